@@ -1,0 +1,1 @@
+"""Training of pillow_lic models. Not needed to decode; the package never imports this folder."""

@@ -1,0 +1,305 @@
+"""Networks of the `photo` family: a hyperprior autoencoder with a cheap decoder.
+
+Imports torch only. Every stage is scriptable; `export.py` turns the stages into a model directory.
+
+Cost is counted in multiply-adds per pixel of the image (MAC/px). A 1x1 convolution of C to D channels costs
+C*D/64 at 1/8 resolution and C*D/256 at 1/16.
+
+Shapes: x (N, 3, H, W) with H and W multiples of 16, y (N, M, H/16, W/16), z (N, Cz, ceil(H/64), ceil(W/64)),
+t (N,) in 0..1, the position of `quality` between the lowest and the highest trained rate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class PhotoConfig:
+    """Widths and depths. The defaults are the shipped `photo` model; `configs/toy.toml` narrows them."""
+
+    latent: int = 256  # M, channels of y
+    hyper: int = 128  # Cz, channels of z
+    encoder: int = 192  # width of the analysis at 1/8
+    encoder_low: int = 256  # width of the analysis at 1/16
+    encoder_blocks: int = 3
+    encoder_low_blocks: int = 4
+    body: int = 192  # width of the synthesis and of the mean networks at 1/16
+    body_blocks: int = 2
+    detail: int = 128  # width of the synthesis at 1/8
+    detail_blocks: int = 4
+    render: int = 32  # width of the synthesis at 1/4
+    points: int = 8  # trained rates between which quality interpolates
+
+
+def interpolate(table: Tensor, t: Tensor) -> Tensor:
+    """Rows of table (P, C) at positions t (N,) in 0..1, linearly interpolated; returns (N, C)."""
+    last = table.shape[0] - 1
+    position = t.clamp(0.0, 1.0) * last
+    low = position.floor().clamp(0, last - 1)
+    fraction = (position - low).unsqueeze(1)
+    index = low.long()
+    return table[index] * (1.0 - fraction) + table[index + 1] * fraction
+
+
+def conv1x1(inputs: int, outputs: int, gain: float = 1.0) -> nn.Conv2d:
+    layer = nn.Conv2d(inputs, outputs, 1)
+    nn.init.normal_(layer.weight, std=gain / inputs**0.5)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class Block(nn.Module):
+    """Depthwise-separable residual block: 6*C*C + k*k*C multiply-adds per position."""
+
+    def __init__(self, width: int, kernel: int = 3):
+        super().__init__()
+        self.mix = conv1x1(width, width, 1.4)
+        self.spatial = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
+        self.join = conv1x1(width, width, 0.3)
+        self.expand = conv1x1(width, 2 * width, 1.4)
+        self.contract = conv1x1(2 * width, width, 0.3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.join(self.spatial(F.leaky_relu(self.mix(x), 0.1)))
+        return x + self.contract(F.leaky_relu(self.expand(x), 0.1))
+
+
+class Analysis(nn.Module):
+    """g_a: x (N, 3, H, W) in 0..1 to y (N, M, H/16, W/16)."""
+
+    def __init__(self, c: PhotoConfig):
+        super().__init__()
+        self.patch = conv1x1(192, c.encoder)
+        self.high = nn.Sequential(*[Block(c.encoder) for _ in range(c.encoder_blocks)])
+        self.down = nn.Conv2d(c.encoder, c.encoder_low, 2, stride=2)
+        self.low = nn.Sequential(*[Block(c.encoder_low) for _ in range(c.encoder_low_blocks)])
+        self.out = conv1x1(c.encoder_low, c.latent)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patch(F.pixel_unshuffle((x - 0.5) * 4.0, 8))  # (N, 192, H/8, W/8)
+        return self.out(self.low(self.down(self.high(x))))
+
+
+class HyperAnalysis(nn.Module):
+    """h_a: y to z before rounding. y is scaled by the gain first, so z sees what the coder will see."""
+
+    def __init__(self, c: PhotoConfig):
+        super().__init__()
+        self.gain = nn.Parameter(torch.linspace(-2.0, 1.2, c.points).unsqueeze(1).repeat(1, c.latent))
+        self.enter = conv1x1(c.latent, c.body)
+        self.first = Block(c.body)
+        self.down1 = nn.Conv2d(c.body, c.hyper, 2, stride=2)
+        self.second = Block(c.hyper)
+        self.down2 = nn.Conv2d(c.hyper, c.hyper, 2, stride=2)
+        self.out = conv1x1(c.hyper, c.hyper, 2.0)
+
+    def forward(self, y: Tensor, t: Tensor) -> Tensor:
+        y = y * interpolate(self.gain, t).exp()[:, :, None, None]
+        bottom = (4 - y.shape[2] % 4) % 4
+        right = (4 - y.shape[3] % 4) % 4
+        if bottom + right > 0:
+            y = F.pad(y, [0, right, 0, bottom], mode="replicate")
+        return self.out(self.down2(self.second(self.down1(self.first(self.enter(y))))))
+
+
+class Prior(nn.Module):
+    """First step of the mean: z_hat to features, mean and step of y. The step carries the gain of `quality`.
+
+    Returned mean and step are (N, M, 4h, 4w) for z_hat (N, Cz, h, w); residual = (y - mean) / step.
+    """
+
+    def __init__(self, c: PhotoConfig):
+        super().__init__()
+        self.gain = nn.Parameter(torch.linspace(-2.0, 1.2, c.points).unsqueeze(1).repeat(1, c.latent))
+        self.up = conv1x1(c.hyper, 16 * 64)
+        self.enter = conv1x1(64, c.body)
+        self.block = Block(c.body)
+        self.mean = conv1x1(c.body, c.latent)
+        self.step = conv1x1(c.body, c.latent, 0.1)
+
+    def forward(self, z_hat: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        features = self.block(self.enter(F.pixel_shuffle(self.up(z_hat), 4)))
+        log_gain = interpolate(self.gain, t)[:, :, None, None]
+        step = (1.5 * torch.tanh(self.step(features).float() / 1.5) - log_gain).exp()
+        return features, self.mean(features), step
+
+
+class Refine(nn.Module):
+    """Second step: the mean and the log-step change of the odd checkerboard positions, from the even ones.
+
+    known is y_hat at even positions (row + column even) and zero elsewhere. Never touches a probability.
+    """
+
+    def __init__(self, c: PhotoConfig):
+        super().__init__()
+        self.enter = conv1x1(c.latent + c.body, c.body, 1.4)
+        self.spatial = nn.Conv2d(c.body, c.body, 5, padding=2, groups=c.body)
+        self.join = conv1x1(c.body, c.body)
+        self.expand = conv1x1(c.body, 2 * c.body, 1.4)
+        self.contract = conv1x1(2 * c.body, c.body, 0.3)
+        self.mean = conv1x1(c.body, c.latent, 0.3)
+        self.step = conv1x1(c.body, c.latent, 0.1)
+
+    def forward(self, features: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        x = F.leaky_relu(self.enter(torch.cat([features, known.to(features.dtype)], 1)), 0.1)
+        x = features + self.join(self.spatial(x))
+        x = x + self.contract(F.leaky_relu(self.expand(x), 0.1))
+        return self.mean(x), 0.5 * torch.tanh(self.step(x).float())
+
+
+class Synthesis(nn.Module):
+    """g_s: y_hat to pixels (N, 3, 16h, 16w), about 0..1, not clipped."""
+
+    def __init__(self, c: PhotoConfig):
+        super().__init__()
+        self.tone = nn.Parameter(torch.zeros(c.points, c.body))
+        self.enter = conv1x1(c.latent, c.body)
+        self.body = nn.Sequential(*[Block(c.body) for _ in range(c.body_blocks)])
+        self.up8 = conv1x1(c.body, 4 * c.detail)
+        self.detail = nn.Sequential(*[Block(c.detail) for _ in range(c.detail_blocks)])
+        self.up4 = conv1x1(c.detail, 4 * c.render)
+        self.render = Block(c.render)
+        self.out = conv1x1(c.render, 48, 0.5)
+
+    def forward(self, y_hat: Tensor, t: Tensor) -> Tensor:
+        x = self.enter(y_hat)
+        x = x * interpolate(self.tone, t).exp()[:, :, None, None].to(x.dtype)
+        x = F.pixel_shuffle(self.up8(self.body(x)), 2)  # (N, detail, 2h, 2w)
+        x = F.pixel_shuffle(self.up4(self.detail(x)), 2)  # (N, render, 4h, 4w)
+        return F.pixel_shuffle(self.out(self.render(x)), 4) * 0.25 + 0.5
+
+
+class ScaleMap(nn.Module):
+    """The linear map from z to log sigma of the residual, its bias a function of quality.
+
+    Linear because the exported twin is integer arithmetic (FORMAT 7): z_hat and the weights become integers.
+    """
+
+    def __init__(self, c: PhotoConfig):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(16 * c.latent, c.hyper) * 0.02)
+        self.bias = nn.Parameter(torch.zeros(c.points, c.latent))
+        self.offset = nn.Parameter(torch.full((16 * c.latent,), 0.7))
+
+    def forward(self, z_hat: Tensor, t: Tensor) -> Tensor:
+        s = F.conv2d(z_hat, self.weight[:, :, None, None], self.offset)
+        return F.pixel_shuffle(s, 4).float() + interpolate(self.bias, t)[:, :, None, None]
+
+
+class HyperRate(nn.Module):
+    """Logistic prior of z per channel and trained rate, and the gain of z before rounding."""
+
+    def __init__(self, c: PhotoConfig):
+        super().__init__()
+        self.gain = nn.Parameter(torch.zeros(c.points, c.hyper))  # log
+        self.mean = nn.Parameter(torch.zeros(c.points, c.hyper))
+        self.log_scale = nn.Parameter(torch.zeros(c.points, c.hyper))
+
+
+def checkerboard(like: Tensor) -> Tensor:
+    """(1, 1, h, w) mask, 1 where row + column is even."""
+    rows = torch.arange(like.shape[2], device=like.device)[:, None]
+    columns = torch.arange(like.shape[3], device=like.device)[None, :]
+    return ((rows + columns) % 2 == 0).to(like.dtype)[None, None]
+
+
+class PhotoModel(nn.Module):
+    """All stages together, as training runs them."""
+
+    def __init__(self, config: PhotoConfig):
+        super().__init__()
+        self.config = config
+        self.analysis = Analysis(config)
+        self.hyper_analysis = HyperAnalysis(config)
+        self.hyper_rate = HyperRate(config)
+        self.scale_map = ScaleMap(config)
+        self.prior = Prior(config)
+        self.refine = Refine(config)
+        self.synthesis = Synthesis(config)
+
+    def forward(self, x: Tensor, t: Tensor, hard: bool = False) -> dict[str, Tensor]:
+        """Training pass (`hard=False`: noise for the rate, straight-through rounding for the distortion).
+
+        `hard=True` measures what the exported codec will do: rounded values for the rate as well.
+        Returns x_hat, and the bits of y and of z per sample.
+        """
+        rate = self.hyper_rate
+        y = self.analysis(x).float()
+        z_gain = interpolate(rate.gain, t).exp()[:, :, None, None]
+        z = self.hyper_analysis(y, t).float() * z_gain
+        z_int = straight_through_round(z)
+        z_bits = logistic_bits(
+            z_int if hard else add_noise(z),
+            interpolate(rate.mean, t)[:, :, None, None],
+            interpolate(rate.log_scale, t)[:, :, None, None],
+        )
+        z_hat = z_int / z_gain
+        h, w = y.shape[2], y.shape[3]
+        log_sigma = self.scale_map(z_hat, t)[:, :, :h, :w]
+        features, mean, step = self.prior(z_hat, t)
+        features = features[:, :, :h, :w]
+        mean, step = mean[:, :, :h, :w].float(), step[:, :, :h, :w]
+        even = checkerboard(y)
+        first = mean + straight_through_round((y - mean) / step) * step
+        mean_change, step_change = self.refine(features, first * even)
+        mean = mean + mean_change.float() * (1 - even)
+        step = step * (step_change * (1 - even)).exp()
+        residual = (y - mean) / step
+        rounded = straight_through_round(residual)
+        y_bits = gaussian_bits(rounded if hard else add_noise(residual), log_sigma)
+        x_hat = self.synthesis(mean + rounded * step, t)
+        return {"x_hat": x_hat.float(), "y_bits": y_bits, "z_bits": z_bits}
+
+
+def add_noise(x: Tensor) -> Tensor:
+    return x + torch.rand_like(x) - 0.5
+
+
+def straight_through_round(x: Tensor) -> Tensor:
+    return x + (x.round() - x).detach()
+
+
+SIGMA_MIN, SIGMA_MAX = 0.11, 64.0  # ends of the bank of Gaussians; export.py makes the bank from the same two
+
+
+def gaussian_bits(residual: Tensor, log_sigma: Tensor) -> Tensor:
+    """Bits per sample (N,) of residuals under zero-mean Gaussians integrated over unit bins (Balle 2018, eq. 7)."""
+    low, high = torch.tensor([SIGMA_MIN, SIGMA_MAX]).log().tolist()
+    inverse = (-bounded(log_sigma, low, high)).exp()
+    centre = residual.abs()
+    upper = torch.special.ndtr((0.5 - centre) * inverse)
+    lower = torch.special.ndtr((-0.5 - centre) * inverse)
+    return -bounded(upper - lower, 2.0**-16, 1.0).log2().sum((1, 2, 3))
+
+
+def logistic_bits(z: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+    """Bits per sample (N,) of z under logistic distributions integrated over unit bins."""
+    inverse = (-log_scale).clamp(-6.0, 4.0).exp()
+    centre = (z - mean).abs()
+    mass = torch.sigmoid((0.5 - centre) * inverse) - torch.sigmoid((-0.5 - centre) * inverse)
+    return -bounded(mass, 2.0**-16, 1.0).log2().sum((1, 2, 3))
+
+
+class _Bounded(torch.autograd.Function):
+    """Clamp whose gradient still flows when it would move the value back into the range."""
+
+    @staticmethod
+    def forward(ctx, x, low, high):
+        ctx.save_for_backward(x)
+        ctx.low, ctx.high = low, high
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        keep = ((x >= ctx.low) | (gradient < 0)) & ((x <= ctx.high) | (gradient > 0))
+        return gradient * keep, None, None
+
+
+def bounded(x: Tensor, low: float, high: float) -> Tensor:
+    return _Bounded.apply(x, low, high)

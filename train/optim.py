@@ -1,0 +1,95 @@
+"""SOAP (Vyas et al. 2024, arXiv 2409.11321): Adam in the eigenbasis of Shampoo's preconditioner.
+
+Matrices (1x1 and strided convolutions, flattened to outputs x inputs) are preconditioned on each side of at most
+`limit` rows; everything else falls to plain Adam. Two changes for speed: the first moment is kept in the rotated
+basis, and the rotations run in bfloat16. Imports torch only.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Soap(torch.optim.Optimizer):
+    """`every`: steps between updates of the eigenbasis; `gather`: steps between updates of the preconditioner."""
+
+    def __init__(self, params, lr=2e-3, betas=(0.95, 0.95), eps=1e-8, every=24, gather=4, limit=1100):
+        super().__init__(params, dict(lr=lr, betas=betas, eps=eps))
+        self.every, self.gather, self.limit = every, gather, limit
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    self._update(p, group)
+
+    def _update(self, p: Tensor, group: dict) -> None:
+        state = self.state[p]
+        grad = p.grad.float()
+        if p.dim() in (2, 4) and p.shape[0] > 1 and p[0].numel() > 32:
+            grad = grad.reshape(p.shape[0], -1)  # (outputs, inputs)
+        if not state:
+            self._initialise(state, grad)
+            return  # the first gradient only sets the basis up
+        state["step"] += 1
+        n, (beta1, beta2) = state["step"], group["betas"]
+        rotated = _rotate(grad, state)
+        state["mean"].lerp_(rotated, 1 - beta1)
+        state["square"].mul_(beta2).addcmul_(rotated, rotated, value=1 - beta2)
+        scale = (state["square"] / (1 - beta2**n)).sqrt_().add_(group["eps"])
+        update = _rotate_back(state["mean"] / scale, state)
+        p.add_(update.reshape(p.shape), alpha=-group["lr"] / (1 - beta1**n))
+        if n % self.gather == 0:
+            self._accumulate(state, grad, beta2**self.gather)
+        if n % self.every == 0:
+            self._turn_basis(state)
+
+    def _initialise(self, state: dict, grad: Tensor) -> None:
+        state["step"] = 0
+        state["mean"] = torch.zeros_like(grad)
+        state["square"] = torch.zeros_like(grad)
+        if grad.dim() == 2 and grad.shape[0] <= self.limit:
+            state["left"] = grad @ grad.T
+            state["left_basis"] = _eigenvectors(state["left"])
+        if grad.dim() == 2 and grad.shape[1] <= self.limit:
+            state["right"] = grad.T @ grad
+            state["right_basis"] = _eigenvectors(state["right"])
+
+    def _accumulate(self, state: dict, grad: Tensor, beta: float) -> None:
+        g = grad.bfloat16()
+        if "left" in state:
+            state["left"].lerp_((g @ g.T).float(), 1 - beta)
+        if "right" in state:
+            state["right"].lerp_((g.T @ g).float(), 1 - beta)
+
+    def _turn_basis(self, state: dict) -> None:
+        """One step of orthogonal iteration; the first moment moves along, the second is left as it is."""
+        mean = _rotate_back(state["mean"], state)
+        for side in ("left", "right"):
+            if side in state:
+                basis = state[side + "_basis"].float()
+                state[side + "_basis"] = torch.linalg.qr(state[side] @ basis).Q.bfloat16()
+        state["mean"] = _rotate(mean, state)
+
+
+def _rotate(x: Tensor, state: dict) -> Tensor:
+    if "left_basis" in state:
+        x = state["left_basis"].T @ x.bfloat16()
+    if "right_basis" in state:
+        x = x.bfloat16() @ state["right_basis"]
+    return x.float()
+
+
+def _rotate_back(x: Tensor, state: dict) -> Tensor:
+    if "left_basis" in state:
+        x = state["left_basis"] @ x.bfloat16()
+    if "right_basis" in state:
+        x = x.bfloat16() @ state["right_basis"].T
+    return x.float()
+
+
+def _eigenvectors(matrix: Tensor) -> Tensor:
+    jitter = 1e-12 * torch.eye(len(matrix), device=matrix.device)
+    return torch.linalg.eigh(matrix + jitter).eigenvectors.flip(1).bfloat16()

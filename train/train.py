@@ -1,0 +1,228 @@
+"""Train a `photo` model: python -m train.train CONFIG.toml --data FOLDER --out RUN [--minutes M] [--set key=value].
+
+Stops after `steps`, after --minutes, or on Ctrl-C, always with a checkpoint; the same command resumes it exactly.
+Several GPUs: torchrun --nproc-per-node N -m train.train ...
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import os
+import time
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from train.data import Crops, load_split
+from train.losses import rate_distortion, rate_weight
+from train.networks import PhotoConfig, PhotoModel
+from train.optim import Soap
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    name: str = "photo"
+    steps: int = 20000
+    batch: int = 8
+    crop: int = 192
+    final_share: float = 0.15  # last part of the steps, on crops of final_crop
+    final_crop: int = 256
+    lr: float = 2e-3
+    warmup: int = 100
+    decay_share: float = 0.45  # last part of the steps, over which the rate falls linearly to 1 %
+    clip: float = 1.0
+    ema: float = 0.999
+    lowest: float = 0.0008  # lambda at quality 1
+    highest: float = 0.25  # lambda at quality 100
+    seed: int = 1
+    validate_every: int = 1000
+    checkpoint_every: int = 500
+    bfloat16: bool = True
+    network: PhotoConfig = field(default_factory=PhotoConfig)
+
+
+def load_config(path: Path, overrides: list[str]) -> TrainConfig:
+    table = tomllib.loads(path.read_text())
+    for item in overrides:
+        key, _, value = item.partition("=")
+        table[key] = tomllib.loads(f"v = {value}")["v"]
+    network = PhotoConfig(**table.pop("network", {}))
+    return TrainConfig(network=network, **table)
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Warm-up, then constant, then linear to 1 %: the constant part can be prolonged when resuming."""
+    decay = max(1.0, config.steps * config.decay_share)
+    fall = min(1.0, (config.steps - step) / decay)
+    return config.lr * min(1.0, (step + 1) / config.warmup) * max(0.01, fall)
+
+
+class Trainer:
+    def __init__(self, config: TrainConfig, data: Path, out: Path):
+        self.config, self.out = config, out
+        self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        cuda = torch.cuda.is_available()
+        self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
+        if self.world > 1:
+            torch.distributed.init_process_group("nccl" if cuda else "gloo")
+        out.mkdir(parents=True, exist_ok=True)
+        self.training, self.validation = load_split(data)
+        torch.manual_seed(config.seed)
+        self.model = PhotoModel(config.network).to(self.device, memory_format=torch.channels_last)
+        self.parallel = torch.nn.parallel.DistributedDataParallel(self.model) if self.world > 1 else self.model
+        self.optimizer = Soap(self.model.parameters(), lr=config.lr)
+        self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.step = 0
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.out / "checkpoint.pt"
+
+    def save(self) -> None:
+        if self.rank:
+            return
+        state = {
+            "config": dataclasses.asdict(self.config),
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+        }
+        torch.save(state, self.checkpoint.with_suffix(".new"))
+        self.checkpoint.with_suffix(".new").replace(self.checkpoint)
+
+    def resume(self) -> None:
+        if not self.checkpoint.exists():
+            return
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        if state["config"]["network"] != dataclasses.asdict(self.config.network):
+            msg = f"{self.checkpoint} holds a network of other widths; choose another --out"
+            raise ValueError(msg)
+        self.model.load_state_dict(state["model"])
+        self.average = state["average"]
+        dtypes = {id(p): s for p, s in zip(self.model.parameters(), state["optimizer"]["state"].values())}
+        self.optimizer.load_state_dict(state["optimizer"])
+        for p in self.model.parameters():  # load_state_dict casts every state to the type of its parameter
+            for key, value in dtypes.get(id(p), {}).items():
+                self.optimizer.state[p][key] = value
+        self.step = state["step"]
+
+    def phase(self, step: int) -> int:
+        """Crop size at a step."""
+        final = step >= self.config.steps * (1 - self.config.final_share)
+        return self.config.final_crop if final else self.config.crop
+
+    def run(self, minutes: float | None) -> None:
+        deadline = time.monotonic() + minutes * 60 if minutes else float("inf")
+        bar = tqdm(total=self.config.steps, initial=self.step, disable=self.rank > 0, mininterval=5, smoothing=0.02)
+        batches, size = None, 0
+        try:
+            while self.step < self.config.steps and time.monotonic() < deadline:
+                if batches is None or self.phase(self.step) != size:
+                    size = self.phase(self.step)
+                    seed = self.config.seed * 1000 + self.rank
+                    batches = Crops(self.training, size, self.config.batch, seed).iterate(self.step)
+                figures = self.train_step(next(batches))
+                self.step += 1
+                bar.update()
+                if self.step % 50 == 0:
+                    self.log("train", figures)
+                    bar.set_postfix(loss=f"{figures['loss']:.3f}", bpp=f"{figures['bpp']:.3f}")
+                if self.step % self.config.validate_every == 0:
+                    self.validate()
+                if self.step % self.config.checkpoint_every == 0:
+                    self.save()
+        finally:
+            bar.close()
+            self.save()
+
+    def train_step(self, batch: np.ndarray) -> dict[str, float]:
+        config = self.config
+        torch.manual_seed(config.seed + 7919 * self.step + self.rank)  # noise and t depend on the step alone
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(config, self.step)
+        x = torch.from_numpy(batch).to(self.device).float().div(255)
+        x = x.contiguous(memory_format=torch.channels_last)  # (N, 3, size, size)
+        t = (torch.arange(len(x)) + torch.rand(len(x))).div(len(x)).to(self.device)  # stratified over the rates
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.bfloat16):
+            out = self.parallel(x, t)
+        figures = rate_distortion(x, out, rate_weight(t, config.lowest, config.highest))
+        loss = figures["loss"].mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
+        if torch.isfinite(norm):  # one bad batch must not end a run
+            self.optimizer.step()
+        keep = min(config.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            current = self.model.state_dict()
+            torch._foreach_lerp_(list(self.average.values()), [current[k] for k in self.average], 1 - keep)
+        return {k: v.mean().item() for k, v in figures.items()}
+
+    @torch.no_grad()
+    def validate(self) -> None:
+        """Loss, rate and PSNR of the averaged weights at five qualities, with hard rounding; one picture."""
+        if self.rank:
+            return
+        model = PhotoModel(self.config.network).to(self.device, memory_format=torch.channels_last)
+        model.load_state_dict(self.average)
+        crops = Crops(self.validation, 256, 8, 0, grey=0.0)
+        losses = []
+        for t in (0.1, 0.3, 0.5, 0.7, 0.9):
+            rows = []
+            for k in range(6):
+                x = torch.from_numpy(crops.at(k)).to(self.device).float().div(255)
+                position = torch.full((len(x),), t, device=self.device)
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+                    out = model(x, position, hard=True)
+                weight = rate_weight(position, self.config.lowest, self.config.highest)
+                figures = rate_distortion(x, out, weight)
+                rows.append([figures[k].mean().item() for k in ("loss", "mse", "bpp", "z_bpp", "psnr")])
+            row = np.mean(rows, 0)
+            losses.append(row[0])
+            self.log(f"validate-{t}", dict(zip(("loss", "mse", "bpp", "z_bpp", "psnr"), row)))
+            if t == 0.5:
+                self.picture(x, out["x_hat"])
+        self.log("validate", {"loss": float(np.mean(losses))})
+
+    def picture(self, x: torch.Tensor, x_hat: torch.Tensor) -> None:
+        pair = torch.cat([x, x_hat.clamp(0, 1)], 2)  # (N, 3, 2 * size, size): original above decoded
+        row = pair.permute(2, 0, 3, 1).reshape(pair.shape[2], -1, 3)
+        Image.fromarray((row.cpu().numpy() * 255).round().astype(np.uint8)).save(self.out / "validation.png")
+
+    def log(self, kind: str, figures: dict[str, float]) -> None:
+        if self.rank:
+            return
+        path = self.out / "log.csv"
+        new = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow(["kind", "step", "time", "loss", "mse", "bpp", "z_bpp", "psnr"])
+            names = ("loss", "mse", "bpp", "z_bpp", "psnr")
+            values = [f"{figures[k]:.6g}" if k in figures else "" for k in names]
+            writer.writerow([kind, self.step, round(time.time()), *values])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="folder of photographs or of tar files of them")
+    parser.add_argument("--out", type=Path, required=True, help="folder of this run: checkpoint, log, pictures")
+    parser.add_argument("--minutes", type=float, help="stop, with a checkpoint, after so many minutes")
+    parser.add_argument("--set", action="append", default=[], metavar="key=value", help="override a config value")
+    arguments = parser.parse_args()
+    trainer = Trainer(load_config(arguments.config, arguments.set), arguments.data, arguments.out)
+    trainer.resume()
+    trainer.run(arguments.minutes)
+
+
+if __name__ == "__main__":
+    main()
