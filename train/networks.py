@@ -29,6 +29,7 @@ class PhotoConfig:
     encoder_blocks: int = 3
     encoder_low_blocks: int = 4
     body: int = 192  # width of the synthesis and of the mean networks at 1/16
+    spread: int = 64  # channels in which z reaches the latent grid in the mean networks
     body_blocks: int = 2
     detail: int = 128  # width of the synthesis at 1/8
     detail_blocks: int = 4
@@ -81,8 +82,9 @@ class Analysis(nn.Module):
         self.out = conv1x1(c.encoder_low, c.latent)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.patch(F.pixel_unshuffle((x - 0.5) * 4.0, 8))  # (N, 192, H/8, W/8)
-        return self.out(self.low(self.down(self.high(x))))
+        x = F.pixel_unshuffle((x - 0.5) * 4.0, 8)  # (N, 192, H/8, W/8)
+        x = self.patch(x.to(self.patch.weight.dtype))
+        return self.out(self.low(self.down(self.high(x)))).float()
 
 
 class HyperAnalysis(nn.Module):
@@ -104,7 +106,8 @@ class HyperAnalysis(nn.Module):
         right = (4 - y.shape[3] % 4) % 4
         if bottom + right > 0:
             y = F.pad(y, [0, right, 0, bottom], mode="replicate")
-        return self.out(self.down2(self.second(self.down1(self.first(self.enter(y))))))
+        y = y.to(self.enter.weight.dtype)
+        return self.out(self.down2(self.second(self.down1(self.first(self.enter(y)))))).float()
 
 
 class Prior(nn.Module):
@@ -116,17 +119,18 @@ class Prior(nn.Module):
     def __init__(self, c: PhotoConfig):
         super().__init__()
         self.gain = nn.Parameter(torch.linspace(-2.0, 1.2, c.points).unsqueeze(1).repeat(1, c.latent))
-        self.up = conv1x1(c.hyper, 16 * 64)
-        self.enter = conv1x1(64, c.body)
+        self.up = conv1x1(c.hyper, 16 * c.spread)
+        self.enter = conv1x1(c.spread, c.body)
         self.block = Block(c.body)
         self.mean = conv1x1(c.body, c.latent)
         self.step = conv1x1(c.body, c.latent, 0.1)
 
     def forward(self, z_hat: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        features = self.block(self.enter(F.pixel_shuffle(self.up(z_hat), 4)))
+        z_hat = z_hat.to(self.up.weight.dtype)
+        features = self.block(self.enter(F.pixel_shuffle(self.up(z_hat), 4))).float()
         log_gain = interpolate(self.gain, t)[:, :, None, None]
         step = (1.5 * torch.tanh(self.step(features).float() / 1.5) - log_gain).exp()
-        return features, self.mean(features), step
+        return features, self.mean(features).float(), step
 
 
 class Refine(nn.Module):
@@ -146,10 +150,10 @@ class Refine(nn.Module):
         self.step = conv1x1(c.body, c.latent, 0.1)
 
     def forward(self, features: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        x = F.leaky_relu(self.enter(torch.cat([features, known.to(features.dtype)], 1)), 0.1)
-        x = features + self.join(self.spatial(x))
-        x = x + self.contract(F.leaky_relu(self.expand(x), 0.1))
-        return self.mean(x), 0.5 * torch.tanh(self.step(x).float())
+        x = torch.cat([features, known], 1).to(self.enter.weight.dtype)
+        x = features.to(x.dtype) + self.join(self.spatial(F.leaky_relu(self.enter(x), 0.1)))
+        x = (x + self.contract(F.leaky_relu(self.expand(x), 0.1))).float()
+        return self.mean(x).float(), 0.5 * torch.tanh(self.step(x).float())
 
 
 class Synthesis(nn.Module):
@@ -167,11 +171,11 @@ class Synthesis(nn.Module):
         self.out = conv1x1(c.render, 48, 0.5)
 
     def forward(self, y_hat: Tensor, t: Tensor) -> Tensor:
-        x = self.enter(y_hat)
+        x = self.enter(y_hat.to(self.enter.weight.dtype))
         x = x * interpolate(self.tone, t).exp()[:, :, None, None].to(x.dtype)
         x = F.pixel_shuffle(self.up8(self.body(x)), 2)  # (N, detail, 2h, 2w)
         x = F.pixel_shuffle(self.up4(self.detail(x)), 2)  # (N, render, 4h, 4w)
-        return F.pixel_shuffle(self.out(self.render(x)), 4) * 0.25 + 0.5
+        return F.pixel_shuffle(self.out(self.render(x)).float(), 4) * 0.25 + 0.5
 
 
 class ScaleMap(nn.Module):
@@ -229,9 +233,9 @@ class PhotoModel(nn.Module):
         Returns x_hat, and the bits of y and of z per sample.
         """
         rate = self.hyper_rate
-        y = self.analysis(x).float()
+        y = self.analysis(x)
         z_gain = interpolate(rate.gain, t).exp()[:, :, None, None]
-        z = self.hyper_analysis(y, t).float() * z_gain
+        z = self.hyper_analysis(y, t) * z_gain
         z_int = straight_through_round(z)
         z_bits = logistic_bits(
             z_int if hard else add_noise(z),
@@ -243,17 +247,17 @@ class PhotoModel(nn.Module):
         log_sigma = self.scale_map(z_hat, t)[:, :, :h, :w]
         features, mean, step = self.prior(z_hat, t)
         features = features[:, :, :h, :w]
-        mean, step = mean[:, :, :h, :w].float(), step[:, :, :h, :w]
+        mean, step = mean[:, :, :h, :w], step[:, :, :h, :w]
         even = checkerboard(y)
         first = mean + straight_through_round((y - mean) / step) * step
         mean_change, step_change = self.refine(features, first * even)
-        mean = mean + mean_change.float() * (1 - even)
+        mean = mean + mean_change * (1 - even)
         step = step * (step_change * (1 - even)).exp()
         residual = (y - mean) / step
         rounded = straight_through_round(residual)
         y_bits = gaussian_bits(rounded if hard else add_noise(residual), log_sigma)
         x_hat = self.synthesis(mean + rounded * step, t)
-        return {"x_hat": x_hat.float(), "y_bits": y_bits, "z_bits": z_bits}
+        return {"x_hat": x_hat, "y_bits": y_bits, "z_bits": z_bits}
 
 
 def add_noise(x: Tensor) -> Tensor:

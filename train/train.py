@@ -1,6 +1,6 @@
 """Train a `photo` model: python -m train.train CONFIG.toml --data FOLDER --out RUN [--minutes M] [--set key=value].
 
-Stops after `steps`, after --minutes, or on Ctrl-C, always with a checkpoint; the same command resumes it exactly.
+Stops after `steps`, after --minutes, on Ctrl-C or SIGTERM, always with a checkpoint; the same command resumes it exactly.
 Several GPUs: torchrun --nproc-per-node N -m train.train ...
 """
 
@@ -10,6 +10,7 @@ import argparse
 import csv
 import dataclasses
 import os
+import signal
 import time
 import tomllib
 from dataclasses import dataclass, field
@@ -102,16 +103,16 @@ class Trainer:
         if not self.checkpoint.exists():
             return
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        if state["config"]["network"] != dataclasses.asdict(self.config.network):
+        if PhotoConfig(**state["config"]["network"]) != self.config.network:
             msg = f"{self.checkpoint} holds a network of other widths; choose another --out"
             raise ValueError(msg)
         self.model.load_state_dict(state["model"])
         self.average = state["average"]
-        dtypes = {id(p): s for p, s in zip(self.model.parameters(), state["optimizer"]["state"].values())}
+        saved = state["optimizer"]["state"]
         self.optimizer.load_state_dict(state["optimizer"])
-        for p in self.model.parameters():  # load_state_dict casts every state to the type of its parameter
-            for key, value in dtypes.get(id(p), {}).items():
-                self.optimizer.state[p][key] = value
+        for number, p in enumerate(self.model.parameters()):
+            if number in saved:  # load_state_dict has cast every state to the type of its parameter: undo that
+                self.optimizer.state[p].update(saved[number])
         self.step = state["step"]
 
     def phase(self, step: int) -> int:
@@ -139,9 +140,10 @@ class Trainer:
                     self.validate()
                 if self.step % self.config.checkpoint_every == 0:
                     self.save()
-        finally:
-            bar.close()
-            self.save()
+        except KeyboardInterrupt:
+            bar.write(f"stopped at step {self.step}")
+        bar.close()
+        self.save()  # not after another error: the state may be half updated, and the last checkpoint is whole
 
     def train_step(self, batch: np.ndarray) -> dict[str, float]:
         config = self.config
@@ -219,6 +221,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="stop, with a checkpoint, after so many minutes")
     parser.add_argument("--set", action="append", default=[], metavar="key=value", help="override a config value")
     arguments = parser.parse_args()
+    for stop in (signal.SIGINT, signal.SIGTERM):  # also when started in the background, where SIGINT is ignored
+        signal.signal(stop, signal.default_int_handler)
     trainer = Trainer(load_config(arguments.config, arguments.set), arguments.data, arguments.out)
     trainer.resume()
     trainer.run(arguments.minutes)

@@ -1,0 +1,59 @@
+# The one home of commands. `make help` lists them.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+STAMP  := $(VENV)/.installed
+SOURCES := $(shell find pillow_lic csrc kernels autoload -type f -not -name '*.pyc' 2>/dev/null) CMakeLists.txt pyproject.toml constraints.txt
+FUZZ_SECONDS ?= 600
+IMAGES ?= ../shared/data/kodak
+PHOTOS ?= ../shared/data/photos
+
+.PHONY: help install quick test demo fuzz gpu bench bench-rd bench-speed bench-coder toy golden clean
+
+help:            ## this list
+	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/  -/'
+
+$(STAMP): $(SOURCES)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install -q --upgrade pip
+	$(PIP) install -q -c constraints.txt torch numpy
+	$(PIP) install -q -c constraints.txt ".[imageio,train,test]"
+	touch $@
+
+install: $(STAMP) ## environment in .venv with the package and what the tests need
+
+quick: $(STAMP)  ## seconds: format, coder, layers, golden errors; no network is run
+	$(BIN)/python -m pytest -q tests/test_format.py tests/test_entropy.py tests/test_layers.py tests/test_golden.py -k "not network"
+
+test: $(STAMP)   ## everything that needs neither a GPU nor outside data
+	$(BIN)/python -m pytest -q tests
+
+demo: $(STAMP)   ## a real photograph to .lic and back: figures and a side-by-side picture in demo/
+	$(BIN)/lic demo -o demo --force
+
+fuzz: $(STAMP)   ## FUZZ_SECONDS for each fuzzer (clang++ with libFuzzer for the C++ one)
+	tests/fuzz/run.sh $(BIN)/python $(FUZZ_SECONDS)
+
+gpu: $(STAMP)    ## tests that need a CUDA device
+	$(BIN)/python -m pytest -q tests -m gpu
+
+bench: bench-coder bench-speed bench-rd ## all benches; IMAGES=folder of test images
+
+bench-rd: $(STAMP) ## rate-distortion against live codecs and published curves
+	$(PIP) install -q -c constraints.txt -r bench/requirements.txt
+	$(BIN)/python bench/rd.py $(IMAGES)
+
+bench-speed: $(STAMP) ## encode and decode times against peers in the same run
+	$(PIP) install -q -c constraints.txt -r bench/requirements.txt
+	$(BIN)/python bench/speed.py $(IMAGES)
+
+bench-coder: $(STAMP) ## symbols per second of the entropy coder
+	$(BIN)/python bench/coder.py
+
+toy: $(STAMP)    ## train and export the tests' model again (a minute); PHOTOS=folder
+	$(BIN)/python -m train.train train/configs/toy.toml --data $(PHOTOS) --out runs/toy
+	$(BIN)/python -m train.export runs/toy/checkpoint.pt --data $(PHOTOS) --out runs/toy-model
+
+clean:           ## remove everything that was built
+	rm -rf $(VENV) build dist demo runs .pytest_cache

@@ -1,0 +1,64 @@
+"""Run at interpreter start by pillow_lic.pth or pillow_lic.start, so that any program opens and saves .lic images.
+
+Does nothing until PIL.Image, imageio's extension table or mimetypes is imported for the first time; right after that it
+imports pillow_lic, which registers with them. PILLOW_LIC_AUTOLOAD=0 switches it off. Kept tiny and on its own:
+where .pyc files may not be written it is compiled at every start. os is always loaded before it.
+"""
+import os
+import sys
+
+TARGETS = ("PIL.Image", "imageio.config.extensions", "mimetypes")
+
+
+class Hook:
+    busy = False
+
+    def find_spec(self, name, path=None, target=None):
+        # Runs under Python's global import lock: importing anything here could deadlock with another thread.
+        if name not in TARGETS or self.busy:
+            return None
+        self.busy = True
+        try:
+            for finder in sys.meta_path:
+                spec = finder.find_spec(name, path, target)
+                if spec is not None:
+                    spec.loader = Loader(spec.loader, self)
+                    return spec
+        except Exception:  # then somebody else may find it
+            pass
+        finally:
+            self.busy = False
+
+
+class Loader:
+    def __init__(self, loader, hook):
+        self.loader = loader
+        self.hook = hook
+
+    def __getattr__(self, name):
+        return getattr(self.loader, name)
+
+    def exec_module(self, module):
+        module.__spec__.loader = module.__loader__ = self.loader
+        self.loader.exec_module(module)
+        register(self.hook)
+
+
+def register(hook=None):
+    try:
+        if hook in sys.meta_path:
+            sys.meta_path.remove(hook)
+        from pillow_lic import plugins
+
+        plugins.register_everywhere()
+    except Exception:  # a broken installation of ours must not break somebody else's import
+        pass
+
+
+def install():
+    if os.environ.get("PILLOW_LIC_AUTOLOAD") == "0":
+        return
+    if any(name in sys.modules for name in TARGETS):
+        register()
+    else:
+        sys.meta_path.insert(0, Hook())

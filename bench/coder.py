@@ -1,0 +1,161 @@
+"""Symbols per second of the entropy coder on one core: python bench/coder.py [--symbols N] [--repeats N].
+
+Synthetic residuals from 64 Gaussian rows, at about 1 and about 2.7 bits per symbol, coded as one tile through the public
+Tables.encode and Tables.decode: that includes the scale map, skipping, the checksum and the output arrays. Beside
+it, in the same run and with the same tables, CompressAI's coder, if it is installed (its compiled `ans` module alone: no
+torch). CompressAI takes and returns Python lists; that conversion is a part of its API, and of its figures here.
+Every result is verified before it is timed; the first run is dropped, medians are reported. Times are processor times of the
+one thread that works, so that another program on a shared machine costs less of the truth than wall time would.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib.util
+import pathlib
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+import machine
+from pillow_lic import _core
+from pillow_lic.constants import LIC_HYPER_STRIDE, LIC_MAP_SHIFT, LIC_PROB_BITS, LIC_TILE_SIDE_MAX
+from pillow_lic.entropy import CELL, Tables
+
+ROWS = 64
+Q = 5000
+SIGMAS = {"1 bit": (0.2, 0.95), "2.7 bit": (1.0, 2.5)}  # of the first and the last row, the rest geometric between
+FIELDS = ("coder", "rate", "hyper", "symbols", "bits_per_symbol", "encode_msym_s", "decode_msym_s")
+
+
+def gaussian_row(sigma: float) -> tuple[np.ndarray, int]:
+    """Frequencies (n,) of a rounded Gaussian, escape last, and the first value."""
+    reach = int(np.ceil(4.5 * sigma)) + 1
+    edges = (np.arange(-reach, reach + 2) - 0.5) / sigma
+    # The normal distribution function without SciPy: a fine Riemann sum is enough for a bench.
+    grid = np.linspace(-12, 12, 200_001)
+    total = np.cumsum(np.exp(-grid * grid / 2))
+    mass = np.append(np.diff(np.interp(edges, grid, total / total[-1])), 1e-6)
+    whole = 1 << LIC_PROB_BITS
+    freq = 1 + np.floor(mass / mass.sum() * (whole - len(mass))).astype(np.int64)
+    freq[np.argmax(freq)] += whole - freq.sum()
+    return freq.astype(np.uint16), -reach
+
+
+class Case:
+    """Tables, a tile of residuals that they fit, and the same as the flat lists that CompressAI takes."""
+
+    def __init__(self, sigmas: tuple[float, float], symbols: int, hyper: int):
+        rng = np.random.default_rng(1)
+        side = LIC_HYPER_STRIDE * min(16, LIC_TILE_SIDE_MAX)
+        latent = max(1, symbols // side**2)
+        self.sigmas = np.geomspace(*sigmas, ROWS)
+        shaped = [gaussian_row(sigma) for sigma in self.sigmas]
+        self.rows = shaped + [shaped[0]] * (2 * hyper)
+        # Rows at random over channels and sub-positions: a zero weight costs the map as much as any other.
+        offset = rng.integers(0, ROWS, CELL * latent) << LIC_MAP_SHIFT
+        arrays = {
+            "freq": np.concatenate([freq for freq, _ in self.rows]),
+            "count": np.array([len(freq) for freq, _ in self.rows], np.int32),
+            "first": np.array([first for _, first in self.rows], np.int16),
+            "weight": np.zeros((CELL * latent, hyper), np.int16),
+            "offset": offset.astype(np.int32),
+            "bias": np.zeros((2, latent), np.int32),
+            "z_step": np.ones((2, hyper), np.uint8),
+        }
+        self.tables = Tables(arrays, latent, hyper, 2, ROWS, 0)
+        self.z = np.zeros((hyper, side // LIC_HYPER_STRIDE, side // LIC_HYPER_STRIDE), np.int16)
+        self.index = self.tables.scale_index(Q, self.z, side, side)
+        self.r = np.round(rng.normal(size=self.index.shape) * self.sigmas[self.index]).astype(np.int16)
+
+
+def ours(case: Case) -> tuple[bytes, Callable[[], bytes], Callable[[], np.ndarray]]:
+    """The stream, and what is to be timed."""
+    data = case.tables.encode(Q, case.z, case.r)
+
+    def decode() -> np.ndarray:
+        return case.tables.decode(Q, data, *case.z.shape[1:], *case.r.shape[1:])[1]
+
+    return data, lambda: case.tables.encode(Q, case.z, case.r), decode
+
+
+def compressai(case: Case, ans) -> tuple[bytes, Callable[[], bytes], Callable[[], list[int]]]:
+    """The same symbols through CompressAI's coder, on the same rows."""
+    rows = case.rows[:ROWS]
+    cdfs = [[0, *np.cumsum(freq.astype(np.int64)).tolist()] for freq, _ in rows]
+    tables = (cdfs, [len(cdf) for cdf in cdfs], [first for _, first in rows])
+    index, symbols = case.index.ravel().tolist(), case.r.ravel().tolist()
+    encoder, decoder = ans.RansEncoder(), ans.RansDecoder()
+    data = encoder.encode_with_indexes(symbols, index, *tables)
+    encode = lambda: encoder.encode_with_indexes(symbols, index, *tables)  # noqa: E731
+    return data, encode, lambda: decoder.decode_with_indexes(data, index, *tables)
+
+
+def find_compressai():
+    """CompressAI's compiled coder without the package around it, which would import torch and torchvision; or None."""
+    package = importlib.util.find_spec("compressai")
+    for folder in package.submodule_search_locations if package else ():
+        for path in pathlib.Path(folder).glob("ans.*"):
+            spec = importlib.util.spec_from_file_location("ans", path)
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            return module
+    return None
+
+
+def seconds(function: Callable[[], object], repeats: int) -> float:
+    """Median processor time of a call; the first one is dropped."""
+    times = []
+    for _ in range(repeats + 1):
+        start = time.thread_time()
+        function()
+        times.append(time.thread_time() - start)
+    return statistics.median(times[1:])
+
+
+def measure(name: str, rate: str, case: Case, parts: tuple, repeats: int) -> dict[str, object]:
+    data, encode, decode = parts
+    if not np.array_equal(np.asarray(decode()).ravel(), case.r.ravel()):
+        raise SystemExit(f"{name}: the decoded symbols are wrong")
+    count = case.r.size
+    return {
+        "coder": name,
+        "rate": rate,
+        "hyper": len(case.z),
+        "symbols": count,
+        "bits_per_symbol": round(8 * len(data) / count, 4),
+        "encode_msym_s": round(count / seconds(encode, repeats) / 1e6, 1),
+        "decode_msym_s": round(count / seconds(decode, repeats) / 1e6, 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--symbols", type=int, default=1 << 20)
+    parser.add_argument("--repeats", type=int, default=15)
+    options = parser.parse_args()
+    peer = find_compressai()
+    results = []
+    for rate, sigmas in SIGMAS.items():
+        for hyper in (1, 128):  # 1: nearly nothing but the coder; 128: with the scale map of a whole model
+            case = Case(sigmas, options.symbols, hyper)
+            results.append(measure("pillow-lic", rate, case, ours(case), options.repeats))
+        if peer:
+            results.append(measure("compressai", rate, case, compressai(case, peer), max(3, options.repeats // 3)))
+    machine.write_description(machine.RESULTS / "coder.json", simd=_core.simd(), threads=1, **vars(options))
+    with (machine.RESULTS / "coder.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(results)
+    for row in results:
+        line = "{coder:11} {rate:8} C={hyper:<4} {bits_per_symbol:7} bit  encode {encode_msym_s:6}  decode {decode_msym_s:6} M/s"
+        print(line.format(**row))
+    if not peer:
+        print("CompressAI is not installed: pip install --no-deps compressai")
+
+
+if __name__ == "__main__":
+    main()

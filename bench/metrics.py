@@ -1,0 +1,67 @@
+"""PSNR and MS-SSIM of 8-bit RGB images, and BD-rate. MS-SSIM is pytorch-msssim's, BD-rate the bjontegaard package's (PCHIP)."""
+import math
+
+import numpy as np
+
+MS_SSIM_SIDE_MIN = 161  # five scales of an 11 x 11 window
+
+
+def psnr(a, b):
+    """dB, from the mean squared error over all samples of two uint8 arrays."""
+    error = np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2)
+    return 10 * math.log10(255 ** 2 / error) if error else math.inf
+
+
+def ms_ssim(a, b):
+    """MS-SSIM of two (H, W, 3) uint8 arrays, mean of the channels; NaN for images that are too small for it."""
+    if min(a.shape[:2]) < MS_SSIM_SIDE_MIN:
+        return math.nan
+    import torch
+    from pytorch_msssim import ms_ssim as measure
+    x, y = (torch.tensor(p).permute(2, 0, 1)[None].float() for p in (a, b))
+    with torch.no_grad():
+        return float(measure(x, y, data_range=255))
+
+
+def decibel(value):
+    """-10 log10(1 - MS-SSIM)."""
+    return -10 * math.log10(1 - value) if value < 1 else math.inf
+
+
+def clean(curve):
+    """The points of [(rate, quality)] that rise in both, sorted by rate, as two arrays."""
+    rising = []
+    for rate, value in sorted(curve):
+        if math.isfinite(value) and (not rising or (rate > rising[-1][0] and value > rising[-1][1])):
+            rising.append((rate, value))
+    return np.array(rising).reshape(-1, 2).T
+
+
+def bd_rate(anchor, test, rates=None):
+    """Mean rate difference in percent of curve `test` against `anchor`, both [(rate, quality)], over their common quality.
+
+    `rates` = (low, high) restricts it to the quality that the anchor reaches between these rates. NaN without an overlap.
+    """
+    import bjontegaard
+    (anchor_rate, anchor_value), (test_rate, test_value) = clean(anchor), clean(test)
+    if min(len(anchor_rate), len(test_rate)) < 3:
+        return math.nan
+    low, high = max(anchor_value[0], test_value[0]), min(anchor_value[-1], test_value[-1])
+    if rates:
+        ends = np.interp(np.log(rates), np.log(anchor_rate), anchor_value)
+        low, high = max(low, ends[0]), min(high, ends[1])
+        if high - low < (ends[1] - ends[0]) / 2:
+            return math.nan  # the curves share less than half of these rates
+        anchor_rate, anchor_value = between(anchor_rate, anchor_value, low, high)
+        test_rate, test_value = between(test_rate, test_value, low, high)
+    if low >= high:
+        return math.nan
+    return float(bjontegaard.bd_rate(anchor_rate, anchor_value, test_rate, test_value, method="pchip",
+                                     require_matching_points=False, min_overlap=0))
+
+
+def between(rate, value, low, high, points=100):
+    """A curve's part between two qualities, resampled by PCHIP in log rate."""
+    from scipy.interpolate import PchipInterpolator
+    grid = np.linspace(low, high, points)
+    return np.exp(PchipInterpolator(value, np.log(rate))(grid)), grid

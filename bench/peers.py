@@ -1,0 +1,117 @@
+"""The codecs that bench scripts compare: how each is called through Pillow, and with which settings.
+
+Knows Pillow and its plugins only; nothing of pillow_lic but its registration.
+"""
+import dataclasses
+import importlib
+import io
+import pathlib
+import typing
+
+from PIL import Image
+
+PERCENT = (5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
+
+
+@dataclasses.dataclass(frozen=True)
+class Codec:
+    """One codec with one way of calling it."""
+
+    name: str
+    label: str
+    format: str
+    options: typing.Callable[[float], dict]
+    qualities: tuple
+    module: str | None = None
+    scale: str = "quality"  # of `qualities`; "ratio" is not replaced by --qualities
+
+    def encode(self, image, quality):
+        """The bytes of `image` at `quality`."""
+        buffer = io.BytesIO()
+        image.save(buffer, self.format, **self.options(quality))
+        return buffer.getvalue()
+
+    def decode(self, data):
+        """The image, loaded."""
+        with Image.open(io.BytesIO(data), formats=[self.format]) as image:
+            image.load()
+            return image
+
+    def fit(self, image, size, steps=9):
+        """(quality, bytes) of the file nearest to `size` bytes, found by bisection; LIC's quality is a fraction."""
+        low, high = self.qualities[0], self.qualities[-1]  # from small files to large ones
+        tried = {}
+        for middle in (low, high, *[None] * steps):
+            middle = (low + high) / 2 if middle is None else middle
+            middle = round(middle, 2 if ours(self.name) or self.scale == "ratio" else 0)
+            if middle not in tried:
+                tried[middle] = self.encode(image, middle)
+            if middle not in self.qualities[::len(self.qualities) - 1]:
+                low, high = (low, middle) if len(tried[middle]) > size else (middle, high)
+        return min(tried.items(), key=lambda item: abs(len(item[1]) - size))
+
+    def load(self):
+        """Register the plugin; raises ImportError with the package to install."""
+        if self.module:
+            register(self.module)
+        return self
+
+
+def register(module):
+    """Import a plugin; pillow-heif registers on a call."""
+    plugin = importlib.import_module(module)
+    if module == "pillow_heif":
+        plugin.register_heif_opener()
+
+
+def _quality(**fixed):
+    """Options with an integer quality and constants."""
+    return lambda quality: {"quality": int(quality), **fixed}
+
+
+CODECS = {codec.name: codec for codec in (
+    Codec("lic", "LIC (ours)", "LIC", lambda quality: {"quality": quality}, (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100),
+          "pillow_lic"),
+    Codec("jpeg", "JPEG optimised, progressive", "JPEG", _quality(optimize=True, progressive=True), PERCENT),
+    Codec("jpeg-default", "JPEG", "JPEG", _quality(), PERCENT),
+    # The quality of JPEG 2000 is the compression ratio: 24 bits a pixel divided by it.
+    Codec("jpeg2000", "JPEG 2000", "JPEG2000",
+          lambda ratio: {"quality_mode": "rates", "quality_layers": [ratio], "irreversible": True, "mct": 1},
+          (240, 120, 80, 60, 48, 34, 24, 16, 12), scale="ratio"),
+    Codec("webp", "WebP, method 6", "WEBP", _quality(method=6), (0, *PERCENT)),
+    Codec("avif", "AVIF 4:4:4, speed 4", "AVIF", _quality(subsampling="4:4:4", speed=4),
+          (10, 20, 30, 40, 50, 60, 70, 80, 90)),
+    Codec("avif-default", "AVIF", "AVIF", _quality(), (10, 20, 30, 40, 50, 60, 70, 80, 90)),
+    Codec("heic", "HEIC 4:4:4", "HEIF", _quality(chroma=444), (5, 10, 15, 20, 25, 30, 35, 40, 50, 60), "pillow_heif"),
+    Codec("heic-default", "HEIC", "HEIF", _quality(), (5, 10, 15, 20, 25, 30, 35, 40, 50, 60), "pillow_heif"),
+    Codec("jxl", "JPEG XL, effort 9", "JXL", _quality(effort=9), (0, 10, 20, 30, 40, 50, 60, 70, 80, 90), "pillow_jxl"),
+    Codec("jxl-default", "JPEG XL", "JXL", _quality(), (0, 10, 20, 30, 40, 50, 60, 70, 80, 90), "pillow_jxl"),
+)}
+
+
+def find(name):
+    """A codec by name, registered. `lic@NAME` is LIC with that model, `lic@FOLDER` with the model in that directory."""
+    if name.startswith("lic@"):
+        return lic_with(name.removeprefix("lic@"))
+    if name not in CODECS:
+        raise SystemExit(f"unknown codec {name}; known: {', '.join(CODECS)}, lic@MODEL")
+    return CODECS[name].load()
+
+
+def lic_with(model):
+    """LIC with another model than the default one."""
+    plugin = importlib.import_module("pillow_lic")
+    if pathlib.Path(model, "manifest.json").exists():
+        model = plugin.register_model(model)
+    return dataclasses.replace(CODECS["lic"], name=f"lic@{model}", label=f"LIC, {model} (ours)",
+                               options=lambda quality: {"quality": quality, "model": model})
+
+
+def label(name):
+    """The label of a codec's name as CSV files have it."""
+    return CODECS[name].label if name in CODECS else f"LIC, {name.removeprefix('lic@')} (ours)"
+
+
+def ours(name):
+    """Whether a name means LIC."""
+    return name.split("@")[0] == "lic"

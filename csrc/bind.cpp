@@ -1,0 +1,314 @@
+// The module pillow_lic._core: the coder of range_coder.h and scale_map.h, for Python. The only file that knows Python.
+// It trusts no argument: type, layout, shape and range are checked here, so that the coder need not. Wrong arguments are
+// ValueError (TypeError when a thing is no array at all), streams that do not decode are pillow_lic.errors.LicCorruptTile.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lic_constants.h"
+#include "range_coder.h"
+#include "scale_map.h"
+
+namespace py = pybind11;
+
+namespace {
+
+using lic::kSide;
+
+[[noreturn]] void refuse(const std::string& message) { throw py::value_error(message); }
+
+[[noreturn]] void refuse_stream(const lic::Outcome& outcome, std::size_t size) {
+    const std::string message = std::string("tile stream is corrupt: ") + lic::describe(outcome.status) + " (byte " +
+                                std::to_string(outcome.at) + " of " + std::to_string(size) +
+                                "); the file is damaged or was coded with another model, get it again from its source";
+    const py::object error = py::module_::import("pillow_lic.errors").attr("LicCorruptTile");
+    PyErr_SetString(error.ptr(), message.c_str());
+    throw py::error_already_set();
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Arguments
+
+// The data of an array, after its type, shape and layout have been found right; -1 in `shape` stands for any length.
+template <class T>
+const T* checked(const py::array& array, const char* name, const std::vector<py::ssize_t>& shape) {
+    const std::string what = std::string("argument ") + name;
+    if (!py::isinstance<py::array_t<T>>(array)) {
+        refuse(what + " has dtype " + py::cast<std::string>(py::str(array.dtype())) + ", want " +
+               py::cast<std::string>(py::str(py::dtype::of<T>())));
+    }
+    bool same = array.ndim() == static_cast<py::ssize_t>(shape.size());
+    for (std::size_t i = 0; same && i < shape.size(); ++i) {
+        same = shape[i] < 0 || array.shape(static_cast<py::ssize_t>(i)) == shape[i];
+    }
+    if (!same) {
+        std::string want;
+        for (const py::ssize_t n : shape) want += (want.empty() ? "" : ", ") + (n < 0 ? std::string("any") : std::to_string(n));
+        refuse(what + " has shape " + py::cast<std::string>(py::str(array.attr("shape"))) + ", want (" + want + ")");
+    }
+    constexpr int kNeeded = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+    if ((array.flags() & kNeeded) != kNeeded) refuse(what + " is not contiguous, pass numpy.ascontiguousarray of it");
+    return static_cast<const T*>(array.data());
+}
+
+std::size_t in_range(py::ssize_t value, const char* name, py::ssize_t low, py::ssize_t high) {
+    if (value < low || value > high) {
+        refuse(std::string("argument ") + name + " is " + std::to_string(value) + ", want " + std::to_string(low) + " to " +
+               std::to_string(high));
+    }
+    return static_cast<std::size_t>(value);
+}
+
+// d and bias, copied: another thread may write to the caller's arrays while we work without the GIL.
+struct Interpolated {
+    std::vector<std::int32_t> d, bias;
+};
+
+// Values below 256 in magnitude times i16 fit an i32, and FORMAT 7.5 wants at least 1.
+Interpolated interpolated(const lic::ScaleMap& map, const py::array& d, const py::array& bias) {
+    const auto C = static_cast<py::ssize_t>(map.C()), M = static_cast<py::ssize_t>(map.M());
+    Interpolated out;
+    if (py::isinstance<py::array_t<std::uint8_t>>(d)) {
+        const std::uint8_t* from = checked<std::uint8_t>(d, "d", {C});
+        out.d.assign(from, from + C);
+    } else {
+        const std::int32_t* from = checked<std::int32_t>(d, "d", {C});
+        out.d.assign(from, from + C);
+    }
+    for (const std::int32_t step : out.d) in_range(step, "d (an element)", 1, 255);
+    const std::int32_t* from = checked<std::int32_t>(bias, "bias", {M});
+    out.bias.assign(from, from + M);
+    for (const std::int32_t value : out.bias) in_range(value, "bias (an element)", -LIC_BIAS_MAX, LIC_BIAS_MAX);
+    return out;
+}
+
+// At most `most` hyper positions wide and high, in a tile LIC_TILE_SIDE_MAX and in a whole image as many as its sides of
+// LIC_SIDE_MAX have. Every product of sizes fits 64 bits: z exists already, and M * h * w <= 1024 * 16 * a * b.
+constexpr py::ssize_t kTileMost = LIC_TILE_SIDE_MAX;
+constexpr py::ssize_t kGridMost = LIC_SIDE_MAX / (LIC_LATENT_STRIDE * LIC_HYPER_STRIDE);
+
+lic::Shape shape_of(const lic::ScaleMap& map, py::ssize_t a, py::ssize_t b, py::ssize_t h, py::ssize_t w, py::ssize_t most) {
+    const auto side = static_cast<py::ssize_t>(kSide);
+    lic::Shape s{map.C(), map.M(), in_range(a, "a", 1, most), in_range(b, "b", 1, most), in_range(h, "h", 1, most * side),
+                 in_range(w, "w", 1, most * side)};
+    if ((s.h + kSide - 1) / kSide != s.a || (s.w + kSide - 1) / kSide != s.b) {
+        refuse("arguments a, b are " + std::to_string(a) + ", " + std::to_string(b) + ", want a quarter of h, w = " +
+               std::to_string(h) + ", " + std::to_string(w) + ", rounded up");
+    }
+    return s;
+}
+
+lic::Setting setting_of(const lic::Bank& bank, const lic::ScaleMap& map, const Interpolated& values, py::ssize_t z_row,
+                        py::ssize_t rows, py::ssize_t skip) {
+    const auto bank_rows = static_cast<py::ssize_t>(bank.rows());
+    in_range(rows, "rows", 1, std::min<py::ssize_t>(bank_rows, lic::kModelRowsMax));
+    in_range(skip, "skip", 0, rows);
+    in_range(z_row, "z_row", rows, bank_rows - static_cast<py::ssize_t>(map.C()));
+    return {values.d.data(), values.bias.data(), static_cast<std::size_t>(z_row), static_cast<std::int32_t>(rows),
+            static_cast<std::int32_t>(skip)};
+}
+
+template <class T>
+py::array_t<T> array_of(std::size_t n0, std::size_t n1, std::size_t n2) {
+    return py::array_t<T>({static_cast<py::ssize_t>(n0), static_cast<py::ssize_t>(n1), static_cast<py::ssize_t>(n2)});
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// What Python sees
+
+lic::Bank make_bank(const py::array& freq, const py::array& count, const py::array& first) {
+    const auto rows = static_cast<py::ssize_t>(count.size());
+    in_range(rows, "count (its length)", 1, 65536);  // row numbers are kept as u16
+    const std::uint16_t* g = checked<std::uint16_t>(freq, "freq", {-1});
+    const std::int32_t* n = checked<std::int32_t>(count, "count", {-1});
+    const std::int16_t* o = checked<std::int16_t>(first, "first", {rows});
+    // Copies: a row is checked and then read again, and nobody may change it in between (there may be no GIL).
+    const std::vector<std::uint16_t> freqs(g, g + freq.size());
+    const std::vector<std::int32_t> counts(n, n + rows);
+    const std::vector<std::int16_t> firsts(o, o + rows);
+    lic::Bank bank;
+    const lic::Bank::Fault fault = bank.build(freqs.data(), freqs.size(), counts.data(), firsts.data(), counts.size());
+    if (fault.what) refuse("row " + std::to_string(fault.row) + " of the bank: " + fault.what);
+    return bank;
+}
+
+lic::ScaleMap make_map(const py::array& weight, const py::array& offset) {
+    const std::int16_t* w = checked<std::int16_t>(weight, "weight", {-1, -1});
+    const auto cell = static_cast<py::ssize_t>(lic::kCell);
+    const py::ssize_t M = weight.shape(0) / cell, C = weight.shape(1);
+    if (weight.shape(0) % cell) refuse("argument weight has " + std::to_string(weight.shape(0)) + " rows, want 16 M");
+    in_range(M, "weight (rows / 16)", 1, 1024);  // FORMAT 9.1
+    in_range(C, "weight (columns)", 1, LIC_CHANNELS_MAX);
+    const std::int32_t* o = checked<std::int32_t>(offset, "offset", {cell * M});
+    lic::ScaleMap map;
+    if (!map.build(w, o, static_cast<std::size_t>(M), static_cast<std::size_t>(C))) {
+        refuse("a weight is beyond +-" + std::to_string(LIC_WEIGHT_MAX) + " or an offset beyond +-" +
+               std::to_string(LIC_BIAS_MAX));
+    }
+    return map;
+}
+
+template <bool Slow>
+py::array_t<std::uint8_t> scale_index(const lic::ScaleMap& map, const py::array& z, const py::array& d, const py::array& bias,
+                                      py::ssize_t rows, py::ssize_t h, py::ssize_t w) {
+    const std::int16_t* symbols = checked<std::int16_t>(z, "z", {static_cast<py::ssize_t>(map.C()), -1, -1});
+    const lic::Shape s = shape_of(map, z.shape(1), z.shape(2), h, w, kGridMost);
+    const Interpolated values = interpolated(map, d, bias);
+    in_range(rows, "rows", 1, lic::kModelRowsMax);
+    const lic::Setting q{values.d.data(), values.bias.data(), 0, static_cast<std::int32_t>(rows), 0};
+    auto out = array_of<std::uint8_t>(s.M, s.h, s.w);
+    std::uint8_t* to = out.mutable_data();
+    {
+        py::gil_scoped_release release;
+        Slow ? map.index_slow(symbols, s, q, to) : map.index(symbols, s, q, to);
+    }
+    return out;
+}
+
+template <bool Slow>
+py::bytes encode_tile(const lic::Bank& bank, const lic::ScaleMap& map, const py::array& z, const py::array& r,
+                      py::ssize_t z_row, const py::array& d, const py::array& bias, py::ssize_t rows, py::ssize_t skip) {
+    const std::int16_t* z_at = checked<std::int16_t>(z, "z", {static_cast<py::ssize_t>(map.C()), -1, -1});
+    const std::int16_t* r_at = checked<std::int16_t>(r, "r", {static_cast<py::ssize_t>(map.M()), -1, -1});
+    const lic::Shape s = shape_of(map, z.shape(1), z.shape(2), r.shape(1), r.shape(2), kTileMost);
+    const Interpolated values = interpolated(map, d, bias);
+    const lic::Setting q = setting_of(bank, map, values, z_row, rows, skip);
+    lic::Scratch work(s, true);
+    std::size_t size = 0;
+    lic::Status status;
+    {
+        py::gil_scoped_release release;
+        status = lic::encode_tile<Slow>(bank, map, s, q, z_at, r_at, work, size);
+    }
+    if (status != lic::Status::ok) refuse(std::string("cannot encode the tile: ") + lic::describe(status));
+    PyObject* stream = PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(size));
+    if (!stream) throw py::error_already_set();
+    lic::copy_stream(work, s, reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(stream)));
+    return py::reinterpret_steal<py::bytes>(stream);
+}
+
+template <bool Slow>
+std::pair<py::array_t<std::int16_t>, py::array_t<std::int16_t>> decode_tile(
+    const py::buffer& data, const lic::Bank& bank, const lic::ScaleMap& map, py::ssize_t a, py::ssize_t b, py::ssize_t h,
+    py::ssize_t w, py::ssize_t z_row, const py::array& d, const py::array& bias, py::ssize_t rows, py::ssize_t skip) {
+    const py::buffer_info info = data.request();
+    if (info.ndim != 1 || info.itemsize != 1 || (info.size > 1 && info.strides[0] != 1)) {
+        refuse("argument data is no contiguous buffer of bytes");
+    }
+    const lic::Shape s = shape_of(map, a, b, h, w, kTileMost);
+    const Interpolated values = interpolated(map, d, bias);
+    const lic::Setting q = setting_of(bank, map, values, z_row, rows, skip);
+    const auto size = static_cast<std::size_t>(info.size);
+    lic::Scratch work(s, false);
+    auto z = array_of<std::int16_t>(s.C, s.a, s.b), r = array_of<std::int16_t>(s.M, s.h, s.w);
+    std::int16_t *z_at = z.mutable_data(), *r_at = r.mutable_data();
+    lic::Outcome outcome{};
+    {
+        py::gil_scoped_release release;
+        outcome = lic::decode_tile<Slow>(static_cast<const std::uint8_t*>(info.ptr), size, bank, map, s, q, work, z_at, r_at);
+    }
+    if (outcome.status != lic::Status::ok) refuse_stream(outcome, size);
+    return {z, r};
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+constexpr std::pair<const char*, lic::Simd> kSimdNames[] = {{"scalar", lic::Simd::scalar},
+                                                            {"sse4.1", lic::Simd::sse41},
+                                                            {"avx2", lic::Simd::avx2},
+                                                            {"avx512", lic::Simd::avx512}};
+
+std::string simd() {
+    for (const auto& [name, level] : kSimdNames) {
+        if (level == lic::simd_in_use().load()) return name;
+    }
+    return "scalar";
+}
+
+void set_simd(const std::string& wanted) {
+    if (wanted == "auto") return lic::simd_in_use().store(lic::simd_best());
+    for (const auto& [name, level] : kSimdNames) {
+        if (wanted != name) continue;
+        if (!lic::simd_supported(level)) refuse("this CPU or build has no " + wanted + ", want auto or scalar");
+        return lic::simd_in_use().store(level);
+    }
+    refuse("no code path is called " + wanted + ", want auto, scalar, sse4.1, avx2 or avx512");
+}
+
+py::dict constants() {
+    py::dict all;
+#define LIC_ADD(name) all[#name] = py::int_(static_cast<std::int64_t>(name))
+    LIC_ADD(LIC_MAJOR);
+    LIC_ADD(LIC_MINOR);
+    LIC_ADD(LIC_CHANNELS_MAX);
+    LIC_ADD(LIC_LATENT_STRIDE);
+    LIC_ADD(LIC_HYPER_STRIDE);
+    LIC_ADD(LIC_TILE_UNIT);
+    LIC_ADD(LIC_TILE_SIDE_MAX);
+    LIC_ADD(LIC_PIXELS_MAX);
+    LIC_ADD(LIC_TILES_MAX);
+    LIC_ADD(LIC_METADATA_MAX);
+    LIC_ADD(LIC_SIDE_MAX);
+    LIC_ADD(LIC_QUALITY_SCALE);
+    LIC_ADD(LIC_QUALITY_MIN);
+    LIC_ADD(LIC_QUALITY_MAX);
+    LIC_ADD(LIC_FRACTION_BITS);
+    LIC_ADD(LIC_PROB_BITS);
+    LIC_ADD(LIC_ROW_MAX);
+    LIC_ADD(LIC_STATES);
+    LIC_ADD(LIC_STATE_MIN);
+    LIC_ADD(LIC_WORD_BITS);
+    LIC_ADD(LIC_ESCAPE_BITS);
+    LIC_ADD(LIC_SYMBOL_MIN);
+    LIC_ADD(LIC_SYMBOL_MAX);
+    LIC_ADD(LIC_Z_STEP_BITS);
+    LIC_ADD(LIC_Z_MIN);
+    LIC_ADD(LIC_Z_MAX);
+    LIC_ADD(LIC_WEIGHT_MAX);
+    LIC_ADD(LIC_BIAS_MAX);
+    LIC_ADD(LIC_MAP_SHIFT);
+    LIC_ADD(LIC_CHECKSUM_FACTOR);
+#undef LIC_ADD
+    return all;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
+    m.doc() = "The integer entropy coder of pillow-lic (docs/FORMAT.md, section 7). Use pillow_lic.entropy.";
+
+    py::class_<lic::Bank>(m, "Bank", "Probability rows (FORMAT 7.2).")
+        .def(py::init(&make_bank), py::arg("freq"), py::arg("count"), py::arg("first"))
+        .def_property_readonly("rows", &lic::Bank::rows);
+
+    py::class_<lic::ScaleMap>(m, "ScaleMap", "The integer map from z to scale indices (FORMAT 7.5).")
+        .def(py::init(&make_map), py::arg("weight"), py::arg("offset"))
+        .def_property_readonly("latent", &lic::ScaleMap::M)
+        .def_property_readonly("hyper", &lic::ScaleMap::C)
+        .def("index", &scale_index<false>, py::arg("z"), py::arg("d"), py::arg("bias"), py::arg("rows"), py::arg("h"),
+             py::arg("w"), "Scale indices (M, h, w) as uint8.");
+
+    m.def("scale_index_slow", &scale_index<true>, py::arg("scale_map"), py::arg("z"), py::arg("d"), py::arg("bias"),
+          py::arg("rows"), py::arg("h"), py::arg("w"), "ScaleMap.index by the words of FORMAT 7.5.");
+
+    const auto def_encode = [&m](const char* name, auto function, const char* doc) {
+        m.def(name, function, py::arg("bank"), py::arg("scale_map"), py::arg("z"), py::arg("r"), py::arg("z_row"), py::arg("d"),
+              py::arg("bias"), py::arg("rows"), py::arg("skip"), doc);
+    };
+    def_encode("encode_tile", &encode_tile<false>, "The stream of a tile (FORMAT 6.3).");
+    def_encode("encode_tile_slow", &encode_tile<true>, "encode_tile by the words of FORMAT 7.");
+
+    const auto def_decode = [&m](const char* name, auto function, const char* doc) {
+        m.def(name, function, py::arg("data"), py::arg("bank"), py::arg("scale_map"), py::arg("a"), py::arg("b"), py::arg("h"),
+              py::arg("w"), py::arg("z_row"), py::arg("d"), py::arg("bias"), py::arg("rows"), py::arg("skip"), doc);
+    };
+    def_decode("decode_tile", &decode_tile<false>, "z and r of a tile from its stream (FORMAT 7).");
+    def_decode("decode_tile_slow", &decode_tile<true>, "decode_tile by the words of FORMAT 7.");
+
+    m.def("simd", &simd, "The code path of the scale index map that is in use.");
+    m.def("set_simd", &set_simd, py::arg("path"), "Chooses it for the whole process, for tests; 'auto' is the best one.");
+    m.def("constants", &constants, "Every constant of FORMAT 10.");
+}

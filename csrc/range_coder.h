@@ -1,0 +1,573 @@
+// The entropy coder of a tile: interleaved range-ANS over a bank of integer tables (FORMAT 7.2 to 7.7).
+// Includes lic_constants.h, scale_map.h and the standard library; must not include Python. Reports a status, throws nothing
+// of its own (the constructors and `build` may throw std::bad_alloc; nothing else allocates, but for the list of escapes).
+//
+// READ ME FIRST
+// - The decoder runs forwards, the encoder backwards: it starts from the states in which the decoder must end, and the
+//   decoder's first symbol is its last. So the encoder may start from states that carry the checksum, at no cost.
+// - A state is normalised when 2^16 <= x < 2^32. Decoding a symbol of frequency g gives x' = g * (x >> 16) + slot - G with
+//   1 <= g <= x' <= 65535 * 65535 + 65534 < 2^32. If x' < 2^16, then one word makes x' * 2^16 + word >= 2^16 again: never
+//   two words, so a symbol takes at most two bytes of words.
+// - The encoder's step is the exact inverse. If a word was read, then x >= g * 2^16 (as x' >= g); if none was read, then
+//   x = x' <= g * 65535 + g - 1 < g * 2^16. So `x >> 16 >= g` says whether a word has to be written, without doubt.
+// - Hence the encoding is canonical: a stream that decodes to its checksum is the only one that does so for its symbols, byte
+//   for byte (escapes are of shortest form and never stand for a symbol that the row holds). The fuzzer asserts it.
+// - Frequencies are at most 65535, as a row has at least two; so frequency and cumulative frequency share 32 bits.
+#ifndef LIC_RANGE_CODER_H
+#define LIC_RANGE_CODER_H
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "lic_constants.h"
+#include "scale_map.h"
+
+#if defined(__GNUC__)
+#define LIC_INLINE inline __attribute__((always_inline))
+#define LIC_RARE(condition) __builtin_expect(!!(condition), 0)
+#else
+#define LIC_INLINE inline
+#define LIC_RARE(condition) (condition)
+#endif
+
+namespace lic {
+
+enum class Status {
+    ok,
+    // a tile stream that is refused
+    too_short,       // fewer bytes than the states take
+    state_low,       // a first state below 2^16
+    words_end,       // a word is needed and none is left
+    escapes_end,     // an escape byte is needed and none is left
+    escape_form,     // an escape that is too long or not of shortest form
+    symbol_range,    // a symbol outside i16
+    not_covered,     // bytes left over
+    wrong_checksum,  // the last states are not those of the checksum
+    // an encoder's argument that is refused
+    skipped_not_zero,
+};
+
+inline const char* describe(Status status) {
+    switch (status) {
+        case Status::ok: return "ok";
+        case Status::too_short: return "it is shorter than its states";
+        case Status::state_low: return "a first state is below its minimum";
+        case Status::words_end: return "its words end too early";
+        case Status::escapes_end: return "its escapes end too early";
+        case Status::escape_form: return "an escape is malformed";
+        case Status::symbol_range: return "a symbol is outside i16";
+        case Status::not_covered: return "bytes are left over";
+        case Status::wrong_checksum: return "the checksum of its integers is wrong";
+        case Status::skipped_not_zero: return "r is not 0 at a skipped position";
+    }
+    return "unknown status";
+}
+
+constexpr std::uint32_t kTotal = 1u << LIC_PROB_BITS;
+constexpr std::uint32_t kSlotMask = kTotal - 1;
+constexpr std::size_t kStates = LIC_STATES;
+constexpr std::size_t kHeader = kStates * sizeof(std::uint32_t);
+constexpr std::size_t kWordBytes = LIC_WORD_BITS / 8;
+constexpr std::size_t kEscapeBytes = (LIC_ESCAPE_BITS + 6) / 7;  // of seven bits each
+constexpr std::size_t kModelRowsMax = 256;                       // scale rows, FORMAT 9.1
+static_assert(LIC_STATE_MIN == 1u << LIC_WORD_BITS && LIC_PROB_BITS == LIC_WORD_BITS,
+              "the derivations above take one power of two for words, states and probabilities");
+static_assert(kStates == 4, "the unrolled loops and the final states of FORMAT 7.3 take four states");
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Models: what the coder asks about symbols. A model is any class with
+//
+//   Interval find(row, slot)              the interval of row `row` that holds `slot`, for the decoder
+//   const Coding& coding(row, index)      the same interval by its index, for the encoder
+//   std::int32_t first(row)               the value of index 0
+//   std::uint32_t last(row), plain(row)   the index that is the escape, and the number of indices below it whose values are
+//                                         within i16: any index from `plain` on takes the rare path
+//
+// `row` is an index into whatever the model keeps: a row of the bank here, a set of mixture parameters elsewhere.
+
+struct Interval {
+    std::uint32_t freq;    // g_j
+    std::uint32_t offset;  // slot - G_j
+    std::uint32_t index;   // j
+};
+
+// An interval as the encoder wants it. With m = reciprocal = ceil(2^48 / g), x / g is (x * m) >> 48 in 64 bits, exactly, for
+// every state after renormalisation, x < g * 2^16. Write m = (2^48 + e) / g with 0 <= e < g. Then
+//   exact: x * m / 2^48 = x / g + (x * e / 2^48) / g, and x * e < g * 2^16 * g < 2^48: the excess is below 1 / g, which
+//          cannot lift the quotient over the next integer;
+//   fits:  x * m <= (g * 2^16 - 1) * (2^48 + g - 1) / g < 2^64 + 2^16 (g - 1) - 2^48 / g < 2^64, as g (g - 1) < 2^32.
+// The usual 32-bit reciprocal, ceil(2^(31 + s) / g), is WRONG here: it needs x < 2^31 and our states reach 2^32 - 1 (it fails
+// for about one in twelve of the worst states above 2^31).
+struct Coding {
+    std::uint64_t reciprocal;
+    std::uint32_t freq, start;  // g_j, G_j
+};
+
+constexpr unsigned kReciprocalBits = 48;
+
+// The probability tables of a model (FORMAT 7.2, 9.2).
+class Bank {
+  public:
+    // What `build` found wrong, as words, and in which row; null when nothing is.
+    struct Fault {
+        const char* what;
+        std::size_t row;
+    };
+
+    // freq: (freq_total,) all rows one after the other, count and first: (rows,). Trusts nothing.
+    Fault build(const std::uint16_t* freq, std::size_t freq_total, const std::int32_t* count, const std::int16_t* first,
+                std::size_t rows) {
+        if (rows < 1) return {"there are no rows", 0};
+        std::size_t at = 0;
+        for (std::size_t k = 0; k < rows; at += static_cast<std::size_t>(count[k]), ++k) {
+            const Fault fault = check_row(freq + at, freq_total - at, count[k]);
+            if (fault.what) return {fault.what, k};
+        }
+        if (at != freq_total) return {"frequencies are left over behind the last row", rows - 1};
+        tables_.assign(rows, Table{});
+        entries_.reserve(freq_total), codings_.reserve(freq_total);
+        for (std::size_t k = 0; k < rows; ++k) add_row(tables_[k], freq + entries_.size(), count[k], first[k]);
+        return {nullptr, 0};
+    }
+
+    std::size_t rows() const { return tables_.size(); }
+    std::int32_t first(std::size_t row) const { return tables_[row].first; }
+    std::uint32_t last(std::size_t row) const { return tables_[row].last; }
+    std::uint32_t plain(std::size_t row) const { return tables_[row].plain; }
+    const Coding& coding(std::size_t row, std::uint32_t index) const { return codings_[tables_[row].base + index]; }
+
+    // The bucket of the slot's upper eight bits gives the interval in which the bucket begins; the slot lies in it or
+    // a few further on. The loop ends: the intervals of a row cover all 2^16 slots, so the last one always takes the slot.
+    LIC_INLINE Interval find(std::size_t row, std::uint32_t slot) const {
+        const Table& table = tables_[row];
+        const std::uint32_t* entries = entries_.data() + table.base;
+        std::uint32_t j = table.bucket[slot >> kBucketShift];
+        std::uint32_t entry = entries[j];
+        while (slot - (entry >> 16) >= (entry & 0xFFFF)) entry = entries[++j];
+        return {entry & 0xFFFF, slot - (entry >> 16), j};
+    }
+
+    // The same by the words of FORMAT 7.3: the one index with G_j <= slot < G_j + g_j.
+    Interval find_slow(std::size_t row, std::uint32_t slot) const {
+        std::uint32_t start = 0;
+        for (std::uint32_t j = 0;; ++j) {
+            const std::uint32_t freq = coding(row, j).freq;
+            if (slot < start + freq) return {freq, slot - start, j};
+            start += freq;
+        }
+    }
+
+  private:
+    static constexpr unsigned kBucketBits = 8, kBucketShift = LIC_PROB_BITS - kBucketBits;
+
+    // All that a row's decoding needs first lies together: 524 bytes, 64 rows in 33 KiB.
+    struct Table {
+        std::uint32_t base;  // the row's first entry
+        std::int16_t first;
+        std::uint16_t last, plain;
+        std::uint16_t bucket[1u << kBucketBits];
+    };
+
+    static Fault check_row(const std::uint16_t* freq, std::size_t left, std::int32_t count) {
+        if (count < 2 || count > LIC_ROW_MAX) return {"the count is out of range", 0};
+        if (static_cast<std::size_t>(count) > left) return {"the frequencies end too early", 0};
+        std::uint32_t sum = 0;  // at most 4096 * 65535
+        for (std::int32_t j = 0; j < count; ++j) {
+            if (freq[j] == 0) return {"a frequency is 0", 0};
+            sum += freq[j];
+        }
+        if (sum != kTotal) return {"the frequencies do not sum to 65536", 0};
+        return {nullptr, 0};
+    }
+
+    void add_row(Table& table, const std::uint16_t* freq, std::int32_t count, std::int16_t first) {
+        table.base = static_cast<std::uint32_t>(entries_.size());
+        table.first = first;
+        table.last = static_cast<std::uint16_t>(count - 1);
+        table.plain = static_cast<std::uint16_t>(std::min(count - 1, LIC_SYMBOL_MAX - first + 1));  // at most 4095
+        std::uint32_t start = 0, bucket = 0;
+        for (std::int32_t j = 0; j < count; ++j) {
+            const std::uint32_t g = freq[j], end = start + g;
+            entries_.push_back(g | start << 16);  // start <= 65535, as g >= 1 and the sum is 65536
+            codings_.push_back({((std::uint64_t{1} << kReciprocalBits) + g - 1) / g, g, start});
+            for (; bucket << kBucketShift < end; ++bucket) table.bucket[bucket] = static_cast<std::uint16_t>(j);
+            start = end;
+        }
+    }
+
+    std::vector<Table> tables_;
+    std::vector<std::uint32_t> entries_;  // g_j in the low half, G_j in the high half
+    std::vector<Coding> codings_;
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Bytes
+
+LIC_INLINE std::uint32_t load_u16(const std::uint8_t* at) { return static_cast<std::uint32_t>(at[0] | at[1] << 8); }
+LIC_INLINE std::uint32_t load_u32(const std::uint8_t* at) { return load_u16(at) | load_u16(at + 2) << 16; }
+
+inline void store_u32(std::uint8_t* at, std::uint32_t value) {
+    for (int i = 0; i < 4; ++i) at[i] = static_cast<std::uint8_t>(value >> 8 * i);
+}
+
+// The checksum of FORMAT 7.7, fed in pieces.
+struct Checksum {
+    std::uint32_t a = 0, b = 0, n = 1;
+
+    void add(const std::int16_t* symbols, std::size_t count) {
+        std::uint32_t a_sum = 0, b_sum = 0;  // local sums and one counter: a loop that compilers vectorise
+        const std::uint32_t from = n;
+        for (std::size_t i = 0; i < count; ++i) {
+            const std::uint32_t t = static_cast<std::uint16_t>(symbols[i]);
+            a_sum += t;
+            b_sum += (from + static_cast<std::uint32_t>(i)) * t;
+        }
+        a += a_sum, b += b_sum, n += static_cast<std::uint32_t>(count);
+    }
+
+    std::uint32_t value() const { return a * static_cast<std::uint32_t>(LIC_CHECKSUM_FACTOR) + b; }
+};
+
+// The states in which a decoder ends and from which an encoder starts (FORMAT 7.3).
+inline void final_states(std::uint32_t checksum, std::uint32_t x[kStates]) {
+    x[0] = LIC_STATE_MIN + (checksum & 0xFFFF);
+    x[1] = LIC_STATE_MIN + (checksum >> 16);
+    x[2] = x[3] = LIC_STATE_MIN;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Reading
+
+// A stream in the middle of its decoding. Words lie in [front, back) from the front, escapes from the back.
+struct Reader {
+    std::uint32_t x[kStates];
+    const std::uint8_t *front, *back;
+
+    Status open(const std::uint8_t* data, std::size_t size) {
+        front = data, back = data + size;
+        if (size < kHeader) return Status::too_short;
+        for (std::size_t s = 0; s < kStates; ++s) {
+            x[s] = load_u32(data + sizeof x[s] * s);
+            if (x[s] < LIC_STATE_MIN) return Status::state_low;
+        }
+        front += kHeader;
+        return Status::ok;
+    }
+
+    // FORMAT 7.3, "After the second run".
+    Status close(std::uint32_t checksum) const {
+        std::uint32_t want[kStates];
+        final_states(checksum, want);
+        if (front != back) return Status::not_covered;
+        return std::equal(x, x + kStates, want) ? Status::ok : Status::wrong_checksum;
+    }
+};
+
+// An escape's LEB128, downwards from `back`. Three bytes at most hold 17 bits at most; no zero byte ends a longer one.
+inline Status read_escape(const std::uint8_t* front, const std::uint8_t*& back, std::uint32_t& value) {
+    value = 0;
+    for (unsigned i = 0; i < kEscapeBytes; ++i) {
+        if (back <= front) return Status::escapes_end;
+        const std::uint32_t byte = *--back;
+        value |= (byte & 127) << 7 * i;
+        if (byte < 128) return (byte == 0 && i > 0) || value >> LIC_ESCAPE_BITS ? Status::escape_form : Status::ok;
+    }
+    return Status::escape_form;
+}
+
+// The symbol of an index from `plain` on. The last is the escape: a symbol below (odd) or above (even) the row's values
+// first ... first + last - 1. Those before it are values beyond i16, which a row may list but no stream may use.
+inline Status read_rare(const std::uint8_t* front, const std::uint8_t*& back, std::uint32_t index, std::int32_t first,
+                        std::uint32_t last, std::int16_t& symbol) {
+    if (index != last) return Status::symbol_range;
+    std::uint32_t v = 0;
+    const Status status = read_escape(front, back, v);
+    if (status != Status::ok) return status;
+    const std::int32_t far = static_cast<std::int32_t>(v >> 1);
+    const std::int32_t value = v & 1 ? first - 1 - far : first + static_cast<std::int32_t>(last) + far;
+    if (value < LIC_SYMBOL_MIN || value > LIC_SYMBOL_MAX) return Status::symbol_range;
+    symbol = static_cast<std::int16_t>(value);
+    return Status::ok;
+}
+
+// One symbol of one state, where the caller vouches for a word at `front`. No branch on whether the word is taken: it is
+// unpredictable (one symbol in sixteen at 1 bit per symbol).
+template <class Model>
+LIC_INLINE std::uint32_t step(const Model& model, std::size_t row, std::uint32_t& x, const std::uint8_t*& front) {
+    const Interval hit = model.find(row, x & kSlotMask);
+    const std::uint32_t low = hit.freq * (x >> LIC_PROB_BITS) + hit.offset;
+    const std::uint32_t full = low << LIC_WORD_BITS | load_u16(front);
+    const bool refill = low < LIC_STATE_MIN;
+    x = refill ? full : low;
+    front += refill ? kWordBytes : 0;
+    return hit.index;
+}
+
+// A run of n symbols (FORMAT 7.3), literally: one symbol at a time, every read checked. `find` is the model's slow search
+// when `Slow`. Starts at symbol i of the run; the tail of `read_run`.
+template <bool Slow, class Model, class Row>
+Status read_run_checked(Reader& in, const Model& model, const Row* rows, std::size_t i, std::size_t n, std::int16_t* out) {
+    for (; i < n; ++i) {
+        const std::size_t row = rows[i];
+        std::uint32_t& x = in.x[i % kStates];
+        const Interval hit = Slow ? model.find_slow(row, x & kSlotMask) : model.find(row, x & kSlotMask);
+        x = hit.freq * (x >> LIC_PROB_BITS) + hit.offset;
+        if (x < LIC_STATE_MIN) {
+            if (static_cast<std::size_t>(in.back - in.front) < kWordBytes) return Status::words_end;
+            x = x << LIC_WORD_BITS | load_u16(in.front);
+            in.front += kWordBytes;
+        }
+        if (hit.index < model.plain(row)) {
+            out[i] = static_cast<std::int16_t>(model.first(row) + static_cast<std::int32_t>(hit.index));
+        } else {
+            const Status status = read_rare(in.front, in.back, hit.index, model.first(row), model.last(row), out[i]);
+            if (status != Status::ok) return status;
+        }
+    }
+    return Status::ok;
+}
+
+// A run of n symbols: the fast twin. Four symbols, one of each state, per turn; the four chains of loads and multiplications
+// overlap. While `kSlack` bytes are left, four symbols can take neither more words nor more escape bytes than there are,
+// so a turn needs no check of its own, and it does not matter that it reads its words before its escapes.
+template <class Model, class Row>
+Status read_run(Reader& in, const Model& model, const Row* rows, std::size_t n, std::int16_t* out) {
+    constexpr std::ptrdiff_t kSlack = kStates * (kWordBytes + kEscapeBytes);
+    std::uint32_t x0 = in.x[0], x1 = in.x[1], x2 = in.x[2], x3 = in.x[3];
+    const std::uint8_t *front = in.front, *back = in.back;
+    Status status = Status::ok;
+    std::size_t i = 0;
+    for (; i + kStates <= n && back - front >= kSlack; i += kStates) {
+        const std::size_t k0 = rows[i], k1 = rows[i + 1], k2 = rows[i + 2], k3 = rows[i + 3];
+        const std::uint32_t j0 = step(model, k0, x0, front), j1 = step(model, k1, x1, front),
+                            j2 = step(model, k2, x2, front), j3 = step(model, k3, x3, front);
+        out[i] = static_cast<std::int16_t>(model.first(k0) + static_cast<std::int32_t>(j0));
+        out[i + 1] = static_cast<std::int16_t>(model.first(k1) + static_cast<std::int32_t>(j1));
+        out[i + 2] = static_cast<std::int16_t>(model.first(k2) + static_cast<std::int32_t>(j2));
+        out[i + 3] = static_cast<std::int16_t>(model.first(k3) + static_cast<std::int32_t>(j3));
+        const int rare = int{j0 >= model.plain(k0)} | int{j1 >= model.plain(k1)} | int{j2 >= model.plain(k2)} |
+                         int{j3 >= model.plain(k3)};
+        if (LIC_RARE(rare)) {
+            const std::uint32_t j[kStates] = {j0, j1, j2, j3};
+            for (std::size_t s = 0; s < kStates && status == Status::ok; ++s) {
+                const std::size_t row = rows[i + s];
+                if (j[s] < model.plain(row)) continue;
+                status = read_rare(front, back, j[s], model.first(row), model.last(row), out[i + s]);
+            }
+            if (status != Status::ok) break;
+        }
+    }
+    in.x[0] = x0, in.x[1] = x1, in.x[2] = x2, in.x[3] = x3;
+    in.front = front, in.back = back;
+    return status == Status::ok ? read_run_checked<false>(in, model, rows, i, n, out) : status;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Writing
+
+// A stream in the middle of its encoding, from its end to its beginning.
+struct Writer {
+    std::uint32_t x[kStates];
+    std::uint16_t* words;               // the words so far; grows downwards, one word a symbol at most
+    std::vector<std::uint8_t> escapes;  // the escape bytes so far, in the order in which they stand in the stream
+};
+
+// The step of FORMAT 7.3 backwards: x' = (x / g) * 2^16 + x mod g + G, after writing the word that the decoder will read.
+template <bool Slow>
+LIC_INLINE void write_step(const Coding& c, std::uint32_t& x, std::uint16_t*& words) {
+    if (Slow) {
+        if (x >> LIC_WORD_BITS >= c.freq) *--words = static_cast<std::uint16_t>(x), x >>= LIC_WORD_BITS;
+        x = ((x / c.freq) << LIC_PROB_BITS) + x % c.freq + c.start;
+        return;
+    }
+    // The word is always stored, and the pointer moves only if it counts: no unpredictable branch. The place below the
+    // pointer exists: the caller's buffer has room for a word of every symbol and one more.
+    const bool full = x >> LIC_WORD_BITS >= c.freq;
+    words[-1] = static_cast<std::uint16_t>(x);
+    words -= full ? 1 : 0;
+    x = full ? x >> LIC_WORD_BITS : x;
+    const std::uint32_t quotient = static_cast<std::uint32_t>(x * c.reciprocal >> kReciprocalBits);
+    x += quotient * (kTotal - c.freq) + c.start;  // = (q << 16) + (x - q g) + G
+}
+
+// The escape of a symbol that a row does not hold. The decoder meets its first byte first, going down: so the first byte
+// stands at the highest address, and comes last here.
+inline void write_escape(std::vector<std::uint8_t>& escapes, std::int32_t symbol, std::int32_t first, std::uint32_t last) {
+    const std::int32_t above = first + static_cast<std::int32_t>(last);
+    const std::uint32_t v = symbol < first ? static_cast<std::uint32_t>(first - 1 - symbol) << 1 | 1
+                                           : static_cast<std::uint32_t>(symbol - above) << 1;
+    if (v >> 14) escapes.push_back(static_cast<std::uint8_t>(v >> 14));
+    if (v >> 7) escapes.push_back(static_cast<std::uint8_t>((v >> 7 & 127) | (v >> 14 ? 128 : 0)));
+    escapes.push_back(static_cast<std::uint8_t>((v & 127) | (v >> 7 ? 128 : 0)));
+}
+
+// The index of a symbol in its row, or the escape's, which it writes.
+template <class Model>
+LIC_INLINE std::uint32_t index_in(const Model& model, std::size_t row, std::int32_t symbol,
+                                  std::vector<std::uint8_t>& escapes) {
+    const std::uint32_t j = static_cast<std::uint32_t>(symbol - model.first(row)), last = model.last(row);
+    if (!LIC_RARE(j >= last)) return j;
+    write_escape(escapes, symbol, model.first(row), last);
+    return last;
+}
+
+// A run, last symbol first. The odd symbols of the end go one by one, then four by four, states in registers.
+template <bool Slow, class Model, class Row>
+void write_run(Writer& to, const Model& model, const Row* rows, const std::int16_t* symbols, std::size_t n) {
+    std::uint16_t* words = to.words;
+    std::size_t i = n;
+    while (i > 0 && (Slow || i % kStates != 0)) {
+        --i;
+        const std::uint32_t j = index_in(model, rows[i], symbols[i], to.escapes);
+        write_step<Slow>(model.coding(rows[i], j), to.x[i % kStates], words);
+    }
+    std::uint32_t x0 = to.x[0], x1 = to.x[1], x2 = to.x[2], x3 = to.x[3];
+    while (i > 0) {
+        i -= kStates;
+        const std::size_t k0 = rows[i], k1 = rows[i + 1], k2 = rows[i + 2], k3 = rows[i + 3];
+        const std::uint32_t j3 = index_in(model, k3, symbols[i + 3], to.escapes);
+        const std::uint32_t j2 = index_in(model, k2, symbols[i + 2], to.escapes);
+        const std::uint32_t j1 = index_in(model, k1, symbols[i + 1], to.escapes);
+        const std::uint32_t j0 = index_in(model, k0, symbols[i], to.escapes);
+        write_step<Slow>(model.coding(k3, j3), x3, words);
+        write_step<Slow>(model.coding(k2, j2), x2, words);
+        write_step<Slow>(model.coding(k1, j1), x1, words);
+        write_step<Slow>(model.coding(k0, j0), x0, words);
+    }
+    to.x[0] = x0, to.x[1] = x1, to.x[2] = x2, to.x[3] = x3;
+    to.words = words;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Tiles
+
+// Working memory of one tile, bounded by its shape and not by any stream. The caller makes it (this is what may throw).
+struct Scratch {
+    std::unique_ptr<std::uint16_t[]> z_rows;  // (z_size,) the row of every z
+    std::unique_ptr<std::uint8_t[]> index;    // (r_size,) the scale index of every r
+    std::unique_ptr<std::uint8_t[]> rows;     // (r_size,) the row of every r that is coded
+    // The three below are the encoder's alone.
+    std::unique_ptr<std::int16_t[]> coded;   // (r_size,) every r that is coded
+    std::unique_ptr<std::uint16_t[]> words;  // a word for every symbol and one more, see write_step
+    Writer writer{};
+
+    Scratch(const Shape& s, bool encode)
+        : z_rows(new std::uint16_t[s.z_size()]), index(new std::uint8_t[s.r_size()]), rows(new std::uint8_t[s.r_size()]) {
+        if (!encode) return;
+        coded.reset(new std::int16_t[s.r_size()]);
+        words.reset(new std::uint16_t[s.z_size() + s.r_size() + 1]);
+    }
+};
+
+// FORMAT 7.4: the row of channel c is z_row + c, at all its positions. The caller has checked that the bank holds them.
+inline void fill_z_rows(const Shape& s, const Setting& q, std::uint16_t* rows) {
+    for (std::size_t c = 0; c < s.C; ++c) {
+        std::fill_n(rows + c * s.a * s.b, s.a * s.b, static_cast<std::uint16_t>(q.z_row + c));
+    }
+}
+
+// FORMAT 7.6: the indices of the positions that are coded, in order. Stores always and moves on where it counts.
+inline std::size_t compact(const std::uint8_t* index, std::size_t size, std::int32_t skip, std::uint8_t* rows) {
+    std::size_t n = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+        rows[n] = index[i];
+        n += index[i] >= skip;
+    }
+    return n;
+}
+
+// The other way, in place: r[0 ... n) holds the coded symbols; afterwards each is in its position and the skipped are 0.
+// From the back: the coded symbols not yet placed are at most as many as the positions, so none is overwritten too early.
+inline void expand(const std::uint8_t* index, std::size_t size, std::int32_t skip, std::size_t n, std::int16_t* r) {
+    if (n == size) return;
+    for (std::size_t i = size; i-- > 0;) {
+        const bool keep = index[i] >= skip;
+        n -= keep;
+        const std::int16_t symbol = r[n];  // n <= i here, kept or not
+        r[i] = keep ? symbol : std::int16_t{0};
+    }
+}
+
+// What a decoder says: the status, and how far its words had come, in bytes.
+struct Outcome {
+    Status status;
+    std::size_t at;
+};
+
+// A tile's integers from its stream (FORMAT 7). z: (C, a, b), r: (M, h, w); both are without meaning unless the status is ok.
+// `Slow` is the twin: the search, the map and the runs by the words of the document.
+template <bool Slow = false, class Model>
+Outcome decode_tile(const std::uint8_t* data, std::size_t size, const Model& model, const ScaleMap& map, const Shape& s,
+                    const Setting& q, Scratch& work, std::int16_t* z, std::int16_t* r) {
+    Reader in{};
+    const auto outcome = [&](Status status) { return Outcome{status, static_cast<std::size_t>(in.front - data)}; };
+    Status status = in.open(data, size);
+    if (status != Status::ok) return outcome(status);
+
+    fill_z_rows(s, q, work.z_rows.get());
+    status = Slow ? read_run_checked<true>(in, model, work.z_rows.get(), 0, s.z_size(), z)
+                  : read_run(in, model, work.z_rows.get(), s.z_size(), z);
+    if (status != Status::ok) return outcome(status);
+
+    Slow ? map.index_slow(z, s, q, work.index.get()) : map.index(z, s, q, work.index.get());
+    const std::size_t n = compact(work.index.get(), s.r_size(), q.skip, work.rows.get());
+    status = Slow ? read_run_checked<true>(in, model, work.rows.get(), 0, n, r) : read_run(in, model, work.rows.get(), n, r);
+    if (status != Status::ok) return outcome(status);
+    expand(work.index.get(), s.r_size(), q.skip, n, r);
+
+    Checksum sum;
+    sum.add(z, s.z_size());
+    sum.add(r, s.r_size());
+    return outcome(in.close(sum.value()));
+}
+
+// The stream of a tile: the inverse. `size` is that of the result, which `copy_stream` then writes to memory of the caller's.
+template <bool Slow = false, class Model>
+Status encode_tile(const Model& model, const ScaleMap& map, const Shape& s, const Setting& q, const std::int16_t* z,
+                   const std::int16_t* r, Scratch& work, std::size_t& size) {
+    Slow ? map.index_slow(z, s, q, work.index.get()) : map.index(z, s, q, work.index.get());
+    std::size_t n = 0;
+    std::int32_t skipped = 0;
+    for (std::size_t i = 0; i < s.r_size(); ++i) {
+        const bool keep = work.index[i] >= q.skip;
+        work.rows[n] = work.index[i];
+        work.coded[n] = r[i];
+        skipped |= keep ? 0 : r[i];
+        n += keep;
+    }
+    if (skipped) return Status::skipped_not_zero;
+
+    Checksum sum;
+    sum.add(z, s.z_size());
+    sum.add(r, s.r_size());
+    Writer& to = work.writer;
+    final_states(sum.value(), to.x);
+    to.words = work.words.get() + s.z_size() + s.r_size() + 1;
+    to.escapes.clear();
+    write_run<Slow>(to, model, work.rows.get(), work.coded.get(), n);
+    fill_z_rows(s, q, work.z_rows.get());
+    write_run<Slow>(to, model, work.z_rows.get(), z, s.z_size());
+
+    const std::uint16_t* end = work.words.get() + s.z_size() + s.r_size() + 1;
+    size = kHeader + static_cast<std::size_t>(end - to.words) * kWordBytes + to.escapes.size();
+    return Status::ok;
+}
+
+// The stream that `encode_tile` left in `work`, `size` bytes, in the order of FORMAT 6.3.
+inline void copy_stream(const Scratch& work, const Shape& s, std::uint8_t* out) {
+    const Writer& from = work.writer;
+    for (std::size_t i = 0; i < kStates; ++i, out += sizeof from.x[0]) store_u32(out, from.x[i]);
+    const std::uint16_t* end = work.words.get() + s.z_size() + s.r_size() + 1;
+    for (const std::uint16_t* word = from.words; word < end; ++word) {
+        *out++ = static_cast<std::uint8_t>(*word);
+        *out++ = static_cast<std::uint8_t>(*word >> 8);
+    }
+    std::copy(from.escapes.begin(), from.escapes.end(), out);
+}
+
+}  // namespace lic
+
+#endif

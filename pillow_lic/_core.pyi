@@ -1,0 +1,92 @@
+"""Types of the compiled entropy coder (csrc/bind.cpp). Use pillow_lic.entropy.
+
+Every function raises ValueError for an array of the wrong dtype, shape or layout and for a number out of range.
+Arrays are C-contiguous. C hyper channels of a x b positions, M latent channels of h x w, 16 M rows of the map.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Buffer = bytes | bytearray | memoryview
+Steps = NDArray[np.int32] | NDArray[np.uint8]
+
+class Bank:
+    """Probability rows (FORMAT 7.2)."""
+    def __init__(self, freq: NDArray[np.uint16], count: NDArray[np.int32], first: NDArray[np.int16]) -> None: ...
+    @property
+    def rows(self) -> int: ...
+
+class ScaleMap:
+    """The integer map from z to scale indices (FORMAT 7.5): weight (16 M, C), offset (16 M,)."""
+    def __init__(self, weight: NDArray[np.int16], offset: NDArray[np.int32]) -> None: ...
+    @property
+    def latent(self) -> int: ...
+    @property
+    def hyper(self) -> int: ...
+    def index(
+        self, z: NDArray[np.int16], d: Steps, bias: NDArray[np.int32], rows: int, h: int, w: int
+    ) -> NDArray[np.uint8]:
+        """z (C, a, b), d (C,), bias (M,) to indices (M, h, w)."""
+
+def scale_index_slow(
+    scale_map: ScaleMap, z: NDArray[np.int16], d: Steps, bias: NDArray[np.int32], rows: int, h: int, w: int
+) -> NDArray[np.uint8]: ...
+def encode_tile(
+    bank: Bank,
+    scale_map: ScaleMap,
+    z: NDArray[np.int16],
+    r: NDArray[np.int16],
+    z_row: int,
+    d: Steps,
+    bias: NDArray[np.int32],
+    rows: int,
+    skip: int,
+) -> bytes:
+    """The stream of a tile. ValueError, too, if r is not 0 where the scale index is below skip."""
+
+def encode_tile_slow(
+    bank: Bank,
+    scale_map: ScaleMap,
+    z: NDArray[np.int16],
+    r: NDArray[np.int16],
+    z_row: int,
+    d: Steps,
+    bias: NDArray[np.int32],
+    rows: int,
+    skip: int,
+) -> bytes: ...
+def decode_tile(
+    data: Buffer,
+    bank: Bank,
+    scale_map: ScaleMap,
+    a: int,
+    b: int,
+    h: int,
+    w: int,
+    z_row: int,
+    d: Steps,
+    bias: NDArray[np.int32],
+    rows: int,
+    skip: int,
+) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+    """z (C, a, b) and r (M, h, w) of a stream. Raises LicCorruptTile."""
+
+def decode_tile_slow(
+    data: Buffer,
+    bank: Bank,
+    scale_map: ScaleMap,
+    a: int,
+    b: int,
+    h: int,
+    w: int,
+    z_row: int,
+    d: Steps,
+    bias: NDArray[np.int32],
+    rows: int,
+    skip: int,
+) -> tuple[NDArray[np.int16], NDArray[np.int16]]: ...
+def simd() -> Literal["scalar", "sse4.1", "avx2", "avx512"]: ...
+def set_simd(path: Literal["auto", "scalar", "sse4.1", "avx2", "avx512"]) -> None: ...
+def constants() -> dict[str, int]: ...

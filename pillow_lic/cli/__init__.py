@@ -1,0 +1,143 @@
+"""The `lic` command: encode, decode, info, demo, models. Arguments and exit codes; the work is in the files beside this one.
+
+Imports the standard library; Pillow and the codec come with the command that needs them.
+Exit codes: 0 all done, 1 something failed, 2 wrong usage. Results go to standard output, messages to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+DONE, FAILED, USAGE = 0, 1, 2
+
+
+class UsageError(Exception):
+    """The arguments contradict each other or name nothing."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    show = warnings.showwarning
+    warnings.showwarning = _show_warning
+    try:
+        return options.run(options)
+    except UsageError as error:
+        print(f"lic: {error}", file=sys.stderr)
+        return USAGE
+    except OSError as error:
+        print(f"lic: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("lic: interrupted", file=sys.stderr)
+        return 130
+    finally:
+        warnings.showwarning = show
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    print(f"lic: warning: {message}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lic", description="Learned image compression: .lic files to and from other formats.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    encode = commands.add_parser("encode", help="images to .lic")
+    _add_batch(encode, _encode)
+    encode.add_argument("-q", "--quality", type=_quality, default=75, help="1 to 100, fractions allowed; default 75")
+    encode.add_argument("-m", "--model", help="model name; `lic models` lists them")
+
+    decode = commands.add_parser("decode", help=".lic to another format")
+    _add_batch(decode, _decode)
+    decode.add_argument("-t", "--to", metavar="EXT", default="png", help="extension of the format to write; default png")
+    decode.add_argument("--truncated", action="store_true", help="load damaged files, missing tiles in grey")
+
+    info = commands.add_parser("info", help="what a .lic file says, field by field, and whether it is intact")
+    info.add_argument("paths", nargs="+", type=Path, metavar="FILE")
+    info.add_argument("--json", action="store_true", help="one JSON document")
+    info.set_defaults(run=_info)
+
+    demo = commands.add_parser("demo", help="a photograph against JPEG of equal size, with a picture to look at")
+    demo.add_argument("photograph", nargs="?", type=Path, help="default: one from an installed package")
+    demo.add_argument("-o", "--output", type=Path, default=Path("lic-demo.png"), help="picture, or a folder for it")
+    demo.add_argument("-q", "--quality", type=_quality, nargs=3, default=(20, 45, 75), metavar="Q", help="three qualities")
+    demo.add_argument("-m", "--model", help="model name")
+    demo.add_argument("-f", "--force", action="store_true", help="overwrite the picture")
+    demo.set_defaults(run=_demo)
+
+    models = commands.add_parser("models", help="models that are there")
+    models.add_argument("--json", action="store_true", help="whole manifests, one JSON document")
+    models.set_defaults(run=_models)
+    return parser
+
+
+def _add_batch(parser: argparse.ArgumentParser, run) -> None:
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files, or folders with all that is in them")
+    output = "file, or folder if it is one, ends in / or several files are written; default: beside each source"
+    parser.add_argument("-o", "--output", metavar="PATH", help=output)
+    jobs = "files at a time; one file already uses all cores; default 1"
+    parser.add_argument("-j", "--jobs", type=_jobs, default=1, metavar="N", help=jobs)
+    parser.add_argument("-f", "--force", action="store_true", help="overwrite what is there")
+    parser.set_defaults(run=run)
+
+
+def _quality(text: str) -> float:
+    value = float(text)
+    if not 1 <= value <= 100:
+        msg = "must be from 1 to 100"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def _jobs(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        msg = "must be at least 1"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def _encode(options: argparse.Namespace) -> int:
+    from . import batch
+
+    return FAILED if batch.encode(options) else DONE
+
+
+def _decode(options: argparse.Namespace) -> int:
+    from . import batch
+
+    return FAILED if batch.decode(options) else DONE
+
+
+def _info(options: argparse.Namespace) -> int:
+    from . import info
+
+    return FAILED if info.show(options.paths, as_json=options.json) else DONE
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from . import demo
+
+    picture = options.output if options.output.suffix else options.output / "lic-demo.png"
+    if picture.exists() and not options.force:
+        msg = f"{picture} exists; --force overwrites it"
+        raise UsageError(msg)
+    photograph = options.photograph or demo.installed_photograph()
+    if photograph is None:
+        msg = "no photograph found in an installed package; name one: lic demo PHOTOGRAPH"
+        raise UsageError(msg)
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    demo.run(photograph, picture, options.quality, options.model)
+    return DONE
+
+
+def _models(options: argparse.Namespace) -> int:
+    from . import info
+
+    info.show_models(as_json=options.json)
+    return DONE

@@ -1,0 +1,95 @@
+"""`lic info` and `lic models`: what a file and the registry say. Imports format and models; no Pillow, no network."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .. import format as container
+from ..models import registry
+from ..signature import SIGNATURE
+
+Field = tuple[str, str, Any]  # section of FORMAT, name, value
+
+
+def show(paths: list[Path], *, as_json: bool) -> int:
+    """Print every field of every file; returns how many are unreadable or damaged."""
+    reports, failures = [], 0
+    for path in paths:
+        fields, problem = _report(path)
+        reports.append({"file": str(path), "intact": problem is None, "problem": problem, "fields": fields})
+        failures += problem is not None
+    if as_json:
+        for report in reports:
+            report["fields"] = [dict(zip(("section", "name", "value"), field)) for field in report["fields"]]
+        print(json.dumps(reports, indent=1))
+        return failures
+    for report in reports:
+        print(report["file"])
+        for section, name, value in report["fields"]:
+            print(f"  {section:<4} {name:<13} {value}")
+        if report["problem"]:
+            print(f"lic: {report['file']}: {report['problem']}", file=sys.stderr)
+    return failures
+
+
+def _report(path: Path) -> tuple[list[Field], str | None]:
+    """The fields that can be read, and what is wrong with the file if anything is."""
+    fields: list[Field] = []
+    try:
+        with open(path, "rb") as file:
+            head = container.read_head(file)
+            fields.extend(_head_fields(head))
+            whole = container.read(file)
+    except OSError as error:  # LicError included
+        return fields, str(error)
+    fields.extend(_body_fields(whole))
+    return fields, None
+
+
+def _head_fields(head: container.Head) -> Iterator[Field]:
+    header = head.header
+    yield "2", "signature", SIGNATURE.hex(" ").upper()
+    yield "2", "version", f"{head.major}.{head.minor}"
+    for chunk in head.chunks:
+        yield "2.1", f"chunk {chunk.type}", f"at byte {chunk.start}, {chunk.length} bytes"
+    yield "3", "width", header.width
+    yield "3", "height", header.height
+    yield "3", "layout", header.layout
+    yield "3", "model", header.model
+    yield "3", "model hash", header.model_hash.hex()
+    yield "9.1", "model name", registry.name_of(header.model, header.model_hash)
+    yield "3", "quality", header.quality
+    yield "3", "tile side", header.tile_side
+    for name, payload in (("ICC bytes", head.icc), ("EXIF bytes", head.exif), ("XMP bytes", head.xmp)):
+        if payload is not None:
+            yield "4", name, len(payload)
+    yield "6.1", "latent grid", "{} x {}".format(*header.latent_grid)
+    yield "6.1", "hyper grid", "{} x {}".format(*header.hyper_grid)
+    yield "6.1", "tiles", "{} x {}".format(*header.tile_grid)
+    yield "-", "file bytes", head.size
+    yield "-", "bpp", round(8 * head.size / (header.width * header.height), 4)
+
+
+def _body_fields(whole: container.Container) -> Iterator[Field]:
+    if whole.alpha is not None:
+        kind = f"constant {whole.alpha[1]}" if len(whole.alpha) == 2 else f"PNG of {len(whole.alpha) - 1} bytes"
+        yield "5", "alpha", kind
+    for number, stream in enumerate(whole.tiles):
+        yield "6.2", f"tile {number}", f"{len(stream)} bytes"
+
+
+def show_models(*, as_json: bool) -> None:
+    """Print the models that can be used."""
+    described = {name: registry.describe(name) for name in registry.names()}
+    if as_json:
+        print(json.dumps(described, indent=1))
+        return
+    if not described:
+        print("lic: no model is installed; reinstall pillow-lic", file=sys.stderr)
+    for name, facts in described.items():
+        default = "  (default)" if name == registry.DEFAULT else ""
+        print(f"{name:<16} number {facts.get('number')}  hash {str(facts.get('hash'))[:16]}  {facts.get('path')}{default}")

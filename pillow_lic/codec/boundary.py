@@ -1,0 +1,64 @@
+"""The float/integer boundary (STYLE 8): the one place that rounds. Nothing after it sees a float.
+
+Imports numpy and torch; knows shapes and tables, no networks and no bytes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..constants import LIC_PROB_BITS, LIC_SYMBOL_MAX, LIC_SYMBOL_MIN, LIC_Z_STEP_BITS
+
+Z_LIMIT = 127  # an encoder's own bound on |z|: keeps z * d within FORMAT 7.5's clamp for every d
+
+# Weight of a bit against a squared rounding error in units of step^2. At high rate D = step^2/12 and one bit more halves
+# the step, so dD/dR = -2 ln2 / 12 = -0.1155; the rest of the gain was measured on the validation photographs.
+RATE_WEIGHT = 0.1155
+
+
+def hyper_symbols(z: Tensor, d: np.ndarray) -> np.ndarray:
+    """z (C, a, b) in the units of z_hat to integers: round(z * 2^5 / d), d (C,) of FORMAT 7.5. Returns int16."""
+    step = torch.from_numpy(d.astype(np.float32))[:, None, None] / (1 << LIC_Z_STEP_BITS)
+    return torch.round(z.float() / step).clamp_(-Z_LIMIT, Z_LIMIT).to(torch.int16).numpy()
+
+
+def rounding_thresholds(freq: np.ndarray, count: np.ndarray, first: np.ndarray, rows: int) -> Tensor:
+    """Fractions above which |r| is rounded up, (rows, 2): from 0 to 1, and from 1 on.
+
+    Rate-distortion optimal between two neighbours q, q+1 of a value q + x: up when x^2 + w bits(q) exceeds
+    (1-x)^2 + w bits(q+1), that is x > (1 + w (bits(q+1) - bits(q))) / 2, with w = RATE_WEIGHT.
+    """
+    thresholds = np.full((rows, 2), 0.5, np.float32)
+    starts = np.concatenate([[0], np.cumsum(count)])
+    for row in range(rows):
+        values = freq[starts[row] : starts[row + 1] - 1].astype(np.float64)  # the last one is the escape
+        bits = LIC_PROB_BITS - np.log2(values)
+        zero = -int(first[row])
+        for q in (0, 1):
+            if 0 <= zero + q and zero + q + 1 < len(bits):
+                more = bits[zero + q + 1] - bits[zero + q]
+                thresholds[row, q] = min(0.5 * (1.0 + RATE_WEIGHT * max(more, 0.0)), 0.95)
+    return torch.from_numpy(thresholds)
+
+
+def residual_symbols(ratio: Tensor, index: Tensor, thresholds: Tensor, skip: int) -> Tensor:
+    """(y - mean) / step to integers, both (M, h, w); index is the scale index (int). Returns int16.
+
+    Rounds towards zero unless the fraction passes its threshold; zero where the index is below `skip`.
+    """
+    size = ratio.abs()
+    whole = size.floor()
+    threshold = torch.where(whole < 1, thresholds[:, 0][index], thresholds[:, 1][index])
+    whole += size - whole > threshold
+    whole = torch.where(index < skip, torch.zeros_like(whole), whole)
+    return torch.copysign(whole, ratio).clamp_(LIC_SYMBOL_MIN, LIC_SYMBOL_MAX).to(torch.int16)
+
+
+def samples(x: Tensor, grey: bool) -> np.ndarray:
+    """Synthesised x (3, h, w) to uint8 (h, w, 3), or (h, w) for grey (FORMAT 8, steps 5 and 6)."""
+    x = x.clamp(0.0, 1.0)
+    if grey:
+        return torch.floor(x.mean(0) * 255.0 + 0.5).to(torch.uint8).numpy()
+    return torch.floor(x * 255.0 + 0.5).to(torch.uint8).permute(1, 2, 0).numpy()

@@ -1,0 +1,41 @@
+"""The numbers that the bytes of a file depend on (FORMAT 10), as csrc/lic_constants.h states them.
+
+Imports `_core` alone. There is no second copy: each name below is looked up in the compiled module.
+"""
+
+from __future__ import annotations
+
+from . import _core
+
+_table = _core.constants()
+
+LIC_MAJOR: int = _table["LIC_MAJOR"]
+LIC_MINOR: int = _table["LIC_MINOR"]
+LIC_CHANNELS_MAX: int = _table["LIC_CHANNELS_MAX"]
+LIC_LATENT_STRIDE: int = _table["LIC_LATENT_STRIDE"]
+LIC_HYPER_STRIDE: int = _table["LIC_HYPER_STRIDE"]
+LIC_TILE_UNIT: int = _table["LIC_TILE_UNIT"]
+LIC_TILE_SIDE_MAX: int = _table["LIC_TILE_SIDE_MAX"]
+LIC_PIXELS_MAX: int = _table["LIC_PIXELS_MAX"]
+LIC_TILES_MAX: int = _table["LIC_TILES_MAX"]
+LIC_METADATA_MAX: int = _table["LIC_METADATA_MAX"]
+LIC_SIDE_MAX: int = _table["LIC_SIDE_MAX"]
+LIC_QUALITY_SCALE: int = _table["LIC_QUALITY_SCALE"]
+LIC_QUALITY_MIN: int = _table["LIC_QUALITY_MIN"]
+LIC_QUALITY_MAX: int = _table["LIC_QUALITY_MAX"]
+LIC_FRACTION_BITS: int = _table["LIC_FRACTION_BITS"]
+LIC_PROB_BITS: int = _table["LIC_PROB_BITS"]
+LIC_ROW_MAX: int = _table["LIC_ROW_MAX"]
+LIC_STATES: int = _table["LIC_STATES"]
+LIC_STATE_MIN: int = _table["LIC_STATE_MIN"]
+LIC_WORD_BITS: int = _table["LIC_WORD_BITS"]
+LIC_ESCAPE_BITS: int = _table["LIC_ESCAPE_BITS"]
+LIC_SYMBOL_MIN: int = _table["LIC_SYMBOL_MIN"]
+LIC_SYMBOL_MAX: int = _table["LIC_SYMBOL_MAX"]
+LIC_Z_STEP_BITS: int = _table["LIC_Z_STEP_BITS"]
+LIC_Z_MIN: int = _table["LIC_Z_MIN"]
+LIC_Z_MAX: int = _table["LIC_Z_MAX"]
+LIC_WEIGHT_MAX: int = _table["LIC_WEIGHT_MAX"]
+LIC_BIAS_MAX: int = _table["LIC_BIAS_MAX"]
+LIC_MAP_SHIFT: int = _table["LIC_MAP_SHIFT"]
+LIC_CHECKSUM_FACTOR: int = _table["LIC_CHECKSUM_FACTOR"]

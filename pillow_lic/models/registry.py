@@ -1,0 +1,159 @@
+"""The registry: which models exist, by number, name and hash, and where their directories lie (FORMAT 9).
+
+Imports the standard library and errors only; no network is loaded here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import LicBadOption, LicModelMissing, LicUnknownModel
+
+HERE = Path(__file__).parent
+MANIFEST_MAX = 1 << 20  # bytes of manifest.json that are read
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+DECODER_FILES, ENCODER_FILES = ["tables.npz", "decoder.pt"], ["encoder.pt"]
+HASH_BYTES = 8  # bytes of the model's SHA-256 that stand in a file (FORMAT 3)
+
+# Number in the file -> (name, directory). Append only: a number is never given to another model.
+SHIPPED: dict[int, tuple[str, str]] = {1: ("toy", "toy"), 2: ("photo", "photo")}
+DEFAULT = "photo"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One known model: its number (0 for registered ones), its directory and its manifest."""
+
+    number: int
+    name: str
+    path: Path
+    manifest: dict[str, Any]
+
+    @property
+    def hash(self) -> bytes:
+        """SHA-256 over the digests of the decoder's files (FORMAT 9.1)."""
+        digests = [bytes.fromhex(self.manifest["decoder"][file]) for file in DECODER_FILES]
+        return hashlib.sha256(b"".join(digests)).digest()
+
+
+_lock = threading.Lock()
+_shipped: dict[str, Entry] = {}
+_registered: dict[str, Entry] = {}
+
+
+def read_entry(number: int, path: Path) -> Entry:
+    """Read and check a manifest. Raises LicModelMissing when the directory is not a model."""
+    try:
+        with open(path / "manifest.json", "rb") as file:
+            manifest = json.loads(file.read(MANIFEST_MAX))
+    except (OSError, ValueError) as error:
+        msg = f"{path} is not a model directory: manifest.json cannot be read ({error}); reinstall or re-export it"
+        raise LicModelMissing(msg) from error
+    problem = _problem(manifest)
+    if problem:
+        msg = f"{path / 'manifest.json'}: {problem}; re-export the model with this version of train/export.py"
+        raise LicModelMissing(msg)
+    return Entry(number, manifest["name"], path, manifest)
+
+
+def _problem(manifest: Any) -> str | None:
+    if not isinstance(manifest, dict) or manifest.get("format") != 1:
+        return "not a manifest of format 1"
+    if not isinstance(manifest.get("name"), str) or not NAME.fullmatch(manifest["name"]):
+        return "name missing or not of the form [a-z0-9][a-z0-9._-]*"
+    limits = {"latent": (1, 1024), "hyper": (1, 256), "points": (2, 64), "rows": (1, 256), "skip": (0, 256), "halo": (0, 64)}
+    for key, (low, high) in limits.items():
+        value = manifest.get(key)
+        if type(value) is not int or not low <= value <= high:
+            return f"{key} must be an integer from {low} to {high}, found {value!r}"
+    for key, files in (("decoder", DECODER_FILES), ("encoder", ENCODER_FILES)):
+        listed = manifest.get(key)
+        if not isinstance(listed, dict) or sorted(listed) != sorted(files):
+            return f"{key} must list {', '.join(files)}"
+        if not all(isinstance(d, str) and re.fullmatch("[0-9a-f]{64}", d) for d in listed.values()):
+            return f"{key} must hold SHA-256 digests in lower-case hexadecimal"
+    return None
+
+
+def register(path: str | os.PathLike[str]) -> str:
+    """Make a model directory known to this process and return its name, to be used as `model=NAME`.
+
+    Files made with it carry its hash; whoever opens them must register the same model. Raises LicModelMissing
+    when `path` is not a model directory and LicBadOption when another model already has the name.
+    """
+    entry = read_entry(0, Path(path).absolute())
+    with _lock:
+        taken = _registered.get(entry.name) or _find_shipped(entry.name)
+        if taken is not None and taken.hash != entry.hash:
+            msg = f"a different model named {entry.name!r} is already known ({taken.path}); give yours another name"
+            raise LicBadOption(msg)
+        if taken is None:
+            _registered[entry.name] = entry
+    return entry.name
+
+
+def _find_shipped(name: str) -> Entry | None:
+    for number, (known, directory) in SHIPPED.items():
+        if known == name:
+            if name not in _shipped:
+                _shipped[name] = read_entry(number, HERE / directory)
+            return _shipped[name]
+    return None
+
+
+def by_name(name: str) -> Entry:
+    """The model to encode with. Raises LicUnknownModel with the names that there are."""
+    with _lock:
+        entry = _registered.get(name) or _find_shipped(name)
+    if entry is None:
+        msg = f"unknown model {name!r}; known are {', '.join(names())}; pillow_lic.register_model(path) adds your own"
+        raise LicUnknownModel(msg)
+    return entry
+
+
+def by_hash(number: int, model_hash: bytes) -> Entry:
+    """The model that a file names by number and hash prefix. Raises LicUnknownModel with what to do."""
+    for entry in _known():
+        if entry.hash[:HASH_BYTES] == model_hash:
+            return entry
+    wanted = f"model {number} ({SHIPPED[number][0]!r})" if number in SHIPPED else f"model {number}"
+    msg = (
+        f"this file needs {wanted} with hash {model_hash.hex()}, which is not known here; "
+        + ("call pillow_lic.register_model(path) with its directory" if number == 0 else "install the pillow_lic it was made with")
+    )
+    raise LicUnknownModel(msg)
+
+
+def _known() -> list[Entry]:
+    with _lock:
+        entries = list(_registered.values())
+        for _, (name, directory) in SHIPPED.items():
+            if (HERE / directory / "manifest.json").exists():
+                entries.append(_find_shipped(name))
+    return entries
+
+
+def name_of(number: int, model_hash: bytes) -> str:
+    """A printable name of the model in a file's header, also when it is not known here."""
+    try:
+        return by_hash(number, model_hash).name
+    except (LicUnknownModel, LicModelMissing):
+        return f"unknown (number {number}, hash {model_hash.hex()})"
+
+
+def names() -> list[str]:
+    """Names of all models that can be used, the default first."""
+    return sorted((e.name for e in _known()), key=lambda name: (name != DEFAULT, name))
+
+
+def describe(name: str) -> dict[str, Any]:
+    """Number, hash, directory and manifest of a model, for people."""
+    entry = by_name(name)
+    return {"number": entry.number, "hash": entry.hash.hex(), "path": str(entry.path), **entry.manifest}

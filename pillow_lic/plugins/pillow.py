@@ -1,0 +1,205 @@
+"""The Pillow plugin: `Image.open`, `load`, `verify` and `save` of `.lic` files.
+
+Imports Pillow and format (for the header); numpy, the codec and torch only when pixels are decoded or encoded.
+There is no `draft`: `thumbnail()` decodes the whole image and scales it down.
+"""
+
+from __future__ import annotations
+
+import difflib
+import numbers
+import threading
+import warnings
+from typing import IO, TYPE_CHECKING, Any
+
+from PIL import Image, ImageFile
+
+from .. import format as container
+from ..constants import LIC_QUALITY_MAX, LIC_QUALITY_MIN, LIC_QUALITY_SCALE
+from ..errors import LicBadMagic, LicBadOption
+from ..signature import FORMAT
+
+if TYPE_CHECKING:
+    import numpy as np
+
+QUALITY = 75  # default of save()
+OPTIONS = ("quality", "model", "exif", "icc_profile", "xmp")
+
+_EXIF_PREFIX = b"Exif\0\0"  # of JPEG, and of Image.Exif.tobytes(); a .lic file holds the TIFF structure alone (FORMAT 4)
+_NATIVE = ("L", "LA", "RGB", "RGBA")
+_DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")  # grey modes of more than 8 bits
+
+
+class LicImageFile(ImageFile.ImageFile):
+    """A `.lic` file opened by Pillow: header at once, pixels at the first `load()`.
+
+    `info` holds quality (float), model (name), bpp (bits per pixel of the whole file), lic_version, and icc_profile, exif
+    (with the prefix that Pillow's other plugins give it) and xmp where the file has them.
+    """
+
+    format = FORMAT
+    format_description = "Learned image codec"
+
+    _load_lock: threading.Lock | None = None  # set by _open: an unpickled or closed image has nothing to load
+
+    def _open(self) -> None:
+        try:
+            head = container.read_head(self.fp, truncated=ImageFile.LOAD_TRUNCATED_IMAGES)
+        except LicBadMagic as error:
+            raise SyntaxError(str(error)) from error  # "not mine" in Pillow's language
+        self._size = (head.header.width, head.header.height)
+        self._mode = head.header.layout
+        self.info.update(_info(head))
+        self.tile = [ImageFile._Tile("lic", (0, 0, *self._size), 0, None)]
+        self._load_lock = threading.Lock()
+
+    def load(self) -> Any:
+        """Decode at the first call; several threads may call it.
+
+        Raises LicError where the file is damaged or its model unknown. With ImageFile.LOAD_TRUNCATED_IMAGES, missing
+        tiles are grey.
+        """
+        if self._load_lock is not None:
+            with self._load_lock:
+                if self.tile:
+                    self._decode()
+        return super().load()
+
+    def _decode(self) -> None:
+        if self.fp is None or self.fp.closed:
+            msg = "operation on a closed image: load() it before its file is closed"
+            raise ValueError(msg)
+        from .. import codec
+
+        truncated = ImageFile.LOAD_TRUNCATED_IMAGES
+        array = codec.decode_container(container.read(self.fp, truncated=truncated), truncated=truncated)
+        decoded = _image(array, self.mode, self.size)
+        self.im, self.readonly = decoded.im, decoded.readonly
+        self.tile = []
+        if self._exclusive_fp:
+            self.fp.close()
+        self.fp = None
+
+    def load_seek(self, pos: int) -> None:
+        """Its presence makes ImageFile.Parser wait for the whole file."""
+
+    def verify(self) -> None:
+        """Check structure and checksums of the whole file without decoding it, then close it. Raises LicError."""
+        if self.fp is not None:
+            container.verify(self.fp)
+        super().verify()
+
+
+def _info(head: container.Head) -> dict[str, Any]:
+    from ..models import registry
+
+    header = head.header
+    info: dict[str, Any] = {
+        "quality": header.quality,
+        "model": registry.name_of(header.model, header.model_hash),
+        "bpp": 8 * head.size / (header.width * header.height),
+        "lic_version": f"{head.major}.{head.minor}",
+    }
+    # With the prefix, as of JPEG, PNG and AVIF: JPEG writes what it is given, and would lose it without.
+    exif = _EXIF_PREFIX + head.exif if head.exif else None
+    metadata = {"icc_profile": head.icc, "exif": exif, "xmp": head.xmp}
+    return info | {key: value for key, value in metadata.items() if value}
+
+
+def _image(array: np.ndarray, mode: str, size: tuple[int, int]) -> Image.Image:
+    """L and RGBA borrow the array, read-only until changed; Pillow stores the others differently and copies."""
+    return Image.frombuffer(mode, size, array, "raw", mode, 0, 1)
+
+
+# ---- Saving -------------------------------------------------------------------------------------------------------
+
+
+def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+    """Handler of `im.save("x.lic", quality=75, model="photo", exif=, icc_profile=, xmp=)`.
+
+    quality: 1 to 100, int or float. model: a name that `lic models` lists. exif: bytes or Image.Exif. xmp: bytes or str.
+    icc_profile is taken from im.info unless given (None or b"" drops it), as Pillow's PNG and AVIF plugins do; exif and
+    xmp are written when given, as its WebP and AVIF plugins do. All is checked and encoded before one write.
+    Raises LicBadOption (also a ValueError) and other LicErrors; warns of a misspelt option and of lost depth.
+    """
+    options = _options(im)
+    if min(im.size) < 1:
+        msg = f"cannot write an empty image of {im.width} x {im.height} pixels"
+        raise LicBadOption(msg)
+    import numpy as np
+
+    from .. import codec
+
+    fp.write(codec.encode(np.asarray(_to_native(im)), **options))
+
+
+def _options(im: Image.Image) -> dict[str, Any]:
+    """The save options as arguments of codec.encode, checked."""
+    from ..models import registry
+
+    given = im.encoderinfo
+    for name in given:
+        _warn_of_misspelling(name)
+    return {
+        "quality": _checked_quality(given.get("quality", QUALITY)),
+        "model": _checked_model(given.get("model", registry.DEFAULT)),
+        "icc": _checked_bytes("icc_profile", given.get("icc_profile", im.info.get("icc_profile"))),
+        "exif": _checked_exif(given.get("exif")),
+        "xmp": _checked_bytes("xmp", given.get("xmp")),
+    }
+
+
+def _warn_of_misspelling(name: str) -> None:
+    if name in OPTIONS:
+        return
+    for meant in difflib.get_close_matches(name.lower(), OPTIONS, n=1, cutoff=0.75):
+        # stacklevel: the caller of Image.save
+        warnings.warn(f"save option {name!r} is ignored; did you mean {meant!r}?", UserWarning, stacklevel=6)
+
+
+def _checked_quality(quality: Any) -> float:
+    if isinstance(quality, bool) or not isinstance(quality, numbers.Real):
+        msg = f"quality must be a number from 1 to 100, found {quality!r}"
+        raise LicBadOption(msg)
+    if not LIC_QUALITY_MIN <= quality * LIC_QUALITY_SCALE <= LIC_QUALITY_MAX:  # also false for NaN
+        msg = f"quality must be from 1 to 100, found {quality}"
+        raise LicBadOption(msg)
+    return float(quality)
+
+
+def _checked_model(model: Any) -> str:
+    if not isinstance(model, str):
+        msg = f"model must be the name of a model, found {model!r}; `lic models` lists them"
+        raise LicBadOption(msg)
+    return model
+
+
+def _checked_exif(exif: Any) -> bytes | None:
+    if isinstance(exif, Image.Exif):
+        exif = exif.tobytes()
+    exif = _checked_bytes("exif", exif)
+    return exif.removeprefix(_EXIF_PREFIX) or None if exif else None
+
+
+def _checked_bytes(name: str, value: Any) -> bytes | None:
+    """value as bytes, None if empty. Text is taken as UTF-8 for xmp."""
+    if name == "xmp" and isinstance(value, str):
+        value = value.encode("utf-8")
+    if value is not None and not isinstance(value, (bytes, bytearray, memoryview)):
+        msg = f"{name} must be bytes, found {type(value).__name__}"
+        raise LicBadOption(msg)
+    return bytes(value) if value else None
+
+
+def _to_native(im: Image.Image) -> Image.Image:
+    """The image in one of the four native modes: as Pillow's WebP and AVIF plugins convert, grey staying grey."""
+    if im.mode in _NATIVE:
+        return im
+    if im.mode in _DEEP:
+        # stacklevel: the caller of Image.save
+        warnings.warn(f"mode {im.mode} is saved with 8 bits per sample; depth is lost", UserWarning, stacklevel=5)
+        return im.convert("L")
+    transparent = im.has_transparency_data
+    if im.mode in ("1", "La"):
+        return im.convert("LA" if transparent else "L")
+    return im.convert("RGBA" if transparent else "RGB")

@@ -1,0 +1,66 @@
+"""A stand-in for the codec room: tile streams hold zlib-packed pixels. Lets the plugin be tested without torch or a model."""
+
+from __future__ import annotations
+
+import sys
+import types
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+
+from pillow_lic import errors, format
+
+MODEL, HASH = 1, b"fakehash"
+CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
+LAYOUT = {n: name for name, n in CHANNELS.items()}
+calls: list[str] = []
+
+
+def encode(array, *, quality=75, model="photo", icc=None, exif=None, xmp=None):
+    calls.append(f"encode {model} {quality}")
+    if model not in ("photo", "toy"):
+        raise errors.LicUnknownModel(f"unknown model {model!r}")
+    array = array[:, :, None] if array.ndim == 2 else array
+    layout = LAYOUT[array.shape[2]]
+    header = format.Header(array.shape[1], array.shape[0], layout, MODEL, HASH, round(100 * quality), 1)
+    streams = []
+    for tile in header.tiles():
+        part = array[tile.pixel_rows(header), tile.pixel_columns(header)]
+        streams.append(bytes(16) + zlib.compress(np.ascontiguousarray(part).tobytes()))
+    alpha = b"\0\xff" if header.has_alpha else None
+    return format.write(header, streams, alpha=alpha, icc=icc, exif=exif, xmp=xmp)
+
+
+def decode_container(container, *, truncated=False):
+    calls.append("decode")
+    header = container.header
+    array = np.full((header.height, header.width, CHANNELS[header.layout]), 128, np.uint8)
+    for tile, stream in zip(header.tiles(), container.tiles):
+        part = array[tile.pixel_rows(header), tile.pixel_columns(header)]
+        if stream is None:
+            if not truncated:
+                raise errors.LicTruncated("tile missing")
+            warnings.warn("tile missing; painted grey", stacklevel=2)
+            continue
+        part[...] = np.frombuffer(zlib.decompress(stream[16:]), np.uint8).reshape(part.shape)
+    return array[:, :, 0] if header.layout == "L" else array
+
+
+def module() -> types.ModuleType:
+    fake = types.ModuleType("pillow_lic.codec")
+    fake.encode, fake.decode_container = encode, decode_container
+    return fake
+
+
+@pytest.fixture
+def fake_codec(monkeypatch):
+    """Replaces pillow_lic.codec for one test; yields the list of calls made to it."""
+    import pillow_lic
+
+    fake = module()
+    monkeypatch.setitem(sys.modules, "pillow_lic.codec", fake)
+    monkeypatch.setattr(pillow_lic, "codec", fake, raising=False)
+    calls.clear()
+    yield calls

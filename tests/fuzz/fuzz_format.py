@@ -1,0 +1,134 @@
+"""Fuzzes the container reader: python fuzz_format.py [SECONDS] [SEED]. Uses atheris if it is there, else a loop of mutations.
+
+Invariant: `format.read` raises a LicError, or what it read is written again and reads as the same content. Reading with
+truncated=True, reading the head and verifying raise LicErrors only, and never disagree with it.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+import sys
+import time
+import zlib
+
+from pillow_lic import format
+from pillow_lic.errors import LicError
+
+SECONDS = 60
+
+
+def check(data: bytes) -> bool:
+    """Whether the file was accepted. Fails by AssertionError or by whatever else the reader lets through."""
+    try:
+        head = format.read_head(data)
+    except LicError:
+        head = None
+    try:
+        partial = format.read(data, truncated=True)
+    except LicError:
+        partial = None
+    try:
+        container = format.read(data)
+    except LicError:
+        return False
+    assert head is not None and head.complete and head.header == container.header
+    assert partial == container
+    format.verify(data)
+    parts = (container.alpha, container.icc, container.exif, container.xmp)
+    again = format.write(container.header, container.tiles, *parts)
+    assert format.read(again) == container
+    return True
+
+
+def seeds() -> list[bytes]:
+    """Small files that hold every chunk."""
+    files = []
+    for layout, alpha in (("L", None), ("RGB", None), ("LA", b"\0\x80"), ("RGBA", b"\1" + _png(100, 70))):
+        header = format.Header(100, 70, layout, 1, b"8 bytes.", 7550, 1)
+        tiles = [bytes([n]) * (16 + n) for n in range(4)]
+        files.append(format.write(header, tiles, alpha, icc=b"i" * 60, exif=b"MM\0*", xmp=b"<x/>"))
+        files.append(format.write(header, tiles, alpha))
+    return files
+
+
+def _png(width: int, height: int) -> bytes:
+    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+
+
+def with_right_checksums(data: bytes) -> bytes:
+    """Repairs checksums as far as the chunks can be followed, so that mutations reach what lies behind them."""
+    out, start = bytearray(data), 6
+    while start < len(out):
+        length, shift, offset = 0, 0, start + 1
+        while offset < len(out) and shift < 35:
+            length |= (out[offset] & 0x7F) << shift
+            shift, offset = shift + 7, offset + 1
+            if out[offset - 1] < 0x80:
+                break
+        end = offset + length
+        if end + 4 > len(out):
+            break
+        out[end : end + 4] = struct.pack("<I", zlib.crc32(out[0 if start == 6 else start : end]))
+        start = end + 4
+    return bytes(out)
+
+
+def mutated(data: bytes, rng: random.Random) -> bytes:
+    """One to four random edits; three times in four with the checksums made right again."""
+    out = bytearray(data)
+    for _ in range(rng.randint(1, 4)):
+        position = rng.randrange(len(out) + 1)
+        edit = rng.randrange(6)
+        if edit == 0 and position < len(out):
+            out[position] ^= 1 << rng.randrange(8)
+        elif edit == 1 and position < len(out):
+            out[position] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, *b"HcexATGPsz", rng.randrange(256)))
+        elif edit == 2:
+            out[position:position] = rng.randbytes(rng.randint(1, 8))
+        elif edit == 3:
+            del out[position : position + rng.randint(1, 8)]
+        elif edit == 4:
+            other = rng.randrange(len(out) + 1)
+            out[position:position] = out[other : other + rng.randint(1, 40)]
+        else:
+            del out[rng.randint(6, max(6, len(out))) :]
+    return with_right_checksums(out) if rng.random() < 0.75 else bytes(out)
+
+
+def loop(seconds: float, seed: int) -> tuple[int, int]:
+    """(files tried, files accepted) in the time given. Accepted files join the seeds."""
+    rng, corpus = random.Random(seed), seeds()
+    tried = accepted = 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        data = mutated(rng.choice(corpus), rng)
+        try:
+            accepts = check(data)
+        except BaseException:
+            print(f"after {tried} files: {data.hex()}", file=sys.stderr)
+            raise
+        tried, accepted = tried + 1, accepted + accepts
+        if accepts and len(data) < 2000:
+            corpus.append(data)
+            corpus = corpus[:8] + corpus[-500:]
+    return tried, accepted
+
+
+def main() -> None:
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else SECONDS
+    assert all(check(data) for data in seeds())
+    try:
+        import atheris
+    except ImportError:
+        seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+        tried, accepted = loop(seconds, seed)
+        print(f"fuzz_format: {tried} files in {seconds:g} s, {accepted} accepted, none against the invariant")
+        return
+    atheris.instrument_all()
+    atheris.Setup([sys.argv[0], f"-max_total_time={int(seconds)}"], lambda data: check(with_right_checksums(data)))
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+// Fuzzes the tile decoder (csrc/range_coder.h, csrc/scale_map.h; FORMAT 7). Needs no Python.
+//
+//   clang++ -std=c++17 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Icsrc tests/fuzz/fuzz_tile.cpp -o build/fuzz_tile
+//   build/fuzz_tile -max_len=4096 -max_total_time=60
+//
+// With -DLIC_REPLAY instead of `fuzzer` it is a plain program that runs each file named on its command line once (any compiler).
+//
+// Input: | seed u8 | shape u8 | rest |. The seed makes the tables, the shape byte the tile; bit 7 of the shape says what the rest is:
+//   0: a tile stream, to be decoded;
+//   1: symbols, to be encoded, then decoded; so the corpus reaches deep states without knowing the checksum.
+//
+// Invariants:
+//   1. No input reads or writes outside a buffer (the stream lies in a heap buffer of its exact size).
+//   2. The fast decoder and the slow one, and all code paths of the scale map, say the same: status and symbols.
+//   3. Accepted implies that encoding the symbols again gives the same bytes: a tile has one stream and no other.
+//   4. What the encoder writes is accepted and gives its symbols back.
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "range_coder.h"
+
+namespace {
+
+#define REQUIRE(condition) \
+    do { \
+        if (!(condition)) { \
+            std::fprintf(stderr, "line %d: invariant broken: %s\n", __LINE__, #condition); \
+            std::abort(); \
+        } \
+    } while (0)
+
+// Numbers that depend on the seed alone (splitmix64).
+struct Random {
+    std::uint64_t state;
+    std::uint32_t below(std::uint32_t n) {
+        std::uint64_t x = state += 0x9E3779B97F4A7C15u;
+        x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
+        x = (x ^ x >> 27) * 0x94D049BB133111EBu;
+        return static_cast<std::uint32_t>((x ^ x >> 31) % n);
+    }
+    std::int32_t between(std::int32_t low, std::int32_t high) {
+        return low + static_cast<std::int32_t>(below(static_cast<std::uint32_t>(high - low) + 1));
+    }
+};
+
+constexpr std::int32_t kRows = 6;
+
+// A model of one quality: a bank with short, long, even and lopsided rows, and a map that spreads over them.
+struct Tables {
+    lic::Bank bank;
+    lic::ScaleMap map;
+    std::vector<std::int32_t> d, bias;
+    std::int32_t skip;
+
+    explicit Tables(std::uint8_t seed) {
+        Random random{seed};
+        const std::size_t C = 1 + random.below(4), M = 1 + random.below(3);
+        make_bank(random, kRows + C);
+        std::vector<std::int16_t> weight(lic::kCell * M * C);
+        for (auto& w : weight) w = static_cast<std::int16_t>(random.between(-LIC_WEIGHT_MAX, LIC_WEIGHT_MAX));
+        std::vector<std::int32_t> offset(lic::kCell * M);
+        for (auto& o : offset) o = random.between(-(1 << 12), kRows << 11);
+        REQUIRE(map.build(weight.data(), offset.data(), M, C));
+        for (std::size_t c = 0; c < C; ++c) d.push_back(random.between(1, 255));
+        for (std::size_t m = 0; m < M; ++m) bias.push_back(random.between(-(1 << 12), 1 << 12));
+        skip = random.between(0, 2);
+    }
+
+    void make_bank(Random& random, std::size_t rows) {
+        std::vector<std::uint16_t> freq;
+        std::vector<std::int32_t> count;
+        std::vector<std::int16_t> first;
+        for (std::size_t k = 0; k < rows; ++k) {
+            const std::int32_t n = random.below(8) ? random.between(2, 20) : random.between(21, LIC_ROW_MAX);
+            const std::uint32_t even = random.below(2) ? lic::kTotal / static_cast<std::uint32_t>(n) : 1;
+            const std::size_t begin = freq.size();
+            freq.insert(freq.end(), static_cast<std::size_t>(n), static_cast<std::uint16_t>(even));
+            const std::size_t rest = begin + random.below(static_cast<std::uint32_t>(n));
+            freq[rest] = static_cast<std::uint16_t>(freq[rest] + (lic::kTotal - even * static_cast<std::uint32_t>(n)));
+            count.push_back(n);
+            first.push_back(static_cast<std::int16_t>(random.below(8) ? -n / 2 : random.below(2) ? LIC_SYMBOL_MIN : LIC_SYMBOL_MAX - n / 2));
+        }
+        REQUIRE(!bank.build(freq.data(), freq.size(), count.data(), first.data(), rows).what);
+    }
+};
+
+struct Tile {
+    std::vector<std::int16_t> z, r;
+    explicit Tile(const lic::Shape& s) : z(s.z_size()), r(s.r_size()) {}
+    bool operator==(const Tile& other) const { return z == other.z && r == other.r; }
+};
+
+std::vector<std::uint8_t> encode(const Tables& t, const lic::Shape& s, const lic::Setting& q, const Tile& tile) {
+    lic::Scratch work(s, true);
+    std::size_t size = 0, slow_size = 0;
+    REQUIRE(lic::encode_tile(t.bank, t.map, s, q, tile.z.data(), tile.r.data(), work, size) == lic::Status::ok);
+    std::vector<std::uint8_t> stream(size);
+    lic::copy_stream(work, s, stream.data());
+    REQUIRE(lic::encode_tile<true>(t.bank, t.map, s, q, tile.z.data(), tile.r.data(), work, slow_size) == lic::Status::ok);
+    std::vector<std::uint8_t> slow_stream(slow_size);
+    lic::copy_stream(work, s, slow_stream.data());
+    REQUIRE(stream == slow_stream);
+    return stream;
+}
+
+// Decodes with both twins, from a heap buffer of exactly `size` bytes, and checks invariants 2 and 3.
+lic::Status decode(const Tables& t, const lic::Shape& s, const lic::Setting& q, const std::uint8_t* data, std::size_t size,
+                   Tile& fast) {
+    std::unique_ptr<std::uint8_t[]> exact(new std::uint8_t[size]);
+    if (size) std::memcpy(exact.get(), data, size);
+    lic::Scratch work(s, false);
+    Tile slow(s);
+    const lic::Outcome a = lic::decode_tile(exact.get(), size, t.bank, t.map, s, q, work, fast.z.data(), fast.r.data());
+    const lic::Outcome b = lic::decode_tile<true>(exact.get(), size, t.bank, t.map, s, q, work, slow.z.data(), slow.r.data());
+    REQUIRE(a.status == b.status);
+    REQUIRE(a.at <= size && b.at <= size);
+    if (a.status != lic::Status::ok) return a.status;
+    REQUIRE(fast == slow);
+    const std::vector<std::uint8_t> again = encode(t, s, q, fast);
+    REQUIRE(again.size() == size && std::memcmp(again.data(), data, size) == 0);
+    return a.status;
+}
+
+// Symbols from bytes: a byte is a small symbol, but 0x80 announces two bytes of any. Skipped positions are 0.
+void fill(std::vector<std::int16_t>& symbols, const std::uint8_t*& at, const std::uint8_t* end) {
+    for (auto& symbol : symbols) {
+        if (at == end) return;
+        symbol = static_cast<std::int8_t>(*at++);
+        if (symbol == -128 && end - at >= 2) {
+            symbol = static_cast<std::int16_t>(lic::load_u16(at));
+            at += 2;
+        }
+    }
+}
+
+void check_map(const Tables& t, const lic::Shape& s, const lic::Setting& q, const Tile& tile,
+               std::vector<std::uint8_t>& index) {
+    index.resize(s.r_size());
+    t.map.index_slow(tile.z.data(), s, q, index.data());
+    for (lic::Simd level : {lic::Simd::scalar, lic::Simd::sse41, lic::Simd::avx2, lic::Simd::avx512}) {
+        if (!lic::simd_supported(level)) continue;
+        lic::simd_in_use() = level;
+        std::vector<std::uint8_t> other(s.r_size());
+        t.map.index(tile.z.data(), s, q, other.data());
+        REQUIRE(other == index);
+    }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    if (size < 2) return 0;
+    static std::unique_ptr<const Tables> all[256];  // made once each: that takes longer than most inputs
+    if (!all[data[0]]) all[data[0]].reset(new Tables(data[0]));
+    const Tables& t = *all[data[0]];
+    const std::size_t h = 1 + (data[1] & 7), w = 1 + (data[1] >> 3 & 15);
+    const lic::Shape s{t.map.C(), t.map.M(), (h + 3) / 4, (w + 3) / 4, h, w};
+    const lic::Setting q{t.d.data(), t.bias.data(), kRows, kRows, t.skip};
+    const std::uint8_t *at = data + 2, *end = data + size;
+    Tile tile(s);
+    if (data[1] < 128) {
+        decode(t, s, q, at, static_cast<std::size_t>(end - at), tile);
+        return 0;
+    }
+    std::vector<std::uint8_t> index;
+    fill(tile.z, at, end);
+    fill(tile.r, at, end);
+    check_map(t, s, q, tile, index);
+    for (std::size_t i = 0; i < index.size(); ++i) {
+        if (index[i] < q.skip) tile.r[i] = 0;
+    }
+    std::vector<std::uint8_t> stream = encode(t, s, q, tile);
+    Tile back(s);
+    REQUIRE(decode(t, s, q, stream.data(), stream.size(), back) == lic::Status::ok);
+    REQUIRE(back == tile);
+    // Bytes that are left over damage the stream: what a decoder meets after a thousand good symbols.
+    for (; at != end && !stream.empty(); at += at + 1 == end ? 1 : 2) {
+        const std::size_t place = *at * stream.size() / 256;
+        stream[place] ^= at + 1 == end ? 1 : at[1];
+    }
+    decode(t, s, q, stream.data(), stream.size(), back);
+    return 0;
+}
+
+#ifdef LIC_REPLAY
+int main(int count, char** names) {
+    for (int i = 1; i < count; ++i) {
+        std::FILE* file = std::fopen(names[i], "rb");
+        REQUIRE(file);
+        std::vector<std::uint8_t> data;
+        for (int byte; (byte = std::fgetc(file)) != EOF;) data.push_back(static_cast<std::uint8_t>(byte));
+        std::fclose(file);
+        LLVMFuzzerTestOneInput(data.data(), data.size());
+    }
+    std::printf("%d inputs, all invariants hold\n", count - 1);
+}
+#endif

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# tests/fuzz/run.sh PYTHON SECONDS: each fuzzer for so many seconds. Needs clang++ with libFuzzer (Debian: clang, libclang-rt-14-dev).
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+python=${1:-python3}
+seconds=${2:-600}
+clang=${CLANGXX:-$(command -v clang++ || command -v clang++-14 || true)}
+mkdir -p build/corpus
+if [ -n "$clang" ]; then
+    "$clang" -std=c++17 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Icsrc \
+        tests/fuzz/fuzz_tile.cpp -o build/fuzz_tile
+    build/fuzz_tile -max_len=4096 -rss_limit_mb=2048 -max_total_time="$seconds" -print_final_stats=1 build/corpus 2>&1 | tail -n 12
+else
+    echo "no clang++ found: the C++ fuzzer is skipped; set CLANGXX or install clang" >&2
+fi
+"$python" tests/fuzz/fuzz_format.py "$seconds"

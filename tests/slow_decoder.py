@@ -1,0 +1,499 @@
+"""A complete, slow, literal decoder of LIC files, written from docs/FORMAT.md alone.
+
+Imports nothing of pillow_lic: it is the second opinion that the fast decoder is compared with. The entropy part is Python
+integers; torch is imported only by `decode`, for the networks. Functions stand in the order of the document's sections.
+
+    python tests/slow_decoder.py file.lic model_dir out.png
+"""
+import bisect
+import hashlib
+import io
+import itertools
+import json
+import pathlib
+import struct
+import sys
+import types
+import zlib
+
+import numpy as np
+
+
+class Refused(Exception):
+    """The one error: the file or the model is not as FORMAT.md says, and the message says how."""
+
+
+def demand(condition, message):
+    """FORMAT 1, "refuse"."""
+    if not condition:
+        raise Refused(message)
+
+
+# ---- FORMAT 1: conventions ------------------------------------------------------------------------------------------
+
+class Reader:
+    """Bytes with a position; every read is bounded."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def left(self):
+        """Number of bytes not yet read."""
+        return len(self.data) - self.at
+
+    def take(self, count):
+        """The next `count` bytes."""
+        demand(count <= self.left(), f"data ends: {count} bytes wanted at {self.at}, {self.left()} left")
+        self.at += count
+        return self.data[self.at - count:self.at]
+
+    def rest(self):
+        """All bytes not yet read."""
+        return self.take(self.left())
+
+    def u8(self):
+        """One unsigned byte."""
+        return self.take(1)[0]
+
+    def u16(self):
+        """Two bytes, little-endian."""
+        return struct.unpack("<H", self.take(2))[0]
+
+    def u32(self):
+        """Four bytes, little-endian."""
+        return struct.unpack("<I", self.take(4))[0]
+
+    def varint(self):
+        """Unsigned LEB128 of at most 5 bytes, below 2^31, shortest form."""
+        value = 0
+        for n in range(5):
+            byte = self.u8()
+            value |= (byte & 127) << (7 * n)
+            if byte < 128:
+                demand(byte or n == 0, f"varint before {self.at} is not the shortest")
+                demand(value < 2 ** 31, f"varint before {self.at} is not below 2^31")
+                return value
+        raise Refused(f"varint before {self.at} has more than 5 bytes")
+
+
+def ceil_div(a, b):
+    """Division rounded up (FORMAT 6.1)."""
+    return -(-a // b)
+
+
+# ---- FORMAT 2: the file from outside --------------------------------------------------------------------------------
+
+SIGNATURE = bytes.fromhex("8D4C4944")
+KNOWN = b"HcexAT"
+
+
+def read_chunks(data):
+    """[(type byte, payload)] of the whole file, every checksum verified."""
+    demand(data[:4] == SIGNATURE, "not a LIC draft: wrong signature")
+    reader = Reader(data)
+    reader.take(4)
+    demand(reader.u8() == 0, "unknown major version")
+    reader.u8()  # every minor version is accepted
+    chunks, seen = [], set()
+    while reader.left():
+        start = reader.at if chunks else 0  # the first chunk's checksum includes signature and version
+        kind = reader.u8()
+        demand(bytes([kind]).isalpha(), f"chunk type {kind} at {reader.at - 1} is no ASCII letter")
+        payload = reader.take(reader.varint())
+        crc = zlib.crc32(data[start:reader.at])
+        demand(reader.u32() == crc, f"chunk {chr(kind)}: wrong checksum")
+        demand(kind in KNOWN or not bytes([kind]).isupper(), f"unknown critical chunk {chr(kind)}")
+        demand(kind not in seen, f"chunk {chr(kind)} appears twice")
+        if kind in KNOWN:
+            seen.add(kind)
+        chunks.append((chr(kind), payload))
+    demand(chunks and chunks[0][0] == "H", "the first chunk is not H")
+    demand(chunks[-1][0] == "T", "the last chunk is not T")
+    return chunks
+
+
+# ---- FORMAT 3: header -----------------------------------------------------------------------------------------------
+
+L, LA, RGB, RGBA = 1, 2, 3, 4
+
+
+def read_header(payload):
+    """The fields of the `H` chunk."""
+    reader = Reader(payload)
+    width, height = reader.varint(), reader.varint()
+    demand(width and height, "width or height is 0")
+    demand(width * height <= 2 ** 30, "more than 2^30 pixels")
+    byte = reader.u8()
+    layout = byte & 7
+    demand(layout in (L, LA, RGB, RGBA), f"reserved layout {layout}")
+    demand(byte & 0b00111000 == 0, "reserved layout bits")
+    model, model_hash = reader.varint(), reader.take(8)
+    quality = reader.u16()
+    demand(100 <= quality <= 10000, f"quality {quality} out of range")
+    side = reader.varint()
+    demand(1 <= side <= 64, f"tile side {side} out of range")
+    demand(not reader.left(), "header chunk too long")
+    return types.SimpleNamespace(width=width, height=height, layout=layout, model=model, model_hash=model_hash,
+                                 quality=quality, side=side)
+
+
+# ---- FORMAT 4: metadata ---------------------------------------------------------------------------------------------
+
+def read_metadata(payload):
+    """The bytes of an ICC, EXIF or XMP chunk."""
+    reader = Reader(payload)
+    method, size = reader.u8(), reader.varint()
+    demand(size <= 2 ** 26, "metadata over 2^26 bytes")
+    data = reader.rest()
+    demand(method in (0, 1), f"reserved metadata method {method}")
+    if method == 1:
+        unpacker = zlib.decompressobj()
+        try:
+            data = unpacker.decompress(data, size + 1)
+        except zlib.error as error:
+            raise Refused(f"metadata: {error}") from error
+        demand(unpacker.eof and not unpacker.unused_data, "metadata: zlib stream too long or too short")
+    demand(len(data) == size, "metadata: wrong size")
+    return data
+
+
+# ---- FORMAT 5: alpha ------------------------------------------------------------------------------------------------
+
+def read_alpha(payload, header):
+    """The alpha plane, uint8 (height, width)."""
+    reader = Reader(payload)
+    method = reader.u8()
+    shape = header.height, header.width
+    if method == 0:
+        value = reader.u8()
+        demand(not reader.left(), "alpha: trailing bytes")
+        return np.full(shape, value, np.uint8)
+    demand(method == 1, f"reserved alpha method {method}")
+    data = reader.rest()
+    fields = struct.pack(">II", header.width, header.height) + b"\x08\x00"  # IHDR: size, bit depth 8, colour type 0
+    demand(data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:26] == b"IHDR" + fields, "alpha: not the PNG that it must be")
+    from PIL import Image
+    try:
+        plane = np.asarray(Image.open(io.BytesIO(data), formats=["PNG"]))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise Refused(f"alpha: {error}") from error
+    demand(plane.shape == shape and plane.dtype == np.uint8, "alpha: wrong shape")
+    return plane
+
+
+# ---- FORMAT 6: tiles ------------------------------------------------------------------------------------------------
+
+def tile_grid(header):
+    """[(hyper rows, hyper columns, latent rows, latent columns)] of every tile in raster order, as ranges (FORMAT 6.1)."""
+    side = header.side
+    hy, wy = ceil_div(header.height, 16), ceil_div(header.width, 16)
+    hz, wz = ceil_div(hy, 4), ceil_div(wy, 4)
+    rows, columns = ceil_div(hz, side), ceil_div(wz, side)
+    demand(rows * columns <= 2 ** 20, "more than 2^20 tiles")
+    return [(range(side * i, min(side * (i + 1), hz)), range(side * j, min(side * (j + 1), wz)),
+             range(4 * side * i, min(4 * side * (i + 1), hy)), range(4 * side * j, min(4 * side * (j + 1), wy)))
+            for i in range(rows) for j in range(columns)]
+
+
+def read_streams(payload, count):
+    """The tiles' streams (FORMAT 6.2)."""
+    reader = Reader(payload)
+    lengths = [reader.varint() for _ in range(count)]
+    demand(all(length >= 16 for length in lengths), "a tile stream under 16 bytes")
+    streams = [reader.take(length) for length in lengths]
+    demand(not reader.left(), "bytes after the last tile stream")
+    return streams
+
+
+def parse(data):
+    """Everything before the entropy part: header, metadata {type: bytes}, alpha (array or None), tiles, streams."""
+    data = bytes(data)
+    chunks = read_chunks(data)
+    payloads = dict(chunks)
+    header = read_header(payloads["H"])
+    tiles = tile_grid(header)
+    demand(("A" in payloads) == (header.layout in (LA, RGBA)), "alpha chunk and layout disagree")
+    metadata = {kind: read_metadata(payloads[kind]) for kind in "cex" if kind in payloads}
+    alpha = read_alpha(payloads["A"], header) if "A" in payloads else None
+    return types.SimpleNamespace(header=header, metadata=metadata, alpha=alpha, tiles=tiles,
+                                 streams=read_streams(payloads["T"], len(tiles)))
+
+
+# ---- FORMAT 7.1: quality --------------------------------------------------------------------------------------------
+
+def rate_point(quality, points):
+    """(p, f, nearest) of Q between the model's trained rates."""
+    position = (quality - 100) * (points - 1) * 256 // 9900
+    p = min(position >> 8, points - 2)
+    return p, position - 256 * p, (position + 128) >> 8
+
+
+def lerp(a, b, f):
+    """Between the values at two trained rates."""
+    return (a * (256 - f) + b * f + 128) >> 8
+
+
+# ---- FORMAT 7.2, 9.2: the model's tables ----------------------------------------------------------------------------
+
+class Tables:
+    """The bank and the integer map, as Python integers. `arrays` is a mapping with the names of FORMAT 9.2."""
+
+    def __init__(self, arrays, latent, hyper, points, scale_rows, skip):
+        self.latent, self.hyper, self.points, self.scale_rows, self.skip = latent, hyper, points, scale_rows, skip
+        self.check_shapes(arrays)
+        self.first = arrays["first"].tolist()
+        self.freq, self.cumulative, at = [], [], 0
+        frequencies = arrays["freq"].tolist()
+        for n in arrays["count"].tolist():
+            g = frequencies[at:at + n]
+            demand(2 <= n <= 4096 and len(g) == n and min(g) >= 1 and sum(g) == 65536, "a bank row is not as 7.2 says")
+            self.freq.append(g)
+            self.cumulative.append([0, *itertools.accumulate(g[:-1])])
+            at += n
+        demand(at == len(frequencies), "frequencies left over")
+        self.weight, self.offset = arrays["weight"].tolist(), arrays["offset"].tolist()
+        self.bias, self.z_step = arrays["bias"].tolist(), arrays["z_step"].tolist()
+
+    def check_shapes(self, arrays):
+        """Types, shapes and ranges of FORMAT 9.2 and 7.5."""
+        m, c, p = self.latent, self.hyper, self.points
+        bank = self.scale_rows + p * c
+        wanted = {"freq": ("u2", None), "count": ("i4", (bank,)), "first": ("i2", (bank,)), "weight": ("i2", (16 * m, c)),
+                  "offset": ("i4", (16 * m,)), "bias": ("i4", (p, m)), "z_step": ("u1", (p, c))}
+        for name, (dtype, shape) in wanted.items():
+            demand(name in arrays, f"no array {name}")
+            demand(arrays[name].dtype == np.dtype(dtype), f"{name}: wrong type")
+            demand(shape is None or arrays[name].shape == shape, f"{name}: wrong shape")
+        for name, low, high in (("weight", -1023, 1023), ("offset", 1 - 2 ** 22, 2 ** 22 - 1),
+                                ("bias", 1 - 2 ** 22, 2 ** 22 - 1), ("z_step", 1, 255)):
+            demand(arrays[name].min() >= low and arrays[name].max() <= high, f"{name}: out of range")
+
+
+# ---- FORMAT 7.3: range-ANS ------------------------------------------------------------------------------------------
+
+class TileStream:
+    """The bytes of one tile with its four states."""
+
+    def __init__(self, data):
+        demand(len(data) >= 16, "stream under 16 bytes")
+        self.data, self.front, self.back = data, 16, len(data)
+        self.x = list(struct.unpack("<4I", data[:16]))
+        demand(min(self.x) >= 65536, "an initial state is below 65536")
+
+    def symbol(self, i, first, freq, cumulative):
+        """Symbol number i of a run, from the row (first value, frequencies, cumulative frequencies)."""
+        s = i % 4
+        slot = self.x[s] & 65535
+        j = bisect.bisect_right(cumulative, slot) - 1
+        self.x[s] = freq[j] * (self.x[s] >> 16) + slot - cumulative[j]
+        if self.x[s] < 65536:
+            self.x[s] = self.x[s] << 16 | self.word()
+        value = self.escape(first, len(freq)) if j == len(freq) - 1 else first + j
+        demand(-32768 <= value <= 32767, f"symbol {value} outside i16")
+        return value
+
+    def word(self):
+        """The next u16 at the front."""
+        demand(self.front + 2 <= self.back, "words run into the escapes")
+        self.front += 2
+        return struct.unpack_from("<H", self.data, self.front - 2)[0]
+
+    def escape(self, first, n):
+        """A value outside the row, from the back."""
+        v = 0
+        for shift in (0, 7, 14):
+            demand(self.back > self.front, "escapes run into the words")
+            self.back -= 1
+            byte = self.data[self.back]
+            v |= (byte & 127) << shift
+            if byte < 128:
+                demand(byte or shift == 0, "escape is not the shortest")
+                demand(v < 2 ** 17, "escape over 17 bits")
+                return first - 1 - (v >> 1) if v & 1 else first + n - 1 + (v >> 1)
+        raise Refused("escape of more than 3 bytes")
+
+    def finish(self, checksum):
+        """What must hold after the second run."""
+        demand(self.front == self.back, f"{self.back - self.front} bytes left over between words and escapes")
+        end = [65536 + (checksum & 65535), 65536 + (checksum >> 16), 65536, 65536]
+        demand(self.x == end, "the checksum in the states is not that of the symbols")
+
+
+# ---- FORMAT 7.4 to 7.7: one tile ------------------------------------------------------------------------------------
+
+def z_rows(tables, quality, positions):
+    """The bank row of every z, in coding order, for `positions` hyper positions (FORMAT 7.4)."""
+    nearest = rate_point(quality, tables.points)[2]
+    return [tables.scale_rows + nearest * tables.hyper + c for c in range(tables.hyper) for _ in range(positions)]
+
+
+def dequantise(tables, quality, z):
+    """v of FORMAT 7.5, nested lists [c][a][b] as z is."""
+    p, f, _ = rate_point(quality, tables.points)
+    steps = [lerp(a, b, f) for a, b in zip(tables.z_step[p], tables.z_step[p + 1])]
+    return [[[min(max(value * d, -4096), 4095) for value in row] for row in plane] for d, plane in zip(steps, z)]
+
+
+def scale_indices(tables, quality, v, rows, columns):
+    """index[m][row][column] of FORMAT 7.5 for a tile with `rows` x `columns` latent positions."""
+    p, f, _ = rate_point(quality, tables.points)
+    result = []
+    for m in range(tables.latent):
+        bias = lerp(tables.bias[p][m], tables.bias[p + 1][m], f)
+        plane = []
+        for row in range(rows):
+            a, u = divmod(row, 4)
+            line = []
+            for column in range(columns):
+                b, w = divmod(column, 4)
+                k = 16 * m + 4 * u + w
+                acc = sum(weight * v[c][a][b] for c, weight in enumerate(tables.weight[k])) + tables.offset[k] + bias
+                line.append(min(max(acc >> 11, 0), tables.scale_rows - 1))
+            plane.append(line)
+        result.append(plane)
+    return result
+
+
+def flatten(planes):
+    """[channel][row][column] in coding order."""
+    return [value for plane in planes for row in plane for value in row]
+
+
+def unflatten(values, channels, rows, columns):
+    """The inverse of `flatten`."""
+    values = iter(values)
+    return [[[next(values) for _ in range(columns)] for _ in range(rows)] for _ in range(channels)]
+
+
+def checksum(symbols):
+    """K of FORMAT 7.7 over all integers of a tile, skipped ones included."""
+    a = b = 0
+    for n, s in enumerate(symbols, start=1):
+        t = s % 65536
+        a = (a + t) % 2 ** 32
+        b = (b + n * t) % 2 ** 32
+    return (a * 2654435761 + b) % 2 ** 32
+
+
+def decode_run(stream, tables, rows):
+    """One run of symbols (FORMAT 7.3); `rows` names the bank row of each."""
+    return [stream.symbol(i, tables.first[k], tables.freq[k], tables.cumulative[k]) for i, k in enumerate(rows)]
+
+
+def decode_tile(data, tables, quality, hyper_shape, latent_shape):
+    """(z, r), nested lists, of one tile with (rows, columns) hyper and latent positions."""
+    stream = TileStream(data)
+    z = decode_run(stream, tables, z_rows(tables, quality, hyper_shape[0] * hyper_shape[1]))  # FORMAT 7.4
+    planes = unflatten(z, tables.hyper, *hyper_shape)
+    indices = flatten(scale_indices(tables, quality, dequantise(tables, quality, planes), *latent_shape))
+    coded = iter(decode_run(stream, tables, [k for k in indices if k >= tables.skip]))  # FORMAT 7.6
+    r = [next(coded) if k >= tables.skip else 0 for k in indices]
+    stream.finish(checksum(z + r))
+    return planes, unflatten(r, tables.latent, *latent_shape)
+
+
+# ---- FORMAT 9: model directory --------------------------------------------------------------------------------------
+
+def load_model(model_dir):
+    """(manifest, tables, bytes of decoder.pt, 32-byte hash) with every digest verified (FORMAT 9.1)."""
+    folder = pathlib.Path(model_dir)
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    demand(manifest.get("format") == 1, "unknown manifest format")
+    digests, files = b"", {}
+    for name in ("tables.npz", "decoder.pt"):
+        files[name] = (folder / name).read_bytes()
+        digest = hashlib.sha256(files[name])
+        demand(digest.hexdigest() == manifest["decoder"].get(name), f"{name}: not the file that the manifest names")
+        digests += digest.digest()
+    with np.load(io.BytesIO(files["tables.npz"]), allow_pickle=False) as arrays:
+        tables = Tables(dict(arrays), manifest["latent"], manifest["hyper"], manifest["points"], manifest["rows"],
+                        manifest["skip"])
+    return manifest, tables, files["decoder.pt"], hashlib.sha256(digests).digest()
+
+
+def load_for(header, model_dir):
+    """(tables, bytes of decoder.pt) of the model that the header asks for."""
+    _, tables, network, digest = load_model(model_dir)
+    demand(digest[:8] == header.model_hash, "the file was made with another model")
+    return tables, network
+
+
+def symbols_of(parsed, tables):
+    """[(z, r)] of all tiles as int32 arrays (channels, rows, columns)."""
+    result = []
+    for stream, (zr, zc, yr, yc) in zip(parsed.streams, parsed.tiles):
+        z, r = decode_tile(stream, tables, parsed.header.quality, (len(zr), len(zc)), (len(yr), len(yc)))
+        result.append((np.array(z, np.int32), np.array(r, np.int32)))
+    return result
+
+
+def decode_symbols(data, model_dir):
+    """[(z, r)] of every tile of a file, int32 arrays (C, rows, columns) and (M, rows, columns)."""
+    parsed = parse(data)
+    return symbols_of(parsed, load_for(parsed.header, model_dir)[0])
+
+
+# ---- FORMAT 8: from integers to pixels ------------------------------------------------------------------------------
+
+def assemble(parsed, symbols, tables):
+    """v (C, hz, wz) and r (M, hy, wy) of the whole image from its tiles."""
+    zr, zc, yr, yc = parsed.tiles[-1]
+    v = np.zeros((tables.hyper, zr.stop, zc.stop), np.int32)
+    r = np.zeros((tables.latent, yr.stop, yc.stop), np.int32)
+    for (zr, zc, yr, yc), (tile_z, tile_r) in zip(parsed.tiles, symbols):
+        v[:, zr.start:zr.stop, zc.start:zc.stop] = dequantise(tables, parsed.header.quality, tile_z.tolist())
+        r[:, yr.start:yr.stop, yc.start:yc.stop] = tile_r
+    return v, r
+
+
+def synthesise(network, v, r, header):
+    """x (3, height, width), float32, from the networks of the decoder file (FORMAT 8, 1 to 5)."""
+    import torch
+    model = torch.jit.load(io.BytesIO(network), map_location="cpu").float().eval()
+    t = torch.tensor([(header.quality - 100) / 9900], dtype=torch.float32)
+    hy, wy = r.shape[1:]
+    with torch.no_grad():
+        z_hat = torch.from_numpy(v).float()[None] / 32
+        features, mean, step = (part[..., :hy, :wy] for part in model.prior(z_hat, t))
+        even = (torch.arange(hy)[:, None] + torch.arange(wy)[None, :]) % 2 == 0
+        residual = torch.from_numpy(r).float()[None]
+        known = (mean + residual * step) * even
+        mean2, log_step2 = model.refine(features, known)
+        y_hat = torch.where(even, known, mean + mean2 + residual * step * torch.exp(log_step2))
+        return model.synthesis(y_hat, t)[0, :, :header.height, :header.width].numpy()
+
+
+def to_pixels(x, header, alpha):
+    """uint8 (height, width) or (height, width, bands) (FORMAT 8, 5 and 6; alpha is the last band)."""
+    x = np.clip(x, np.float32(0), np.float32(1))
+    if header.layout in (L, LA):
+        x = x.mean(axis=0, keepdims=True)
+    bands = list(np.floor(x * np.float32(255) + np.float32(0.5)).astype(np.uint8))
+    if alpha is not None:
+        bands.append(alpha)
+    return bands[0] if len(bands) == 1 else np.stack(bands, axis=-1)
+
+
+def decode(data, model_dir):
+    """The pixels of a file: uint8, (height, width) for L, else (height, width, bands)."""
+    parsed = parse(data)
+    tables, network = load_for(parsed.header, model_dir)
+    v, r = assemble(parsed, symbols_of(parsed, tables), tables)
+    return to_pixels(synthesise(network, v, r, parsed.header), parsed.header, parsed.alpha)
+
+
+def main(arguments):
+    """python tests/slow_decoder.py file.lic model_dir out.png"""
+    if len(arguments) != 3:
+        sys.exit(main.__doc__)
+    from PIL import Image
+    source, model_dir, target = arguments
+    try:
+        pixels = decode(pathlib.Path(source).read_bytes(), model_dir)
+    except Refused as error:
+        sys.exit(f"{source}: {error}")
+    Image.fromarray(pixels).save(target)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

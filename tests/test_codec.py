@@ -1,0 +1,203 @@
+"""The codec room: sizes, layouts, pieces against the whole, tiles, threads, precision. Runs the toy model."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pillow_lic import codec, errors, format
+from pillow_lic.codec import boundary, latents
+from pillow_lic.models import loader, registry
+
+SIZES = [(1, 1), (1, 17), (5, 7), (15, 16), (16, 16), (17, 33), (63, 65), (64, 64), (200, 131), (3, 700)]
+
+
+def roundtrip(array: np.ndarray, **options) -> np.ndarray:
+    return codec.decode(codec.encode(array, model="toy", **options))
+
+
+def symbols(data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    return codec.decode_symbols(format.read(data))[:2]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_any_size_and_layout(make_picture, size, channels):
+    array = make_picture(*size, channels)
+    decoded = roundtrip(array)
+    assert decoded.shape == array.shape and decoded.dtype == np.uint8
+    if channels in (2, 4):
+        assert np.array_equal(decoded[..., -1], array[..., -1])
+
+
+def test_one_channel_axis_is_grey(make_picture):
+    array = make_picture(20, 30, 1)
+    assert np.array_equal(roundtrip(array[:, :, None]), roundtrip(array))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 4), st.floats(1, 100), st.integers(0, 2**31))
+def test_noise_of_any_size(height, width, channels, quality, seed):
+    array = np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
+    decoded = roundtrip(array, quality=quality)
+    assert decoded.shape == (array.shape if channels > 1 else array.shape[:2])
+
+
+def test_decoded_picture_resembles_the_original(make_picture):
+    array = make_picture(192, 256)
+    error = (roundtrip(array, quality=90).astype(float) - array).std()
+    assert error < 0.5 * array.astype(float).std()
+
+
+def test_rate_grows_with_quality(make_picture):
+    sizes = [len(codec.encode(make_picture(256, 256), model="toy", quality=q)) for q in (5, 35, 65, 95)]
+    assert sizes == sorted(sizes) and sizes[-1] > 1.2 * sizes[0]
+
+
+def test_pieces_equal_the_whole(make_picture, monkeypatch):
+    """FORMAT 8: the image does not depend on how the synthesis is cut up; at most one level apart."""
+    data = codec.encode(make_picture(330, 460), model="toy", quality=80)
+    monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
+    whole = codec.decode(data)
+    for side in (4, 8, 12):
+        monkeypatch.setattr(latents, "PIECE", side)
+        cut = codec.decode(data)
+        assert np.abs(whole.astype(int) - cut).max() <= 1
+
+
+def test_halo_is_needed_and_enough(make_picture, monkeypatch):
+    """The test above can fail: with no halo at all the pieces show."""
+    data = codec.encode(make_picture(330, 460), model="toy", quality=80)
+    whole = codec.decode(data)
+    monkeypatch.setattr(latents, "PIECE", 4)
+    entry = registry.by_name("toy")
+    monkeypatch.setitem(entry.manifest, "halo", 0)
+    assert np.abs(whole.astype(int) - codec.decode(data)).max() > 1
+
+
+def test_encoding_in_pieces_changes_next_to_nothing(make_picture, monkeypatch):
+    array = make_picture(330, 460)
+    monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
+    whole = symbols(codec.encode(array, model="toy"))[1]
+    monkeypatch.setattr(latents, "PIECE", 8)
+    assert (symbols(codec.encode(array, model="toy"))[1] != whole).mean() < 1e-3
+
+
+def test_tiles_are_independent_and_missing_ones_grey(make_picture, monkeypatch):
+    array = make_picture(150, 200)
+    monkeypatch.setattr(codec, "TILE_SIDE", 1)
+    data = codec.encode(array, model="toy", quality=60)
+    container = format.read(data)
+    assert len(container.tiles) == 12
+    full = codec.decode(data)
+    cut = data[: len(data) - 10]
+    with pytest.raises(errors.LicTruncated):
+        codec.decode(cut)
+    with pytest.warns(UserWarning, match="grey"):
+        partial = codec.decode(cut, truncated=True)
+    assert np.all(partial[128:, 192:] == codec.GREY)
+    # tiles beside the missing one may differ near it, those far from it not at all
+    assert np.array_equal(partial[:, :32], full[:, :32])
+
+
+def test_damaged_tile_is_named(make_picture):
+    data = bytearray(codec.encode(make_picture(64, 64), model="toy"))
+    container = format.read(bytes(data))
+    stream = bytearray(container.tiles[0])
+    stream[len(stream) // 2] ^= 4
+    broken = format.write(container.header, [bytes(stream)])
+    with pytest.raises(errors.LicCorruptTile, match="tile 0"):
+        codec.decode(broken)
+
+
+def test_threads_and_precision_never_change_a_symbol(make_picture, monkeypatch):
+    array = make_picture(300, 420)
+    monkeypatch.setattr(codec, "TILE_SIDE", 1)
+    data = codec.encode(array, model="toy", quality=70)
+    found = []
+    threads = torch.get_num_threads()
+    for count in (1, 2):
+        for precision in ("float32", "bfloat16"):
+            monkeypatch.setenv("PILLOW_LIC_PRECISION", precision)
+            torch.set_num_threads(count)
+            z, r = symbols(data)
+            codec.decode(data)
+            found.append((z.tobytes(), r.tobytes()))
+    torch.set_num_threads(threads)
+    assert len(set(found)) == 1
+
+
+def test_bfloat16_pixels_stay_close(make_picture, monkeypatch):
+    data = codec.encode(make_picture(128, 128), model="toy", quality=70)
+    decoded = {}
+    for precision in ("float32", "bfloat16"):
+        monkeypatch.setenv("PILLOW_LIC_PRECISION", precision)
+        decoded[precision] = codec.decode(data).astype(int)
+    assert np.abs(decoded["float32"] - decoded["bfloat16"]).mean() < 1.0
+
+
+@pytest.mark.parametrize("quality", [0, 0.99, 100.01, -1, float("nan"), float("inf"), "75", True, None, [75]])
+def test_bad_quality(make_picture, quality):
+    with pytest.raises(errors.LicBadOption):
+        codec.encode(make_picture(8, 8), model="toy", quality=quality)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.zeros((0, 5), np.uint8), np.zeros((4, 4, 5), np.uint8), np.zeros(4, np.uint8), np.zeros((4, 4), np.uint16)],
+)
+def test_bad_arrays(array):
+    with pytest.raises(errors.LicBadOption):
+        codec.encode(array, model="toy")
+
+
+def test_unknown_models(make_picture):
+    with pytest.raises(errors.LicUnknownModel, match="register_model"):
+        codec.encode(make_picture(8, 8), model="nonesuch")
+    data = codec.encode(make_picture(8, 8), model="toy")
+    container = format.read(data)
+    header = dataclasses.replace(container.header, model_hash=bytes(8))
+    with pytest.raises(errors.LicUnknownModel, match="hash"):
+        codec.decode(format.write(header, list(container.tiles)))
+
+
+def test_damaged_model_is_refused(tmp_path):
+    source = registry.by_name("toy").path
+    for file in source.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "tables.npz").write_bytes(b"garbage")
+    model = loader.Model(registry.read_entry(0, tmp_path))
+    with pytest.raises(errors.LicModelMissing, match="SHA-256"):
+        _ = model.arrays
+
+
+def test_strided_and_read_only_input(make_picture):
+    array = make_picture(60, 80)
+    flipped = array[::-1, ::-1]
+    flipped.flags.writeable = False
+    assert np.array_equal(roundtrip(flipped), roundtrip(np.ascontiguousarray(flipped)))
+
+
+def test_encoding_is_deterministic(make_picture):
+    array = make_picture(100, 100)
+    assert codec.encode(array, model="toy") == codec.encode(array, model="toy")
+
+
+def test_residuals_round_towards_the_cheaper_value():
+    thresholds = torch.tensor([[0.7, 0.55]])
+    index = torch.zeros(1, 1, 6, dtype=torch.int32)
+    ratio = torch.tensor([[[0.69, 0.71, -0.69, -0.71, 1.54, 1.56]]])
+    assert boundary.residual_symbols(ratio, index, thresholds, 0).flatten().tolist() == [0, 1, 0, -1, 1, 2]
+    assert boundary.residual_symbols(ratio, index, thresholds, 1).abs().max() == 0
+
+
+def test_no_warning_on_a_clean_round_trip(make_picture):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        roundtrip(make_picture(40, 40))

@@ -1,0 +1,492 @@
+"""The entropy coder: round trips, fast against slow, every code path, and what it says to wrong input (FORMAT 7).
+
+Imports no torch: part of `make quick`.
+"""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pillow_lic import _core, constants
+from pillow_lic.entropy import Tables, rate_point
+from pillow_lic.errors import LicCorruptTile, LicModelMissing
+
+ROOT = Path(__file__).parent.parent
+PATHS = ("scalar", "sse4.1", "avx2", "avx512")
+
+
+# ---- inputs ----------------------------------------------------------------------------------------------------------
+
+
+def random_row(rng: np.random.Generator, most: int) -> np.ndarray:
+    """Frequencies with sum 65536, each at least 1: from even to one symbol that has nearly everything."""
+    count = int(rng.integers(2, most + 1))
+    mass = rng.random(count) ** rng.choice([0.5, 2, 40])
+    freq = 1 + np.floor(mass / mass.sum() * (65536 - count)).astype(np.int64)
+    freq[np.argmax(freq)] += 65536 - freq.sum()
+    return freq.astype(np.uint16)
+
+
+def random_arrays(rng, latent: int, hyper: int, points: int, rows: int, most: int = 40) -> dict[str, np.ndarray]:
+    """The arrays of FORMAT 9.2, with scale indices that spread over all rows."""
+    bank = [random_row(rng, most) for _ in range(rows + points * hyper)]
+    count = np.array([len(row) for row in bank], np.int32)
+    near = -(count // 2)
+    first = np.where(rng.random(len(bank)) < 0.9, near, rng.choice([-32768, 32767], len(bank)))
+    return {
+        "freq": np.concatenate(bank),
+        "count": count,
+        "first": first.astype(np.int16),
+        "weight": rng.integers(-1023, 1024, (16 * latent, hyper)).astype(np.int16),
+        "offset": rng.integers(-(1 << 17), rows << 12, 16 * latent).astype(np.int32),
+        "bias": rng.integers(-(1 << 15), 1 << 15, (points, latent)).astype(np.int32),
+        "z_step": rng.integers(1, 256, (points, hyper)).astype(np.uint8),
+    }
+
+
+def random_symbols(rng, shape: tuple[int, ...]) -> np.ndarray:
+    """Mostly small, some anywhere in i16, some at its ends: small rows make escapes of many of them."""
+    small = np.round(rng.normal(0, rng.choice([0.3, 3, 30]), shape))
+    wild = rng.integers(-32768, 32768, shape)
+    ends = rng.choice([-32768, 32767], shape)
+    kind = rng.random(shape)
+    share = rng.choice([0.0, 0.02, 0.5])
+    return np.where(kind < share, np.where(kind < share / 2, ends, wild), small).astype(np.int16)
+
+
+class Case:
+    """Random tables and a tile that they can hold."""
+
+    def __init__(self, seed: int, h: int, w: int, latent: int = 3, hyper: int = 5, rows: int = 8, skip: int = 2):
+        rng = np.random.default_rng(seed)
+        self.h, self.w, self.a, self.b = h, w, -(-h // 4), -(-w // 4)
+        self.points = int(rng.integers(2, 6))
+        self.arrays = random_arrays(rng, latent, hyper, self.points, rows)
+        self.tables = Tables(self.arrays, latent, hyper, self.points, rows, skip)
+        self.q = int(rng.choice([100, 10000, rng.integers(100, 10001)]))
+        self.z = random_symbols(rng, (hyper, self.a, self.b))
+        self.r = random_symbols(rng, (latent, h, w))
+        self.r[self.tables.scale_index(self.q, self.z, h, w) < skip] = 0
+
+    def encode(self) -> bytes:
+        return self.tables.encode(self.q, self.z, self.r)
+
+    def decode(self, data: bytes) -> tuple[np.ndarray, np.ndarray]:
+        return self.tables.decode(self.q, data, self.a, self.b, self.h, self.w)
+
+    def core(self) -> dict:
+        """The arguments of `_core.encode_tile` and `decode_tile`, behind the symbols or the stream."""
+        d, bias, z_row = self.tables._setting(self.q)
+        rows, skip = self.tables.rows, self.tables.skip
+        bank, scale_map = self.tables._bank, self.tables._map
+        return {"bank": bank, "scale_map": scale_map, "z_row": z_row, "d": d, "bias": bias, "rows": rows, "skip": skip}
+
+    def shape(self) -> dict[str, int]:
+        return {"a": self.a, "b": self.b, "h": self.h, "w": self.w}
+
+
+cases = st.builds(
+    Case,
+    st.integers(0, 1 << 30),
+    st.integers(1, 37),
+    st.integers(1, 37),
+    latent=st.integers(1, 6),
+    hyper=st.integers(1, 9),
+    rows=st.integers(1, 12),
+    skip=st.sampled_from([0, 1]),
+)
+
+
+@pytest.fixture(params=PATHS)
+def simd(request):
+    """Runs the test once on each code path of this CPU."""
+    try:
+        _core.set_simd(request.param)
+    except ValueError:
+        pytest.skip(f"no {request.param} here")
+    yield request.param
+    _core.set_simd("auto")
+
+
+# ---- round trips, twins ----------------------------------------------------------------------------------------------
+
+
+@given(cases)
+@settings(max_examples=150, deadline=None)
+def test_round_trip(case: Case):
+    """decode(encode(x)) is x; the slow twins say the same, to the byte."""
+    data = case.encode()
+    assert data == _core.encode_tile_slow(z=case.z, r=case.r, **case.core())
+    for z, r in (case.decode(data), _core.decode_tile_slow(data, **case.shape(), **case.core())):
+        assert z.dtype == r.dtype == np.int16
+        assert np.array_equal(z, case.z) and np.array_equal(r, case.r)
+
+
+def test_large_tile():
+    """A tile of many turns of the fast loops: all buckets, all rows, few escapes."""
+    case = Case(7, 128, 120, latent=24, hyper=16, rows=64, skip=6)
+    data = case.encode()
+    assert data == _core.encode_tile_slow(z=case.z, r=case.r, **case.core())
+    z, r = case.decode(data)
+    assert np.array_equal(z, case.z) and np.array_equal(r, case.r)
+
+
+@pytest.mark.parametrize("row", [[1, 65535], [65535, 1], [1] * 4095 + [61441], [61441] + [1] * 4095, [16] * 4096])
+@pytest.mark.parametrize("first", [-32768, -2, 28673])
+def test_extreme_rows(row: list[int], first: int):
+    """Rows that are nearly one symbol, or 4096 of them: the encoder's division at its limits."""
+    rng = np.random.default_rng(len(row) + row[0])
+    arrays = random_arrays(rng, 2, 2, 2, 1)
+    arrays["freq"] = np.array(row * 5, np.uint16)
+    arrays["count"], arrays["first"] = np.full(5, len(row), np.int32), np.full(5, first, np.int16)
+    tables = Tables(arrays, 2, 2, 2, 1, 0)
+    inside = rng.integers(first, first + len(row) - 1, (2, 32, 32))
+    anywhere = rng.integers(-32768, 32768, (2, 32, 32))
+    r = np.where(rng.random((2, 32, 32)) < 0.95, inside, anywhere).astype(np.int16)
+    z = r[:, :8, :8].copy()
+    data = tables.encode(5000, z, r)
+    back = tables.decode(5000, data, 8, 8, 32, 32)
+    assert np.array_equal(back[0], z) and np.array_equal(back[1], r)
+
+
+def test_all_skipped():
+    """With nothing to code but z, the stream holds z and r is 0."""
+    case = Case(3, 9, 10, rows=4, skip=4)
+    assert not case.r.any()
+    z, r = case.decode(case.encode())
+    assert np.array_equal(z, case.z) and not r.any()
+
+
+def test_threads():
+    """One Tables, many threads."""
+    many = [Case(seed, 40, 40) for seed in range(8)] * 4
+    with ThreadPoolExecutor(4) as pool:
+        streams = list(pool.map(Case.encode, many))
+        decoded = list(pool.map(lambda pair: pair[0].decode(pair[1]), zip(many, streams)))
+    assert all(np.array_equal(case.r, r) for case, (_, r) in zip(many, decoded))
+
+
+@given(cases)
+@settings(max_examples=60, deadline=None)
+def test_scale_index_twins(case: Case):
+    d, bias, _ = case.tables._setting(case.q)
+    wanted = _core.scale_index_slow(case.tables._map, case.z, d, bias, case.tables.rows, case.h, case.w)
+    assert np.array_equal(wanted, case.tables.scale_index(case.q, case.z, case.h, case.w))
+
+
+@pytest.mark.parametrize("hyper", [1, 2, 127, 255, 256])
+def test_scale_index_paths(simd: str, hyper: int):
+    """Every code path, at magnitudes that would overflow if anything could: all signs alike, then random ones."""
+    rng = np.random.default_rng(hyper)
+    latent, h, w = 2, 29, 70
+    a, b = -(-h // 4), -(-w // 4)
+    for sign in (1, -1, 0):
+        weight = np.full((16 * latent, hyper), 1023, np.int16)
+        z = np.full((hyper, a, b), 32767 if sign == 1 else -32768, np.int16)
+        limit = sign * constants.LIC_BIAS_MAX
+        offset, bias = np.full(16 * latent, limit, np.int32), np.full(latent, limit, np.int32)
+        if sign == 0:
+            weight = rng.integers(-1023, 1024, weight.shape).astype(np.int16)
+            z = rng.integers(-40, 41, z.shape).astype(np.int16)
+        d = np.full(hyper, 255, np.int32)
+        scale_map = _core.ScaleMap(weight, offset)
+        got = scale_map.index(z, d, bias, 256, h, w)
+        v = np.clip(z.astype(np.int64) * 255, -4096, 4095)
+        acc = np.einsum("kc,cab->kab", weight.astype(np.int64), v) + offset[:, None, None]
+        assert np.abs(acc).max() + constants.LIC_BIAS_MAX < 1 << 31
+        grid = acc.reshape(latent, 4, 4, a, b).transpose(0, 3, 1, 4, 2).reshape(latent, 4 * a, 4 * b)[:, :h, :w]
+        wanted = np.clip((grid + bias[:, None, None]) >> 11, 0, 255)
+        assert np.array_equal(got, wanted)
+        assert np.array_equal(got, _core.scale_index_slow(scale_map, z, d, bias, 256, h, w))
+    assert _core.simd() == simd
+
+
+def test_streams_of_all_paths(simd: str):
+    """The bytes do not depend on the code path."""
+    case = Case(11, 52, 61, latent=4, hyper=7)
+    assert case.encode() == _core.encode_tile_slow(z=case.z, r=case.r, **case.core())
+
+
+# ---- damaged streams -------------------------------------------------------------------------------------------------
+
+
+def same_or_corrupt(case: Case, data: bytes) -> bool:
+    """Whether `data` is accepted. Both twins agree, and what is accepted is the one stream of its symbols."""
+    try:
+        z, r = case.decode(data)
+    except LicCorruptTile as error:
+        with pytest.raises(LicCorruptTile) as slow:
+            _core.decode_tile_slow(data, **case.shape(), **case.core())
+        # The same reason; the byte may be a few further on, as the fast twin reads the words of four symbols at once.
+        assert str(slow.value).split("(byte")[0] == str(error).split("(byte")[0]
+        return False
+    assert case.tables.encode(case.q, z, r) == data
+    return True
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_truncated(seed: int):
+    """No prefix and no suffix of a stream is taken for one, nor a stream with a byte more."""
+    case = Case(seed, 12, 13)
+    data = case.encode()
+    for n in range(len(data)):
+        assert not same_or_corrupt(case, data[:n])
+        assert not same_or_corrupt(case, data[len(data) - n :])
+    assert not same_or_corrupt(case, data + b"\0")
+    middle = len(data) // 2
+    assert not same_or_corrupt(case, data[:middle] + b"\0\0" + data[middle:])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_bit_flips(seed: int):
+    """Every bit counts. (Another stream with the same checksum exists; none of these is one.)"""
+    case = Case(seed, 10, 9)
+    data = case.encode()
+    for bit in range(8 * len(data)):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        assert not same_or_corrupt(case, bytes(damaged))
+
+
+@given(st.integers(0, 1 << 20), st.binary(max_size=600))
+@settings(max_examples=150, deadline=None)
+def test_random_bytes(seed: int, data: bytes):
+    case = Case(seed, 6, 11)
+    same_or_corrupt(case, data)
+    same_or_corrupt(case, b"\xff" * 16 + data)
+
+
+def test_values_beyond_i16():
+    """A row may list values above 32767, as FORMAT 7.2 does not forbid it, but a stream may not use them (7.3)."""
+    arrays = random_arrays(np.random.default_rng(0), 1, 8, 2, 1)
+    arrays["freq"] = np.array([16384, 16384, 32768] * 17, np.uint16)
+    arrays["count"], arrays["first"] = np.full(17, 3, np.int32), np.full(17, 32767, np.int16)
+    tables = Tables(arrays, 1, 8, 2, 1, 1)
+    z, r = np.full((8, 1, 1), 32767, np.int16), np.zeros((1, 1, 1), np.int16)
+    z[3] = -32768  # an escape
+    data = tables.encode(100, z, r)
+    assert np.array_equal(tables.decode(100, data, 1, 1, 1, 1)[0], z)
+    for slots in range(4):
+        states = np.full(4, 0xFFFF0000, "<u4")  # slot 0, far from needing a word
+        states[slots] += 16384
+        for padding in (0, 60):  # the careful tail, the fast loop
+            with pytest.raises(LicCorruptTile, match="a symbol is outside i16"):
+                tables.decode(100, states.tobytes() + bytes(padding), 1, 1, 1, 1)
+
+
+def test_message_says_what_and_where():
+    case = Case(1, 12, 13)
+    with pytest.raises(LicCorruptTile, match=r"tile stream is corrupt: .* \(byte \d+ of 40\); .*damaged"):
+        case.decode(case.encode()[:40])
+
+
+# ---- wrong arguments -------------------------------------------------------------------------------------------------
+
+
+def unaligned(array: np.ndarray) -> np.ndarray:
+    """An equal array whose data starts at an odd address."""
+    raw = np.zeros(array.nbytes + 1, np.uint8)
+    raw[1:] = np.frombuffer(array.tobytes(), np.uint8)
+    return raw[1:].view(array.dtype).reshape(array.shape)
+
+
+WRONG_ARRAYS = {
+    "dtype": lambda x: x.astype(np.int64),
+    "float": lambda x: x.astype(np.float32),
+    "byte order": lambda x: x.astype(x.dtype.newbyteorder()),
+    "dimensions": lambda x: x.ravel()[None, None, None],
+    "strides": lambda x: np.repeat(x, 2, -1)[..., ::2],
+    "alignment": unaligned,
+    "empty": lambda x: x[..., :0],
+}
+
+
+@pytest.mark.parametrize("what", WRONG_ARRAYS)
+@pytest.mark.parametrize("name", ["z", "r", "d", "bias"])
+def test_wrong_arrays(what: str, name: str):
+    case = Case(2, 8, 8)
+    arguments = {**case.core(), "z": case.z, "r": case.r}
+    arguments[name] = WRONG_ARRAYS[what](arguments[name])
+    with pytest.raises(ValueError, match="argument [abhw] " if what == "empty" and name in "zr" else f"argument {name} "):
+        _core.encode_tile(**arguments)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"a": n} for n in (-1, 0, 1, 3, 65, 1 << 40)),
+        *({"h": n} for n in (-1, 0, 4, 9, 1 << 40)),
+        {"a": 1 << 14, "h": 1 << 16},
+        *({"z_row": n} for n in (-1, 0, 7, 1 << 20, 1 << 62)),
+        *({"rows": n} for n in (-1, 0, 257, 1 << 33)),
+        *({"skip": n} for n in (-1, 9)),
+        {"d": np.zeros(5, np.int32)},
+        {"d": np.full(5, 256, np.int32)},
+        {"d": np.full(4, 1, np.uint8)},
+        {"bias": np.full(3, 1 << 22, np.int32)},
+        {"bias": np.full(4, 1, np.int32)},
+        {"data": np.zeros(40, np.uint16)},
+        {"data": memoryview(bytes(80))[::2]},
+    ],
+    ids=str,
+)
+def test_wrong_numbers(change: dict):
+    case = Case(2, 8, 8)
+    arguments = {"data": case.encode(), **case.shape(), **case.core(), **change}
+    for decode in (_core.decode_tile, _core.decode_tile_slow):
+        with pytest.raises(ValueError):
+            decode(**arguments)
+
+
+@pytest.mark.parametrize("data", [None, "text", 5])
+def test_no_buffer(data):
+    case = Case(2, 8, 8)
+    with pytest.raises(TypeError):
+        case.decode(data)
+
+
+def test_buffers():
+    """Any contiguous buffer of bytes is read."""
+    case = Case(2, 8, 8)
+    data = case.encode()
+    for buffer in (bytearray(data), memoryview(data), np.frombuffer(data, np.uint8)):
+        assert np.array_equal(case.decode(buffer)[1], case.r)
+
+
+def test_not_zero_where_skipped():
+    case = Case(3, 8, 8, rows=4, skip=4)
+    case.r[2, 7, 7] = 1
+    with pytest.raises(ValueError, match="skipped"):
+        case.encode()
+
+
+def test_simd_names():
+    with pytest.raises(ValueError, match="auto"):
+        _core.set_simd("mmx")
+    assert _core.simd() in PATHS
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------
+
+
+def spoil(name: str, at, value):
+    def change(arrays: dict[str, np.ndarray]) -> None:
+        arrays[name][at] = value
+
+    return change
+
+
+def replace(name: str, function):
+    def change(arrays: dict[str, np.ndarray]) -> None:
+        arrays[name] = function(arrays[name])
+
+    return change
+
+
+WRONG_TABLES = {
+    "no freq": lambda arrays: arrays.pop("freq"),
+    "zero frequency": spoil("freq", 0, 0),
+    "wrong sum": lambda arrays: arrays["freq"].__setitem__(0, arrays["freq"][0] ^ 1),
+    "count below 2": spoil("count", 3, 1),
+    "negative count": spoil("count", 3, -1),
+    "count above 4096": spoil("count", 3, 4097),
+    "count beyond the frequencies": spoil("count", -1, 4096),
+    "frequencies left over": replace("freq", lambda x: np.append(x, x[:1])),
+    "weight": spoil("weight", (3, 2), 1024),
+    "negative weight": spoil("weight", (3, 2), -1024),
+    "offset": spoil("offset", 5, 1 << 22),
+    "bias": spoil("bias", (1, 0), -(1 << 22)),
+    "z_step 0": spoil("z_step", (0, 0), 0),
+    "dtype": replace("weight", lambda x: x.astype(np.int32)),
+    "shape": replace("bias", lambda x: x[:, :-1]),
+    "dimensions": replace("z_step", lambda x: x[0]),
+    "a row too few": replace("count", lambda x: x[:-1]),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_TABLES)
+def test_wrong_tables(what: str):
+    arrays = random_arrays(np.random.default_rng(5), 2, 3, 2, 4)
+    Tables(arrays, 2, 3, 2, 4, 1)
+    WRONG_TABLES[what](arrays)
+    with pytest.raises(LicModelMissing, match="tables are not intact: .*; reinstall"):
+        Tables(arrays, 2, 3, 2, 4, 1)
+
+
+@pytest.mark.parametrize(
+    "change", [{"latent": 0}, {"hyper": 257}, {"points": 1}, {"rows": 0}, {"skip": 5}, {"skip": -1}, {"rows": 4.0}, {"rows": True}]
+)
+def test_wrong_manifest(change: dict):
+    arrays = random_arrays(np.random.default_rng(5), 2, 3, 2, 4)
+    good = {"latent": 2, "hyper": 3, "points": 2, "rows": 4, "skip": 1}
+    Tables.from_model({**good, "name": "other keys do not matter"}, arrays)
+    with pytest.raises(LicModelMissing):
+        Tables.from_model({**good, **change}, arrays)
+    with pytest.raises(LicModelMissing, match="lacks skip"):
+        Tables.from_model({key: good[key] for key in good if key != "skip"}, arrays)
+
+
+def test_tables_do_not_share_memory():
+    """Writing to the arrays afterwards changes nothing."""
+    case = Case(4, 8, 8)
+    data = case.encode()
+    for array in case.arrays.values():
+        array[:] = 0
+    assert case.encode() == data
+
+
+# ---- quality (FORMAT 7.1) --------------------------------------------------------------------------------------------
+
+
+def test_rate_point():
+    for points in (2, 5, 64):
+        assert rate_point(100, points) == (0, 0, 0)
+        assert rate_point(10000, points) == (points - 2, 256, points - 1)
+    assert rate_point(5050, 3) == (1, 0, 1)
+    for q in (99, 10001):
+        with pytest.raises(ValueError, match="100 to 10000"):
+            rate_point(q, 4)
+
+
+@pytest.mark.parametrize("q", [100, 3333, 10000])
+def test_interpolation(q: int):
+    """d, bias and v by the words of FORMAT 7.1 and 7.5, in Python's integers."""
+    case = Case(9, 8, 8)
+    arrays, tables = case.arrays, case.tables
+    position = (q - 100) * (case.points - 1) * 256 // 9900
+    p = min(position >> 8, case.points - 2)
+    f = position - 256 * p
+
+    def lerp(table: np.ndarray) -> list[int]:
+        return [(int(x) * (256 - f) + int(y) * f + 128) >> 8 for x, y in zip(table[p], table[p + 1])]
+
+    d, bias, z_row = tables._setting(q)
+    assert d.tolist() == tables.z_steps(q).tolist() == lerp(arrays["z_step"])
+    assert bias.tolist() == lerp(arrays["bias"])
+    assert z_row == tables.rows + ((position + 128) >> 8) * tables.hyper
+    v = tables.dequantised(q, case.z)
+    assert v.dtype == np.int16 and v.shape == case.z.shape
+    assert v[2].tolist() == [[min(max(int(x) * int(d[2]), -4096), 4095) for x in row] for row in case.z[2]]
+
+
+# ---- constants (FORMAT 10) -------------------------------------------------------------------------------------------
+
+
+def test_constants_agree():
+    """The table of FORMAT 10, csrc/lic_constants.h, `_core` and pillow_lic.constants are one."""
+    text = (ROOT / "docs" / "FORMAT.md").read_text("utf-8")
+    section = text.split("\n## 10. ")[1].split("\n## ")[0]
+    document = {name: int(value) for name, value in re.findall(r"^\| (LIC_\w+) \| (-?\d+) \|", section, re.M)}
+    header = (ROOT / "csrc" / "lic_constants.h").read_text("utf-8")
+    defined = re.findall(r"^#define (LIC_\w+) \(?(-?\d+)\)?$", header, re.M)
+    assert len(document) > 20
+    assert document == {name: int(value) for name, value in defined} == _core.constants()
+    assert document == {name: value for name, value in vars(constants).items() if name.startswith("LIC_")}
+    assert "#include" not in header

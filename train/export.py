@@ -1,0 +1,312 @@
+"""Turn a checkpoint into a model directory: python -m train.export RUN/checkpoint.pt --data PHOTOS --out MODEL.
+
+Writes tables.npz (integers), decoder.pt and encoder.pt (TorchScript, float16 weights) and manifest.json (FORMAT 9).
+The bank's rows start as Gaussians (y) and logistics (z) and are then bent towards what the network really produces on
+the training photographs, rounded as the encoder rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from pillow_lic.codec import boundary
+from pillow_lic.constants import (
+    LIC_BIAS_MAX,
+    LIC_FRACTION_BITS,
+    LIC_MAP_SHIFT,
+    LIC_PROB_BITS,
+    LIC_QUALITY_MAX,
+    LIC_QUALITY_MIN,
+    LIC_QUALITY_SCALE,
+    LIC_ROW_MAX,
+    LIC_WEIGHT_MAX,
+    LIC_Z_STEP_BITS,
+)
+from pillow_lic.entropy import Tables
+from train.data import Crops, load_split
+from train.networks import SIGMA_MAX, SIGMA_MIN, PhotoConfig, PhotoModel, checkerboard
+
+ROWS = 64  # scale rows of the bank
+QUALITIES = (1, 12, 25, 38, 50, 62, 75, 88, 100)  # at which the rows are fitted
+PRIOR_COUNT = 400.0  # weight, in symbols, of the parametric shape against the counted one
+FLAT_SKIP = 0.0025  # rows in which a symbol is non-zero more rarely than this are not coded
+
+
+class DecoderStages(nn.Module):
+    """The decoder half as one scripted object (FORMAT 9.3)."""
+
+    def __init__(self, model: PhotoModel):
+        super().__init__()
+        self.prior_net, self.refine_net, self.synthesis_net = model.prior, model.refine, model.synthesis
+
+    @torch.jit.export
+    def prior(self, z_hat: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.prior_net(z_hat, t)
+
+    @torch.jit.export
+    def refine(self, features: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        return self.refine_net(features, known)
+
+    @torch.jit.export
+    def synthesis(self, y_hat: Tensor, t: Tensor) -> Tensor:
+        return self.synthesis_net(y_hat, t)
+
+
+class EncoderStages(nn.Module):
+    """The encoder half as one scripted object (FORMAT 9.3)."""
+
+    def __init__(self, model: PhotoModel):
+        super().__init__()
+        self.analysis_net, self.hyper_net = model.analysis, model.hyper_analysis
+
+    @torch.jit.export
+    def analysis(self, x: Tensor) -> Tensor:
+        return self.analysis_net(x)
+
+    @torch.jit.export
+    def hyper_analysis(self, y: Tensor, t: Tensor) -> Tensor:
+        return self.hyper_net(y, t)
+
+
+# --- integers from floats ---------------------------------------------------------------------------------------
+
+
+def scale_grid() -> np.ndarray:
+    """Standard deviations of the scale rows, geometric (ROWS,)."""
+    return np.geomspace(SIGMA_MIN, SIGMA_MAX, ROWS)
+
+
+def integer_map(model: PhotoModel) -> dict[str, np.ndarray]:
+    """weight, offset, bias and z_step of FORMAT 7.5. acc >> LIC_MAP_SHIFT is the rounded row index."""
+    unit = np.log(SIGMA_MAX / SIGMA_MIN) / (ROWS - 1)  # log sigma from one row to the next
+    one = 1 << LIC_MAP_SHIFT
+    weight = model.scale_map.weight.detach().double().numpy() / unit * one / (1 << LIC_Z_STEP_BITS)
+    clipped = int((np.abs(weight) > LIC_WEIGHT_MAX).sum())
+    if clipped:
+        print(f"{clipped} of {weight.size} map weights clipped")
+    offset = (model.scale_map.offset.detach().double().numpy() - np.log(SIGMA_MIN)) / unit * one + one / 2
+    bias = model.scale_map.bias.detach().double().numpy() / unit * one
+    z_step = (1 << LIC_Z_STEP_BITS) * np.exp(-model.hyper_rate.gain.detach().double().numpy())
+    return {
+        "weight": weight.round().clip(-LIC_WEIGHT_MAX, LIC_WEIGHT_MAX).astype(np.int16),
+        "offset": offset.round().clip(-LIC_BIAS_MAX, LIC_BIAS_MAX).astype(np.int32),
+        "bias": bias.round().clip(-LIC_BIAS_MAX, LIC_BIAS_MAX).astype(np.int32),
+        "z_step": z_step.round().clip(1, 255).astype(np.uint8),
+    }
+
+
+def _ndtr(x: np.ndarray) -> np.ndarray:
+    return torch.special.ndtr(torch.from_numpy(x)).numpy()
+
+
+def gaussian_row(sigma: float) -> tuple[int, np.ndarray]:
+    """First value and probabilities of a zero-mean Gaussian over integers, the tails as last entry."""
+    radius = min(max(1, int(np.ceil(4.2 * sigma))), (LIC_ROW_MAX - 2) // 2)
+    edges = np.arange(-radius, radius + 2) - 0.5
+    mass = np.diff(_ndtr(edges / sigma))
+    return -radius, np.append(mass, max(0.0, 1.0 - mass.sum()))
+
+
+def logistic_row(mean: float, log_scale: float) -> tuple[int, np.ndarray]:
+    """First value and probabilities of a logistic over integers, the tails as last entry."""
+    scale = float(np.exp(np.clip(log_scale, -4.0, 6.0)))
+    radius = min(max(2, int(np.ceil(9.0 * scale))), boundary.Z_LIMIT)
+    first = int(round(mean)) - radius
+    edges = (np.arange(first, first + 2 * radius + 2) - 0.5 - mean) / scale
+    mass = np.diff(1.0 / (1.0 + np.exp(-edges)))
+    return first, np.append(mass, max(0.0, 1.0 - mass.sum()))
+
+
+def to_frequencies(mass: np.ndarray) -> np.ndarray:
+    """Probabilities to integers >= 1 that sum to 65536, the rounding's remainder going to the largest ones."""
+    total = 1 << LIC_PROB_BITS
+    scaled = mass / mass.sum() * (total - len(mass))
+    freq = np.floor(scaled).astype(np.int64) + 1
+    order = np.argsort(scaled - np.floor(scaled))[::-1]
+    freq[order[: total - freq.sum()]] += 1
+    return freq.astype(np.uint16)
+
+
+@dataclass
+class Rows:
+    """The bank while it is made: parametric shapes, and counts of what was seen."""
+
+    shapes: list[tuple[int, np.ndarray]]
+    counts: list[np.ndarray]
+
+    @classmethod
+    def parametric(cls, model: PhotoModel) -> Rows:
+        shapes = [gaussian_row(sigma) for sigma in scale_grid()]
+        mean = model.hyper_rate.mean.detach().double().numpy()
+        log_scale = model.hyper_rate.log_scale.detach().double().numpy()
+        shapes += [logistic_row(m, s) for m, s in zip(mean.ravel(), log_scale.ravel())]
+        return cls(shapes, [np.zeros(len(mass)) for _, mass in shapes])
+
+    def count(self, row: int, symbols: np.ndarray) -> None:
+        first, mass = self.shapes[row]
+        place = symbols.astype(np.int64) - first
+        place[(place < 0) | (place >= len(mass) - 1)] = len(mass) - 1  # escapes
+        self.counts[row] += np.bincount(place, minlength=len(mass))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """freq, count, first of FORMAT 9.2. Scale rows are made symmetric: nothing prefers a sign."""
+        freqs = []
+        for row, ((_, mass), seen) in enumerate(zip(self.shapes, self.counts)):
+            if row < ROWS:
+                seen = np.append((seen[:-1] + seen[:-1][::-1]) / 2, seen[-1])
+            freqs.append(to_frequencies(seen + PRIOR_COUNT * (mass + 1e-7)))
+        return {
+            "freq": np.concatenate(freqs),
+            "count": np.array([len(f) for f in freqs], np.int32),
+            "first": np.array([first for first, _ in self.shapes], np.int16),
+        }
+
+    def skip(self) -> int:
+        """Number of lowest rows that are almost surely zero."""
+        for row in range(ROWS):
+            first, _ = self.shapes[row]
+            seen = self.counts[row]
+            if seen.sum() > 0 and 1.0 - seen[-first] / seen.sum() > FLAT_SKIP:
+                return row
+        return ROWS
+
+
+# --- fitting the rows -------------------------------------------------------------------------------------------
+
+
+class Fitter:
+    """Runs the encoder's path over training crops and counts symbols by row."""
+
+    def __init__(self, model: PhotoModel, manifest: dict, integers: dict[str, np.ndarray]):
+        self.model, self.manifest, self.integers = model, manifest, integers
+
+    def tables(self, rows: Rows) -> dict[str, np.ndarray]:
+        return {**rows.arrays(), **self.integers}
+
+    @torch.inference_mode()
+    def fit(self, rows: Rows, crops: Crops, batches: int) -> Rows:
+        """Counts under the rounding that `rows` imply."""
+        arrays = self.tables(rows)
+        tables = Tables.from_model(self.manifest, arrays)
+        thresholds = boundary.rounding_thresholds(arrays["freq"], arrays["count"], arrays["first"], ROWS)
+        counted = Rows(rows.shapes, [np.zeros(len(mass)) for _, mass in rows.shapes])
+        for step in tqdm(range(batches), desc="fitting rows"):
+            y = self.model.analysis(torch.from_numpy(crops.at(step)).float().div(255))
+            for quality in QUALITIES:
+                for one in y:
+                    self._count(counted, tables, thresholds, one, quality * LIC_QUALITY_SCALE)
+        return counted
+
+    def _count(self, rows: Rows, tables: Tables, thresholds: Tensor, y: Tensor, q: int) -> None:
+        z, index, r = self._symbols(tables, thresholds, y, q)
+        position = (q - LIC_QUALITY_MIN) * (self.manifest["points"] - 1) << LIC_FRACTION_BITS
+        nearest = (position // (LIC_QUALITY_MAX - LIC_QUALITY_MIN) + 128) >> LIC_FRACTION_BITS
+        for channel, values in enumerate(z):
+            rows.count(ROWS + nearest * len(z) + channel, values.ravel())
+        flat, symbols = index.ravel(), r.ravel()
+        order = np.argsort(flat, kind="stable")
+        ends = np.searchsorted(flat[order], np.arange(ROWS + 1))
+        for row in range(ROWS):
+            if ends[row] < ends[row + 1]:
+                rows.count(row, symbols[order[ends[row] : ends[row + 1]]])
+
+    def _symbols(self, tables: Tables, thresholds: Tensor, y: Tensor, q: int):
+        """z, scale index and r of one y (M, h, w), nothing skipped."""
+        model = self.model
+        t = torch.tensor([(q - LIC_QUALITY_MIN) / (LIC_QUALITY_MAX - LIC_QUALITY_MIN)])
+        z = boundary.hyper_symbols(model.hyper_analysis(y[None], t)[0], tables.z_steps(q))
+        index = tables.scale_index(q, z, *y.shape[1:])
+        z_hat = torch.from_numpy(tables.dequantised(q, z).astype(np.float32)) / (1 << LIC_Z_STEP_BITS)
+        h, w = y.shape[1:]
+        features, mean, step = (part[:, :, :h, :w] for part in model.prior(z_hat[None], t))
+        scale = torch.from_numpy(index.astype(np.int32))
+        even = checkerboard(mean)
+        first = boundary.residual_symbols(((y - mean) / step)[0], scale, thresholds, 0)
+        mean2, log_step2 = model.refine(features, (mean + first * step) * even)
+        odd = boundary.residual_symbols(((y - mean - mean2) / (step * log_step2.exp()))[0], scale, thresholds, 0)
+        return z, index, torch.where(even[0] > 0, first, odd).numpy()
+
+
+# --- writing ----------------------------------------------------------------------------------------------------
+
+
+def halo_of(config: PhotoConfig) -> int:
+    """Latent positions beyond a piece that its pixels depend on: prior 1, refine 2, synthesis its blocks."""
+    reach = 1 + 2 + config.body_blocks + config.detail_blocks / 2 + 0.25
+    return int(np.ceil(reach))
+
+
+def save_script(stages: nn.Module, path: Path) -> None:
+    """TorchScript archive without its debug files, which are larger than a small network and name source paths."""
+    buffer = io.BytesIO()
+    torch.jit.save(torch.jit.script(stages.eval()), buffer)
+    with zipfile.ZipFile(buffer) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            if not name.endswith(".debug_pkl"):
+                target.writestr(zipfile.ZipInfo(name), source.read(name), zipfile.ZIP_DEFLATED)
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: int) -> None:
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    config = PhotoConfig(**state["config"]["network"])
+    model = PhotoModel(config).eval()
+    model.load_state_dict(state["average"])
+    model.half().float()  # the shipped weights are float16: fit the tables to what they do
+    manifest = {
+        "format": 1,
+        "name": name or state["config"]["name"],
+        "latent": config.latent,
+        "hyper": config.hyper,
+        "points": config.points,
+        "rows": ROWS,
+        "skip": 0,
+        "halo": halo_of(config),
+    }
+    fitter = Fitter(model, manifest, integer_map(model))
+    training, _ = load_split(data)
+    crops = Crops(training, 256, 8, seed=11, grey=0.02)
+    rows = Rows.parametric(model)
+    for _ in range(2):  # rounding depends on the rows, the rows on the rounding
+        rows = fitter.fit(rows, crops, batches)
+    manifest["skip"] = rows.skip()
+    out.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(out / "tables.npz", **fitter.tables(rows))
+    model.half()
+    save_script(DecoderStages(model), out / "decoder.pt")
+    save_script(EncoderStages(model), out / "encoder.pt")
+    manifest["decoder"] = {file: sha256(out / file) for file in ("tables.npz", "decoder.pt")}
+    manifest["encoder"] = {"encoder.pt": sha256(out / "encoder.pt")}
+    manifest["training"] = {"steps": state["step"], **state["config"]}
+    (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    total = sum(p.stat().st_size for p in out.iterdir())
+    print(f"{out}: {total / 1e6:.2f} MB, skip below row {manifest['skip']}, halo {manifest['halo']}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="photographs to fit the probability rows to")
+    parser.add_argument("--out", type=Path, required=True, help="model directory to write")
+    parser.add_argument("--name", help="the model's name (default: that of its configuration)")
+    parser.add_argument("--batches", type=int, default=16, help="batches of 8 crops of 256x256 to count symbols on")
+    a = parser.parse_args()
+    export(a.checkpoint, a.data, a.out, a.name, a.batches)
+
+
+if __name__ == "__main__":
+    main()
