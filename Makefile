@@ -9,7 +9,7 @@ FUZZ_SECONDS ?= 600
 IMAGES ?= ../shared/data/kodak
 PHOTOS ?= ../shared/data/photos
 
-.PHONY: help install quick test demo fuzz gpu bench bench-rd bench-speed bench-coder toy golden clean
+.PHONY: help install quick test demo fuzz gpu bench bench-rd bench-speed bench-coder bench-exact bench-large toy clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/  -/'
@@ -30,7 +30,11 @@ test: $(STAMP)   ## everything that needs neither a GPU nor outside data
 	$(BIN)/python -m pytest -q tests
 
 demo: $(STAMP)   ## a real photograph to .lic and back: figures and a side-by-side picture in demo/
-	$(BIN)/lic demo -o demo --force
+	$(BIN)/lic demo -o demo/side-by-side.png --force
+	$(BIN)/lic encode -q 60 --force -o demo/photograph.lic \
+	    "$$($(BIN)/python -c 'from pillow_lic.cli.demo import installed_photograph as f; print(f())')"
+	$(BIN)/lic info demo/photograph.lic
+	$(BIN)/lic decode --force -o demo/decoded.png demo/photograph.lic
 
 fuzz: $(STAMP)   ## FUZZ_SECONDS for each fuzzer (clang++ with libFuzzer for the C++ one)
 	tests/fuzz/run.sh $(BIN)/python $(FUZZ_SECONDS)
@@ -42,14 +46,22 @@ bench: bench-coder bench-speed bench-rd ## all benches; IMAGES=folder of test im
 
 bench-rd: $(STAMP) ## rate-distortion against live codecs and published curves
 	$(PIP) install -q -c constraints.txt -r bench/requirements.txt
-	$(BIN)/python bench/rd.py $(IMAGES)
+	$(BIN)/python bench/rd.py $(IMAGES) --set kodak
+	$(BIN)/python bench/figures.py --set kodak
 
 bench-speed: $(STAMP) ## encode and decode times against peers in the same run
 	$(PIP) install -q -c constraints.txt -r bench/requirements.txt
-	$(BIN)/python bench/speed.py $(IMAGES)
+	$(PIP) install -q --no-deps compressai==1.2.8
+	$(BIN)/python bench/speed.py $(IMAGES) --limit 3
 
 bench-coder: $(STAMP) ## symbols per second of the entropy coder
 	$(BIN)/python bench/coder.py
+
+bench-exact: $(STAMP) ## the same symbols under every thread count, code path and precision
+	$(BIN)/python bench/exactness.py $(IMAGES)
+
+bench-large: $(STAMP) ## time and memory from 1 to 100 megapixels
+	$(BIN)/python bench/large.py
 
 toy: $(STAMP)    ## train and export the tests' model again (a minute); PHOTOS=folder
 	$(BIN)/python -m train.train train/configs/toy.toml --data $(PHOTOS) --out runs/toy

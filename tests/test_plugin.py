@@ -27,7 +27,7 @@ ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 @pytest.fixture
 def image(make_picture):
     def make(mode="RGB", height=70, width=100):
-        return Image.fromarray(make_picture(height, width, MODES[mode]), mode if mode == "LA" else None)
+        return Image.fromarray(make_picture(height, width, MODES[mode]))
 
     return make
 

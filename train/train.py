@@ -42,6 +42,7 @@ class TrainConfig:
     ema: float = 0.999
     lowest: float = 0.0008  # lambda at quality 1
     highest: float = 0.25  # lambda at quality 100
+    free_until: int = 0  # up to this step the rate counts only 10^(-t^2), so that no channel dies before it is of use
     seed: int = 1
     validate_every: int = 1000
     checkpoint_every: int = 500
@@ -155,7 +156,8 @@ class Trainer:
         t = (torch.arange(len(x)) + torch.rand(len(x))).div(len(x)).to(self.device)  # stratified over the rates
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.bfloat16):
             out = self.parallel(x, t)
-        figures = rate_distortion(x, out, rate_weight(t, config.lowest, config.highest))
+        share = 10.0 ** -t.square() if self.step < config.free_until else 1.0
+        figures = rate_distortion(x, out, rate_weight(t, config.lowest, config.highest), share)
         loss = figures["loss"].mean()
         self.optimizer.zero_grad()
         loss.backward()
