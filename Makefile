@@ -18,7 +18,7 @@ $(STAMP): $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install -q --upgrade pip
 	$(PIP) install -q -c constraints.txt torch numpy
-	$(PIP) install -q -c constraints.txt ".[imageio,train,test]"
+	$(PIP) install -q -c constraints.txt -e ".[imageio,train,test]"
 	touch $@
 
 install: $(STAMP) ## environment in .venv with the package and what the tests need

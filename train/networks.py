@@ -71,7 +71,11 @@ class Block(nn.Module):
 
 
 class Analysis(nn.Module):
-    """g_a: x (N, 3, H, W) in 0..1 to y (N, M, H/16, W/16)."""
+    """g_a: x (N, 3, H, W) in 0..1 to y (N, M, H/16, W/16).
+
+    `direct` is a linear path beside the network, as is the synthesis' own: together a learned block transform of 16x16
+    pixels. Without it, channels of y that round to zero early never find a use, and high rates stay out of reach.
+    """
 
     def __init__(self, c: PhotoConfig):
         super().__init__()
@@ -80,11 +84,12 @@ class Analysis(nn.Module):
         self.down = nn.Conv2d(c.encoder, c.encoder_low, 2, stride=2)
         self.low = nn.Sequential(*[Block(c.encoder_low) for _ in range(c.encoder_low_blocks)])
         self.out = conv1x1(c.encoder_low, c.latent)
+        self.direct = nn.Conv2d(192, c.latent, 2, stride=2, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.pixel_unshuffle((x - 0.5) * 4.0, 8)  # (N, 192, H/8, W/8)
-        x = self.patch(x.to(self.patch.weight.dtype))
-        return self.out(self.low(self.down(self.high(x)))).float()
+        x = x.to(self.patch.weight.dtype)
+        return self.out(self.low(self.down(self.high(self.patch(x))))).float() + self.direct(x).float()
 
 
 class HyperAnalysis(nn.Module):
@@ -169,13 +174,16 @@ class Synthesis(nn.Module):
         self.up4 = conv1x1(c.detail, 4 * c.render)
         self.render = Block(c.render)
         self.out = conv1x1(c.render, 48, 0.5)
+        self.direct = conv1x1(c.latent, 768, 0.1)
 
     def forward(self, y_hat: Tensor, t: Tensor) -> Tensor:
-        x = self.enter(y_hat.to(self.enter.weight.dtype))
+        y_hat = y_hat.to(self.enter.weight.dtype)
+        x = self.enter(y_hat)
         x = x * interpolate(self.tone, t).exp()[:, :, None, None].to(x.dtype)
         x = F.pixel_shuffle(self.up8(self.body(x)), 2)  # (N, detail, 2h, 2w)
         x = F.pixel_shuffle(self.up4(self.detail(x)), 2)  # (N, render, 4h, 4w)
-        return F.pixel_shuffle(self.out(self.render(x)).float(), 4) * 0.25 + 0.5
+        x = self.out(self.render(x)) + F.pixel_shuffle(self.direct(y_hat), 4)  # (N, 48, 4h, 4w)
+        return F.pixel_shuffle(x.float(), 4) * 0.25 + 0.5
 
 
 class ScaleMap(nn.Module):

@@ -42,8 +42,8 @@ def encode(
     quality: 1 to 100, may be fractional. model: a name of `registry.names()`.
     Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing, LicLimitExceeded.
     """
-    array, layout = _checked_array(array)
     q = quality_to_q(quality)
+    array, layout = _checked_array(array)
     height, width = array.shape[:2]
     entry = registry.by_name(model)
     header = container_format.Header(

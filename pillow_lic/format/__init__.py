@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, NamedTuple
 
-from ..constants import LIC_MAJOR, LIC_METADATA_MAX, LIC_MINOR
+from ..constants import LIC_CHUNKS_MAX, LIC_MAJOR, LIC_METADATA_MAX, LIC_MINOR
 from ..errors import (
     LicBadMagic,
     LicBadOption,
@@ -49,9 +49,7 @@ _START = len(SIGNATURE) + 2  # signature, major, minor
 _CRC = 4
 _BLOCK = 1 << 20  # bytes per read while a checksum is formed
 
-# Bounds of this implementation, so that a hostile file costs no more than its size (FORMAT 3, "whatever its caller limits").
-CHUNKS_MAX = 1024  # unknown ancillary chunks count
-METADATA_CHUNK_MAX = LIC_METADATA_MAX + (1 << 16)  # room for the overhead of a zlib stream that did not shrink
+METADATA_CHUNK_MAX = LIC_METADATA_MAX + (1 << 16)  # FORMAT 3: room for a zlib stream that did not shrink
 
 
 class Chunk(NamedTuple):
@@ -211,8 +209,8 @@ class _Reader:
         """All chunks, their order and number checked, up to where the file ends; the last may reach beyond that."""
         chunks = [first]
         while chunks[-1].type != "T" and chunks[-1].end < self.size:
-            if len(chunks) > CHUNKS_MAX:
-                refuse(LicLimitExceeded, f"more than {CHUNKS_MAX} chunks", chunks[-1].end, "distrust the file")
+            if len(chunks) >= LIC_CHUNKS_MAX:
+                refuse(LicLimitExceeded, f"more than {LIC_CHUNKS_MAX} chunks", chunks[-1].end, "distrust the file")
             try:
                 chunk = self.chunk_at(chunks[-1].end)
             except LicTruncated:

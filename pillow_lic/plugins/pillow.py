@@ -7,7 +7,6 @@ There is no `draft`: `thumbnail()` decodes the whole image and scales it down.
 from __future__ import annotations
 
 import difflib
-import numbers
 import threading
 import warnings
 from typing import IO, TYPE_CHECKING, Any
@@ -15,7 +14,6 @@ from typing import IO, TYPE_CHECKING, Any
 from PIL import Image, ImageFile
 
 from .. import format as container
-from ..constants import LIC_QUALITY_MAX, LIC_QUALITY_MIN, LIC_QUALITY_SCALE
 from ..errors import LicBadMagic, LicBadOption
 from ..signature import FORMAT
 
@@ -134,14 +132,14 @@ def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
 
 
 def _options(im: Image.Image) -> dict[str, Any]:
-    """The save options as arguments of codec.encode, checked."""
+    """The save options as arguments of codec.encode, checked but for the quality, which the codec checks first of all."""
     from ..models import registry
 
     given = im.encoderinfo
     for name in given:
         _warn_of_misspelling(name)
     return {
-        "quality": _checked_quality(given.get("quality", QUALITY)),
+        "quality": given.get("quality", QUALITY),
         "model": _checked_model(given.get("model", registry.DEFAULT)),
         "icc": _checked_bytes("icc_profile", given.get("icc_profile", im.info.get("icc_profile"))),
         "exif": _checked_exif(given.get("exif")),
@@ -155,16 +153,6 @@ def _warn_of_misspelling(name: str) -> None:
     for meant in difflib.get_close_matches(name.lower(), OPTIONS, n=1, cutoff=0.75):
         # stacklevel: the caller of Image.save
         warnings.warn(f"save option {name!r} is ignored; did you mean {meant!r}?", UserWarning, stacklevel=6)
-
-
-def _checked_quality(quality: Any) -> float:
-    if isinstance(quality, bool) or not isinstance(quality, numbers.Real):
-        msg = f"quality must be a number from 1 to 100, found {quality!r}"
-        raise LicBadOption(msg)
-    if not LIC_QUALITY_MIN <= quality * LIC_QUALITY_SCALE <= LIC_QUALITY_MAX:  # also false for NaN
-        msg = f"quality must be from 1 to 100, found {quality}"
-        raise LicBadOption(msg)
-    return float(quality)
 
 
 def _checked_model(model: Any) -> str:
