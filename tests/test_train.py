@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import tarfile
 from pathlib import Path
@@ -16,7 +17,7 @@ from pillow_lic import codec
 from pillow_lic.models import registry
 
 pytest.importorskip("tqdm", reason="the train extra is not installed")
-from train import data, networks, train  # noqa: E402
+from train import data, networks, start, train  # noqa: E402
 from train.export import export  # noqa: E402
 
 CONFIG = Path(train.__file__).parent / "configs" / "toy.toml"
@@ -111,3 +112,18 @@ def test_learning_rate_falls_to_one_percent():
     config = train.TrainConfig(steps=1000, warmup=10, lr=1.0)
     rates = [train.learning_rate(config, step) for step in (0, 9, 500, 999)]
     assert rates[0] == pytest.approx(0.1) and rates[1] == rates[2] == 1.0 and rates[3] <= 0.011
+
+
+def test_start_is_a_working_block_transform(photographs):
+    """The linear paths alone, before any training: analysis and synthesis invert each other on the leading directions."""
+    training, _ = data.load_split(photographs)
+    x = torch.from_numpy(data.Crops(training, 64, 16, seed=1).at(0)).float().div(255)
+    config = train.load_config(CONFIG, []).network
+    model = networks.PhotoModel(dataclasses.replace(config, latent=192))
+    start.start_from_block_transform(model, x, 0.0008, 0.25)
+    model.analysis.out.weight.data.zero_()
+    model.synthesis.out.weight.data.zero_()
+    model.synthesis.out.bias.data.zero_()
+    with torch.inference_mode():
+        x_hat = model.synthesis(model.analysis(x), torch.tensor([1.0] * len(x)))
+    assert (x_hat - x).square().mean() < 0.02 * x.var()

@@ -25,6 +25,7 @@ from train.data import Crops, load_split
 from train.losses import rate_distortion, rate_weight
 from train.networks import PhotoConfig, PhotoModel
 from train.optim import Soap
+from train.start import start_from_block_transform
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,10 @@ class Trainer:
         out.mkdir(parents=True, exist_ok=True)
         self.training, self.validation = load_split(data)
         torch.manual_seed(config.seed)
-        self.model = PhotoModel(config.network).to(self.device, memory_format=torch.channels_last)
+        self.model = PhotoModel(config.network)
+        sample = Crops(self.training, 256, 48, config.seed).at(0)
+        start_from_block_transform(self.model, torch.from_numpy(sample).float().div(255), config.lowest, config.highest)
+        self.model.to(self.device, memory_format=torch.channels_last)
         self.parallel = torch.nn.parallel.DistributedDataParallel(self.model) if self.world > 1 else self.model
         self.optimizer = Soap(self.model.parameters(), lr=config.lr)
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}

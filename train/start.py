@@ -1,0 +1,65 @@
+"""Where training starts: the linear paths as the Karhunen-Loeve transform of 16x16 pixel blocks, matched steps and scales.
+
+From random weights, channels of y whose spread is below their step round to zero everywhere, get no gradient through
+the decoder and stay dead (160 of 256 in the first long run). From here every channel carries what it can from step one.
+Imports torch only.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn import functional as F
+
+from train.losses import rate_weight
+from train.networks import PhotoModel
+
+BLOCK = 16
+SAMPLES = 3 * BLOCK * BLOCK  # 768 samples of a block
+
+
+def encoder_order(x: torch.Tensor) -> torch.Tensor:
+    """Blocks of images (N, 3, H, W) as rows (N*H/16*W/16, 768), in the order in which Analysis.direct weighs them."""
+    u = F.pixel_unshuffle(x, 8).unfold(2, 2, 2).unfold(3, 2, 2)  # (N, 192, H/16, W/16, 2, 2)
+    return u.permute(0, 2, 3, 1, 4, 5).reshape(-1, SAMPLES)
+
+
+def decoder_order() -> torch.Tensor:
+    """(768,) positions in encoder_order of what Synthesis.direct puts out, channel by channel."""
+    places = torch.arange(SAMPLES, dtype=torch.float32).reshape(1, 3, BLOCK, BLOCK)
+    inner = F.pixel_unshuffle(F.pixel_unshuffle(places, 4), 4).flatten()  # place of each output of the decoder
+    outer = encoder_order(places).flatten()  # place of each input of the encoder
+    return torch.argsort(outer)[inner.long()]
+
+
+def step_of(weight: torch.Tensor) -> torch.Tensor:
+    """Best uniform step of an orthonormal block transform of 4 * (x - 0.5), at rate weight lambda.
+
+    At high rate a coefficient costs lambda * 255^2 * (step^2 / 12) / (16 * 768) of loss and its rate falls by
+    log2(step) / 256 bits per pixel; the sum is least where the derivatives cancel.
+    """
+    return torch.sqrt(12.0 * 16 * SAMPLES / (256.0 * 2 * math.log(2) * 255.0**2 * weight))
+
+
+@torch.no_grad()
+def start_from_block_transform(model: PhotoModel, x: torch.Tensor, lowest: float, highest: float) -> None:
+    """Set the linear paths, gains, steps and scales of a fresh model. x: crops (N, 3, H, W) in 0..1, a few hundred."""
+    u = encoder_order((x - 0.5) * 4.0).double()
+    mean = u.mean(0)
+    covariance = (u - mean).T @ (u - mean) / len(u)
+    variance, basis = torch.linalg.eigh(covariance)
+    basis = basis.flip(1)[:, : model.config.latent]  # (768, M), leading directions first
+    spread = variance.flip(0)[: model.config.latent].clamp_min(1e-8).sqrt()
+    analysis, synthesis = model.analysis, model.synthesis
+    analysis.direct.weight.copy_(basis.T.reshape_as(analysis.direct.weight))
+    analysis.out.weight.mul_(0.1)
+    analysis.out.bias.copy_(-(basis.T @ mean))
+    order = decoder_order()
+    synthesis.direct.weight.copy_(basis[order][:, :, None, None])
+    synthesis.direct.bias.copy_(mean[order])
+    synthesis.out.weight.mul_(0.1)
+    gain = -step_of(rate_weight(torch.linspace(0, 1, model.config.points), lowest, highest)).log()[:, None]
+    for table in (model.prior.gain, model.hyper_analysis.gain, model.scale_map.bias):
+        table.copy_(gain.expand_as(table))
+    model.scale_map.offset.copy_(spread.log().repeat_interleave(16))
