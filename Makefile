@@ -55,7 +55,7 @@ bench-speed: $(STAMP) ## encode and decode times against peers in the same run
 	$(BIN)/python bench/speed.py $(IMAGES) --limit 3
 
 bench-coder: $(STAMP) ## symbols per second of the entropy coder
-	$(BIN)/python bench/coder.py
+	$(BIN)/python bench/coder.py $(IMAGES)
 
 bench-exact: $(STAMP) ## the same symbols under every thread count, code path and precision
 	$(BIN)/python bench/exactness.py $(IMAGES)

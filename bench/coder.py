@@ -1,4 +1,6 @@
-"""Symbols per second of the entropy coder on one core: python bench/coder.py [--symbols N] [--repeats N].
+"""Symbols per second of the entropy coder on one core: python bench/coder.py [IMAGES] [--symbols N] [--repeats N].
+
+With IMAGES, a folder: the latents of its images, under the default model at quality 50, an image a tile; a symbol counts if it is coded.
 
 Synthetic residuals from 64 Gaussian rows, at about 1 and about 2.7 bits per symbol, coded as one tile through the public
 Tables.encode and Tables.decode: that includes the scale map, skipping, the checksum and the output arrays. Beside
@@ -70,16 +72,41 @@ class Case:
         self.z = np.zeros((hyper, side // LIC_HYPER_STRIDE, side // LIC_HYPER_STRIDE), np.int16)
         self.index = self.tables.scale_index(Q, self.z, side, side)
         self.r = np.round(rng.normal(size=self.index.shape) * self.sigmas[self.index]).astype(np.int16)
+        self.q, self.symbols = Q, self.r.size
+
+
+class Latents:
+    """What a Case holds, for a real image: the model's tables, its z and r, and the symbols of r that are coded."""
+
+    def __init__(self, path: pathlib.Path, quality: float):
+        from PIL import Image
+
+        from pillow_lic import codec, format
+        from pillow_lic.models import loader, registry
+
+        model = loader.load(registry.by_name(registry.DEFAULT))
+        array = np.asarray(Image.open(path).convert("RGB"))
+        container = format.read(codec.encode(array, quality=quality))
+        self.tables = Tables.from_model(model.entry.manifest, model.arrays)
+        self.q = container.header.quality_q
+        self.z, self.r, _ = codec.decode_symbols(container)
+        index = self.tables.scale_index(self.q, self.z, *self.r.shape[1:])
+        coded = index >= self.tables.skip
+        self.index, self.coded = index[coded], self.r[coded]
+        self.symbols = self.coded.size
+        starts = np.concatenate([[0], np.cumsum(model.arrays["count"])])
+        freq, first = model.arrays["freq"], model.arrays["first"]
+        self.rows = [(freq[starts[k] : starts[k + 1]], int(first[k])) for k in range(ROWS)]
 
 
 def ours(case: Case) -> tuple[bytes, Callable[[], bytes], Callable[[], np.ndarray]]:
     """The stream, and what is to be timed."""
-    data = case.tables.encode(Q, case.z, case.r)
+    data = case.tables.encode(case.q, case.z, case.r)
 
     def decode() -> np.ndarray:
-        return case.tables.decode(Q, data, *case.z.shape[1:], *case.r.shape[1:])[1]
+        return case.tables.decode(case.q, data, *case.z.shape[1:], *case.r.shape[1:])[1]
 
-    return data, lambda: case.tables.encode(Q, case.z, case.r), decode
+    return data, lambda: case.tables.encode(case.q, case.z, case.r), decode
 
 
 def compressai(case: Case, ans) -> tuple[bytes, Callable[[], bytes], Callable[[], list[int]]]:
@@ -87,7 +114,7 @@ def compressai(case: Case, ans) -> tuple[bytes, Callable[[], bytes], Callable[[]
     rows = case.rows[:ROWS]
     cdfs = [[0, *np.cumsum(freq.astype(np.int64)).tolist()] for freq, _ in rows]
     tables = (cdfs, [len(cdf) for cdf in cdfs], [first for _, first in rows])
-    index, symbols = case.index.ravel().tolist(), case.r.ravel().tolist()
+    index, symbols = case.index.ravel().tolist(), getattr(case, "coded", case.r).ravel().tolist()
     encoder, decoder = ans.RansEncoder(), ans.RansDecoder()
     data = encoder.encode_with_indexes(symbols, index, *tables)
     encode = lambda: encoder.encode_with_indexes(symbols, index, *tables)  # noqa: E731
@@ -116,24 +143,34 @@ def seconds(function: Callable[[], object], repeats: int) -> float:
     return statistics.median(times[1:])
 
 
-def measure(name: str, rate: str, case: Case, parts: tuple, repeats: int) -> dict[str, object]:
-    data, encode, decode = parts
-    if not np.array_equal(np.asarray(decode()).ravel(), case.r.ravel()):
+def verify(name: str, case: Case | Latents, decoded) -> None:
+    wanted = case.r if np.size(decoded) == case.r.size else case.coded
+    if not np.array_equal(np.asarray(decoded).ravel(), wanted.ravel()):
         raise SystemExit(f"{name}: the decoded symbols are wrong")
-    count = case.r.size
+
+
+def measure(name: str, rate: str, cases: list[Case | Latents], coder: Callable, repeats: int) -> dict[str, object]:
+    """One row of the results, over all cases together."""
+    size = count = encode_time = decode_time = 0.0
+    for case in cases:
+        data, encode, decode = coder(case)
+        verify(name, case, decode())
+        size, count = size + len(data), count + case.symbols
+        encode_time, decode_time = encode_time + seconds(encode, repeats), decode_time + seconds(decode, repeats)
     return {
         "coder": name,
         "rate": rate,
-        "hyper": len(case.z),
-        "symbols": count,
-        "bits_per_symbol": round(8 * len(data) / count, 4),
-        "encode_msym_s": round(count / seconds(encode, repeats) / 1e6, 1),
-        "decode_msym_s": round(count / seconds(decode, repeats) / 1e6, 1),
+        "hyper": len(cases[0].z),
+        "symbols": int(count),
+        "bits_per_symbol": round(8 * size / count, 4),
+        "encode_msym_s": round(count / encode_time / 1e6, 1),
+        "decode_msym_s": round(count / decode_time / 1e6, 1),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("images", type=pathlib.Path, nargs="?", help="folder of images whose latents are coded too")
     parser.add_argument("--symbols", type=int, default=1 << 20)
     parser.add_argument("--repeats", type=int, default=15)
     options = parser.parse_args()
@@ -142,10 +179,17 @@ def main() -> None:
     for rate, sigmas in SIGMAS.items():
         for hyper in (1, 128):  # 1: nearly nothing but the coder; 128: with the scale map of a whole model
             case = Case(sigmas, options.symbols, hyper)
-            results.append(measure("pillow-lic", rate, case, ours(case), options.repeats))
+            results.append(measure("pillow-lic", rate, [case], ours, options.repeats))
         if peer:
-            results.append(measure("compressai", rate, case, compressai(case, peer), max(3, options.repeats // 3)))
-    machine.write_description(machine.RESULTS / "coder.json", simd=_core.simd(), threads=1, **vars(options))
+            results.append(measure("compressai", rate, [case], lambda c: compressai(c, peer), max(3, options.repeats // 3)))
+    if options.images:
+        paths = sorted(p for p in options.images.iterdir() if p.suffix.lower() in {".png", ".jpg", ".webp", ".tif"})
+        cases = [Latents(path, 50) for path in paths]
+        results.append(measure("pillow-lic", options.images.name, cases, ours, options.repeats))
+        if peer:
+            few = max(3, options.repeats // 3)
+            results.append(measure("compressai", options.images.name, cases, lambda c: compressai(c, peer), few))
+    machine.write_description(machine.RESULTS / "coder.json", simd=_core.simd(), threads=1, symbols=options.symbols, repeats=options.repeats)
     with (machine.RESULTS / "coder.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
         writer.writeheader()

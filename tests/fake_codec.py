@@ -24,7 +24,7 @@ def encode(array, *, quality=75, model="photo", icc=None, exif=None, xmp=None):
         raise errors.LicUnknownModel(f"unknown model {model!r}")
     array = array[:, :, None] if array.ndim == 2 else array
     layout = LAYOUT[array.shape[2]]
-    header = format.Header(array.shape[1], array.shape[0], layout, MODEL, HASH, round(100 * quality), 1)
+    header = format.Header(array.shape[1], array.shape[0], layout, MODEL, HASH, format.quality_to_q(quality), 1)
     streams = []
     for tile in header.tiles():
         part = array[tile.pixel_rows(header), tile.pixel_columns(header)]

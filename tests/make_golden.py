@@ -48,9 +48,9 @@ def _with_escapes() -> bytes:
     container = format.read(codec.encode(picture(48, 48, seed=4), model="toy", quality=90))
     tables = codec._tables(codec.loader.load(codec.registry.by_name("toy")))
     rng = np.random.default_rng(4)
-    z = rng.integers(-60, 60, (8, 1, 1)).astype(np.int16)
+    z = rng.integers(-60, 60, (tables.hyper, 1, 1)).astype(np.int16)
     index = tables.scale_index(9000, z, 3, 3)
-    r = np.where(index < 7, 0, rng.choice([0, 1, -2, 40, -700, 32767, -32768], index.shape)).astype(np.int16)
+    r = np.where(index < tables.skip, 0, rng.choice([0, 1, -2, 40, -700, 32767, -32768], index.shape)).astype(np.int16)
     return format.write(container.header, [tables.encode(9000, z, r)])
 
 

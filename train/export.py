@@ -40,7 +40,7 @@ from train.networks import SIGMA_MAX, SIGMA_MIN, PhotoConfig, PhotoModel, checke
 ROWS = 64  # scale rows of the bank
 QUALITIES = (1, 12, 25, 38, 50, 62, 75, 88, 100)  # at which the rows are fitted
 PRIOR_COUNT = 400.0  # weight, in symbols, of the parametric shape against the counted one
-FLAT_SKIP = 0.0025  # rows in which a symbol is non-zero more rarely than this are not coded
+FLAT_SKIP = 0.001  # rows in which a symbol is non-zero more rarely than this are not coded
 
 
 class DecoderStages(nn.Module):

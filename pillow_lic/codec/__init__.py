@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from .. import format as container_format
-from ..constants import LIC_QUALITY_MAX, LIC_QUALITY_MIN, LIC_QUALITY_SCALE
+from ..constants import LIC_QUALITY_MAX, LIC_QUALITY_MIN
 from ..entropy import Tables
 from ..errors import LicBadOption, LicCorruptTile, LicTruncated
 from ..models import loader, registry
@@ -42,7 +42,7 @@ def encode(
     quality: 1 to 100, may be fractional. model: a name of `registry.names()`.
     Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing, LicLimitExceeded.
     """
-    q = quality_to_q(quality)
+    q = container_format.quality_to_q(quality)
     array, layout = _checked_array(array)
     height, width = array.shape[:2]
     entry = registry.by_name(model)
@@ -126,17 +126,6 @@ def decode_symbols(
             warnings.warn(f"{error}; painted grey", stacklevel=3)
             missing.append(tile)
     return z, r, missing
-
-
-def quality_to_q(quality: float) -> int:
-    """The integer Q of FORMAT 3. Raises LicBadOption unless quality is a number from 1 to 100."""
-    if isinstance(quality, bool) or not isinstance(quality, (int, float, np.integer, np.floating)):
-        msg = f"quality must be a number from 1 to 100, found {quality!r}"
-        raise LicBadOption(msg)
-    if not LIC_QUALITY_MIN <= quality * LIC_QUALITY_SCALE <= LIC_QUALITY_MAX:  # also false for NaN
-        msg = f"quality must be from 1 to 100, found {quality}"
-        raise LicBadOption(msg)
-    return int(quality * LIC_QUALITY_SCALE + 0.5)
 
 
 def _position(q: int) -> torch.Tensor:

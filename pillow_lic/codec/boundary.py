@@ -14,8 +14,9 @@ from ..constants import LIC_PROB_BITS, LIC_SYMBOL_MAX, LIC_SYMBOL_MIN, LIC_Z_STE
 Z_LIMIT = 127  # an encoder's own bound on |z|: keeps z * d within FORMAT 7.5's clamp for every d
 
 # Weight of a bit against a squared rounding error in units of step^2. At high rate D = step^2/12 and one bit more halves
-# the step, so dD/dR = -2 ln2 / 12 = -0.1155; the rest of the gain was measured on the validation photographs.
-RATE_WEIGHT = 0.1155
+# the step, so dD/dR = -2 ln2 / 12 = -0.1155. Half of that is best in practice: on the validation photographs 0.055 gives
+# files 2 % smaller at equal PSNR than 0.1155, and 0.03 or 0.085 ones 1 % and 0.6 % larger than 0.055.
+RATE_WEIGHT = 0.055
 
 
 def hyper_symbols(z: Tensor, d: np.ndarray) -> np.ndarray:

@@ -25,7 +25,18 @@ from ..errors import (
 )
 from ..signature import SIGNATURE
 from .fields import ENDS, REFETCH, UPGRADE, VARINT_LIMIT, VARINT_MAX, Cursor, refuse, varint
-from .header import HEADER_MAX, Area, Grid, Header, Tile, hyper_size, latent_size, pack_header, parse_header
+from .header import (
+    HEADER_MAX,
+    Area,
+    Grid,
+    Header,
+    Tile,
+    hyper_size,
+    latent_size,
+    pack_header,
+    parse_header,
+    quality_to_q,
+)
 from .payloads import checked_alpha, pack_metadata, pack_tiles, split_tiles, unpack_metadata
 
 __all__ = [
@@ -38,6 +49,7 @@ __all__ = [
     "Tile",
     "hyper_size",
     "latent_size",
+    "quality_to_q",
     "read",
     "read_head",
     "verify",

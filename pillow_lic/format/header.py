@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import struct
 from dataclasses import dataclass
 from functools import cached_property
@@ -101,6 +102,17 @@ def _ranges(hyper: int, latent: int, side: int) -> list[tuple[slice, slice]]:
         covered = slice(start * LIC_HYPER_STRIDE, min(stop * LIC_HYPER_STRIDE, latent))
         ranges.append((covered, slice(start, min(stop, hyper))))
     return ranges
+
+
+def quality_to_q(quality: float) -> int:
+    """The integer Q of FORMAT 3 for a quality from 1 to 100. Raises LicBadOption unless it is such a number."""
+    if isinstance(quality, bool) or not isinstance(quality, numbers.Real):
+        msg = f"quality must be a number from 1 to 100, found {quality!r}"
+        raise LicBadOption(msg)
+    if not LIC_QUALITY_MIN <= quality * LIC_QUALITY_SCALE <= LIC_QUALITY_MAX:  # also false for NaN
+        msg = f"quality must be from 1 to 100, found {quality}"
+        raise LicBadOption(msg)
+    return int(quality * LIC_QUALITY_SCALE + 0.5)
 
 
 # ---- Header (FORMAT 3) --------------------------------------------------------------------------------------------
