@@ -43,9 +43,9 @@ def decode(data: bytes) -> np.ndarray:
 
     Raises a LicError that says what is wrong with the file and where.
     """
-    from . import codec, format
+    from . import codec
 
-    return codec.decode_container(format.read(data))
+    return codec.decode(data)
 
 
 def register_lic_opener() -> None:

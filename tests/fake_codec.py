@@ -48,9 +48,13 @@ def decode_container(container, *, truncated=False):
     return array[:, :, 0] if header.layout == "L" else array
 
 
+def decode(data):
+    return decode_container(format.read(data))
+
+
 def module() -> types.ModuleType:
     fake = types.ModuleType("pillow_lic.codec")
-    fake.encode, fake.decode_container = encode, decode_container
+    fake.encode, fake.decode, fake.decode_container = encode, decode, decode_container
     return fake
 
 

@@ -122,7 +122,8 @@ def read_header(payload):
     reader = Reader(payload)
     width, height = reader.varint(), reader.varint()
     demand(width and height, "width or height is 0")
-    demand(width * height <= 2 ** 30, "more than 2^30 pixels")
+    covered = 4096 * ceil_div(ceil_div(height, 16), 4) * ceil_div(ceil_div(width, 16), 4)
+    demand(covered <= 2 ** 30, "more than 2^30 pixels under the hyper grid")
     byte = reader.u8()
     layout = byte & 7
     demand(layout in (L, LA, RGB, RGBA), f"reserved layout {layout}")
@@ -408,7 +409,9 @@ def load_model(model_dir):
     with np.load(io.BytesIO(files["tables.npz"]), allow_pickle=False) as arrays:
         tables = Tables(dict(arrays), manifest["latent"], manifest["hyper"], manifest["points"], manifest["rows"],
                         manifest["skip"])
-    return manifest, tables, files["decoder.pt"], hashlib.sha256(digests).digest()
+    keys = ("latent", "hyper", "points", "rows", "skip", "halo")
+    integers = b"".join(manifest[key].to_bytes(4, "little") for key in keys)
+    return manifest, tables, files["decoder.pt"], hashlib.sha256(digests + integers).digest()
 
 
 def load_for(header, model_dir):

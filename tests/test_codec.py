@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
+import os
 import warnings
 
 import numpy as np
@@ -76,8 +78,8 @@ def test_halo_is_needed_and_enough(make_picture, monkeypatch):
     data = codec.encode(make_picture(330, 460), model="toy", quality=80)
     whole = codec.decode(data)
     monkeypatch.setattr(latents, "PIECE", 4)
-    entry = registry.by_name("toy")
-    monkeypatch.setitem(entry.manifest, "halo", 0)
+    synthesise = latents.synthesise
+    monkeypatch.setattr(latents, "synthesise", lambda net, r, v, t, _halo, out: synthesise(net, r, v, t, 0, out))
     assert np.abs(whole.astype(int) - codec.decode(data)).max() > 1
 
 
@@ -201,3 +203,62 @@ def test_no_warning_on_a_clean_round_trip(make_picture):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         roundtrip(make_picture(40, 40))
+
+
+def test_forked_child_decodes_after_its_parent(make_picture):
+    """A child has none of the parent's OpenMP threads; it must not wait for them."""
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork on this system")
+    data = codec.encode(make_picture(256, 256), model="toy")
+    codec.decode(data)
+    context = multiprocessing.get_context("fork")
+    child = context.Process(target=codec.decode, args=(data,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 on warns of fork beside threads
+        child.start()
+    child.join(60)
+    alive = child.is_alive()
+    child.kill()
+    assert not alive and child.exitcode == 0
+
+
+def test_integers_of_the_manifest_are_part_of_the_hash(tmp_path):
+    entry = registry.by_name("toy")
+    other = dataclasses.replace(entry, manifest={**entry.manifest, "skip": entry.manifest["skip"] + 1})
+    assert other.hash != entry.hash
+
+
+def test_small_numpy_integers_are_qualities():
+    assert format.quality_to_q(np.uint8(75)) == 7500 and format.quality_to_q(np.int8(5)) == 500
+
+
+@pytest.mark.parametrize("name", ["icc", "exif", "xmp"])
+def test_metadata_must_be_bytes(make_picture, name):
+    with pytest.raises(errors.LicBadOption, match=name):
+        codec.encode(make_picture(8, 8), model="toy", **{name: "text"})
+
+
+def test_exif_prefix_is_not_stored(make_picture):
+    data = codec.encode(make_picture(8, 8), model="toy", exif=b"Exif\0\0II*\0")
+    assert format.read(data).exif == b"II*\0"
+
+
+def test_decode_wants_bytes():
+    with pytest.raises(errors.LicBadOption, match="bytes"):
+        codec.decode("photo.lic")
+
+
+def test_thin_images_are_limited_by_what_they_are_padded_to():
+    header = format.Header(2**30, 1, "RGB", 1, bytes(8), 7500, 64)
+    with pytest.raises(errors.LicLimitExceeded, match="padding"):
+        header.check_limits()
+
+
+def test_damaged_alpha_is_opaque_when_told_to_go_on(make_picture):
+    array = make_picture(40, 40, 4)
+    container = format.read(codec.encode(array, model="toy"))
+    broken = dataclasses.replace(container, alpha=container.alpha[:60])
+    with pytest.raises(errors.LicCorruptChunk):
+        codec.decode_container(broken)
+    with pytest.warns(UserWarning, match="opaque"):
+        assert np.all(codec.decode_container(broken, truncated=True)[..., 3] == 255)

@@ -23,7 +23,6 @@ from tqdm import tqdm
 from pillow_lic.codec import boundary
 from pillow_lic.constants import (
     LIC_BIAS_MAX,
-    LIC_FRACTION_BITS,
     LIC_MAP_SHIFT,
     LIC_PROB_BITS,
     LIC_QUALITY_MAX,
@@ -33,7 +32,7 @@ from pillow_lic.constants import (
     LIC_WEIGHT_MAX,
     LIC_Z_STEP_BITS,
 )
-from pillow_lic.entropy import Tables
+from pillow_lic.entropy import Tables, rate_point
 from train.data import Crops, load_split
 from train.networks import SIGMA_MAX, SIGMA_MIN, PhotoConfig, PhotoModel, checkerboard
 
@@ -210,8 +209,7 @@ class Fitter:
 
     def _count(self, rows: Rows, tables: Tables, thresholds: Tensor, y: Tensor, q: int) -> None:
         z, index, r = self._symbols(tables, thresholds, y, q)
-        position = (q - LIC_QUALITY_MIN) * (self.manifest["points"] - 1) << LIC_FRACTION_BITS
-        nearest = (position // (LIC_QUALITY_MAX - LIC_QUALITY_MIN) + 128) >> LIC_FRACTION_BITS
+        nearest = rate_point(q, self.manifest["points"])[2]
         for channel, values in enumerate(z):
             rows.count(ROWS + nearest * len(z) + channel, values.ravel())
         flat, symbols = index.ravel(), r.ravel()

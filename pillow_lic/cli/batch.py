@@ -128,8 +128,11 @@ def _is_lic(path: Path) -> bool:
     """Whether it is an image of ours: in a folder, licence files of the same extension are passed over."""
     if path.suffix.lower() != EXTENSION:
         return False
-    with open(path, "rb") as file:
-        return file.read(len(SIGNATURE)) == SIGNATURE
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(SIGNATURE)) == SIGNATURE
+    except OSError:
+        return True  # to be reported as one failure among the others
 
 
 # ---- Doing it -----------------------------------------------------------------------------------------------------

@@ -16,13 +16,16 @@ import torch
 from .. import format as container_format
 from ..constants import LIC_QUALITY_MAX, LIC_QUALITY_MIN
 from ..entropy import Tables
-from ..errors import LicBadOption, LicCorruptTile, LicTruncated
+from ..errors import LicBadOption, LicCorruptChunk, LicCorruptTile, LicTruncated
 from ..models import loader, registry
 from . import alpha as alpha_plane
 from . import boundary, latents
 
 TILE_SIDE = 16  # units of 64 pixels: 1024, large enough that a tile's own cost (about 20 bytes) does not show
 GREY = 128  # sample value of pixels whose tile is missing
+
+if hasattr(os, "register_at_fork"):  # a child has none of its parent's OpenMP threads and would wait for them for ever
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 LAYOUTS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
@@ -43,6 +46,7 @@ def encode(
     Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing, LicLimitExceeded.
     """
     q = container_format.quality_to_q(quality)
+    icc, exif, xmp = (_checked_metadata(*item) for item in (("icc", icc), ("exif", exif), ("xmp", xmp)))
     array, layout = _checked_array(array)
     height, width = array.shape[:2]
     entry = registry.by_name(model)
@@ -68,7 +72,11 @@ def decode(data: bytes, *, truncated: bool = False) -> np.ndarray:
     """Decode the bytes of a `.lic` file to uint8 pixels: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4).
 
     truncated=True paints missing or damaged tiles grey, with a warning, instead of raising.
+    Raises a LicError that says what is wrong with the file and where; LicBadOption when data is not bytes.
     """
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        msg = f"data must be the bytes of a file, found {type(data).__name__}; for a path use PIL.Image.open"
+        raise LicBadOption(msg)
     return decode_container(container_format.read(data, truncated=truncated), truncated=truncated)
 
 
@@ -76,6 +84,7 @@ def decode_container(container: container_format.Container, *, truncated: bool =
     """As `decode`, of a file whose chunks are read."""
     header = container.header
     model = loader.load(registry.by_hash(header.model, header.model_hash))
+    plane = _alpha(container, truncated) if header.has_alpha else None
     z, r, missing = decode_symbols(container, truncated=truncated)
     tables = _tables(model)
     v = tables.dequantised(header.quality_q, z)
@@ -86,10 +95,7 @@ def decode_container(container: container_format.Container, *, truncated: bool =
         latents.synthesise(model.decoder(), r, v, _position(header.quality_q), halo, colour)
     for tile in missing:
         colour[tile.pixel_rows(header), tile.pixel_columns(header)] = GREY
-    if header.layout in ("L", "RGB"):
-        return colour
-    plane = _alpha(container, truncated)
-    return np.dstack([colour, plane])
+    return colour if plane is None else np.dstack([colour, plane])
 
 
 def decode_symbols(
@@ -106,6 +112,7 @@ def decode_symbols(
     z = np.zeros((manifest["hyper"], *header.hyper_grid), np.int16)
     r = np.zeros((manifest["latent"], *header.latent_grid), np.int16)
     missing: list[container_format.Tile] = []
+    first: LicTruncated | LicCorruptTile | None = None
 
     def work(tile: container_format.Tile, stream: bytes | None) -> LicTruncated | LicCorruptTile | None:
         if stream is None:
@@ -123,9 +130,21 @@ def decode_symbols(
         if error is not None and not truncated:
             raise error
         if error is not None:
-            warnings.warn(f"{error}; painted grey", stacklevel=3)
+            first = first or error
             missing.append(tile)
+    if missing:
+        warnings.warn(f"{len(missing)} of {len(tiles)} tiles are painted grey; the first: {first}", stacklevel=3)
     return z, r, missing
+
+
+def _checked_metadata(name: str, value: bytes | None) -> bytes | None:
+    """As bytes; EXIF without the prefix that JPEG files and Pillow's info give it (FORMAT 4)."""
+    if value is None:
+        return None
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        msg = f"{name} must be bytes, found {type(value).__name__}"
+        raise LicBadOption(msg)
+    return bytes(value).removeprefix(b"Exif\0\0") if name == "exif" else bytes(value)
 
 
 def _position(q: int) -> torch.Tensor:
@@ -203,6 +222,11 @@ def _in_threads(work, *arguments) -> list:
 
 def _alpha(container: container_format.Container, truncated: bool) -> np.ndarray:
     header = container.header
-    if container.alpha is None and truncated:
-        return np.full((header.height, header.width), 255, np.uint8)
-    return alpha_plane.unpack(container.alpha, header.width, header.height)
+    try:
+        if container.alpha is not None:
+            return alpha_plane.unpack(container.alpha, header.width, header.height)
+    except LicCorruptChunk:
+        if not truncated:
+            raise
+    warnings.warn("the alpha plane is missing or damaged; the image is shown opaque", stacklevel=4)
+    return np.full((header.height, header.width), 255, np.uint8)

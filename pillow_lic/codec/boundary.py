@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..constants import LIC_PROB_BITS, LIC_SYMBOL_MAX, LIC_SYMBOL_MIN, LIC_Z_STEP_BITS
 
-Z_LIMIT = 127  # an encoder's own bound on |z|: keeps z * d within FORMAT 7.5's clamp for every d
+Z_LIMIT = 127  # an encoder's own bound on |z|; what lies beyond FORMAT 7.5's clamp is clamped alike in both directions
 
 # Weight of a bit against a squared rounding error in units of step^2. At high rate D = step^2/12 and one bit more halves
 # the step, so dD/dR = -2 ln2 / 12 = -0.1155. Half of that is best in practice: on the validation photographs 0.055 gives

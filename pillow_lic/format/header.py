@@ -17,6 +17,7 @@ from ..constants import (
     LIC_QUALITY_SCALE,
     LIC_SIDE_MAX,
     LIC_TILE_SIDE_MAX,
+    LIC_TILE_UNIT,
     LIC_TILES_MAX,
 )
 from ..errors import LicBadOption, LicCorruptChunk, LicLimitExceeded, LicUnsupportedVersion
@@ -109,6 +110,7 @@ def quality_to_q(quality: float) -> int:
     if isinstance(quality, bool) or not isinstance(quality, numbers.Real):
         msg = f"quality must be a number from 1 to 100, found {quality!r}"
         raise LicBadOption(msg)
+    quality = float(quality)  # NumPy's small integers would wrap around
     if not LIC_QUALITY_MIN <= quality * LIC_QUALITY_SCALE <= LIC_QUALITY_MAX:  # also false for NaN
         msg = f"quality must be from 1 to 100, found {quality}"
         raise LicBadOption(msg)
@@ -176,8 +178,9 @@ class Header:
 
     def check_limits(self) -> None:
         """Refuse sizes beyond the limits of FORMAT 3. Raises LicLimitExceeded; allocates nothing."""
-        if self.width * self.height > LIC_PIXELS_MAX:
-            msg = f"{self.width} x {self.height} pixels are more than {LIC_PIXELS_MAX}; split the image"
+        covered = self.hyper_grid.rows * self.hyper_grid.columns * LIC_TILE_UNIT**2  # what the arrays are made for
+        if covered > LIC_PIXELS_MAX:
+            msg = f"{self.width} x {self.height} pixels take {covered} with padding, more than {LIC_PIXELS_MAX}; split the image"
             raise LicLimitExceeded(msg)
         if self.tile_count > LIC_TILES_MAX:
             msg = f"{self.tile_count} tiles are more than {LIC_TILES_MAX}; use larger tiles"

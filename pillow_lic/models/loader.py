@@ -110,11 +110,11 @@ def _fast_bfloat16() -> bool:
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
 
 
-_models: dict[bytes, Model] = {}
+_models: dict[tuple[str, bytes], Model] = {}
 _models_lock = threading.Lock()
 
 
 def load(entry: Entry) -> Model:
     """The model of a registry entry, one object per process."""
     with _models_lock:
-        return _models.setdefault(entry.hash, Model(entry))
+        return _models.setdefault((str(entry.path), entry.hash), Model(entry))

@@ -5,10 +5,12 @@ Imports the standard library and errors only; no network is loaded here.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
+import struct
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from ..errors import LicBadOption, LicModelMissing, LicUnknownModel
 HERE = Path(__file__).parent
 MANIFEST_MAX = 1 << 20  # bytes of manifest.json that are read
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+INTEGERS = {"latent": (1, 1024), "hyper": (1, 256), "points": (2, 64), "rows": (1, 256), "skip": (0, 256), "halo": (0, 64)}
 DECODER_FILES, ENCODER_FILES = ["tables.npz", "decoder.pt"], ["encoder.pt"]
 HASH_BYTES = 8  # bytes of the model's SHA-256 that stand in a file (FORMAT 3)
 
@@ -38,9 +41,10 @@ class Entry:
 
     @property
     def hash(self) -> bytes:
-        """SHA-256 over the digests of the decoder's files (FORMAT 9.1)."""
+        """SHA-256 over the digests of the decoder's files and the integers that decoding needs (FORMAT 9.1)."""
         digests = [bytes.fromhex(self.manifest["decoder"][file]) for file in DECODER_FILES]
-        return hashlib.sha256(b"".join(digests)).digest()
+        integers = [self.manifest[key] for key in INTEGERS]
+        return hashlib.sha256(b"".join(digests) + struct.pack("<6I", *integers)).digest()
 
 
 _lock = threading.Lock()
@@ -68,8 +72,7 @@ def _problem(manifest: Any) -> str | None:
         return "not a manifest of format 1"
     if not isinstance(manifest.get("name"), str) or not NAME.fullmatch(manifest["name"]):
         return "name missing or not of the form [a-z0-9][a-z0-9._-]*"
-    limits = {"latent": (1, 1024), "hyper": (1, 256), "points": (2, 64), "rows": (1, 256), "skip": (0, 256), "halo": (0, 64)}
-    for key, (low, high) in limits.items():
+    for key, (low, high) in INTEGERS.items():
         value = manifest.get(key)
         if type(value) is not int or not low <= value <= high:
             return f"{key} must be an integer from {low} to {high}, found {value!r}"
@@ -109,7 +112,10 @@ def _find_shipped(name: str) -> Entry | None:
 
 
 def by_name(name: str) -> Entry:
-    """The model to encode with. Raises LicUnknownModel with the names that there are."""
+    """The model to encode with. Raises LicUnknownModel with the names that there are, LicBadOption if it is no text."""
+    if not isinstance(name, str):
+        msg = f"model must be the name of a model, found {name!r}; `lic models` lists them"
+        raise LicBadOption(msg)
     with _lock:
         entry = _registered.get(name) or _find_shipped(name)
     if entry is None:
@@ -136,7 +142,8 @@ def _known() -> list[Entry]:
         entries = list(_registered.values())
         for _, (name, directory) in SHIPPED.items():
             if (HERE / directory / "manifest.json").exists():
-                entries.append(_find_shipped(name))
+                with contextlib.suppress(LicModelMissing):  # one damaged model must not take the others along
+                    entries.append(_find_shipped(name))
     return entries
 
 

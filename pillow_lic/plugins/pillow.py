@@ -83,8 +83,10 @@ class LicImageFile(ImageFile.ImageFile):
 
     def verify(self) -> None:
         """Check structure and checksums of the whole file without decoding it, then close it. Raises LicError."""
-        if self.fp is not None:
-            container.verify(self.fp)
+        if self.fp is None:
+            msg = "verify must be called directly after open"
+            raise RuntimeError(msg)  # as Pillow's PNG plugin says it
+        container.verify(self.fp)
         super().verify()
 
 
@@ -184,10 +186,18 @@ def _to_native(im: Image.Image) -> Image.Image:
     if im.mode in _NATIVE:
         return im
     if im.mode in _DEEP:
-        # stacklevel: the caller of Image.save
-        warnings.warn(f"mode {im.mode} is saved with 8 bits per sample; depth is lost", UserWarning, stacklevel=5)
-        return im.convert("L")
+        sixteen = im.mode.startswith("I;16")
+        lost = "the upper 8 of 16 bits are kept" if sixteen else "values beyond 0 to 255 are clipped"
+        warnings.warn(f"mode {im.mode} is saved with 8 bits per sample; depth is lost: {lost}", UserWarning, stacklevel=5)  # the caller of save
+        return _upper_bits(im) if sixteen else im.convert("L")
     transparent = im.has_transparency_data
     if im.mode in ("1", "La"):
         return im.convert("LA" if transparent else "L")
     return im.convert("RGBA" if transparent else "RGB")
+
+
+def _upper_bits(im: Image.Image) -> Image.Image:
+    """A 16-bit grey image as L; Pillow's own conversion clips."""
+    import numpy as np
+
+    return Image.fromarray((np.asarray(im) >> 8).astype(np.uint8))
