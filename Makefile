@@ -40,7 +40,7 @@ fuzz: $(STAMP)   ## FUZZ_SECONDS for each fuzzer (clang++ with libFuzzer for the
 	tests/fuzz/run.sh $(BIN)/python $(FUZZ_SECONDS)
 
 gpu: $(STAMP)    ## tests that need a CUDA device
-	$(BIN)/python -m pytest -q tests -m gpu
+	$(BIN)/python -m pytest -q tests -m gpu || test $$? -eq 5  # 5: there is none yet
 
 bench: bench-coder bench-speed bench-rd ## all benches; IMAGES=folder of test images
 

@@ -202,7 +202,7 @@ def test_residuals_round_towards_the_cheaper_value():
 def test_no_warning_on_a_clean_round_trip(make_picture):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        roundtrip(make_picture(40, 40))
+        assert roundtrip(make_picture(40, 40)).shape == (40, 40, 3)
 
 
 def test_forked_child_decodes_after_its_parent(make_picture):
