@@ -99,6 +99,7 @@ def test_iteration(array):
 def test_result_is_writable(array):
     back = iio3.imread(iio3.imwrite("<bytes>", array, extension=".lic"))
     back[0, 0] = 0
+    assert (back[0, 0] == 0).all()
 
 
 def test_16_bit_grey_warns():
