@@ -1,6 +1,8 @@
 """Symbols per second of the entropy coder on one core: python bench/coder.py [IMAGES] [--symbols N] [--repeats N].
 
 With IMAGES, a folder: the latents of its images, under the default model at quality 50, an image a tile; a symbol counts if it is coded.
+There "tile" is all that makes integers of a tile's bytes (Tables.decode), and "coder" the coder alone under rows that it is given, which is
+what CompressAI's coder does.
 
 Synthetic residuals from 64 Gaussian rows, at about 1 and about 2.7 bits per symbol, coded as one tile through the public
 Tables.encode and Tables.decode: that includes the scale map, skipping, the checksum and the output arrays. Beside
@@ -30,7 +32,7 @@ from pillow_lic.entropy import CELL, Tables
 ROWS = 64
 Q = 5000
 SIGMAS = {"1 bit": (0.2, 0.95), "2.7 bit": (1.0, 2.5)}  # of the first and the last row, the rest geometric between
-FIELDS = ("coder", "rate", "hyper", "symbols", "bits_per_symbol", "encode_msym_s", "decode_msym_s")
+FIELDS = ("coder", "what", "rate", "hyper", "symbols", "bits_per_symbol", "encode_msym_s", "decode_msym_s")
 
 
 def gaussian_row(sigma: float) -> tuple[np.ndarray, int]:
@@ -96,6 +98,7 @@ class Latents:
         self.symbols = self.coded.size
         starts = np.concatenate([[0], np.cumsum(model.arrays["count"])])
         freq, first = model.arrays["freq"], model.arrays["first"]
+        self.bank = (freq, model.arrays["count"], first)
         self.rows = [(freq[starts[k] : starts[k + 1]], int(first[k])) for k in range(ROWS)]
 
 
@@ -107,6 +110,14 @@ def ours(case: Case) -> tuple[bytes, Callable[[], bytes], Callable[[], np.ndarra
         return case.tables.decode(case.q, data, *case.z.shape[1:], *case.r.shape[1:])[1]
 
     return data, lambda: case.tables.encode(case.q, case.z, case.r), decode
+
+
+def ours_alone(case: Latents) -> tuple[bytes, Callable[[], bytes], Callable[[], np.ndarray]]:
+    """The coder alone, under given rows: what CompressAI's coder does."""
+    bank = _core.Bank(*case.bank)
+    rows, symbols = np.ascontiguousarray(case.index), np.ascontiguousarray(case.coded)
+    data = _core.encode_symbols(bank, rows, symbols)
+    return data, lambda: _core.encode_symbols(bank, rows, symbols), lambda: _core.decode_symbols(data, bank, rows)
 
 
 def compressai(case: Case, ans) -> tuple[bytes, Callable[[], bytes], Callable[[], list[int]]]:
@@ -149,7 +160,7 @@ def verify(name: str, case: Case | Latents, decoded) -> None:
         raise SystemExit(f"{name}: the decoded symbols are wrong")
 
 
-def measure(name: str, rate: str, cases: list[Case | Latents], coder: Callable, repeats: int) -> dict[str, object]:
+def measure(name: str, what: str, rate: str, cases: list[Case | Latents], coder: Callable, repeats: int) -> dict[str, object]:
     """One row of the results, over all cases together."""
     size = count = encode_time = decode_time = 0.0
     for case in cases:
@@ -159,6 +170,7 @@ def measure(name: str, rate: str, cases: list[Case | Latents], coder: Callable, 
         encode_time, decode_time = encode_time + seconds(encode, repeats), decode_time + seconds(decode, repeats)
     return {
         "coder": name,
+        "what": what,
         "rate": rate,
         "hyper": len(cases[0].z),
         "symbols": int(count),
@@ -179,23 +191,24 @@ def main() -> None:
     for rate, sigmas in SIGMAS.items():
         for hyper in (1, 128):  # 1: nearly nothing but the coder; 128: with the scale map of a whole model
             case = Case(sigmas, options.symbols, hyper)
-            results.append(measure("pillow-lic", rate, [case], ours, options.repeats))
+            results.append(measure("pillow-lic", "tile", rate, [case], ours, options.repeats))
         if peer:
-            results.append(measure("compressai", rate, [case], lambda c: compressai(c, peer), max(3, options.repeats // 3)))
+            results.append(measure("compressai", "coder", rate, [case], lambda c: compressai(c, peer), max(3, options.repeats // 3)))
     if options.images:
         paths = sorted(p for p in options.images.iterdir() if p.suffix.lower() in {".png", ".jpg", ".webp", ".tif"})
         cases = [Latents(path, 50) for path in paths]
-        results.append(measure("pillow-lic", options.images.name, cases, ours, options.repeats))
+        for what, coder in (("tile", ours), ("coder", ours_alone)):
+            results.append(measure("pillow-lic", what, options.images.name, cases, coder, options.repeats))
         if peer:
             few = max(3, options.repeats // 3)
-            results.append(measure("compressai", options.images.name, cases, lambda c: compressai(c, peer), few))
+            results.append(measure("compressai", "coder", options.images.name, cases, lambda c: compressai(c, peer), few))
     machine.write_description(machine.RESULTS / "coder.json", simd=_core.simd(), threads=1, symbols=options.symbols, repeats=options.repeats)
     with (machine.RESULTS / "coder.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(results)
     for row in results:
-        line = "{coder:11} {rate:8} C={hyper:<4} {bits_per_symbol:7} bit  encode {encode_msym_s:6}  decode {decode_msym_s:6} M/s"
+        line = "{coder:11} {what:5} {rate:8} C={hyper:<4} {bits_per_symbol:7} bit  encode {encode_msym_s:6}  decode {decode_msym_s:6} M/s"
         print(line.format(**row))
     if not peer:
         print("CompressAI is not installed: pip install --no-deps compressai")

@@ -4,6 +4,8 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -168,6 +170,72 @@ py::array_t<std::uint8_t> scale_index(const lic::ScaleMap& map, const py::array&
     return out;
 }
 
+py::bytes bytes_of(const lic::Writer& writer, const std::uint16_t* end) {
+    PyObject* stream = PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(lic::stream_size(writer, end)));
+    if (!stream) throw py::error_already_set();
+    lic::copy_stream(writer, end, reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(stream)));
+    return py::reinterpret_steal<py::bytes>(stream);
+}
+
+// A buffer of bytes, side by side.
+py::buffer_info bytes_in(const py::buffer& data) {
+    py::buffer_info info = data.request();
+    if (info.ndim != 1 || info.itemsize != 1 || (info.size > 1 && info.strides[0] != 1)) {
+        refuse("argument data is no contiguous buffer of bytes");
+    }
+    return info;
+}
+
+// Rows of the bank, copied: another thread may write to the caller's array while we work without the GIL.
+template <class Row>
+std::vector<Row> rows_of(const lic::Bank& bank, const py::array& rows) {
+    const Row* from = checked<Row>(rows, "rows", {-1});
+    std::vector<Row> copy(from, from + rows.size());
+    const Row most = copy.empty() ? Row{0} : *std::max_element(copy.begin(), copy.end());
+    in_range(most, "rows (an element)", 0, static_cast<py::ssize_t>(bank.rows()) - 1);
+    return copy;
+}
+
+template <class Row>
+py::bytes encode_symbols(const lic::Bank& bank, const py::array& rows, const py::array& symbols) {
+    const std::vector<Row> row = rows_of<Row>(bank, rows);
+    const std::int16_t* from = checked<std::int16_t>(symbols, "symbols", {static_cast<py::ssize_t>(row.size())});
+    const std::vector<std::int16_t> symbol(from, from + row.size());
+    const std::unique_ptr<std::uint16_t[]> words(new std::uint16_t[row.size() + 1]);
+    lic::Writer writer{};
+    {
+        py::gil_scoped_release release;
+        lic::encode_symbols(bank, row.data(), symbol.data(), row.size(), words.get(), writer);
+    }
+    return bytes_of(writer, words.get() + row.size() + 1);
+}
+
+template <class Row>
+py::array_t<std::int16_t> decode_symbols(const py::buffer& data, const lic::Bank& bank, const py::array& rows) {
+    const py::buffer_info info = bytes_in(data);
+    const std::vector<Row> row = rows_of<Row>(bank, rows);
+    const auto size = static_cast<std::size_t>(info.size);
+    py::array_t<std::int16_t> symbols(static_cast<py::ssize_t>(row.size()));
+    std::int16_t* to = symbols.mutable_data();
+    lic::Outcome outcome{};
+    {
+        py::gil_scoped_release release;
+        outcome = lic::decode_symbols(static_cast<const std::uint8_t*>(info.ptr), size, bank, row.data(), row.size(), to);
+    }
+    if (outcome.status != lic::Status::ok) refuse_stream(outcome, size);
+    return symbols;
+}
+
+bool is_u8(const py::array& array) { return py::isinstance<py::array_t<std::uint8_t>>(array); }
+
+py::bytes encode_any(const lic::Bank& bank, const py::array& rows, const py::array& symbols) {
+    return is_u8(rows) ? encode_symbols<std::uint8_t>(bank, rows, symbols) : encode_symbols<std::uint16_t>(bank, rows, symbols);
+}
+
+py::array_t<std::int16_t> decode_any(const py::buffer& data, const lic::Bank& bank, const py::array& rows) {
+    return is_u8(rows) ? decode_symbols<std::uint8_t>(data, bank, rows) : decode_symbols<std::uint16_t>(data, bank, rows);
+}
+
 template <bool Slow>
 py::bytes encode_tile(const lic::Bank& bank, const lic::ScaleMap& map, const py::array& z, const py::array& r,
                       py::ssize_t z_row, const py::array& d, const py::array& bias, py::ssize_t rows, py::ssize_t skip) {
@@ -177,27 +245,20 @@ py::bytes encode_tile(const lic::Bank& bank, const lic::ScaleMap& map, const py:
     const Interpolated values = interpolated(map, d, bias);
     const lic::Setting q = setting_of(bank, map, values, z_row, rows, skip);
     lic::Scratch work(s, true);
-    std::size_t size = 0;
     lic::Status status;
     {
         py::gil_scoped_release release;
-        status = lic::encode_tile<Slow>(bank, map, s, q, z_at, r_at, work, size);
+        status = lic::encode_tile<Slow>(bank, map, s, q, z_at, r_at, work);
     }
     if (status != lic::Status::ok) refuse(std::string("cannot encode the tile: ") + lic::describe(status));
-    PyObject* stream = PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(size));
-    if (!stream) throw py::error_already_set();
-    lic::copy_stream(work, s, reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(stream)));
-    return py::reinterpret_steal<py::bytes>(stream);
+    return bytes_of(work.writer, work.end(s));
 }
 
 template <bool Slow>
 std::pair<py::array_t<std::int16_t>, py::array_t<std::int16_t>> decode_tile(
     const py::buffer& data, const lic::Bank& bank, const lic::ScaleMap& map, py::ssize_t a, py::ssize_t b, py::ssize_t h,
     py::ssize_t w, py::ssize_t z_row, const py::array& d, const py::array& bias, py::ssize_t rows, py::ssize_t skip) {
-    const py::buffer_info info = data.request();
-    if (info.ndim != 1 || info.itemsize != 1 || (info.size > 1 && info.strides[0] != 1)) {
-        refuse("argument data is no contiguous buffer of bytes");
-    }
+    const py::buffer_info info = bytes_in(data);
     const lic::Shape s = shape_of(map, a, b, h, w, kTileMost);
     const Interpolated values = interpolated(map, d, bias);
     const lic::Setting q = setting_of(bank, map, values, z_row, rows, skip);
@@ -308,6 +369,10 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     };
     def_decode("decode_tile", &decode_tile<false>, "z and r of a tile from its stream (FORMAT 7).");
     def_decode("decode_tile_slow", &decode_tile<true>, "decode_tile by the words of FORMAT 7.");
+
+    m.def("encode_symbols", &encode_any, py::arg("bank"), py::arg("rows"), py::arg("symbols"),
+          "The stream of symbols under given rows of the bank, in the manner of FORMAT 7.3.");
+    m.def("decode_symbols", &decode_any, py::arg("data"), py::arg("bank"), py::arg("rows"), "The inverse.");
 
     m.def("simd", &simd, "The code path of the scale index map that is in use.");
     m.def("set_simd", &set_simd, py::arg("path"), "Chooses it for the whole process, for tests; 'auto' is the best one.");

@@ -72,6 +72,7 @@ constexpr std::size_t kStates = LIC_STATES;
 constexpr std::size_t kHeader = kStates * sizeof(std::uint32_t);
 constexpr std::size_t kWordBytes = LIC_WORD_BITS / 8;
 constexpr std::size_t kEscapeBytes = (LIC_ESCAPE_BITS + 6) / 7;  // of seven bits each
+constexpr std::size_t kOverread = 32;                            // places that `expand` may read too far
 constexpr std::size_t kModelRowsMax = 256;                       // scale rows, FORMAT 9.1
 static_assert(LIC_STATE_MIN == 1u << LIC_WORD_BITS && LIC_PROB_BITS == LIC_WORD_BITS,
               "the derivations above take one power of two for words, states and probabilities");
@@ -219,13 +220,12 @@ struct Checksum {
 
     void add(const std::int16_t* symbols, std::size_t count) {
         std::uint32_t a_sum = 0, b_sum = 0;  // local sums and one counter: a loop that compilers vectorise
-        const std::uint32_t from = n;
         for (std::size_t i = 0; i < count; ++i) {
             const std::uint32_t t = static_cast<std::uint16_t>(symbols[i]);
             a_sum += t;
-            b_sum += (from + static_cast<std::uint32_t>(i)) * t;
+            b_sum += static_cast<std::uint32_t>(i) * t;
         }
-        a += a_sum, b += b_sum, n += static_cast<std::uint32_t>(count);
+        a += a_sum, b += n * a_sum + b_sum, n += static_cast<std::uint32_t>(count);
     }
 
     std::uint32_t value() const { return a * static_cast<std::uint32_t>(LIC_CHECKSUM_FACTOR) + b; }
@@ -293,16 +293,15 @@ inline Status read_rare(const std::uint8_t* front, const std::uint8_t*& back, st
     return Status::ok;
 }
 
-// One symbol of one state, where the caller vouches for a word at `front`. No branch on whether the word is taken: it is
-// unpredictable (one symbol in sixteen at 1 bit per symbol).
+// One symbol of one state, where the caller vouches for a word at `front`. Arithmetic instead of a branch on whether the word
+// is taken, which is unpredictable: one symbol in sixteen at 1 bit per symbol.
 template <class Model>
 LIC_INLINE std::uint32_t step(const Model& model, std::size_t row, std::uint32_t& x, const std::uint8_t*& front) {
     const Interval hit = model.find(row, x & kSlotMask);
     const std::uint32_t low = hit.freq * (x >> LIC_PROB_BITS) + hit.offset;
-    const std::uint32_t full = low << LIC_WORD_BITS | load_u16(front);
-    const bool refill = low < LIC_STATE_MIN;
-    x = refill ? full : low;
-    front += refill ? kWordBytes : 0;
+    const auto refill = static_cast<std::uint32_t>((std::uint64_t{low} - LIC_STATE_MIN) >> 63);  // 1 if low < 2^16
+    x = low << refill * LIC_WORD_BITS | (load_u16(front) & (0 - refill));
+    front += refill * kWordBytes;
     return hit.index;
 }
 
@@ -449,17 +448,21 @@ struct Scratch {
     std::unique_ptr<std::uint16_t[]> z_rows;  // (z_size,) the row of every z
     std::unique_ptr<std::uint8_t[]> index;    // (r_size,) the scale index of every r
     std::unique_ptr<std::uint8_t[]> rows;     // (r_size,) the row of every r that is coded
-    // The three below are the encoder's alone.
-    std::unique_ptr<std::int16_t[]> coded;   // (r_size,) every r that is coded
+    std::unique_ptr<std::int16_t[]> coded;    // (r_size + kOverread,) every r that is coded
+    // The two below are the encoder's alone.
     std::unique_ptr<std::uint16_t[]> words;  // a word for every symbol and one more, see write_step
     Writer writer{};
 
     Scratch(const Shape& s, bool encode)
-        : z_rows(new std::uint16_t[s.z_size()]), index(new std::uint8_t[s.r_size()]), rows(new std::uint8_t[s.r_size()]) {
+        : z_rows(new std::uint16_t[s.z_size()]),
+          index(new std::uint8_t[s.r_size()]),
+          rows(new std::uint8_t[s.r_size()]),
+          coded(new std::int16_t[s.r_size() + kOverread]{}) {
         if (!encode) return;
-        coded.reset(new std::int16_t[s.r_size()]);
         words.reset(new std::uint16_t[s.z_size() + s.r_size() + 1]);
     }
+
+    std::uint16_t* end(const Shape& s) const { return words.get() + s.z_size() + s.r_size() + 1; }
 };
 
 // FORMAT 7.4: the row of channel c is z_row + c, at all its positions. The caller has checked that the bank holds them.
@@ -469,26 +472,89 @@ inline void fill_z_rows(const Shape& s, const Setting& q, std::uint16_t* rows) {
     }
 }
 
-// FORMAT 7.6: the indices of the positions that are coded, in order. Stores always and moves on where it counts.
-inline std::size_t compact(const std::uint8_t* index, std::size_t size, std::int32_t skip, std::uint8_t* rows) {
-    std::size_t n = 0;
-    for (std::size_t i = 0; i < size; ++i) {
+// FORMAT 7.6: the indices of the positions that are coded, in order; returns their number. Stores always and moves on where it
+// counts. Starts at position i, with n found so far; the tail of `compact`.
+inline std::size_t compact_scalar(const std::uint8_t* index, std::size_t i, std::size_t size, std::int32_t skip,
+                                  std::size_t n, std::uint8_t* rows) {
+    for (; i < size; ++i) {
         rows[n] = index[i];
         n += index[i] >= skip;
     }
     return n;
 }
 
-// The other way, in place: r[0 ... n) holds the coded symbols; afterwards each is in its position and the skipped are 0.
-// From the back: the coded symbols not yet placed are at most as many as the positions, so none is overwritten too early.
-inline void expand(const std::uint8_t* index, std::size_t size, std::int32_t skip, std::size_t n, std::int16_t* r) {
-    if (n == size) return;
-    for (std::size_t i = size; i-- > 0;) {
+// The other way, from position i with n symbols placed: each coded symbol to its position in r, 0 to the skipped ones, and all
+// of them into the checksum. The tail of `expand`.
+inline void expand_scalar(const std::uint8_t* index, std::size_t i, std::size_t size, std::int32_t skip,
+                          const std::int16_t* symbols, std::size_t n, std::int16_t* r, Checksum& sum) {
+    const std::size_t start = i;
+    for (; i < size; ++i) {
         const bool keep = index[i] >= skip;
-        n -= keep;
-        const std::int16_t symbol = r[n];  // n <= i here, kept or not
-        r[i] = keep ? symbol : std::int16_t{0};
+        r[i] = static_cast<std::int16_t>(symbols[n] & -static_cast<int>(keep));
+        n += keep;
     }
+    sum.add(r + start, size - start);
+}
+
+#if LIC_X86
+#define LIC_TARGET_VBMI2 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt")))
+inline bool has_vbmi2() { return simd_in_use().load(std::memory_order_relaxed) == Simd::avx512 && vbmi2_supported(); }
+
+LIC_TARGET_VBMI2 inline std::size_t compact_vbmi2(const std::uint8_t* index, std::size_t size, std::int32_t skip,
+                                                  std::uint8_t* rows) {
+    const __m512i least = _mm512_set1_epi8(static_cast<char>(skip));
+    std::size_t i = 0, n = 0;
+    for (; i + 64 <= size; i += 64) {
+        const __m512i k = _mm512_loadu_si512(index + i);
+        const __mmask64 keep = _mm512_cmpge_epu8_mask(k, least);
+        _mm512_storeu_si512(rows + n, _mm512_maskz_compress_epi8(keep, k));  // n <= i: within the size
+        n += static_cast<std::size_t>(__builtin_popcountll(keep));
+    }
+    return compact_scalar(index, i, size, skip, n, rows);
+}
+
+// Reads 32 symbols at a time, some beyond the coded ones: `symbols` has `kOverread` places more.
+LIC_TARGET_VBMI2 inline void expand_vbmi2(const std::uint8_t* index, std::size_t size, std::int32_t skip,
+                                          const std::int16_t* symbols, std::int16_t* r, Checksum& sum) {
+    const __m256i least = _mm256_set1_epi8(static_cast<char>(skip));
+    const __m512i ramp = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    __m512i a = _mm512_setzero_si512(), b = a, place = _mm512_add_epi32(ramp, _mm512_set1_epi32(static_cast<int>(sum.n)));
+    std::size_t i = 0, n = 0;
+    for (; i + 32 <= size; i += 32) {
+        const __mmask32 keep =
+            _mm256_cmpge_epu8_mask(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(index + i)), least);
+        const __m512i v = _mm512_maskz_expand_epi16(keep, _mm512_loadu_si512(symbols + n));
+        _mm512_storeu_si512(r + i, v);
+        n += static_cast<std::size_t>(__builtin_popcount(keep));
+        const __m512i low = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(v));
+        const __m512i high = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(v, 1));
+        a = _mm512_add_epi32(a, _mm512_add_epi32(low, high));
+        b = _mm512_add_epi32(b, _mm512_mullo_epi32(low, place));
+        place = _mm512_add_epi32(place, _mm512_set1_epi32(16));
+        b = _mm512_add_epi32(b, _mm512_mullo_epi32(high, place));
+        place = _mm512_add_epi32(place, _mm512_set1_epi32(16));
+    }
+    sum.a += static_cast<std::uint32_t>(_mm512_reduce_add_epi32(a));
+    sum.b += static_cast<std::uint32_t>(_mm512_reduce_add_epi32(b));
+    sum.n += static_cast<std::uint32_t>(i);
+    expand_scalar(index, i, size, skip, symbols, n, r, sum);
+}
+#endif
+
+inline std::size_t compact(const std::uint8_t* index, std::size_t size, std::int32_t skip, std::uint8_t* rows) {
+#if LIC_X86
+    if (has_vbmi2() && skip < 256) return compact_vbmi2(index, size, skip, rows);
+#endif
+    return compact_scalar(index, 0, size, skip, 0, rows);
+}
+
+// `symbols` has `kOverread` places more than there are coded symbols.
+inline void expand(const std::uint8_t* index, std::size_t size, std::int32_t skip, const std::int16_t* symbols,
+                   std::int16_t* r, Checksum& sum) {
+#if LIC_X86
+    if (has_vbmi2() && skip < 256) return expand_vbmi2(index, size, skip, symbols, r, sum);
+#endif
+    expand_scalar(index, 0, size, skip, symbols, 0, r, sum);
 }
 
 // What a decoder says: the status, and how far its words had come, in bytes.
@@ -514,20 +580,21 @@ Outcome decode_tile(const std::uint8_t* data, std::size_t size, const Model& mod
 
     Slow ? map.index_slow(z, s, q, work.index.get()) : map.index(z, s, q, work.index.get());
     const std::size_t n = compact(work.index.get(), s.r_size(), q.skip, work.rows.get());
-    status = Slow ? read_run_checked<true>(in, model, work.rows.get(), 0, n, r) : read_run(in, model, work.rows.get(), n, r);
+    std::int16_t* symbols = work.coded.get();
+    status = Slow ? read_run_checked<true>(in, model, work.rows.get(), 0, n, symbols)
+                  : read_run(in, model, work.rows.get(), n, symbols);
     if (status != Status::ok) return outcome(status);
-    expand(work.index.get(), s.r_size(), q.skip, n, r);
 
     Checksum sum;
     sum.add(z, s.z_size());
-    sum.add(r, s.r_size());
+    expand(work.index.get(), s.r_size(), q.skip, symbols, r, sum);
     return outcome(in.close(sum.value()));
 }
 
-// The stream of a tile: the inverse. `size` is that of the result, which `copy_stream` then writes to memory of the caller's.
+// The stream of a tile: the inverse. It is left in work.writer and ends at work.end(s); `copy_stream` makes bytes of it.
 template <bool Slow = false, class Model>
 Status encode_tile(const Model& model, const ScaleMap& map, const Shape& s, const Setting& q, const std::int16_t* z,
-                   const std::int16_t* r, Scratch& work, std::size_t& size) {
+                   const std::int16_t* r, Scratch& work) {
     Slow ? map.index_slow(z, s, q, work.index.get()) : map.index(z, s, q, work.index.get());
     std::size_t n = 0;
     std::int32_t skipped = 0;
@@ -545,27 +612,56 @@ Status encode_tile(const Model& model, const ScaleMap& map, const Shape& s, cons
     sum.add(r, s.r_size());
     Writer& to = work.writer;
     final_states(sum.value(), to.x);
-    to.words = work.words.get() + s.z_size() + s.r_size() + 1;
+    to.words = work.end(s);
     to.escapes.clear();
     write_run<Slow>(to, model, work.rows.get(), work.coded.get(), n);
     fill_z_rows(s, q, work.z_rows.get());
     write_run<Slow>(to, model, work.z_rows.get(), z, s.z_size());
-
-    const std::uint16_t* end = work.words.get() + s.z_size() + s.r_size() + 1;
-    size = kHeader + static_cast<std::size_t>(end - to.words) * kWordBytes + to.escapes.size();
     return Status::ok;
 }
 
-// The stream that `encode_tile` left in `work`, `size` bytes, in the order of FORMAT 6.3.
-inline void copy_stream(const Scratch& work, const Shape& s, std::uint8_t* out) {
-    const Writer& from = work.writer;
+// The size of what a writer holds, whose words end at `end`.
+inline std::size_t stream_size(const Writer& from, const std::uint16_t* end) {
+    return kHeader + static_cast<std::size_t>(end - from.words) * kWordBytes + from.escapes.size();
+}
+
+// The same as bytes, `stream_size` of them, in the order of FORMAT 6.3.
+inline void copy_stream(const Writer& from, const std::uint16_t* end, std::uint8_t* out) {
     for (std::size_t i = 0; i < kStates; ++i, out += sizeof from.x[0]) store_u32(out, from.x[i]);
-    const std::uint16_t* end = work.words.get() + s.z_size() + s.r_size() + 1;
     for (const std::uint16_t* word = from.words; word < end; ++word) {
         *out++ = static_cast<std::uint8_t>(*word);
         *out++ = static_cast<std::uint8_t>(*word >> 8);
     }
     std::copy(from.escapes.begin(), from.escapes.end(), out);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// A run alone, under rows that the caller gives: the coder without the map, as other codecs' coders are called.
+
+template <class Model, class Row>
+Outcome decode_symbols(const std::uint8_t* data, std::size_t size, const Model& model, const Row* rows,
+                       std::size_t n, std::int16_t* symbols) {
+    Reader in{};
+    Status status = in.open(data, size);
+    if (status == Status::ok) status = read_run(in, model, rows, n, symbols);
+    if (status == Status::ok) {
+        Checksum sum;
+        sum.add(symbols, n);
+        status = in.close(sum.value());
+    }
+    return Outcome{status, static_cast<std::size_t>(in.front - data)};
+}
+
+// `words`: (n + 1,) working memory. The stream is the states, the words from `to.words` to the end of `words`, the escapes.
+template <class Model, class Row>
+void encode_symbols(const Model& model, const Row* rows, const std::int16_t* symbols, std::size_t n,
+                    std::uint16_t* words, Writer& to) {
+    Checksum sum;
+    sum.add(symbols, n);
+    final_states(sum.value(), to.x);
+    to.words = words + n + 1;
+    to.escapes.clear();
+    write_run<false>(to, model, rows, symbols, n);
 }
 
 }  // namespace lic

@@ -86,6 +86,15 @@ inline bool simd_supported(Simd level) {
 #endif
 }
 
+// An extension of AVX-512 that packs and spreads bytes and words (`compact` and `expand` in range_coder.h).
+inline bool vbmi2_supported() {
+#if LIC_X86
+    return __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vl");
+#else
+    return false;
+#endif
+}
+
 inline Simd simd_best() {
     for (Simd level : {Simd::avx512, Simd::avx2, Simd::sse41}) {
         if (simd_supported(level)) return level;

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Buffer = bytes | bytearray | memoryview
+Rows = NDArray[np.uint8] | NDArray[np.uint16]
 Steps = NDArray[np.int32] | NDArray[np.uint8]
 
 class Bank:
@@ -87,6 +88,10 @@ def decode_tile_slow(
     rows: int,
     skip: int,
 ) -> tuple[NDArray[np.int16], NDArray[np.int16]]: ...
+def encode_symbols(bank: Bank, rows: Rows, symbols: NDArray[np.int16]) -> bytes:
+    """The stream of symbols (n,) under rows (n,) of the bank: states, words, escapes as FORMAT 6.3 and 7.3."""
+
+def decode_symbols(data: Buffer, bank: Bank, rows: Rows) -> NDArray[np.int16]: ...
 def simd() -> Literal["scalar", "sse4.1", "avx2", "avx512"]: ...
 def set_simd(path: Literal["auto", "scalar", "sse4.1", "avx2", "avx512"]) -> None: ...
 def constants() -> dict[str, int]: ...

@@ -208,10 +208,32 @@ def test_scale_index_paths(simd: str, hyper: int):
     assert _core.simd() == simd
 
 
-def test_streams_of_all_paths(simd: str):
-    """The bytes do not depend on the code path."""
-    case = Case(11, 52, 61, latent=4, hyper=7)
-    assert case.encode() == _core.encode_tile_slow(z=case.z, r=case.r, **case.core())
+@pytest.mark.parametrize("h, w, skip", [(52, 61, 2), (5, 13, 4), (8, 8, 0), (16, 16, 8)])
+def test_streams_of_all_paths(simd: str, h: int, w: int, skip: int):
+    """Neither the bytes nor the symbols depend on the code path."""
+    case = Case(11, h, w, latent=4, hyper=7, skip=skip)
+    data = case.encode()
+    assert data == _core.encode_tile_slow(z=case.z, r=case.r, **case.core())
+    for got, slow in zip(case.decode(data), _core.decode_tile_slow(data, **case.shape(), **case.core())):
+        assert np.array_equal(got, slow)
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, 4001])
+def test_run_of_given_rows(n: int):
+    """encode_symbols and decode_symbols: the coder alone."""
+    rng = np.random.default_rng(n)
+    arrays = random_arrays(rng, latent=1, hyper=1, points=2, rows=8)
+    bank = _core.Bank(arrays["freq"], arrays["count"], arrays["first"])
+    rows = rng.integers(0, bank.rows, n).astype(np.uint16)
+    symbols = random_symbols(rng, (n,))
+    data = _core.encode_symbols(bank, rows, symbols)
+    assert data == _core.encode_symbols(bank, rows.astype(np.uint8), symbols)
+    assert np.array_equal(_core.decode_symbols(data, bank, rows.astype(np.uint8)), symbols)
+    assert np.array_equal(_core.decode_symbols(data, bank, rows), symbols)
+    with pytest.raises(LicCorruptTile):
+        _core.decode_symbols(data[:-1], bank, rows)
+    with pytest.raises(ValueError, match="rows"):
+        _core.encode_symbols(bank, np.full(1, bank.rows, np.uint16), np.zeros(1, np.int16))
 
 
 # ---- damaged streams -------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Turn a checkpoint into a model directory: python -m train.export RUN/checkpoint.pt --data PHOTOS --out MODEL.
 
 Writes tables.npz (integers), decoder.pt and encoder.pt (TorchScript, float16 weights) and manifest.json (FORMAT 9).
-The bank's rows start as Gaussians (y) and logistics (z) and are then bent towards what the network really produces on
+The bank's rows start as Gaussians (y) and mixtures of logistics (z) and are then bent towards what the network really produces on
 the training photographs, rounded as the encoder rounds.
 """
 
@@ -34,7 +34,7 @@ from pillow_lic.constants import (
 )
 from pillow_lic.entropy import Tables, rate_point
 from train.data import Crops, load_split
-from train.networks import SIGMA_MAX, SIGMA_MIN, PhotoConfig, PhotoModel, checkerboard
+from train.networks import SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, PhotoConfig, PhotoModel, checkerboard
 
 ROWS = 64  # scale rows of the bank
 QUALITIES = (1, 12, 25, 38, 50, 62, 75, 88, 100)  # at which the rows are fitted
@@ -117,13 +117,14 @@ def gaussian_row(sigma: float) -> tuple[int, np.ndarray]:
     return -radius, np.append(mass, max(0.0, 1.0 - mass.sum()))
 
 
-def logistic_row(mean: float, log_scale: float) -> tuple[int, np.ndarray]:
-    """First value and probabilities of a logistic over integers, the tails as last entry."""
-    scale = float(np.exp(np.clip(log_scale, -4.0, 6.0)))
-    radius = min(max(2, int(np.ceil(9.0 * scale))), boundary.Z_LIMIT)
-    first = int(round(mean)) - radius
-    edges = (np.arange(first, first + 2 * radius + 2) - 0.5 - mean) / scale
-    mass = np.diff(1.0 / (1.0 + np.exp(-edges)))
+def logistic_row(mean: np.ndarray, log_scale: np.ndarray, weight: np.ndarray) -> tuple[int, np.ndarray]:
+    """First value and probabilities of a mixture of logistics (K,) over integers, the tails as last entry."""
+    scale = np.exp(np.clip(log_scale, -4.0, 6.0))
+    reach = np.maximum(2, np.ceil(9.0 * scale))
+    first = max(-boundary.Z_LIMIT, int(np.floor((mean - reach).min())))
+    last = min(boundary.Z_LIMIT, int(np.ceil((mean + reach).max())))
+    edges = (np.arange(first, last + 2) - 0.5 - mean[:, None]) / scale[:, None]
+    mass = weight @ np.diff(torch.from_numpy(edges).sigmoid().numpy())
     return first, np.append(mass, max(0.0, 1.0 - mass.sum()))
 
 
@@ -147,9 +148,11 @@ class Rows:
     @classmethod
     def parametric(cls, model: PhotoModel) -> Rows:
         shapes = [gaussian_row(sigma) for sigma in scale_grid()]
-        mean = model.hyper_rate.mean.detach().double().numpy()
-        log_scale = model.hyper_rate.log_scale.detach().double().numpy()
-        shapes += [logistic_row(m, s) for m, s in zip(mean.ravel(), log_scale.ravel())]
+        rate = model.hyper_rate
+        weight = rate.logit.unflatten(1, (-1, Z_COMPONENTS)).softmax(2)
+        tables = (rate.mean, rate.log_scale, weight)
+        mean, log_scale, weight = (part.detach().double().numpy().reshape(-1, Z_COMPONENTS) for part in tables)
+        shapes += [logistic_row(*row) for row in zip(mean, log_scale, weight)]
         return cls(shapes, [np.zeros(len(mass)) for _, mass in shapes])
 
     def count(self, row: int, symbols: np.ndarray) -> None:

@@ -204,13 +204,22 @@ class ScaleMap(nn.Module):
 
 
 class HyperRate(nn.Module):
-    """Logistic prior of z per channel and trained rate, and the gain of z before rounding."""
+    """Mixture of logistics, the prior of z per channel and trained rate, and the gain of z before rounding."""
 
     def __init__(self, c: PhotoConfig):
         super().__init__()
         self.gain = nn.Parameter(torch.zeros(c.points, c.hyper))  # log
-        self.mean = nn.Parameter(torch.zeros(c.points, c.hyper))
-        self.log_scale = nn.Parameter(torch.zeros(c.points, c.hyper))
+        spread = torch.arange(Z_COMPONENTS, dtype=torch.float32) - (Z_COMPONENTS - 1) / 2
+        self.mean = nn.Parameter(torch.zeros(c.points, c.hyper * Z_COMPONENTS))
+        self.log_scale = nn.Parameter(0.7 * spread.repeat(c.points, c.hyper))
+        self.logit = nn.Parameter(torch.zeros(c.points, c.hyper * Z_COMPONENTS))
+
+    def bits(self, z: Tensor, t: Tensor) -> Tensor:
+        """Bits per sample (N,) of z (N, Cz, h, w) over unit bins."""
+        tables = (interpolate(table, t) for table in (self.mean, self.log_scale, self.logit))
+        mean, log_scale, logit = (rows.reshape(*z.shape[:2], Z_COMPONENTS, 1, 1) for rows in tables)
+        mass = logistic_mass(z[:, :, None], mean, log_scale)
+        return -bounded((mass * logit.softmax(2)).sum(2), 2.0**-16, 1.0).log2().sum((1, 2, 3))
 
 
 def checkerboard(like: Tensor) -> Tensor:
@@ -245,11 +254,7 @@ class PhotoModel(nn.Module):
         z_gain = interpolate(rate.gain, t).exp()[:, :, None, None]
         z = self.hyper_analysis(y, t) * z_gain
         z_int = straight_through_round(z)
-        z_bits = logistic_bits(
-            z_int if hard else add_noise(z),
-            interpolate(rate.mean, t)[:, :, None, None],
-            interpolate(rate.log_scale, t)[:, :, None, None],
-        )
+        z_bits = rate.bits(z_int if hard else add_noise(z), t)
         z_hat = z_int / z_gain
         h, w = y.shape[2], y.shape[3]
         log_sigma = self.scale_map(z_hat, t)[:, :, :h, :w]
@@ -276,6 +281,7 @@ def straight_through_round(x: Tensor) -> Tensor:
     return x + (x.round() - x).detach()
 
 
+Z_COMPONENTS = 3  # logistics in the prior of each channel of z
 SIGMA_MIN, SIGMA_MAX = 0.11, 64.0  # ends of the bank of Gaussians; export.py makes the bank from the same two
 
 
@@ -289,12 +295,11 @@ def gaussian_bits(residual: Tensor, log_sigma: Tensor) -> Tensor:
     return -bounded(upper - lower, 2.0**-16, 1.0).log2().sum((1, 2, 3))
 
 
-def logistic_bits(z: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
-    """Bits per sample (N,) of z under logistic distributions integrated over unit bins."""
+def logistic_mass(z: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+    """Probability of the unit bin around each z under logistic distributions; all broadcast."""
     inverse = (-log_scale).clamp(-6.0, 4.0).exp()
     centre = (z - mean).abs()
-    mass = torch.sigmoid((0.5 - centre) * inverse) - torch.sigmoid((-0.5 - centre) * inverse)
-    return -bounded(mass, 2.0**-16, 1.0).log2().sum((1, 2, 3))
+    return torch.sigmoid((0.5 - centre) * inverse) - torch.sigmoid((-0.5 - centre) * inverse)
 
 
 class _Bounded(torch.autograd.Function):

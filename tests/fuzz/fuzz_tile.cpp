@@ -96,13 +96,12 @@ struct Tile {
 
 std::vector<std::uint8_t> encode(const Tables& t, const lic::Shape& s, const lic::Setting& q, const Tile& tile) {
     lic::Scratch work(s, true);
-    std::size_t size = 0, slow_size = 0;
-    REQUIRE(lic::encode_tile(t.bank, t.map, s, q, tile.z.data(), tile.r.data(), work, size) == lic::Status::ok);
-    std::vector<std::uint8_t> stream(size);
-    lic::copy_stream(work, s, stream.data());
-    REQUIRE(lic::encode_tile<true>(t.bank, t.map, s, q, tile.z.data(), tile.r.data(), work, slow_size) == lic::Status::ok);
-    std::vector<std::uint8_t> slow_stream(slow_size);
-    lic::copy_stream(work, s, slow_stream.data());
+    REQUIRE(lic::encode_tile(t.bank, t.map, s, q, tile.z.data(), tile.r.data(), work) == lic::Status::ok);
+    std::vector<std::uint8_t> stream(lic::stream_size(work.writer, work.end(s)));
+    lic::copy_stream(work.writer, work.end(s), stream.data());
+    REQUIRE(lic::encode_tile<true>(t.bank, t.map, s, q, tile.z.data(), tile.r.data(), work) == lic::Status::ok);
+    std::vector<std::uint8_t> slow_stream(lic::stream_size(work.writer, work.end(s)));
+    lic::copy_stream(work.writer, work.end(s), slow_stream.data());
     REQUIRE(stream == slow_stream);
     return stream;
 }
