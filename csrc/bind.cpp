@@ -1,4 +1,4 @@
-// The module pillow_lic._core: the coder of range_coder.h and scale_map.h, for Python. The only file that knows Python.
+// The module pillow_lic._core: the coder of tile.h and what it includes, for Python. The only file that knows Python.
 // It trusts no argument: type, layout, shape and range are checked here, so that the coder need not. Wrong arguments are
 // ValueError (TypeError when a thing is no array at all), streams that do not decode are pillow_lic.errors.LicCorruptTile.
 #include <pybind11/numpy.h>
@@ -11,8 +11,7 @@
 #include <vector>
 
 #include "lic_constants.h"
-#include "range_coder.h"
-#include "scale_map.h"
+#include "tile.h"
 
 namespace py = pybind11;
 
@@ -92,9 +91,10 @@ Interpolated interpolated(const lic::ScaleMap& map, const py::array& d, const py
 constexpr py::ssize_t kTileMost = LIC_TILE_SIDE_MAX;
 constexpr py::ssize_t kGridMost = LIC_SIDE_MAX / (LIC_LATENT_STRIDE * LIC_HYPER_STRIDE);
 
-lic::Shape shape_of(const lic::ScaleMap& map, py::ssize_t a, py::ssize_t b, py::ssize_t h, py::ssize_t w, py::ssize_t most) {
+lic::Shape shape_of(const lic::ScaleMap& map, py::ssize_t a, py::ssize_t b, py::ssize_t h, py::ssize_t w, py::ssize_t most,
+                    std::size_t planes = 1) {
     const auto side = static_cast<py::ssize_t>(kSide);
-    lic::Shape s{map.C(), map.M(), in_range(a, "a", 1, most), in_range(b, "b", 1, most), in_range(h, "h", 1, most * side),
+    lic::Shape s{map.C(), map.M() / planes, in_range(a, "a", 1, most), in_range(b, "b", 1, most), in_range(h, "h", 1, most * side),
                  in_range(w, "w", 1, most * side)};
     if ((s.h + kSide - 1) / kSide != s.a || (s.w + kSide - 1) / kSide != s.b) {
         refuse("arguments a, b are " + std::to_string(a) + ", " + std::to_string(b) + ", want a quarter of h, w = " +
@@ -103,10 +103,20 @@ lic::Shape shape_of(const lic::ScaleMap& map, py::ssize_t a, py::ssize_t b, py::
     return s;
 }
 
+// Planes of the map for each channel of r: those of the mixture's components, or one, the scale index.
+std::size_t planes_of(const lic::ScaleMap& map, const lic::Mixture* mixture) {
+    if (!mixture) return 1;
+    const std::size_t planes = lic::kPlanes * mixture->components();
+    if (map.M() % planes) refuse("argument scale_map has no whole number of planes for each of the mixture's components");
+    return planes;
+}
+
+// With mixtures the bank holds rows of z alone, and `rows` and `skip` mean nothing.
 lic::Setting setting_of(const lic::Bank& bank, const lic::ScaleMap& map, const Interpolated& values, py::ssize_t z_row,
-                        py::ssize_t rows, py::ssize_t skip) {
+                        py::ssize_t rows, py::ssize_t skip, const lic::Mixture* mixture) {
     const auto bank_rows = static_cast<py::ssize_t>(bank.rows());
-    in_range(rows, "rows", 1, std::min<py::ssize_t>(bank_rows, lic::kModelRowsMax));
+    if (mixture) rows = skip = 0;
+    in_range(rows, "rows", mixture ? 0 : 1, std::min<py::ssize_t>(bank_rows, lic::kModelRowsMax));
     in_range(skip, "skip", 0, rows);
     in_range(z_row, "z_row", rows, bank_rows - static_cast<py::ssize_t>(map.C()));
     return {values.d.data(), values.bias.data(), static_cast<std::size_t>(z_row), static_cast<std::int32_t>(rows),
@@ -137,20 +147,83 @@ lic::Bank make_bank(const py::array& freq, const py::array& count, const py::arr
     return bank;
 }
 
-lic::ScaleMap make_map(const py::array& weight, const py::array& offset) {
-    const std::int16_t* w = checked<std::int16_t>(weight, "weight", {-1, -1});
+[[noreturn]] void refuse_map() {
+    refuse("a weight is beyond +-" + std::to_string(LIC_WEIGHT_MAX) + " or an offset beyond +-" + std::to_string(LIC_BIAS_MAX));
+}
+
+lic::ScaleMap make_map(const py::array& weight, const py::array& offset, const py::sequence& hidden) {
+    lic::ScaleMap map;
+    py::ssize_t inputs = -1;
+    for (const py::handle& item : hidden) {
+        const auto [layer_weight, layer_offset] = item.cast<std::pair<py::array, py::array>>();
+        const std::int16_t* w = checked<std::int16_t>(layer_weight, "hidden (a weight)", {-1, inputs});
+        const py::ssize_t out = layer_weight.shape(0), in = layer_weight.shape(1);
+        in_range(in, "hidden (columns)", 1, LIC_CHANNELS_MAX);
+        in_range(out, "hidden (rows)", 1, LIC_CHANNELS_MAX);
+        const std::int32_t* o = checked<std::int32_t>(layer_offset, "hidden (an offset)", {out});
+        if (!map.add_layer(w, o, static_cast<std::size_t>(out), static_cast<std::size_t>(in))) refuse_map();
+        inputs = out;
+    }
+    const std::int16_t* w = checked<std::int16_t>(weight, "weight", {-1, inputs});
     const auto cell = static_cast<py::ssize_t>(lic::kCell);
     const py::ssize_t M = weight.shape(0) / cell, C = weight.shape(1);
     if (weight.shape(0) % cell) refuse("argument weight has " + std::to_string(weight.shape(0)) + " rows, want 16 M");
-    in_range(M, "weight (rows / 16)", 1, 1024);  // FORMAT 9.1
+    in_range(M, "weight (rows / 16)", 1, 1024 * static_cast<py::ssize_t>(lic::kPlanes * lic::kComponents));  // FORMAT 9.1
     in_range(C, "weight (columns)", 1, LIC_CHANNELS_MAX);
     const std::int32_t* o = checked<std::int32_t>(offset, "offset", {cell * M});
-    lic::ScaleMap map;
-    if (!map.build(w, o, static_cast<std::size_t>(M), static_cast<std::size_t>(C))) {
-        refuse("a weight is beyond +-" + std::to_string(LIC_WEIGHT_MAX) + " or an offset beyond +-" +
-               std::to_string(LIC_BIAS_MAX));
-    }
+    if (!map.build(w, o, static_cast<std::size_t>(M), static_cast<std::size_t>(C))) refuse_map();
     return map;
+}
+
+lic::Mixture make_mixture(const py::array& normal, const py::array& inverse, py::ssize_t components) {
+    const std::uint16_t* n = checked<std::uint16_t>(normal, "normal", {LIC_NORMAL_STEPS + 1});
+    const std::uint32_t* s = checked<std::uint32_t>(inverse, "inverse", {-1});
+    in_range(components, "components", 1, LIC_COMPONENTS_MAX);
+    const std::vector<std::uint16_t> normals(n, n + normal.size());
+    const std::vector<std::uint32_t> inverses(s, s + inverse.size());
+    lic::Mixture mixture;
+    const char* fault = mixture.build(normals.data(), inverses.data(), inverses.size(), static_cast<std::size_t>(components));
+    if (fault) refuse(std::string("the mixture's tables: ") + fault);
+    return mixture;
+}
+
+// G at x (n,) of the mixtures whose bytes are planes (3 K, n); with `Slow` by the definition in lic_cdf.h.
+template <std::size_t K>
+void cumulative(const lic::Mixture& mixture, const std::uint8_t* planes, const std::int16_t* x, std::size_t n,
+                std::uint16_t* fast, std::uint16_t* window) {
+    for (std::size_t i = 0; i < n; ++i) {
+        lic::Mixture::Ready ready;
+        mixture.prepare(planes + i, n, 1, &ready);
+        const std::int32_t at = std::clamp<std::int32_t>(x[i], -ready.radius, ready.radius + 1);
+        fast[i] = static_cast<std::uint16_t>(mixture.below<K>(ready, at));
+        std::uint16_t g[lic::kWindow];
+        const std::int32_t first = std::min(at, ready.radius + 2 - lic::kWindow);
+        mixture.window<K>(ready, first, g);
+        window[i] = g[at - first];
+    }
+}
+
+// Three arrays (n,): by the table, by a window of eight, and by the definition; the radius of each mixture as a fourth.
+py::tuple mixture_cumulative(const lic::Mixture& mixture, const py::array& planes, const py::array& x) {
+    const std::int16_t* at = checked<std::int16_t>(x, "x", {-1});
+    const auto n = static_cast<std::size_t>(x.size());
+    const std::uint8_t* bytes = checked<std::uint8_t>(
+        planes, "planes", {static_cast<py::ssize_t>(lic::kPlanes * mixture.components()), x.size()});
+    py::array_t<std::uint16_t> fast(x.size()), window(x.size()), slow(x.size());
+    py::array_t<std::int16_t> radius(x.size());
+    switch (mixture.components()) {
+        case 1: cumulative<1>(mixture, bytes, at, n, fast.mutable_data(), window.mutable_data()); break;
+        case 2: cumulative<2>(mixture, bytes, at, n, fast.mutable_data(), window.mutable_data()); break;
+        case 3: cumulative<3>(mixture, bytes, at, n, fast.mutable_data(), window.mutable_data()); break;
+        default: cumulative<4>(mixture, bytes, at, n, fast.mutable_data(), window.mutable_data());
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+        const LicMixture m = mixture.slow(bytes + i, n);
+        const std::int32_t clamped = std::clamp<std::int32_t>(at[i], -m.radius, m.radius + 1);
+        slow.mutable_data()[i] = static_cast<std::uint16_t>(mixture.below_slow(m, clamped));
+        radius.mutable_data()[i] = static_cast<std::int16_t>(m.radius);
+    }
+    return py::make_tuple(fast, window, slow, radius);
 }
 
 template <bool Slow>
@@ -205,7 +278,8 @@ py::bytes encode_symbols(const lic::Bank& bank, const py::array& rows, const py:
     lic::Writer writer{};
     {
         py::gil_scoped_release release;
-        lic::encode_symbols(bank, row.data(), symbol.data(), row.size(), words.get(), writer);
+        lic::begin_run(writer, symbol.data(), row.size(), words.get());
+        lic::write_run<false>(writer, bank, row.data(), symbol.data(), row.size());
     }
     return bytes_of(writer, words.get() + row.size() + 1);
 }
@@ -220,7 +294,41 @@ py::array_t<std::int16_t> decode_symbols(const py::buffer& data, const lic::Bank
     lic::Outcome outcome{};
     {
         py::gil_scoped_release release;
-        outcome = lic::decode_symbols(static_cast<const std::uint8_t*>(info.ptr), size, bank, row.data(), row.size(), to);
+        outcome = lic::decode_run(static_cast<const std::uint8_t*>(info.ptr), size, row.size(), to,
+                                  [&](lic::Reader& in) { return lic::read_run(in, bank, row.data(), row.size(), to); });
+    }
+    if (outcome.status != lic::Status::ok) refuse_stream(outcome, size);
+    return symbols;
+}
+
+py::bytes encode_mixed(const lic::Mixture& mixture, const py::array& planes, const py::array& symbols) {
+    const std::int16_t* from = checked<std::int16_t>(symbols, "symbols", {-1});
+    const std::vector<std::int16_t> symbol(from, from + symbols.size());
+    const auto count = static_cast<py::ssize_t>(lic::kPlanes * mixture.components());
+    const std::uint8_t* bytes = checked<std::uint8_t>(planes, "planes", {count, symbols.size()});
+    const std::unique_ptr<std::uint16_t[]> words(new std::uint16_t[symbol.size() + 1]);
+    lic::Writer writer{};
+    {
+        py::gil_scoped_release release;
+        lic::begin_run(writer, symbol.data(), symbol.size(), words.get());
+        lic::write_mixed<false>(writer, mixture, bytes, symbol.size(), symbol.data());
+    }
+    return bytes_of(writer, words.get() + symbol.size() + 1);
+}
+
+// No byte of `planes` can do harm, so that another thread may write to it.
+py::array_t<std::int16_t> decode_mixed(const lic::Mixture& mixture, const py::buffer& data, const py::array& planes) {
+    const py::buffer_info info = bytes_in(data);
+    const auto count = static_cast<py::ssize_t>(lic::kPlanes * mixture.components());
+    const std::uint8_t* bytes = checked<std::uint8_t>(planes, "planes", {count, -1});
+    const auto size = static_cast<std::size_t>(info.size), n = static_cast<std::size_t>(planes.shape(1));
+    py::array_t<std::int16_t> symbols(planes.shape(1));
+    std::int16_t* to = symbols.mutable_data();
+    lic::Outcome outcome{};
+    {
+        py::gil_scoped_release release;
+        outcome = lic::decode_run(static_cast<const std::uint8_t*>(info.ptr), size, n, to,
+                                  [&](lic::Reader& in) { return lic::read_mixed<false>(in, mixture, bytes, n, to); });
     }
     if (outcome.status != lic::Status::ok) refuse_stream(outcome, size);
     return symbols;
@@ -238,17 +346,23 @@ py::array_t<std::int16_t> decode_any(const py::buffer& data, const lic::Bank& ba
 
 template <bool Slow>
 py::bytes encode_tile(const lic::Bank& bank, const lic::ScaleMap& map, const py::array& z, const py::array& r,
-                      py::ssize_t z_row, const py::array& d, const py::array& bias, py::ssize_t rows, py::ssize_t skip) {
+                      py::ssize_t z_row, const py::array& d, const py::array& bias, py::ssize_t rows, py::ssize_t skip,
+                      const lic::Mixture* mixture) {
+    const std::size_t planes = planes_of(map, mixture);
     const std::int16_t* z_at = checked<std::int16_t>(z, "z", {static_cast<py::ssize_t>(map.C()), -1, -1});
-    const std::int16_t* r_at = checked<std::int16_t>(r, "r", {static_cast<py::ssize_t>(map.M()), -1, -1});
-    const lic::Shape s = shape_of(map, z.shape(1), z.shape(2), r.shape(1), r.shape(2), kTileMost);
+    const std::int16_t* r_at = checked<std::int16_t>(r, "r", {static_cast<py::ssize_t>(map.M() / planes), -1, -1});
+    const lic::Shape s = shape_of(map, z.shape(1), z.shape(2), r.shape(1), r.shape(2), kTileMost, planes);
     const Interpolated values = interpolated(map, d, bias);
-    const lic::Setting q = setting_of(bank, map, values, z_row, rows, skip);
-    lic::Scratch work(s, true);
-    lic::Status status;
+    const lic::Setting q = setting_of(bank, map, values, z_row, rows, skip, mixture);
+    lic::Scratch work(s, true, planes / lic::kPlanes);
+    lic::Status status = lic::Status::ok;
     {
         py::gil_scoped_release release;
-        status = lic::encode_tile<Slow>(bank, map, s, q, z_at, r_at, work);
+        if (mixture) {
+            lic::encode_mixed_tile<Slow>(bank, map, *mixture, s, q, z_at, r_at, work);
+        } else {
+            status = lic::encode_tile<Slow>(bank, map, s, q, z_at, r_at, work);
+        }
     }
     if (status != lic::Status::ok) refuse(std::string("cannot encode the tile: ") + lic::describe(status));
     return bytes_of(work.writer, work.end(s));
@@ -257,19 +371,23 @@ py::bytes encode_tile(const lic::Bank& bank, const lic::ScaleMap& map, const py:
 template <bool Slow>
 std::pair<py::array_t<std::int16_t>, py::array_t<std::int16_t>> decode_tile(
     const py::buffer& data, const lic::Bank& bank, const lic::ScaleMap& map, py::ssize_t a, py::ssize_t b, py::ssize_t h,
-    py::ssize_t w, py::ssize_t z_row, const py::array& d, const py::array& bias, py::ssize_t rows, py::ssize_t skip) {
+    py::ssize_t w, py::ssize_t z_row, const py::array& d, const py::array& bias, py::ssize_t rows, py::ssize_t skip,
+    const lic::Mixture* mixture) {
     const py::buffer_info info = bytes_in(data);
-    const lic::Shape s = shape_of(map, a, b, h, w, kTileMost);
+    const std::size_t planes = planes_of(map, mixture);
+    const lic::Shape s = shape_of(map, a, b, h, w, kTileMost, planes);
     const Interpolated values = interpolated(map, d, bias);
-    const lic::Setting q = setting_of(bank, map, values, z_row, rows, skip);
+    const lic::Setting q = setting_of(bank, map, values, z_row, rows, skip, mixture);
     const auto size = static_cast<std::size_t>(info.size);
-    lic::Scratch work(s, false);
+    lic::Scratch work(s, false, planes / lic::kPlanes);
     auto z = array_of<std::int16_t>(s.C, s.a, s.b), r = array_of<std::int16_t>(s.M, s.h, s.w);
     std::int16_t *z_at = z.mutable_data(), *r_at = r.mutable_data();
     lic::Outcome outcome{};
     {
         py::gil_scoped_release release;
-        outcome = lic::decode_tile<Slow>(static_cast<const std::uint8_t*>(info.ptr), size, bank, map, s, q, work, z_at, r_at);
+        const auto* bytes = static_cast<const std::uint8_t*>(info.ptr);
+        outcome = mixture ? lic::decode_mixed_tile<Slow>(bytes, size, bank, map, *mixture, s, q, work, z_at, r_at)
+                          : lic::decode_tile<Slow>(bytes, size, bank, map, s, q, work, z_at, r_at);
     }
     if (outcome.status != lic::Status::ok) refuse_stream(outcome, size);
     return {z, r};
@@ -332,6 +450,15 @@ py::dict constants() {
     LIC_ADD(LIC_WEIGHT_MAX);
     LIC_ADD(LIC_BIAS_MAX);
     LIC_ADD(LIC_MAP_SHIFT);
+    LIC_ADD(LIC_COMPONENTS_MAX);
+    LIC_ADD(LIC_NORMAL_STEPS);
+    LIC_ADD(LIC_NORMAL_ARGUMENT_BITS);
+    LIC_ADD(LIC_INVERSE_MIN);
+    LIC_ADD(LIC_INVERSE_MAX);
+    LIC_ADD(LIC_OFFSET_ONE);
+    LIC_ADD(LIC_OFFSET_ZERO);
+    LIC_ADD(LIC_RADIUS_MIN);
+    LIC_ADD(LIC_LEAK_SHIFT);
     LIC_ADD(LIC_CHECKSUM_FACTOR);
 #undef LIC_ADD
     return all;
@@ -347,25 +474,34 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
         .def_property_readonly("rows", &lic::Bank::rows);
 
     py::class_<lic::ScaleMap>(m, "ScaleMap", "The integer map from z to scale indices (FORMAT 7.5).")
-        .def(py::init(&make_map), py::arg("weight"), py::arg("offset"))
+        .def(py::init(&make_map), py::arg("weight"), py::arg("offset"), py::arg("hidden") = py::tuple())
         .def_property_readonly("latent", &lic::ScaleMap::M)
         .def_property_readonly("hyper", &lic::ScaleMap::C)
         .def("index", &scale_index<false>, py::arg("z"), py::arg("d"), py::arg("bias"), py::arg("rows"), py::arg("h"),
              py::arg("w"), "Scale indices (M, h, w) as uint8.");
+
+    py::class_<lic::Mixture>(m, "Mixture", "Discretised mixtures of normals (FORMAT 7.8).")
+        .def(py::init(&make_mixture), py::arg("normal"), py::arg("inverse"), py::arg("components"))
+        .def_property_readonly("components", &lic::Mixture::components)
+        .def("encode", &encode_mixed, py::arg("planes"), py::arg("symbols"),
+             "The stream of symbols (n,) under the mixtures of planes (3 K, n), in the manner of FORMAT 7.3.")
+        .def("decode", &decode_mixed, py::arg("data"), py::arg("planes"), "The inverse.")
+        .def("cumulative", &mixture_cumulative, py::arg("planes"), py::arg("x"),
+             "For tests: the cumulative frequency below each x, by the table, by a window and by the definition, and the radius.");
 
     m.def("scale_index_slow", &scale_index<true>, py::arg("scale_map"), py::arg("z"), py::arg("d"), py::arg("bias"),
           py::arg("rows"), py::arg("h"), py::arg("w"), "ScaleMap.index by the words of FORMAT 7.5.");
 
     const auto def_encode = [&m](const char* name, auto function, const char* doc) {
         m.def(name, function, py::arg("bank"), py::arg("scale_map"), py::arg("z"), py::arg("r"), py::arg("z_row"), py::arg("d"),
-              py::arg("bias"), py::arg("rows"), py::arg("skip"), doc);
+              py::arg("bias"), py::arg("rows"), py::arg("skip"), py::arg("mixture") = nullptr, doc);
     };
     def_encode("encode_tile", &encode_tile<false>, "The stream of a tile (FORMAT 6.3).");
     def_encode("encode_tile_slow", &encode_tile<true>, "encode_tile by the words of FORMAT 7.");
 
     const auto def_decode = [&m](const char* name, auto function, const char* doc) {
         m.def(name, function, py::arg("data"), py::arg("bank"), py::arg("scale_map"), py::arg("a"), py::arg("b"), py::arg("h"),
-              py::arg("w"), py::arg("z_row"), py::arg("d"), py::arg("bias"), py::arg("rows"), py::arg("skip"), doc);
+              py::arg("w"), py::arg("z_row"), py::arg("d"), py::arg("bias"), py::arg("rows"), py::arg("skip"), py::arg("mixture") = nullptr, doc);
     };
     def_decode("decode_tile", &decode_tile<false>, "z and r of a tile from its stream (FORMAT 7).");
     def_decode("decode_tile_slow", &decode_tile<true>, "decode_tile by the words of FORMAT 7.");

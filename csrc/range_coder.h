@@ -1,5 +1,5 @@
-// The entropy coder of a tile: interleaved range-ANS over a bank of integer tables (FORMAT 7.2 to 7.7).
-// Includes lic_constants.h, scale_map.h and the standard library; must not include Python. Reports a status, throws nothing
+// The entropy coder: interleaved range-ANS over a bank of integer tables (FORMAT 7.2, 7.3, 7.7).
+// Includes lic_constants.h and the standard library; must not include Python. Reports a status, throws nothing
 // of its own (the constructors and `build` may throw std::bad_alloc; nothing else allocates, but for the list of escapes).
 //
 // READ ME FIRST
@@ -19,11 +19,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "lic_constants.h"
-#include "scale_map.h"
 
 #if defined(__GNUC__)
 #define LIC_INLINE inline __attribute__((always_inline))
@@ -72,7 +70,6 @@ constexpr std::size_t kStates = LIC_STATES;
 constexpr std::size_t kHeader = kStates * sizeof(std::uint32_t);
 constexpr std::size_t kWordBytes = LIC_WORD_BITS / 8;
 constexpr std::size_t kEscapeBytes = (LIC_ESCAPE_BITS + 6) / 7;  // of seven bits each
-constexpr std::size_t kOverread = 32;                            // places that `expand` may read too far
 constexpr std::size_t kModelRowsMax = 256;                       // scale rows, FORMAT 9.1
 static_assert(LIC_STATE_MIN == 1u << LIC_WORD_BITS && LIC_PROB_BITS == LIC_WORD_BITS,
               "the derivations above take one power of two for words, states and probabilities");
@@ -82,12 +79,15 @@ static_assert(kStates == 4, "the unrolled loops and the final states of FORMAT 7
 // Models: what the coder asks about symbols. A model is any class with
 //
 //   Interval find(row, slot)              the interval of row `row` that holds `slot`, for the decoder
-//   const Coding& coding(row, index)      the same interval by its index, for the encoder
+//   Coding coding(row, index)             (or Passing) the same interval by its index, for the encoder
 //   std::int32_t first(row)               the value of index 0
 //   std::uint32_t last(row), plain(row)   the index that is the escape, and the number of indices below it whose values are
 //                                         within i16: any index from `plain` on takes the rare path
 //
-// `row` is an index into whatever the model keeps: a row of the bank here, a set of mixture parameters elsewhere.
+//   Interval find_slow(row, slot)         the twin of find
+//
+// `row` is an index into whatever the model keeps: a row of the bank here, a position's mixture in mixture.h. A run takes its
+// rows from anything that has an operator[].
 
 struct Interval {
     std::uint32_t freq;    // g_j
@@ -108,6 +108,17 @@ struct Coding {
 };
 
 constexpr unsigned kReciprocalBits = 48;
+
+LIC_INLINE std::uint32_t divide(std::uint32_t x, const Coding& c) {
+    return static_cast<std::uint32_t>(x * c.reciprocal >> kReciprocalBits);
+}
+
+// An interval that is used once: dividing costs less than making a reciprocal.
+struct Passing {
+    std::uint32_t freq, start;
+};
+
+LIC_INLINE std::uint32_t divide(std::uint32_t x, const Passing& c) { return x / c.freq; }
 
 // The probability tables of a model (FORMAT 7.2, 9.2).
 class Bank {
@@ -307,8 +318,8 @@ LIC_INLINE std::uint32_t step(const Model& model, std::size_t row, std::uint32_t
 
 // A run of n symbols (FORMAT 7.3), literally: one symbol at a time, every read checked. `find` is the model's slow search
 // when `Slow`. Starts at symbol i of the run; the tail of `read_run`.
-template <bool Slow, class Model, class Row>
-Status read_run_checked(Reader& in, const Model& model, const Row* rows, std::size_t i, std::size_t n, std::int16_t* out) {
+template <bool Slow, class Model, class Rows>
+Status read_run_checked(Reader& in, const Model& model, Rows rows, std::size_t i, std::size_t n, std::int16_t* out) {
     for (; i < n; ++i) {
         const std::size_t row = rows[i];
         std::uint32_t& x = in.x[i % kStates];
@@ -332,8 +343,8 @@ Status read_run_checked(Reader& in, const Model& model, const Row* rows, std::si
 // A run of n symbols: the fast twin. Four symbols, one of each state, per turn; the four chains of loads and multiplications
 // overlap. While `kSlack` bytes are left, four symbols can take neither more words nor more escape bytes than there are,
 // so a turn needs no check of its own, and it does not matter that it reads its words before its escapes.
-template <class Model, class Row>
-Status read_run(Reader& in, const Model& model, const Row* rows, std::size_t n, std::int16_t* out) {
+template <class Model, class Rows>
+Status read_run(Reader& in, const Model& model, Rows rows, std::size_t n, std::int16_t* out) {
     constexpr std::ptrdiff_t kSlack = kStates * (kWordBytes + kEscapeBytes);
     std::uint32_t x0 = in.x[0], x1 = in.x[1], x2 = in.x[2], x3 = in.x[3];
     const std::uint8_t *front = in.front, *back = in.back;
@@ -375,8 +386,8 @@ struct Writer {
 };
 
 // The step of FORMAT 7.3 backwards: x' = (x / g) * 2^16 + x mod g + G, after writing the word that the decoder will read.
-template <bool Slow>
-LIC_INLINE void write_step(const Coding& c, std::uint32_t& x, std::uint16_t*& words) {
+template <bool Slow, class C>
+LIC_INLINE void write_step(const C& c, std::uint32_t& x, std::uint16_t*& words) {
     if (Slow) {
         if (x >> LIC_WORD_BITS >= c.freq) *--words = static_cast<std::uint16_t>(x), x >>= LIC_WORD_BITS;
         x = ((x / c.freq) << LIC_PROB_BITS) + x % c.freq + c.start;
@@ -388,7 +399,7 @@ LIC_INLINE void write_step(const Coding& c, std::uint32_t& x, std::uint16_t*& wo
     words[-1] = static_cast<std::uint16_t>(x);
     words -= full ? 1 : 0;
     x = full ? x >> LIC_WORD_BITS : x;
-    const std::uint32_t quotient = static_cast<std::uint32_t>(x * c.reciprocal >> kReciprocalBits);
+    const std::uint32_t quotient = divide(x, c);
     x += quotient * (kTotal - c.freq) + c.start;  // = (q << 16) + (x - q g) + G
 }
 
@@ -414,8 +425,8 @@ LIC_INLINE std::uint32_t index_in(const Model& model, std::size_t row, std::int3
 }
 
 // A run, last symbol first. The odd symbols of the end go one by one, then four by four, states in registers.
-template <bool Slow, class Model, class Row>
-void write_run(Writer& to, const Model& model, const Row* rows, const std::int16_t* symbols, std::size_t n) {
+template <bool Slow, class Model, class Rows>
+void write_run(Writer& to, const Model& model, Rows rows, const std::int16_t* symbols, std::size_t n) {
     std::uint16_t* words = to.words;
     std::size_t i = n;
     while (i > 0 && (Slow || i % kStates != 0)) {
@@ -438,230 +449,6 @@ void write_run(Writer& to, const Model& model, const Row* rows, const std::int16
     }
     to.x[0] = x0, to.x[1] = x1, to.x[2] = x2, to.x[3] = x3;
     to.words = words;
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-// Tiles
-
-// Working memory of one tile, bounded by its shape and not by any stream. The caller makes it (this is what may throw).
-struct Scratch {
-    std::unique_ptr<std::uint16_t[]> z_rows;  // (z_size,) the row of every z
-    std::unique_ptr<std::uint8_t[]> index;    // (r_size,) the scale index of every r
-    std::unique_ptr<std::uint8_t[]> rows;     // (r_size,) the row of every r that is coded
-    std::unique_ptr<std::int16_t[]> coded;    // (r_size + kOverread,) every r that is coded
-    // The two below are the encoder's alone.
-    std::unique_ptr<std::uint16_t[]> words;  // a word for every symbol and one more, see write_step
-    Writer writer{};
-
-    Scratch(const Shape& s, bool encode)
-        : z_rows(new std::uint16_t[s.z_size()]),
-          index(new std::uint8_t[s.r_size()]),
-          rows(new std::uint8_t[s.r_size()]),
-          coded(new std::int16_t[s.r_size() + kOverread]{}) {
-        if (!encode) return;
-        words.reset(new std::uint16_t[s.z_size() + s.r_size() + 1]);
-    }
-
-    std::uint16_t* end(const Shape& s) const { return words.get() + s.z_size() + s.r_size() + 1; }
-};
-
-// FORMAT 7.4: the row of channel c is z_row + c, at all its positions. The caller has checked that the bank holds them.
-inline void fill_z_rows(const Shape& s, const Setting& q, std::uint16_t* rows) {
-    for (std::size_t c = 0; c < s.C; ++c) {
-        std::fill_n(rows + c * s.a * s.b, s.a * s.b, static_cast<std::uint16_t>(q.z_row + c));
-    }
-}
-
-// FORMAT 7.6: the indices of the positions that are coded, in order; returns their number. Stores always and moves on where it
-// counts. Starts at position i, with n found so far; the tail of `compact`.
-inline std::size_t compact_scalar(const std::uint8_t* index, std::size_t i, std::size_t size, std::int32_t skip,
-                                  std::size_t n, std::uint8_t* rows) {
-    for (; i < size; ++i) {
-        rows[n] = index[i];
-        n += index[i] >= skip;
-    }
-    return n;
-}
-
-// The other way, from position i with n symbols placed: each coded symbol to its position in r, 0 to the skipped ones, and all
-// of them into the checksum. The tail of `expand`.
-inline void expand_scalar(const std::uint8_t* index, std::size_t i, std::size_t size, std::int32_t skip,
-                          const std::int16_t* symbols, std::size_t n, std::int16_t* r, Checksum& sum) {
-    const std::size_t start = i;
-    for (; i < size; ++i) {
-        const bool keep = index[i] >= skip;
-        r[i] = static_cast<std::int16_t>(symbols[n] & -static_cast<int>(keep));
-        n += keep;
-    }
-    sum.add(r + start, size - start);
-}
-
-#if LIC_X86
-#define LIC_TARGET_VBMI2 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi2,popcnt")))
-inline bool has_vbmi2() { return simd_in_use().load(std::memory_order_relaxed) == Simd::avx512 && vbmi2_supported(); }
-
-LIC_TARGET_VBMI2 inline std::size_t compact_vbmi2(const std::uint8_t* index, std::size_t size, std::int32_t skip,
-                                                  std::uint8_t* rows) {
-    const __m512i least = _mm512_set1_epi8(static_cast<char>(skip));
-    std::size_t i = 0, n = 0;
-    for (; i + 64 <= size; i += 64) {
-        const __m512i k = _mm512_loadu_si512(index + i);
-        const __mmask64 keep = _mm512_cmpge_epu8_mask(k, least);
-        _mm512_storeu_si512(rows + n, _mm512_maskz_compress_epi8(keep, k));  // n <= i: within the size
-        n += static_cast<std::size_t>(__builtin_popcountll(keep));
-    }
-    return compact_scalar(index, i, size, skip, n, rows);
-}
-
-// Reads 32 symbols at a time, some beyond the coded ones: `symbols` has `kOverread` places more.
-LIC_TARGET_VBMI2 inline void expand_vbmi2(const std::uint8_t* index, std::size_t size, std::int32_t skip,
-                                          const std::int16_t* symbols, std::int16_t* r, Checksum& sum) {
-    const __m256i least = _mm256_set1_epi8(static_cast<char>(skip));
-    const __m512i ramp = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    __m512i a = _mm512_setzero_si512(), b = a, place = _mm512_add_epi32(ramp, _mm512_set1_epi32(static_cast<int>(sum.n)));
-    std::size_t i = 0, n = 0;
-    for (; i + 32 <= size; i += 32) {
-        const __mmask32 keep =
-            _mm256_cmpge_epu8_mask(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(index + i)), least);
-        const __m512i v = _mm512_maskz_expand_epi16(keep, _mm512_loadu_si512(symbols + n));
-        _mm512_storeu_si512(r + i, v);
-        n += static_cast<std::size_t>(__builtin_popcount(keep));
-        const __m512i low = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(v));
-        const __m512i high = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(v, 1));
-        a = _mm512_add_epi32(a, _mm512_add_epi32(low, high));
-        b = _mm512_add_epi32(b, _mm512_mullo_epi32(low, place));
-        place = _mm512_add_epi32(place, _mm512_set1_epi32(16));
-        b = _mm512_add_epi32(b, _mm512_mullo_epi32(high, place));
-        place = _mm512_add_epi32(place, _mm512_set1_epi32(16));
-    }
-    sum.a += static_cast<std::uint32_t>(_mm512_reduce_add_epi32(a));
-    sum.b += static_cast<std::uint32_t>(_mm512_reduce_add_epi32(b));
-    sum.n += static_cast<std::uint32_t>(i);
-    expand_scalar(index, i, size, skip, symbols, n, r, sum);
-}
-#endif
-
-inline std::size_t compact(const std::uint8_t* index, std::size_t size, std::int32_t skip, std::uint8_t* rows) {
-#if LIC_X86
-    if (has_vbmi2() && skip < 256) return compact_vbmi2(index, size, skip, rows);
-#endif
-    return compact_scalar(index, 0, size, skip, 0, rows);
-}
-
-// `symbols` has `kOverread` places more than there are coded symbols.
-inline void expand(const std::uint8_t* index, std::size_t size, std::int32_t skip, const std::int16_t* symbols,
-                   std::int16_t* r, Checksum& sum) {
-#if LIC_X86
-    if (has_vbmi2() && skip < 256) return expand_vbmi2(index, size, skip, symbols, r, sum);
-#endif
-    expand_scalar(index, 0, size, skip, symbols, 0, r, sum);
-}
-
-// What a decoder says: the status, and how far its words had come, in bytes.
-struct Outcome {
-    Status status;
-    std::size_t at;
-};
-
-// A tile's integers from its stream (FORMAT 7). z: (C, a, b), r: (M, h, w); both are without meaning unless the status is ok.
-// `Slow` is the twin: the search, the map and the runs by the words of the document.
-template <bool Slow = false, class Model>
-Outcome decode_tile(const std::uint8_t* data, std::size_t size, const Model& model, const ScaleMap& map, const Shape& s,
-                    const Setting& q, Scratch& work, std::int16_t* z, std::int16_t* r) {
-    Reader in{};
-    const auto outcome = [&](Status status) { return Outcome{status, static_cast<std::size_t>(in.front - data)}; };
-    Status status = in.open(data, size);
-    if (status != Status::ok) return outcome(status);
-
-    fill_z_rows(s, q, work.z_rows.get());
-    status = Slow ? read_run_checked<true>(in, model, work.z_rows.get(), 0, s.z_size(), z)
-                  : read_run(in, model, work.z_rows.get(), s.z_size(), z);
-    if (status != Status::ok) return outcome(status);
-
-    Slow ? map.index_slow(z, s, q, work.index.get()) : map.index(z, s, q, work.index.get());
-    const std::size_t n = compact(work.index.get(), s.r_size(), q.skip, work.rows.get());
-    std::int16_t* symbols = work.coded.get();
-    status = Slow ? read_run_checked<true>(in, model, work.rows.get(), 0, n, symbols)
-                  : read_run(in, model, work.rows.get(), n, symbols);
-    if (status != Status::ok) return outcome(status);
-
-    Checksum sum;
-    sum.add(z, s.z_size());
-    expand(work.index.get(), s.r_size(), q.skip, symbols, r, sum);
-    return outcome(in.close(sum.value()));
-}
-
-// The stream of a tile: the inverse. It is left in work.writer and ends at work.end(s); `copy_stream` makes bytes of it.
-template <bool Slow = false, class Model>
-Status encode_tile(const Model& model, const ScaleMap& map, const Shape& s, const Setting& q, const std::int16_t* z,
-                   const std::int16_t* r, Scratch& work) {
-    Slow ? map.index_slow(z, s, q, work.index.get()) : map.index(z, s, q, work.index.get());
-    std::size_t n = 0;
-    std::int32_t skipped = 0;
-    for (std::size_t i = 0; i < s.r_size(); ++i) {
-        const bool keep = work.index[i] >= q.skip;
-        work.rows[n] = work.index[i];
-        work.coded[n] = r[i];
-        skipped |= keep ? 0 : r[i];
-        n += keep;
-    }
-    if (skipped) return Status::skipped_not_zero;
-
-    Checksum sum;
-    sum.add(z, s.z_size());
-    sum.add(r, s.r_size());
-    Writer& to = work.writer;
-    final_states(sum.value(), to.x);
-    to.words = work.end(s);
-    to.escapes.clear();
-    write_run<Slow>(to, model, work.rows.get(), work.coded.get(), n);
-    fill_z_rows(s, q, work.z_rows.get());
-    write_run<Slow>(to, model, work.z_rows.get(), z, s.z_size());
-    return Status::ok;
-}
-
-// The size of what a writer holds, whose words end at `end`.
-inline std::size_t stream_size(const Writer& from, const std::uint16_t* end) {
-    return kHeader + static_cast<std::size_t>(end - from.words) * kWordBytes + from.escapes.size();
-}
-
-// The same as bytes, `stream_size` of them, in the order of FORMAT 6.3.
-inline void copy_stream(const Writer& from, const std::uint16_t* end, std::uint8_t* out) {
-    for (std::size_t i = 0; i < kStates; ++i, out += sizeof from.x[0]) store_u32(out, from.x[i]);
-    for (const std::uint16_t* word = from.words; word < end; ++word) {
-        *out++ = static_cast<std::uint8_t>(*word);
-        *out++ = static_cast<std::uint8_t>(*word >> 8);
-    }
-    std::copy(from.escapes.begin(), from.escapes.end(), out);
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-// A run alone, under rows that the caller gives: the coder without the map, as other codecs' coders are called.
-
-template <class Model, class Row>
-Outcome decode_symbols(const std::uint8_t* data, std::size_t size, const Model& model, const Row* rows,
-                       std::size_t n, std::int16_t* symbols) {
-    Reader in{};
-    Status status = in.open(data, size);
-    if (status == Status::ok) status = read_run(in, model, rows, n, symbols);
-    if (status == Status::ok) {
-        Checksum sum;
-        sum.add(symbols, n);
-        status = in.close(sum.value());
-    }
-    return Outcome{status, static_cast<std::size_t>(in.front - data)};
-}
-
-// `words`: (n + 1,) working memory. The stream is the states, the words from `to.words` to the end of `words`, the escapes.
-template <class Model, class Row>
-void encode_symbols(const Model& model, const Row* rows, const std::int16_t* symbols, std::size_t n,
-                    std::uint16_t* words, Writer& to) {
-    Checksum sum;
-    sum.add(symbols, n);
-    final_states(sum.value(), to.x);
-    to.words = words + n + 1;
-    to.escapes.clear();
-    write_run<false>(to, model, rows, symbols, n);
 }
 
 }  // namespace lic

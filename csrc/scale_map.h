@@ -1,4 +1,5 @@
-// The scale index map: dequantised z -> one table row per latent position (FORMAT 7.5), in integers alone.
+// The map: dequantised z -> a byte per latent position and channel (FORMAT 7.5), in integers alone: a row of the bank, or a
+// parameter of a mixture.
 // Includes lic_constants.h, the standard library and CPU intrinsics; must not include Python or range_coder.h.
 //
 // READ ME FIRST
@@ -15,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "lic_constants.h"
@@ -248,27 +250,57 @@ inline void four_rows(Simd level, const FourRows& t) {
 
 // ---------------------------------------------------------------------------------------------------------------------
 
+// A hidden layer (FORMAT 7.5): at every hyper position alone, a matrix product, a leaky shift and a clamp.
+struct Layer {
+    std::size_t in, out;
+    std::vector<std::int16_t> weight;  // (out, in)
+    std::vector<std::int32_t> offset;  // (out,)
+
+    static std::int16_t activate(std::int32_t acc) {
+        const std::int32_t k = acc >> LIC_MAP_SHIFT, leaky = k < 0 ? k >> LIC_LEAK_SHIFT : k;
+        return static_cast<std::int16_t>(leaky < LIC_Z_MIN ? LIC_Z_MIN : leaky > LIC_Z_MAX ? LIC_Z_MAX : leaky);
+    }
+
+    // from: (in, kBlock), to: (out, kBlock).
+    void apply(const std::int16_t* from, std::int16_t* to) const {
+        for (std::size_t k = 0; k < out; ++k) {
+            std::int32_t acc[kBlock];
+            for (std::size_t p = 0; p < kBlock; ++p) acc[p] = offset[k];
+            for (std::size_t c = 0; c < in; ++c) {
+                const std::int32_t w = weight[k * in + c];
+                for (std::size_t p = 0; p < kBlock; ++p) acc[p] += w * from[c * kBlock + p];
+            }
+            for (std::size_t p = 0; p < kBlock; ++p) to[k * kBlock + p] = activate(acc[p]);
+        }
+    }
+};
+
 class ScaleMap {
   public:
-    // weight: (16 M, C), offset: (16 M,). False, and no usable map, when a size or a value is outside FORMAT 7.5.
-    // Allocates (and may throw std::bad_alloc) here and nowhere else.
+    // A hidden layer behind those that are there; all of them before `build`. weight: (out, in), offset: (out,). False when a
+    // size or a value is outside FORMAT 7.5.
+    bool add_layer(const std::int16_t* weight, const std::int32_t* offset, std::size_t out, std::size_t in) {
+        if (in < 1 || in > LIC_CHANNELS_MAX || out < 1 || out > LIC_CHANNELS_MAX) return false;
+        if (!layers_.empty() && layers_.back().out != in) return false;
+        layers_.push_back({in, out, {weight, weight + out * in}, {offset, offset + out}});
+        return in_bounds(layers_.back().weight, layers_.back().offset);
+    }
+
+    // The map itself. weight: (16 M, C), offset: (16 M,). False, and no usable map, when a size or a value is outside FORMAT
+    // 7.5. Allocates (and may throw std::bad_alloc) here and in add_layer; `index` does not.
     bool build(const std::int16_t* weight, const std::int32_t* offset, std::size_t M, std::size_t C) {
-        if (M < 1 || C < 1 || C > LIC_CHANNELS_MAX) return false;
-        M_ = M, C_ = C, pairs_ = (C + 1) / 2;
+        if (M < 1 || C < 1 || C > LIC_CHANNELS_MAX || (!layers_.empty() && layers_.back().out != C)) return false;
+        M_ = M, inputs_ = C, C_ = layers_.empty() ? C : layers_.front().in, pairs_ = (C + 1) / 2;
         offset_.assign(offset, offset + kCell * M);
         weight_.assign(kCell * M * 2 * pairs_, 0);
         for (std::size_t k = 0; k < kCell * M; ++k) {
             std::memcpy(&weight_[k * 2 * pairs_], weight + k * C, C * sizeof *weight);
         }
-        // The copies are checked, not the originals: nobody else can change those any more.
-        bool good = true;
-        for (const std::int16_t w : weight_) good &= w >= -LIC_WEIGHT_MAX && w <= LIC_WEIGHT_MAX;
-        for (const std::int32_t o : offset_) good &= o >= -LIC_BIAS_MAX && o <= LIC_BIAS_MAX;
-        return good;
+        return in_bounds(weight_, offset_);
     }
 
     std::size_t M() const { return M_; }
-    std::size_t C() const { return C_; }
+    std::size_t C() const { return C_; }  // channels of z
 
     // FORMAT 7.5 for a tile. z: (C, a, b), out: (M, h, w). The caller has checked that a = ceil(h / 4), b = ceil(w / 4),
     // |d| <= 255, |bias| < 2^22 and 1 <= rows <= 256.
@@ -282,33 +314,58 @@ class ScaleMap {
         }
     }
 
-    // The same by the words of the document: three loops and no blocks. Tests compare it with `index`.
+    // The same by the words of the document, one hyper position at a time. Tests compare it with `index`.
     void index_slow(const std::int16_t* z, const Shape& s, const Setting& q, std::uint8_t* out) const {
-        for (std::size_t m = 0; m < s.M; ++m) {
-            for (std::size_t y = 0; y < s.h; ++y) {
-                for (std::size_t x = 0; x < s.w; ++x) {
-                    const std::size_t k = kCell * m + kSide * (y % kSide) + x % kSide;
-                    const std::size_t hyper = y / kSide * s.b + x / kSide;
-                    std::int32_t acc = 0;
-                    for (std::size_t c = 0; c < s.C; ++c) {
-                        acc += weight_[k * 2 * pairs_ + c] * dequantise(z[c * s.a * s.b + hyper], q.d[c]);
-                    }
-                    acc += offset_[k] + q.bias[m];
-                    out[(m * s.h + y) * s.w + x] = index_of(acc, q.rows);
+        for (std::size_t hyper = 0; hyper < s.a * s.b; ++hyper) {
+            std::vector<std::int32_t> v(C_);
+            for (std::size_t c = 0; c < C_; ++c) v[c] = dequantise(z[c * s.a * s.b + hyper], q.d[c]);
+            for (const Layer& layer : layers_) {
+                std::vector<std::int32_t> next(layer.out);
+                for (std::size_t k = 0; k < layer.out; ++k) {
+                    std::int32_t acc = layer.offset[k];
+                    for (std::size_t c = 0; c < layer.in; ++c) acc += layer.weight[k * layer.in + c] * v[c];
+                    next[k] = Layer::activate(acc);
                 }
+                v.swap(next);
+            }
+            for (std::size_t k = 0; k < kCell * M_; ++k) {
+                const std::size_t m = k / kCell, y = hyper / s.b * kSide + k % kCell / kSide, x = hyper % s.b * kSide + k % kSide;
+                if (y >= s.h || x >= s.w) continue;
+                std::int32_t acc = offset_[k] + q.bias[m];
+                for (std::size_t c = 0; c < inputs_; ++c) acc += weight_[k * 2 * pairs_ + c] * v[c];
+                out[(m * s.h + y) * s.w + x] = index_of(acc, q.rows);
             }
         }
     }
 
   private:
-    // v of `n` positions from `start`, channel pairs interleaved, zeros behind the last position and the last odd channel.
+    // The copies are checked, not the originals: nobody else can change those any more.
+    static bool in_bounds(const std::vector<std::int16_t>& weight, const std::vector<std::int32_t>& offset) {
+        bool good = true;
+        for (const std::int16_t w : weight) good &= w >= -LIC_WEIGHT_MAX && w <= LIC_WEIGHT_MAX;
+        for (const std::int32_t o : offset) good &= o >= -LIC_BIAS_MAX && o <= LIC_BIAS_MAX;
+        return good;
+    }
+
+    // What the map takes, at `n` positions from `start`, channel pairs interleaved, zeros behind the last odd channel.
+    // Behind the last position is 0, or what the layers make of it; nobody looks.
     void pack(const std::int16_t* z, const Shape& s, const Setting& q, std::size_t start, std::size_t n,
               std::int16_t* v) const {
-        std::memset(v, 0, pairs_ * kBlock * 2 * sizeof *v);
+        std::int16_t one[kBlock * LIC_CHANNELS_MAX], two[kBlock * LIC_CHANNELS_MAX];  // (channels, kBlock), 32 KiB each
+        std::int16_t *now = one, *next = two;
+        std::memset(now, 0, C_ * kBlock * sizeof *now);
         for (std::size_t c = 0; c < C_; ++c) {
             const std::int16_t* from = z + c * s.a * s.b + start;
+            for (std::size_t p = 0; p < n; ++p) now[c * kBlock + p] = static_cast<std::int16_t>(dequantise(from[p], q.d[c]));
+        }
+        for (const Layer& layer : layers_) {
+            layer.apply(now, next);
+            std::swap(now, next);
+        }
+        if (inputs_ % 2) std::memset(v + (pairs_ - 1) * kBlock * 2, 0, kBlock * 2 * sizeof *v);
+        for (std::size_t c = 0; c < inputs_; ++c) {
             std::int16_t* to = v + c / 2 * kBlock * 2 + c % 2;
-            for (std::size_t p = 0; p < n; ++p) to[2 * p] = static_cast<std::int16_t>(dequantise(from[p], q.d[c]));
+            for (std::size_t p = 0; p < kBlock; ++p) to[2 * p] = now[c * kBlock + p];
         }
     }
 
@@ -343,7 +400,8 @@ class ScaleMap {
         }
     }
 
-    std::size_t M_ = 0, C_ = 0, pairs_ = 0;
+    std::size_t M_ = 0, C_ = 0, inputs_ = 0, pairs_ = 0;  // inputs: C, or the channels of the last hidden layer
+    std::vector<Layer> layers_;
     std::vector<std::int16_t> weight_;  // (16 M, 2 * pairs)
     std::vector<std::int32_t> offset_;  // (16 M,)
 };

@@ -4,6 +4,7 @@ Every function raises ValueError for an array of the wrong dtype, shape or layou
 Arrays are C-contiguous. C hyper channels of a x b positions, M latent channels of h x w, 16 M rows of the map.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -20,8 +21,16 @@ class Bank:
     def rows(self) -> int: ...
 
 class ScaleMap:
-    """The integer map from z to scale indices (FORMAT 7.5): weight (16 M, C), offset (16 M,)."""
-    def __init__(self, weight: NDArray[np.int16], offset: NDArray[np.int32]) -> None: ...
+    """The integer map from z to scale indices (FORMAT 7.5): weight (16 M, C), offset (16 M,).
+
+    hidden: weights (out, in) and offsets (out,) of the layers before it, first to last; C is then the last one's out.
+    """
+    def __init__(
+        self,
+        weight: NDArray[np.int16],
+        offset: NDArray[np.int32],
+        hidden: Sequence[tuple[NDArray[np.int16], NDArray[np.int32]]] = (),
+    ) -> None: ...
     @property
     def latent(self) -> int: ...
     @property
@@ -30,6 +39,20 @@ class ScaleMap:
         self, z: NDArray[np.int16], d: Steps, bias: NDArray[np.int32], rows: int, h: int, w: int
     ) -> NDArray[np.uint8]:
         """z (C, a, b), d (C,), bias (M,) to indices (M, h, w)."""
+
+class Mixture:
+    """Discretised mixtures of normals (FORMAT 7.8): normal (257,), inverse (scales,)."""
+    def __init__(self, normal: NDArray[np.uint16], inverse: NDArray[np.uint32], components: int) -> None: ...
+    @property
+    def components(self) -> int: ...
+    def encode(self, planes: NDArray[np.uint8], symbols: NDArray[np.int16]) -> bytes:
+        """The stream of symbols (n,) under the mixtures of planes (3 K, n): as encode_symbols."""
+    def decode(self, data: Buffer, planes: NDArray[np.uint8]) -> NDArray[np.int16]: ...
+    def cumulative(
+        self, planes: NDArray[np.uint8], x: NDArray[np.int16]
+    ) -> tuple[NDArray[np.uint16], NDArray[np.uint16], NDArray[np.uint16], NDArray[np.int16]]:
+        """For tests. planes (3 K, n), x (n,): the cumulative frequency below x, which is first clamped to -radius ...
+        radius + 1, by the table, by a window of eight and by the definition; and the radius."""
 
 def scale_index_slow(
     scale_map: ScaleMap, z: NDArray[np.int16], d: Steps, bias: NDArray[np.int32], rows: int, h: int, w: int
@@ -44,6 +67,7 @@ def encode_tile(
     bias: NDArray[np.int32],
     rows: int,
     skip: int,
+    mixture: Mixture | None = None,
 ) -> bytes:
     """The stream of a tile. ValueError, too, if r is not 0 where the scale index is below skip."""
 
@@ -57,6 +81,7 @@ def encode_tile_slow(
     bias: NDArray[np.int32],
     rows: int,
     skip: int,
+    mixture: Mixture | None = None,
 ) -> bytes: ...
 def decode_tile(
     data: Buffer,
@@ -71,6 +96,7 @@ def decode_tile(
     bias: NDArray[np.int32],
     rows: int,
     skip: int,
+    mixture: Mixture | None = None,
 ) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
     """z (C, a, b) and r (M, h, w) of a stream. Raises LicCorruptTile."""
 
@@ -87,6 +113,7 @@ def decode_tile_slow(
     bias: NDArray[np.int32],
     rows: int,
     skip: int,
+    mixture: Mixture | None = None,
 ) -> tuple[NDArray[np.int16], NDArray[np.int16]]: ...
 def encode_symbols(bank: Bank, rows: Rows, symbols: NDArray[np.int16]) -> bytes:
     """The stream of symbols (n,) under rows (n,) of the bank: states, words, escapes as FORMAT 6.3 and 7.3."""

@@ -1,6 +1,6 @@
 """The numbers that the bytes of a file depend on (FORMAT 10), as csrc/lic_constants.h states them.
 
-Imports `_core` alone. There is no second copy: each name below is looked up in the compiled module.
+Imports `_core` alone. There is no second copy: each LIC_ name below is looked up in the compiled module.
 """
 
 from __future__ import annotations
@@ -39,4 +39,23 @@ LIC_Z_MAX: int = _table["LIC_Z_MAX"]
 LIC_WEIGHT_MAX: int = _table["LIC_WEIGHT_MAX"]
 LIC_BIAS_MAX: int = _table["LIC_BIAS_MAX"]
 LIC_MAP_SHIFT: int = _table["LIC_MAP_SHIFT"]
+LIC_COMPONENTS_MAX: int = _table["LIC_COMPONENTS_MAX"]
+LIC_NORMAL_STEPS: int = _table["LIC_NORMAL_STEPS"]
+LIC_NORMAL_ARGUMENT_BITS: int = _table["LIC_NORMAL_ARGUMENT_BITS"]
+LIC_INVERSE_MIN: int = _table["LIC_INVERSE_MIN"]
+LIC_INVERSE_MAX: int = _table["LIC_INVERSE_MAX"]
+LIC_OFFSET_ONE: int = _table["LIC_OFFSET_ONE"]
+LIC_OFFSET_ZERO: int = _table["LIC_OFFSET_ZERO"]
+LIC_RADIUS_MIN: int = _table["LIC_RADIUS_MIN"]
+LIC_LEAK_SHIFT: int = _table["LIC_LEAK_SHIFT"]
 LIC_CHECKSUM_FACTOR: int = _table["LIC_CHECKSUM_FACTOR"]
+
+# The integers of a model and their ranges (FORMAT 9.1), in the order in which its hash takes them. `skip` is bounded by `rows` as well.
+MODEL_LIMITS = {
+    "latent": (1, 1024),
+    "hyper": (1, LIC_CHANNELS_MAX),
+    "points": (2, 64),
+    "rows": (1, 256),
+    "skip": (0, 256),
+    "halo": (0, 64),
+}

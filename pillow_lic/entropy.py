@@ -15,8 +15,10 @@ from . import _core
 from .constants import (
     LIC_BIAS_MAX,
     LIC_CHANNELS_MAX,
+    LIC_COMPONENTS_MAX,
     LIC_FRACTION_BITS,
     LIC_HYPER_STRIDE,
+    LIC_NORMAL_STEPS,
     LIC_QUALITY_MAX,
     LIC_QUALITY_MIN,
     LIC_Z_MAX,
@@ -27,12 +29,15 @@ from .errors import LicModelMissing
 # The manifest's integers and their ranges (FORMAT 9.1). `skip` is bounded by `rows` as well.
 LIMITS = {"latent": (1, 1024), "hyper": (1, LIC_CHANNELS_MAX), "points": (2, 64), "rows": (1, 256), "skip": (0, 256)}
 ONE = 1 << LIC_FRACTION_BITS  # the whole of a fraction in FORMAT 7.1
+PLANES = 3  # bytes of a mixture's component: scale, offset, weight (FORMAT 7.8)
+BYTE_VALUES = 256
 CELL = LIC_HYPER_STRIDE * LIC_HYPER_STRIDE  # latent positions above a hyper position
 
 
 class Tables:
     """The tables of FORMAT 9.2, checked, and what can be done with them at a quality Q (100 to 10000).
 
+    r is coded under rows of the bank or, where the arrays hold `normal`, under mixtures of `components` normals (else 0).
     Unchanging, so any number of threads may use one; encode, decode and scale_index release the GIL while they work.
     """
 
@@ -42,21 +47,33 @@ class Tables:
         """arrays: those of tables.npz. The integers are the manifest's. Raises LicModelMissing for any that is wrong."""
         _check_integers({"latent": latent, "hyper": hyper, "points": points, "rows": rows, "skip": skip})
         self.latent, self.hyper, self.points, self.rows, self.skip = latent, hyper, points, rows, skip
-        bank_rows = rows + points * hyper
+        self.components = _components(arrays, latent) if "normal" in arrays else 0
+        planes = PLANES * self.components or 1
+        self._first_z_row = 0 if self.components else rows
+        bank_rows = self._first_z_row + points * hyper
         freq = _array(arrays, "freq", np.uint16, (None,))
         count = _array(arrays, "count", np.int32, (bank_rows,))
         first = _array(arrays, "first", np.int16, (bank_rows,))
-        weight = _array(arrays, "weight", np.int16, (CELL * latent, hyper))
-        offset = _array(arrays, "offset", np.int32, (CELL * latent,))
-        self.bias = _array(arrays, "bias", np.int32, (points, latent))
+        hidden = _hidden(arrays, hyper)
+        inputs = len(hidden[-1][1]) if hidden else hyper
+        weight = _array(arrays, "weight", np.int16, (CELL * planes * latent, inputs))
+        offset = _array(arrays, "offset", np.int32, (CELL * planes * latent,))
+        self.bias = _array(arrays, "bias", np.int32, (points, planes * latent))
         self.z_step = _array(arrays, "z_step", np.uint8, (points, hyper))
         if self.bias.min() < -LIC_BIAS_MAX or self.bias.max() > LIC_BIAS_MAX:
             raise _bad(f"bias holds a value beyond +-{LIC_BIAS_MAX}")
         if self.z_step.min() < 1:
             raise _bad("z_step holds a 0")
+        if self.components and skip:
+            raise _bad(f"skip is {skip}, want 0 where r is coded under mixtures")
         try:
             self._bank = _core.Bank(freq, count, first)
-            self._map = _core.ScaleMap(weight, offset)
+            self._map = _core.ScaleMap(weight, offset, hidden)
+            self._mixture = None
+            if self.components:
+                normal = _array(arrays, "normal", np.uint16, (LIC_NORMAL_STEPS + 1,))
+                inverse = _array(arrays, "inverse", np.uint32, (rows,))
+                self._mixture = _core.Mixture(normal, inverse, self.components)
         except ValueError as error:
             raise _bad(str(error)) from error
 
@@ -72,19 +89,24 @@ class Tables:
         """The stream of a tile (FORMAT 6.3): z (C, a, b), r (M, h, w), 0 where the scale index is below `skip`."""
         d, bias, z_row = self._setting(q)
         z, r = np.ascontiguousarray(z), np.ascontiguousarray(r)
-        return _core.encode_tile(self._bank, self._map, z, r, z_row, d, bias, self.rows, self.skip)
+        return _core.encode_tile(self._bank, self._map, z, r, z_row, d, bias, self.rows, self.skip, self._mixture)
 
     def decode(
         self, q: int, data: bytes | bytearray | memoryview, a: int, b: int, h: int, w: int
     ) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
         """z (C, a, b) and r (M, h, w) of a tile from its stream (FORMAT 7). Raises LicCorruptTile."""
         d, bias, z_row = self._setting(q)
-        return _core.decode_tile(data, self._bank, self._map, a, b, h, w, z_row, d, bias, self.rows, self.skip)
+        shape = (a, b, h, w, z_row)
+        return _core.decode_tile(data, self._bank, self._map, *shape, d, bias, self.rows, self.skip, self._mixture)
 
     def scale_index(self, q: int, z: NDArray[np.int16], h: int, w: int) -> NDArray[np.uint8]:
-        """The scale index (M, h, w) that z (C, a, b) gives (FORMAT 7.5); a whole image or a tile."""
+        """The scale index (M, h, w) that z (C, a, b) gives (FORMAT 7.5); a whole image or a tile.
+
+        With mixtures: the bytes (3 K M, h, w) of FORMAT 7.8.
+        """
         d, bias, _ = self._setting(q)
-        return self._map.index(np.ascontiguousarray(z), d, bias, self.rows, h, w)
+        rows = BYTE_VALUES if self.components else self.rows
+        return self._map.index(np.ascontiguousarray(z), d, bias, rows, h, w)
 
     def dequantised(self, q: int, z: NDArray[np.int16]) -> NDArray[np.int16]:
         """v of FORMAT 7.5, in the shape of z (C, a, b): z in units of 1/32."""
@@ -100,7 +122,7 @@ class Tables:
         """What FORMAT 7.1 interpolates for a quality: d (C,), bias (M,), and the bank row of z's first channel."""
         p, f, nearest = rate_point(q, self.points)
         d = _lerp(self.z_step[p], self.z_step[p + 1], f)
-        return d, _lerp(self.bias[p], self.bias[p + 1], f), self.rows + nearest * self.hyper
+        return d, _lerp(self.bias[p], self.bias[p + 1], f), self._first_z_row + nearest * self.hyper
 
 
 def rate_point(q: int, points: int) -> tuple[int, int, int]:
@@ -126,6 +148,26 @@ def _check_integers(values: Mapping[str, int]) -> None:
             raise _bad(f"{key} is {value!r}, want an integer from {low} to {high}")
     if values["skip"] > values["rows"]:
         raise _bad(f"skip is {values['skip']}, want at most rows = {values['rows']}")
+
+
+def _components(arrays: Mapping[str, NDArray[Any]], latent: int) -> int:
+    """K, from the number of rows of the map: 16 * 3 K * M."""
+    rows = np.shape(arrays.get("weight", ()))[:1]
+    components, rest = divmod(rows[0] if rows else 0, CELL * PLANES * latent)
+    if rest or not 1 <= components <= LIC_COMPONENTS_MAX:
+        raise _bad(f"weight has {rows} rows, want {CELL * PLANES * latent} for each of 1 to {LIC_COMPONENTS_MAX} components")
+    return components
+
+
+def _hidden(arrays: Mapping[str, NDArray[Any]], inputs: int) -> list[tuple[NDArray[np.int16], NDArray[np.int32]]]:
+    """Weights (out, in) and offsets (out,) of the hidden layers, first to last."""
+    layers: list[tuple[NDArray[np.int16], NDArray[np.int32]]] = []
+    while f"hidden{len(layers) + 1}_weight" in arrays:
+        name = f"hidden{len(layers) + 1}"
+        weight = _array(arrays, f"{name}_weight", np.int16, (None, inputs))
+        inputs = len(weight)
+        layers.append((weight, _array(arrays, f"{name}_offset", np.int32, (inputs,))))
+    return layers
 
 
 def _array(arrays: Mapping[str, NDArray[Any]], name: str, dtype: type, shape: tuple[int | None, ...]) -> NDArray[Any]:

@@ -21,7 +21,7 @@
 #include <memory>
 #include <vector>
 
-#include "range_coder.h"
+#include "tile.h"
 
 namespace {
 
