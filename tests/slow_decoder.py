@@ -240,7 +240,13 @@ class Tables:
     """The bank and the integer map, as Python integers. `arrays` is a mapping with the names of FORMAT 9.2."""
 
     def __init__(self, arrays, latent, hyper, points, scale_rows, skip):
-        self.latent, self.hyper, self.points, self.scale_rows, self.skip = latent, hyper, points, scale_rows, skip
+        self.latent, self.hyper, self.points, self.scales, self.skip = latent, hyper, points, scale_rows, skip
+        self.components = 0
+        if "normal" in arrays:
+            self.components, rest = divmod(len(arrays["weight"]), 48 * latent)
+            demand(rest == 0 and 1 <= self.components <= 4 and skip == 0, "a map of mixtures is not as 7.8 says")
+        self.scale_rows = 0 if self.components else scale_rows
+        self.channels = 3 * self.components * latent or latent
         self.check_shapes(arrays)
         self.first = arrays["first"].tolist()
         self.freq, self.cumulative, at = [], [], 0
@@ -254,19 +260,34 @@ class Tables:
         demand(at == len(frequencies), "frequencies left over")
         self.weight, self.offset = arrays["weight"].tolist(), arrays["offset"].tolist()
         self.bias, self.z_step = arrays["bias"].tolist(), arrays["z_step"].tolist()
+        self.hidden = [(arrays[f"hidden{n}_weight"].tolist(), arrays[f"hidden{n}_offset"].tolist()) for n in self.layers]
+        if self.components:
+            self.normal, self.inverse = arrays["normal"].tolist(), arrays["inverse"].tolist()
+            demand(self.normal[0] == 0 and self.normal[256] == 32768 and self.normal == sorted(self.normal), "normal is not as 9.2 says")
 
     def check_shapes(self, arrays):
         """Types, shapes and ranges of FORMAT 9.2 and 7.5."""
-        m, c, p = self.latent, self.hyper, self.points
+        m, c, p = self.channels, self.hyper, self.points
         bank = self.scale_rows + p * c
-        wanted = {"freq": ("u2", None), "count": ("i4", (bank,)), "first": ("i2", (bank,)), "weight": ("i2", (16 * m, c)),
-                  "offset": ("i4", (16 * m,)), "bias": ("i4", (p, m)), "z_step": ("u1", (p, c))}
+        ranges = [("weight", -1023, 1023), ("offset", 1 - 2 ** 22, 2 ** 22 - 1), ("bias", 1 - 2 ** 22, 2 ** 22 - 1), ("z_step", 1, 255)]
+        hidden, inputs = {}, c
+        self.layers = list(itertools.takewhile(lambda n: f"hidden{n}_weight" in arrays, itertools.count(1)))
+        for n in self.layers:
+            outputs = len(arrays[f"hidden{n}_weight"])
+            demand(1 <= outputs <= 256, "a hidden layer is too wide")
+            hidden |= {f"hidden{n}_weight": ("i2", (outputs, inputs)), f"hidden{n}_offset": ("i4", (outputs,))}
+            ranges += [(f"hidden{n}_weight", -1023, 1023), (f"hidden{n}_offset", 1 - 2 ** 22, 2 ** 22 - 1)]
+            inputs = outputs
+        wanted = {"freq": ("u2", None), "count": ("i4", (bank,)), "first": ("i2", (bank,)), "weight": ("i2", (16 * m, inputs)),
+                  "offset": ("i4", (16 * m,)), "bias": ("i4", (p, m)), "z_step": ("u1", (p, c)), **hidden}
+        if self.components:
+            wanted |= {"normal": ("u2", (257,)), "inverse": ("u4", (self.scales,))}
+            ranges.append(("inverse", 2048, 16777216))
         for name, (dtype, shape) in wanted.items():
             demand(name in arrays, f"no array {name}")
             demand(arrays[name].dtype == np.dtype(dtype), f"{name}: wrong type")
             demand(shape is None or arrays[name].shape == shape, f"{name}: wrong shape")
-        for name, low, high in (("weight", -1023, 1023), ("offset", 1 - 2 ** 22, 2 ** 22 - 1),
-                                ("bias", 1 - 2 ** 22, 2 ** 22 - 1), ("z_step", 1, 255)):
+        for name, low, high in ranges:
             demand(arrays[name].min() >= low and arrays[name].max() <= high, f"{name}: out of range")
 
 
@@ -335,11 +356,26 @@ def dequantise(tables, quality, z):
     return [[[min(max(value * d, -4096), 4095) for value in row] for row in plane] for d, plane in zip(steps, z)]
 
 
+def activate(a):
+    """A hidden layer's value from its sum (FORMAT 7.5)."""
+    return min(max(a if a >= 0 else a >> 3, -4096), 4095)
+
+
+def hidden_layers(tables, v):
+    """What stands for v behind the hidden layers, nested lists [c][a][b]."""
+    for weights, offsets in tables.hidden:
+        v = [[[activate((sum(w * v[c][a][b] for c, w in enumerate(weight)) + offset) >> 11) for b in range(len(v[0][0]))]
+              for a in range(len(v[0]))] for weight, offset in zip(weights, offsets)]
+    return v
+
+
 def scale_indices(tables, quality, v, rows, columns):
-    """index[m][row][column] of FORMAT 7.5 for a tile with `rows` x `columns` latent positions."""
+    """index[m][row][column] of FORMAT 7.5 for a tile with `rows` x `columns` latent positions; bytes with mixtures (7.8)."""
     p, f, _ = rate_point(quality, tables.points)
+    most = 255 if tables.components else tables.scales - 1
+    v = hidden_layers(tables, v)
     result = []
-    for m in range(tables.latent):
+    for m in range(tables.channels):
         bias = lerp(tables.bias[p][m], tables.bias[p + 1][m], f)
         plane = []
         for row in range(rows):
@@ -349,7 +385,7 @@ def scale_indices(tables, quality, v, rows, columns):
                 b, w = divmod(column, 4)
                 k = 16 * m + 4 * u + w
                 acc = sum(weight * v[c][a][b] for c, weight in enumerate(tables.weight[k])) + tables.offset[k] + bias
-                line.append(min(max(acc >> 11, 0), tables.scale_rows - 1))
+                line.append(min(max(acc >> 11, 0), most))
             plane.append(line)
         result.append(plane)
     return result
@@ -381,11 +417,51 @@ def decode_run(stream, tables, rows):
     return [stream.symbol(i, tables.first[k], tables.freq[k], tables.cumulative[k]) for i, k in enumerate(rows)]
 
 
+def mixture_row(tables, b):
+    """(first value, frequencies, cumulative frequencies) from the 3 K bytes of a position (FORMAT 7.8)."""
+    n = tables.components
+    inverse = [tables.inverse[min(s, tables.scales - 1)] for s in b[:n]]
+    offset, a = [o - 128 for o in b[n:2 * n]], [max(value, 1) for value in b[2 * n:]]
+    share = [value * 65535 // sum(a) for value in a]
+    share[0] = 65535 - sum(share[1:])
+    end = [ceil_div(2 ** 24, i) for i in inverse]
+    rho = max(4, *((d + 23) // 16 + (abs(o) + 15) // 16 for d, o in zip(end, offset)))
+
+    def phi(k, d):
+        t, v = abs(d) * inverse[k], 32768
+        if abs(d) < end[k]:
+            low, high = tables.normal[t >> 16], tables.normal[(t >> 16) + 1]
+            v = low + ((high - low) * (t >> 8 & 255) >> 8)
+        return 32768 - v if d < 0 else min(32768 + v, 65535)
+
+    cumulative = []
+    for x in range(-rho, rho + 2):
+        total = sum(phi(k, 16 * x - 8 - offset[k]) * share[k] >> 16 for k in range(n))
+        cumulative.append((total * (65534 - 2 * rho) >> 16) + x + rho)
+    return -rho, [high - low for low, high in zip(cumulative, [*cumulative[1:], 65536])], cumulative
+
+
+def decode_mixed_run(stream, tables, grids):
+    """The run of r under mixtures, every position coded."""
+    bytes_of = [flatten([grid]) for grid in grids]
+    positions = len(bytes_of[0])
+    r = []
+    for i in range(tables.latent * positions):
+        m, at = divmod(i, positions)
+        r.append(stream.symbol(i, *mixture_row(tables, [plane[at] for plane in bytes_of[m::tables.latent]])))
+    return r
+
+
 def decode_tile(data, tables, quality, hyper_shape, latent_shape):
     """(z, r), nested lists, of one tile with (rows, columns) hyper and latent positions."""
     stream = TileStream(data)
     z = decode_run(stream, tables, z_rows(tables, quality, hyper_shape[0] * hyper_shape[1]))  # FORMAT 7.4
     planes = unflatten(z, tables.hyper, *hyper_shape)
+    if tables.components:
+        grids = scale_indices(tables, quality, dequantise(tables, quality, planes), *latent_shape)
+        r = decode_mixed_run(stream, tables, grids)  # FORMAT 7.8
+        stream.finish(checksum(z + r))
+        return planes, unflatten(r, tables.latent, *latent_shape)
     indices = flatten(scale_indices(tables, quality, dequantise(tables, quality, planes), *latent_shape))
     coded = iter(decode_run(stream, tables, [k for k in indices if k >= tables.skip]))  # FORMAT 7.6
     r = [next(coded) if k >= tables.skip else 0 for k in indices]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import slow_decoder
 from pillow_lic import _core
 from pillow_lic.entropy import CELL, PLANES, Tables
 from pillow_lic.errors import LicCorruptTile, LicModelMissing
@@ -132,6 +133,16 @@ def test_round_trip(seed: int, h: int, w: int, components: int, hidden: int):
     assert data == _core.encode_tile_slow(z=case.z, r=case.r, **case.core())
     for decoded in (case.decode(data), _core.decode_tile_slow(data, **case.shape(), **case.core())):
         assert np.array_equal(decoded[0], case.z) and np.array_equal(decoded[1], case.r)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_beside_the_slow_decoder(seed: int):
+    """The decoder that was written from the document alone finds the same integers."""
+    case = MixedCase(seed, 5, 7, components=1 + seed % 4, hidden=seed % 3)
+    tables = slow_decoder.Tables(case.arrays, *case.numbers)
+    data = case.tables.encode(case.q, case.z, case.r)
+    z, r = slow_decoder.decode_tile(data, tables, case.q, (case.a, case.b), (case.h, case.w))
+    assert np.array_equal(z, case.z) and np.array_equal(r, case.r)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -206,13 +206,13 @@ class ScaleMap(nn.Module):
 class HyperRate(nn.Module):
     """Mixture of logistics, the prior of z per channel and trained rate, and the gain of z before rounding."""
 
-    def __init__(self, c: PhotoConfig):
+    def __init__(self, points: int, hyper: int):
         super().__init__()
-        self.gain = nn.Parameter(torch.zeros(c.points, c.hyper))  # log
+        self.gain = nn.Parameter(torch.zeros(points, hyper))  # log
         spread = torch.arange(Z_COMPONENTS, dtype=torch.float32) - (Z_COMPONENTS - 1) / 2
-        self.mean = nn.Parameter(torch.zeros(c.points, c.hyper * Z_COMPONENTS))
-        self.log_scale = nn.Parameter(0.7 * spread.repeat(c.points, c.hyper))
-        self.logit = nn.Parameter(torch.zeros(c.points, c.hyper * Z_COMPONENTS))
+        self.mean = nn.Parameter(torch.zeros(points, hyper * Z_COMPONENTS))
+        self.log_scale = nn.Parameter(0.7 * spread.repeat(points, hyper))
+        self.logit = nn.Parameter(torch.zeros(points, hyper * Z_COMPONENTS))
 
     def bits(self, z: Tensor, t: Tensor) -> Tensor:
         """Bits per sample (N,) of z (N, Cz, h, w) over unit bins."""
@@ -237,7 +237,7 @@ class PhotoModel(nn.Module):
         self.config = config
         self.analysis = Analysis(config)
         self.hyper_analysis = HyperAnalysis(config)
-        self.hyper_rate = HyperRate(config)
+        self.hyper_rate = HyperRate(config.points, config.hyper)
         self.scale_map = ScaleMap(config)
         self.prior = Prior(config)
         self.refine = Refine(config)

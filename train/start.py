@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from train.losses import rate_weight
+from train.gdn import GdnModel
 from train.networks import PhotoModel
 
 BLOCK = 16
@@ -63,3 +64,41 @@ def start_from_block_transform(model: PhotoModel, x: torch.Tensor, lowest: float
     for table in (model.prior.gain, model.hyper_analysis.gain, model.scale_map.bias):
         table.copy_(gain.expand_as(table))
     model.scale_map.offset.copy_(spread.log().repeat_interleave(16))
+
+
+@torch.no_grad()
+def start_from_cascade(model: GdnModel, x: torch.Tensor, lowest: float, highest: float) -> None:
+    """The same for the GDN networks: every convolution a Karhunen-Loeve transform of 2x2 blocks, each transposed one its inverse.
+
+    A convolution of 5x5 and stride 2 sees the block of its output at rows and columns 2 and 3 of its kernel.
+    """
+    u = (x - 0.5) * 4.0
+    convs = [layer for layer in model.analysis.layers if isinstance(layer, torch.nn.Conv2d)]
+    opposites = [layer for layer in model.synthesis.layers if isinstance(layer, torch.nn.ConvTranspose2d)][::-1]
+    for conv, opposite in zip(convs, opposites):
+        blocks = F.pixel_unshuffle(u, 2)  # (N, 4 C, h, w), channel by channel, each as its 2 x 2
+        rows = blocks.movedim(1, 3).flatten(0, 2).double()
+        mean = rows.mean(0)
+        variance, basis = torch.linalg.eigh((rows - mean).T @ (rows - mean) / len(rows))
+        basis, variance = basis.flip(1)[:, : conv.out_channels], variance.flip(0)
+        used, channels = basis.shape[1], u.shape[1]
+        patch = basis.T.reshape(used, channels, 2, 2).float()
+        conv.weight.mul_(0.05)
+        conv.bias.zero_()
+        conv.weight[:used, :channels, 2:4, 2:4] = patch
+        conv.bias[:used] = -(basis.T @ mean).float()
+        opposite.weight.mul_(0.05)
+        opposite.weight[:used, :channels, 2:4, 2:4] = patch
+        opposite.bias[:channels] = mean.reshape(channels, 4).mean(1).float()
+        u = F.conv2d(blocks, patch.reshape(used, -1, 1, 1), conv.bias[:used])
+    spread = variance[:used].clamp_min(1e-8).sqrt().log().float()
+    gain = -step_of(rate_weight(torch.linspace(0, 1, model.config.points), lowest, highest)).log()[:, None]
+    tables = [model.prior.gain]
+    if hasattr(model.hyper_analysis, "gain"):
+        tables.append(model.hyper_analysis.gain)
+    for table in tables:
+        table.copy_(gain.expand_as(table))
+    scales = max(1, model.config.components)  # the first planes of the parameters are those of log sigma
+    parameters = model.parameters_net
+    parameters.bias.unflatten(1, (parameters.planes, -1))[:, :scales] += gain[:, :, None]
+    parameters.offset.unflatten(0, (parameters.planes, -1))[:scales] += spread.repeat_interleave(16)
