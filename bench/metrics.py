@@ -1,8 +1,14 @@
-"""PSNR and MS-SSIM of 8-bit RGB images, and BD-rate. MS-SSIM is pytorch-msssim's, BD-rate the bjontegaard package's (PCHIP)."""
+"""PSNR, SSIM, MS-SSIM and LPIPS of 8-bit RGB images, and BD-rate.
+
+SSIM and MS-SSIM are pytorch-msssim's, BD-rate is the bjontegaard package's (PCHIP), LPIPS the lpips package's (AlexNet), where it
+and its weights are installed.
+"""
+import functools
 import math
 
 import numpy as np
 
+SSIM_SIDE_MIN = 11  # its window
 MS_SSIM_SIDE_MIN = 161  # five scales of an 11 x 11 window
 
 
@@ -23,8 +29,40 @@ def ms_ssim(a, b):
         return float(measure(x, y, data_range=255))
 
 
+def ssim(a, b):
+    """SSIM of two (H, W, 3) uint8 arrays, mean of the channels; NaN for images that are smaller than its window."""
+    if min(a.shape[:2]) < SSIM_SIDE_MIN:
+        return math.nan
+    import torch
+    from pytorch_msssim import ssim as measure
+    x, y = (torch.tensor(p).permute(2, 0, 1)[None].float() for p in (a, b))
+    with torch.no_grad():
+        return float(measure(x, y, data_range=255))
+
+
+@functools.cache
+def lpips_network():
+    """LPIPS with AlexNet, or None where the package or its weights are missing."""
+    try:
+        import lpips
+        return lpips.LPIPS(net="alex", verbose=False).eval()
+    except Exception:  # noqa: BLE001  a download that fails raises whatever it likes
+        return None
+
+
+def lpips(a, b):
+    """LPIPS distance of two (H, W, 3) uint8 arrays; NaN without the network."""
+    network = lpips_network()
+    if network is None:
+        return math.nan
+    import torch
+    x, y = (torch.tensor(p).permute(2, 0, 1)[None].float() / 127.5 - 1 for p in (a, b))
+    with torch.no_grad():
+        return float(network(x, y))
+
+
 def decibel(value):
-    """-10 log10(1 - MS-SSIM)."""
+    """-10 log10(1 - SSIM), of either kind."""
     return -10 * math.log10(1 - value) if value < 1 else math.inf
 
 

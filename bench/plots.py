@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 import curves  # noqa: E402
 import peers  # noqa: E402
 
-AXES = {"psnr": "PSNR, RGB (dB)", "msssimdb": "MS-SSIM (dB)"}
+AXES = {"psnr": "PSNR, RGB (dB)", "msssimdb": "MS-SSIM (dB)", "ssimdb": "SSIM (dB)"}
 COLOURS = {"jpeg": "#9c755f", "jpeg-default": "#9c755f", "jpeg2000": "#bab0ac", "webp": "#59a14f", "avif": "#f28e2b",
            "avif-default": "#f28e2b", "heic": "#4e79a7", "heic-default": "#4e79a7", "jxl": "#b07aa1", "jxl-default": "#b07aa1"}
 OURS = ("#d62728", "#e377c2", "#7f0000", "#ff9896")

@@ -4,7 +4,7 @@
     python bench/rd.py IMAGES --set kodak --codecs lic@runs/my-model --update     # another model into the same tables
 
 Writes bench/results/rd-<set>.csv (means), rd-<set>-images.csv (every file), bd-<set>.csv, a plot for each metric and a JSON that
-says what ran. PSNR is the mean of the images' dB; MS-SSIM is averaged first and then turned into dB, as the published curves do.
+says what ran. PSNR is the mean of the images' dB; SSIM and MS-SSIM are averaged first and then turned into dB, as the published curves do.
 """
 import argparse
 import collections
@@ -21,10 +21,11 @@ import machine
 import metrics
 import peers
 
-METRICS = ("psnr", "msssimdb")
+METRICS = ("psnr", "msssimdb", "ssimdb")
 ANCHOR_LOW = (0.1, 0.3)  # the lowest third of the rate range, bits per pixel
-IMAGE_COLUMNS = ("codec", "quality", "image", "width", "height", "bytes", "bpp", "psnr", "msssim", "encode_s", "decode_s")
-MEAN_COLUMNS = ("codec", "quality", "images", "bpp", "psnr", "msssim", "msssimdb", "msssimdb_mean")
+IMAGE_COLUMNS = ("codec", "quality", "image", "width", "height", "bytes", "bpp", "psnr", "msssim", "ssim", "lpips",
+                 "encode_s", "decode_s")
+MEAN_COLUMNS = ("codec", "quality", "images", "bpp", "psnr", "msssim", "msssimdb", "msssimdb_mean", "ssim", "ssimdb", "lpips")
 SUFFIXES = {".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp", ".jpg", ".jpeg"}
 
 
@@ -47,6 +48,7 @@ def measure(job):
         rows.append({"codec": codec.name, "quality": quality, "image": pathlib.Path(path).name, "width": image.width,
                      "height": image.height, "bytes": len(data), "bpp": 8 * len(data) / (image.width * image.height),
                      "psnr": metrics.psnr(original, result), "msssim": metrics.ms_ssim(original, result),
+                     "ssim": metrics.ssim(original, result), "lpips": metrics.lpips(original, result),
                      "encode_s": middle - start, "decode_s": end - middle})
     return rows
 
@@ -88,10 +90,11 @@ def means(rows):
     result = []
     for (codec, quality), group in groups.items():
         def mean(column):
-            return float(np.mean([float(row[column]) for row in group]))
+            return float(np.mean([float(row.get(column) or "nan") for row in group]))
         result.append({"codec": codec, "quality": quality, "images": len(group), "bpp": mean("bpp"), "psnr": mean("psnr"),
                        "msssim": mean("msssim"), "msssimdb": metrics.decibel(mean("msssim")),
-                       "msssimdb_mean": float(np.mean([metrics.decibel(float(row["msssim"])) for row in group]))})
+                       "msssimdb_mean": float(np.mean([metrics.decibel(float(row["msssim"])) for row in group])),
+                       "ssim": mean("ssim"), "ssimdb": metrics.decibel(mean("ssim")), "lpips": mean("lpips")})
     return result
 
 
