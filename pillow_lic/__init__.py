@@ -38,14 +38,15 @@ def encode(
     return codec.encode(array, quality=quality, model=model, icc=icc, exif=exif, xmp=xmp)
 
 
-def decode(data: bytes) -> np.ndarray:
+def decode(data: bytes, *, max_pixels: float | None = None) -> np.ndarray:
     """Decode the bytes of a `.lic` file to uint8 pixels: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4).
 
-    Raises a LicError that says what is wrong with the file and where.
+    max_pixels: refuse an image of more, width times height, before memory is taken for it. None: the format's own
+    limit, 2^30; untrusted files deserve a lower one. Raises a LicError that says what is wrong with the file and where.
     """
     from . import codec
 
-    return codec.decode(data)
+    return codec.decode(data, max_pixels=max_pixels)
 
 
 def register_lic_opener() -> None:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from . import _core
 from .constants import (
     LIC_BIAS_MAX,
-    LIC_CHANNELS_MAX,
     LIC_COMPONENTS_MAX,
     LIC_FRACTION_BITS,
     LIC_HYPER_STRIDE,
@@ -23,11 +22,11 @@ from .constants import (
     LIC_QUALITY_MIN,
     LIC_Z_MAX,
     LIC_Z_MIN,
+    MODEL_LIMITS,
 )
 from .errors import LicModelMissing
 
-# The manifest's integers and their ranges (FORMAT 9.1). `skip` is bounded by `rows` as well.
-LIMITS = {"latent": (1, 1024), "hyper": (1, LIC_CHANNELS_MAX), "points": (2, 64), "rows": (1, 256), "skip": (0, 256)}
+LIMITS = {key: MODEL_LIMITS[key] for key in ("latent", "hyper", "points", "rows", "skip")}  # of the manifest's integers
 ONE = 1 << LIC_FRACTION_BITS  # the whole of a fraction in FORMAT 7.1
 PLANES = 3  # bytes of a mixture's component: scale, offset, weight (FORMAT 7.8)
 BYTE_VALUES = 256

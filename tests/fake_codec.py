@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pillow_lic import errors, format
+from pillow_lic.models import registry
 
 MODEL, HASH = 1, b"fakehash"
 CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
@@ -20,8 +21,7 @@ calls: list[str] = []
 
 def encode(array, *, quality=75, model="photo", icc=None, exif=None, xmp=None):
     calls.append(f"encode {model} {quality}")
-    if model not in ("photo", "toy"):
-        raise errors.LicUnknownModel(f"unknown model {model!r}")
+    registry.by_name(model)
     array = array[:, :, None] if array.ndim == 2 else array
     layout = LAYOUT[array.shape[2]]
     header = format.Header(array.shape[1], array.shape[0], layout, MODEL, HASH, format.quality_to_q(quality), 1)
@@ -48,8 +48,8 @@ def decode_container(container, *, truncated=False):
     return array[:, :, 0] if header.layout == "L" else array
 
 
-def decode(data):
-    return decode_container(format.read(data))
+def decode(data, *, max_pixels=None):
+    return decode_container(format.read(data, max_pixels=max_pixels))
 
 
 def module() -> types.ModuleType:

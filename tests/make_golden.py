@@ -1,14 +1,17 @@
-"""Add golden files: python tests/make_golden.py. Writes only what is not there; a golden is never made again.
+"""Add golden files: python tests/make_golden.py [--sizes]. Writes only what is not there; a golden is never made again.
 
 tests/golden/NAME.lic, and NAME.npz with the integers and the pixels it decodes to. tests/golden-errors/CLASS-what.lic:
-files that must be refused with that error.
+files that must be refused with that error. tests/golden-encode/sizes.csv: bytes that generated pictures take, a record of
+the encoder, which may change; --sizes writes it again.
 """
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import os
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from pillow_lic import codec, format
 
 GOLDEN = Path(__file__).parent / "golden"
 ERRORS = Path(__file__).parent / "golden-errors"
+SIZES = Path(__file__).parent / "golden-encode" / "sizes.csv"
 
 
 def accepted() -> dict[str, bytes]:
@@ -52,6 +56,18 @@ def _with_escapes() -> bytes:
     index = tables.scale_index(9000, z, 3, 3)
     r = np.where(index < tables.skip, 0, rng.choice([0, 1, -2, 40, -700, 32767, -32768], index.shape)).astype(np.int16)
     return format.write(container.header, [tables.encode(9000, z, r)])
+
+
+def sizes() -> list[tuple[str, int, int]]:
+    """(picture, quality, bytes) of a few pictures by the toy model: the column heads of sizes.csv."""
+    flat = np.full((160, 200, 3), (90, 120, 200), np.uint8)
+    noise = np.random.default_rng(1).integers(0, 256, (100, 120, 3), np.uint8)
+    pictures = {"rgb": picture(256, 320, seed=11), "grey": picture(200, 131, 1, seed=12), "flat": flat, "noise": noise}
+    return [
+        (name, quality, len(codec.encode(array, model="toy", quality=quality)))
+        for name, array in pictures.items()
+        for quality in (5, 35, 65, 95)
+    ]
 
 
 def chunk(kind: bytes, payload: bytes) -> bytes:
@@ -109,6 +125,10 @@ def main() -> None:
         path = ERRORS / f"{name}.lic"
         if not path.exists():
             path.write_bytes(data)
+    if not SIZES.exists() or "--sizes" in sys.argv:
+        SIZES.parent.mkdir(exist_ok=True)
+        with SIZES.open("w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([("picture", "quality", "bytes"), *sizes()])
 
 
 if __name__ == "__main__":

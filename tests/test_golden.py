@@ -1,7 +1,10 @@
-"""Golden files: what was decoded once is decoded for ever, what was refused once is refused by the same name."""
+"""Golden files: what was decoded once is decoded for ever, what was refused once is refused by the same name, and files
+stay as small as they were.
+"""
 
 from __future__ import annotations
 
+import csv
 import io
 from pathlib import Path
 
@@ -60,6 +63,17 @@ def test_golden_error_through_pillow(path):
         Image.open(io.BytesIO(path.read_bytes()), formats=["LIC"]).load()
     if not path.stem.startswith("LicBadMagic"):
         assert isinstance(caught.value, errors.LicError)
+
+
+def test_network_encoded_sizes(monkeypatch):
+    """Within 1 %: rounding differs between machines. Smaller files are recorded by `python tests/make_golden.py --sizes`."""
+    import make_golden
+
+    monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
+    with make_golden.SIZES.open(newline="") as file:
+        recorded = {(row["picture"], int(row["quality"])): int(row["bytes"]) for row in csv.DictReader(file)}
+    found = {(name, quality): size for name, quality, size in make_golden.sizes()}
+    assert found == {key: pytest.approx(size, rel=0.01, abs=2) for key, size in recorded.items()}
 
 
 def _outcome(data: bytes):

@@ -194,6 +194,39 @@ def test_carried_as_avif_and_webp_do(image):
     assert "icc_profile" not in opened(saved(source, icc_profile=b"")).info
 
 
+def profile(space: bytes) -> bytes:
+    """What matters of a profile of another data colour space (ICC.1, 7.2.6)."""
+    return ICC[:16] + space + ICC[20:]
+
+
+@pytest.mark.parametrize(
+    "mode, space, fits",
+    [
+        ("RGB", b"RGB ", True),
+        ("P", b"RGB ", True),
+        ("RGBA", b"CMYK", False),
+        ("CMYK", b"CMYK", False),
+        ("LAB", b"Lab ", False),
+        ("L", b"GRAY", True),
+        ("LA", b"GRAY", True),
+        ("1", b"GRAY", True),
+        ("L", b"RGB ", False),
+        ("RGB", b"GRAY", False),
+    ],
+)
+def test_carried_profile_must_fit_the_stored_pixels(mode, space, fits):
+    im = Image.new(mode, (20, 10))
+    im.info["icc_profile"] = profile(space)
+    if fits:
+        assert opened(saved(im)).info["icc_profile"] == profile(space)
+        return
+    with pytest.warns(UserWarning, match="ICC profile is left out") as caught:
+        back = opened(saved(im))
+    assert "icc_profile" not in back.info and caught[0].filename == __file__
+    given = opened(saved(im, icc_profile=profile(space)))  # as PNG and WebP write what they are given
+    assert given.info["icc_profile"] == profile(space)
+
+
 def test_no_metadata(image):
     im = opened(saved(image(), exif=b"", xmp=None))
     assert set(im.info) == {"quality", "model", "bpp", "lic_version"}

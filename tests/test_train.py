@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -18,7 +24,7 @@ from pillow_lic.models import registry
 
 pytest.importorskip("tqdm", reason="the train extra is not installed")
 from train import data, networks, start, train  # noqa: E402
-from train.export import export  # noqa: E402
+from train.export import encoder_halo_of, export  # noqa: E402
 
 CONFIG = Path(train.__file__).parent / "configs" / "toy.toml"
 
@@ -83,9 +89,73 @@ def test_resume_is_exact(photographs, tmp_path):
         assert torch.equal(value, resumed.average[key]), key
 
 
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_stops_after_a_whole_step_when_told_to(photographs, tmp_path, monkeypatch, stop):
+    """A signal in the middle of a step; the checkpoint is that of so many steps without it."""
+    step = train.Trainer.train_step
+
+    def interrupted(self, batch):
+        figures = step(self, batch)
+        if self.step == 1:
+            signal.raise_signal(stop)
+        return figures
+
+    monkeypatch.setattr(train.Trainer, "train_step", interrupted)
+    settings = ["--set", "batch=2", "--set", "crop=64"]
+    monkeypatch.setattr("sys.argv", ["train", str(CONFIG), "--data", str(photographs), "--out", str(tmp_path), *settings])
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        train.main()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 2
+
+
+def test_processes_stop_together(photographs, tmp_path):
+    """Two processes train; one of them runs out of time. The other stops at the same step instead of waiting for it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", "from train import train; train.main()", str(CONFIG)]
+    command += ["--data", str(photographs), "--out", str(tmp_path)]
+    command += ["--set", "batch=2", "--set", "crop=64", "--set", "steps=100000", "--set", "bfloat16=false"]
+    root = CONFIG.parents[2]
+    processes = [
+        subprocess.Popen([*command, *more], cwd=root, env={**common, "RANK": rank}, stderr=subprocess.PIPE, text=True)
+        for rank, more in (("0", []), ("1", ["--minutes", "0.001"]))
+    ]
+    try:
+        for process in processes:
+            _, said = process.communicate(timeout=60)
+            assert process.returncode == 0, said
+    finally:
+        for process in processes:
+            process.kill()
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] % train.AGREE_EVERY == 0
+
+
+def test_encoder_halo_is_the_reach_of_the_networks():
+    """Measured by gradients: no latent position depends on pixels farther away, and one depends on the farthest."""
+    small = dict(latent=2, hyper=2, encoder=2, encoder_low=2, body=2, points=2)
+    for blocks, low_blocks in ((0, 4), (3, 4), (3, 10), (2, 1)):
+        config = networks.PhotoConfig(**small, encoder_blocks=blocks, encoder_low_blocks=low_blocks)
+        model = networks.PhotoModel(config).double()
+        x = torch.rand(1, 3, 16 * 33, 16, dtype=torch.float64, requires_grad=True)  # one column is enough
+        model.analysis(x)[0, :, 16].double().sum().backward()
+        rows = x.grad.abs().sum((0, 1, 3)).nonzero() // 16
+        y = torch.rand(1, 2, 32, 4, dtype=torch.float64, requires_grad=True)
+        model.hyper_analysis(y, torch.zeros(1, dtype=torch.float64))[0, :, 4].sum().backward()  # above rows 16 to 19
+        hyper_rows = y.grad.abs().sum((0, 1, 3)).nonzero()
+        reach = max(16 - rows.min(), rows.max() - 16, 16 - hyper_rows.min(), hyper_rows.max() - 19)
+        assert encoder_halo_of(config) == reach
+
+
 def test_trained_model_can_be_exported_registered_and_used(photographs, tmp_path, make_picture):
     run(photographs, tmp_path / "run", 4)
     export(tmp_path / "run" / "checkpoint.pt", photographs, tmp_path / "model", None, batches=1)
+    assert json.loads((tmp_path / "model" / "manifest.json").read_text())["encoder_halo"] == 3
     name = pillow_lic.register_model(tmp_path / "model")
     try:
         assert name == "mine" and "mine" in registry.names()

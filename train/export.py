@@ -248,6 +248,11 @@ def halo_of(config: PhotoConfig) -> int:
     return int(np.ceil(reach))
 
 
+def encoder_halo_of(config: PhotoConfig) -> int:
+    """Latent positions beyond a piece that its y depends on (analysis: its blocks) or its z (hyper-analysis: 3)."""
+    return max(int(np.ceil(config.encoder_low_blocks + config.encoder_blocks / 2)), 3)
+
+
 def save_script(stages: nn.Module, path: Path) -> None:
     """TorchScript archive without its debug files, which are larger than a small network and name source paths."""
     buffer = io.BytesIO()
@@ -277,6 +282,7 @@ def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: i
         "rows": ROWS,
         "skip": 0,
         "halo": halo_of(config),
+        "encoder_halo": encoder_halo_of(config),
     }
     fitter = Fitter(model, manifest, integer_map(model))
     training, _ = load_split(data)
@@ -295,7 +301,8 @@ def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: i
     manifest["training"] = {"steps": state["step"], **state["config"]}
     (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     total = sum(p.stat().st_size for p in out.iterdir())
-    print(f"{out}: {total / 1e6:.2f} MB, skip below row {manifest['skip']}, halo {manifest['halo']}")
+    halos = f"halo {manifest['halo']}, the encoder's {manifest['encoder_halo']}"
+    print(f"{out}: {total / 1e6:.2f} MB, skip below row {manifest['skip']}, {halos}")
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Train a `photo` model: python -m train.train CONFIG.toml --data FOLDER --out RUN [--minutes M] [--set key=value].
 
-Stops after `steps`, after --minutes, on Ctrl-C or SIGTERM, always with a checkpoint; the same command resumes it exactly.
+Stops after `steps`, after --minutes, on Ctrl-C or SIGTERM, between two steps and with a checkpoint; the same command
+resumes it exactly.
 Several GPUs: torchrun --nproc-per-node N -m train.train ...
 """
 
@@ -26,6 +27,8 @@ from train.losses import rate_distortion, rate_weight
 from train.networks import PhotoConfig, PhotoModel
 from train.optim import Soap
 from train.start import start_from_block_transform
+
+AGREE_EVERY = 10  # steps from one agreement on stopping to the next, where several processes train
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class Trainer:
         self.optimizer = Soap(self.model.parameters(), lr=config.lr)
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.step = 0
+        self.stop_asked = False
 
     @property
     def checkpoint(self) -> Path:
@@ -129,26 +133,38 @@ class Trainer:
         deadline = time.monotonic() + minutes * 60 if minutes else float("inf")
         bar = tqdm(total=self.config.steps, initial=self.step, disable=self.rank > 0, mininterval=5, smoothing=0.02)
         batches, size = None, 0
-        try:
-            while self.step < self.config.steps and time.monotonic() < deadline:
-                if batches is None or self.phase(self.step) != size:
-                    size = self.phase(self.step)
-                    seed = self.config.seed * 1000 + self.rank
-                    batches = Crops(self.training, size, self.config.batch, seed).iterate(self.step)
-                figures = self.train_step(next(batches))
-                self.step += 1
-                bar.update()
-                if self.step % 50 == 0:
-                    self.log("train", figures)
-                    bar.set_postfix(loss=f"{figures['loss']:.3f}", bpp=f"{figures['bpp']:.3f}")
-                if self.step % self.config.validate_every == 0:
-                    self.validate()
-                if self.step % self.config.checkpoint_every == 0:
-                    self.save()
-        except KeyboardInterrupt:
-            bar.write(f"stopped at step {self.step}")
+        while self.step < self.config.steps and not self.stops(deadline):
+            if batches is None or self.phase(self.step) != size:
+                size = self.phase(self.step)
+                seed = self.config.seed * 1000 + self.rank
+                batches = Crops(self.training, size, self.config.batch, seed).iterate(self.step)
+            figures = self.train_step(next(batches))
+            self.step += 1
+            bar.update()
+            if self.step % 50 == 0:
+                self.log("train", figures)
+                bar.set_postfix(loss=f"{figures['loss']:.3f}", bpp=f"{figures['bpp']:.3f}")
+            if self.step % self.config.validate_every == 0:
+                self.validate()
+            if self.step % self.config.checkpoint_every == 0:
+                self.save()
         bar.close()
-        self.save()  # not after another error: the state may be half updated, and the last checkpoint is whole
+        self.save()  # not after an error: the state may be half updated, and the last checkpoint is whole
+
+    def ask_to_stop(self, *_: object) -> None:
+        """Handler of SIGINT and SIGTERM."""
+        self.stop_asked = True
+
+    def stops(self, deadline: float) -> bool:
+        """Whether to stop now. Where several processes train, all do when one wants to: left alone, the others would wait for it."""
+        wants = self.stop_asked or time.monotonic() >= deadline
+        if self.world == 1:
+            return wants
+        if self.step % AGREE_EVERY:
+            return False
+        any_wants = torch.tensor(float(wants), device=self.device)
+        torch.distributed.all_reduce(any_wants, torch.distributed.ReduceOp.MAX)
+        return bool(any_wants.item())
 
     def train_step(self, batch: np.ndarray) -> dict[str, float]:
         config = self.config
@@ -227,11 +243,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="stop, with a checkpoint, after so many minutes")
     parser.add_argument("--set", action="append", default=[], metavar="key=value", help="override a config value")
     arguments = parser.parse_args()
-    for stop in (signal.SIGINT, signal.SIGTERM):  # also when started in the background, where SIGINT is ignored
-        signal.signal(stop, signal.default_int_handler)
     trainer = Trainer(load_config(arguments.config, arguments.set), arguments.data, arguments.out)
+    for number in (signal.SIGINT, signal.SIGTERM):  # also when started in the background, where SIGINT is ignored
+        signal.signal(number, trainer.ask_to_stop)
     trainer.resume()
     trainer.run(arguments.minutes)
+    if trainer.world > 1:
+        torch.distributed.destroy_process_group()  # else its threads may abort the process as it ends
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Imports torch (through latents), so plugins import this module at the first enco
 
 from __future__ import annotations
 
+import numbers
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -68,16 +69,21 @@ def encode(
     return container_format.write(header, streams, alpha=plane, icc=icc, exif=exif, xmp=xmp)
 
 
-def decode(data: bytes, *, truncated: bool = False) -> np.ndarray:
+def decode(data: bytes, *, max_pixels: float | None = None, truncated: bool = False) -> np.ndarray:
     """Decode the bytes of a `.lic` file to uint8 pixels: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4).
 
+    max_pixels: refuse an image of more, width times height, by LicLimitExceeded before anything is made for it.
     truncated=True paints missing or damaged tiles grey, with a warning, instead of raising.
-    Raises a LicError that says what is wrong with the file and where; LicBadOption when data is not bytes.
+    Raises a LicError that says what is wrong with the file and where; LicBadOption for wrong types.
     """
     if not isinstance(data, (bytes, bytearray, memoryview)):
         msg = f"data must be the bytes of a file, found {type(data).__name__}; for a path use PIL.Image.open"
         raise LicBadOption(msg)
-    return decode_container(container_format.read(data, truncated=truncated), truncated=truncated)
+    if max_pixels is not None and not isinstance(max_pixels, numbers.Real):
+        msg = f"max_pixels must be a number or None, found {max_pixels!r}"
+        raise LicBadOption(msg)
+    container = container_format.read(data, truncated=truncated, max_pixels=max_pixels)
+    return decode_container(container, truncated=truncated)
 
 
 def decode_container(container: container_format.Container, *, truncated: bool = False) -> np.ndarray:
@@ -86,13 +92,12 @@ def decode_container(container: container_format.Container, *, truncated: bool =
     model = loader.load(registry.by_hash(header.model, header.model_hash))
     plane = _alpha(container, truncated) if header.has_alpha else None
     z, r, missing = decode_symbols(container, truncated=truncated)
-    tables = _tables(model)
-    v = tables.dequantised(header.quality_q, z)
     grey = header.layout in ("L", "LA")
     colour = np.empty((header.height, header.width) if grey else (header.height, header.width, 3), np.uint8)
-    with torch.inference_mode():
-        halo = model.entry.manifest["halo"]
-        latents.synthesise(model.decoder(), r, v, _position(header.quality_q), halo, colour)
+    if len(missing) < header.tile_count:
+        v, t = _tables(model).dequantised(header.quality_q, z), _position(header.quality_q)
+        with torch.inference_mode():
+            latents.synthesise(model.decoder(), r, v, t, model.entry.manifest["halo"], colour)
     for tile in missing:
         colour[tile.pixel_rows(header), tile.pixel_columns(header)] = GREY
     return colour if plane is None else np.dstack([colour, plane])
@@ -187,9 +192,9 @@ def _to_integers(colour: np.ndarray, model: loader.Model, q: int) -> tuple[np.nd
     """Pixels (H, W, 3) to z (C, hz, wz) and r (M, hy, wy), both int16."""
     tables, manifest = _tables(model), model.entry.manifest
     hy, wy = (container_format.latent_size(n) for n in colour.shape[:2])
-    encoder, t = model.encoder(), _position(q)
-    y = latents.analyse(encoder, colour, hy, wy)
-    z = latents.hyper_analyse(encoder, y, t, tables.z_steps(q))
+    encoder, halo, t = model.encoder(), manifest["encoder_halo"], _position(q)
+    y = latents.analyse(encoder, colour, hy, wy, halo)
+    z = latents.hyper_analyse(encoder, y, t, tables.z_steps(q), halo)
     index = tables.scale_index(q, z, hy, wy)
     v = tables.dequantised(q, z)
     thresholds, skip = _thresholds(model), manifest["skip"]

@@ -16,7 +16,6 @@ from ..constants import LIC_HYPER_STRIDE, LIC_LATENT_STRIDE, LIC_Z_STEP_BITS
 from . import boundary
 
 PIECE = 96  # side of a piece in latent positions, without its margin: 1536 pixels, some 300 MB of activations
-ANALYSIS_MARGIN = 8  # latent positions; covers the receptive field of the analysis that ships
 
 
 class Piece(NamedTuple):
@@ -66,10 +65,10 @@ def pieces(hy: int, wy: int, margin: int, side: int | None = None) -> Iterator[P
             )  # fmt: skip
 
 
-def analyse(encoder, pixels: np.ndarray, hy: int, wy: int) -> Tensor:
-    """g_a over uint8 pixels (height, width, 3): y (M, hy, wy) float32."""
+def analyse(encoder, pixels: np.ndarray, hy: int, wy: int, halo: int) -> Tensor:
+    """g_a over uint8 pixels (height, width, 3): y (M, hy, wy) float32. halo: the encoder's, in latent positions."""
     y = None
-    for piece in pieces(hy, wy, ANALYSIS_MARGIN):
+    for piece in pieces(hy, wy, halo):
         x = _padded_pixels(pixels, piece)  # (1, 3, rows, columns)
         part = encoder.analysis(x)[0][(slice(None), *piece.within())]
         if y is None:
@@ -91,12 +90,12 @@ def _padded_pixels(pixels: np.ndarray, piece: Piece) -> Tensor:
     return x.div_(255.0)
 
 
-def hyper_analyse(encoder, y: Tensor, t: Tensor, d: np.ndarray) -> np.ndarray:
-    """h_a over y (M, hy, wy): integers z (C, hz, wz) int16."""
+def hyper_analyse(encoder, y: Tensor, t: Tensor, d: np.ndarray, halo: int) -> np.ndarray:
+    """h_a over y (M, hy, wy): integers z (C, hz, wz) int16. halo: the encoder's."""
     _, hy, wy = y.shape
     s = LIC_HYPER_STRIDE
     z = None
-    for piece in pieces(hy, wy, 2 * ANALYSIS_MARGIN, side=4 * PIECE):
+    for piece in pieces(hy, wy, halo, side=4 * PIECE):
         part = encoder.hyper_analysis(y[(slice(None), *piece.outer)][None], t)[0]
         symbols = boundary.hyper_symbols(part, d)
         if z is None:

@@ -159,15 +159,15 @@ def read_head(source: IO[bytes] | bytes, *, truncated: bool = False) -> Head:
     return _Reader(source, truncated).head()
 
 
-def read(source: IO[bytes] | bytes, *, truncated: bool = False) -> Container:
-    """The whole file, every checksum checked.
+def read(source: IO[bytes] | bytes, *, truncated: bool = False, max_pixels: float | None = None) -> Container:
+    """The whole file, every checksum checked. max_pixels: the caller's limit on width times height.
 
     truncated=True takes what is there of a cut or damaged file: tiles that are not wholly there become None, so does a
     damaged alpha payload or metadata chunk; tiles of a `T` chunk whose checksum is wrong are kept (they have their own).
     A damaged header is refused all the same. Raises the errors of FORMAT appendix A.
     """
     reader = _Reader(source, truncated)
-    head = reader.head()
+    head = reader.head(max_pixels)
     if not truncated:
         if not head.complete:
             refuse(LicTruncated, "no more data", head.size, ENDS)
@@ -194,10 +194,11 @@ class _Reader:
         self.truncated = truncated
         self.size = self.file.seek(0, os.SEEK_END)
 
-    def head(self) -> Head:
+    def head(self, max_pixels: float | None = None) -> Head:
         major, minor = self.version()
         first = self.chunk_at(_START)
         header = parse_header(self.payload(first), first.offset)
+        header.check_limits(max_pixels)
         chunks = self.chunks(first, header)
         metadata = {type: None for type in "cex"}
         for chunk in chunks:

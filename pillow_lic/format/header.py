@@ -176,8 +176,11 @@ class Header:
             Tile(number, Area(row[0], column[0]), Area(row[1], column[1])) for number, (row, column) in enumerate(pairs)
         ]
 
-    def check_limits(self) -> None:
-        """Refuse sizes beyond the limits of FORMAT 3. Raises LicLimitExceeded; allocates nothing."""
+    def check_limits(self, max_pixels: float | None = None) -> None:
+        """Refuse sizes beyond the limits of FORMAT 3, and of the caller. Raises LicLimitExceeded; allocates nothing."""
+        if max_pixels is not None and not self.width * self.height <= max_pixels:  # not: true for NaN
+            msg = f"{self.width} x {self.height} pixels are more than max_pixels = {max_pixels}; raise it, or distrust the file"
+            raise LicLimitExceeded(msg)
         covered = self.hyper_grid.rows * self.hyper_grid.columns * LIC_TILE_UNIT**2  # what the arrays are made for
         if covered > LIC_PIXELS_MAX:
             msg = f"{self.width} x {self.height} pixels take {covered} with padding, more than {LIC_PIXELS_MAX}; split the image"

@@ -1,48 +1,45 @@
 """Loads a model directory: integer tables as NumPy arrays, networks as callables on torch tensors (FORMAT 9).
 
-Imports numpy, and torch on first use of a network. The only file that knows that a network is TorchScript.
+Imports numpy, constants and errors, and torch on first use of a network. The only file that knows that a network is TorchScript.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import threading
 import warnings
-import zipfile
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..constants import LIC_HYPER_STRIDE, LIC_LATENT_STRIDE
 from ..errors import LicBadOption, LicModelMissing
 from .registry import Entry
 
 if TYPE_CHECKING:
     import torch
 
-ARRAYS = ("freq", "count", "first", "weight", "offset", "bias", "z_step")
-FILE_MAX = 1 << 29  # bytes of one file of a model
+_lock = threading.Lock()  # of all that is loaded once
 
 
 class Model:
-    """A model whose files were checked against the manifest's digests when they were read."""
+    """A model whose files are checked against the manifest's digests when they are read."""
 
     def __init__(self, entry: Entry):
         self.entry = entry
-        self._lock = threading.Lock()
         self._networks: dict[tuple[str, str], Any] = {}
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        """The integer tables of FORMAT 9.2, by name."""
-        data = self._read("decoder", "tables.npz")
+        """The arrays of tables.npz (FORMAT 9.2), by name; entropy.Tables judges them."""
+        data = self.entry.read("tables.npz")
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-                return {name: archive[name] for name in ARRAYS}
-        except (KeyError, ValueError, zipfile.BadZipFile) as error:
-            msg = f"{self.entry.path / 'tables.npz'} lacks or garbles an array ({error}); reinstall the model"
+                return dict(archive)
+        except Exception as error:  # NumPy and zipfile raise this and that for what is no archive
+            msg = f"{self.entry.path / 'tables.npz'} cannot be read ({error}); reinstall the model"
             raise LicModelMissing(msg) from error
 
     def decoder(self) -> Any:
@@ -55,31 +52,33 @@ class Model:
 
     def _network(self, part: str, file: str) -> Any:
         kind = precision()
-        with self._lock:
+        with _lock:
             if (part, kind) not in self._networks:
-                self._networks[part, kind] = _load_script(self._read(part, file), kind)
+                self._networks[part, kind] = _load_network(self.entry, part, file, kind)
             return self._networks[part, kind]
 
-    def _read(self, part: str, file: str) -> bytes:
-        path = self.entry.path / file
-        try:
-            with open(path, "rb") as handle:
-                data = handle.read(FILE_MAX)
-        except OSError as error:
-            msg = f"{path} cannot be read ({error}); reinstall pillow_lic or the model"
-            raise LicModelMissing(msg) from error
-        if hashlib.sha256(data).hexdigest() != self.entry.manifest[part][file]:
-            msg = f"{path} is not the file that its manifest names (SHA-256 differs); reinstall pillow_lic or the model"
-            raise LicModelMissing(msg)
-        return data
+
+def _load_network(entry: Entry, part: str, file: str, kind: str) -> torch.jit.ScriptModule:
+    """A network that keeps to FORMAT 9.3 as far as a trial can tell. Raises LicModelMissing."""
+    data = entry.read(file)
+    try:
+        network = _load_script(data, kind)
+        if not entry.number:  # ours are tested, and spared the 30 ms
+            attempt = _try_encoder if part == "encoder" else _try_decoder
+            attempt(network, entry.manifest["latent"], entry.manifest["hyper"])
+    except Exception as error:  # a wrong network can raise anything; TorchScript says what went wrong in its last line
+        problem = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        msg = f"the model {entry.name!r} does not do what its manifest says: {file}: {problem}; export it again"
+        raise LicModelMissing(msg) from error
+    return network
 
 
 def _load_script(data: bytes, kind: str) -> torch.jit.ScriptModule:
     import torch
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # TorchScript announces its deprecation; users cannot act on it
-        module = torch.jit.load(io.BytesIO(data), map_location="cpu")
+    # TorchScript announces its deprecation; users cannot act on it. Not catch_warnings: it changes what other threads see.
+    warnings.filterwarnings("ignore", "`torch.jit.load` is", DeprecationWarning)
+    module = torch.jit.load(io.BytesIO(data), map_location="cpu")
     module = module.eval().float().to(memory_format=torch.channels_last)
     if kind == "bfloat16":
         # Heads named mean and step stay in float32: encoder and decoder must agree on them closely (FORMAT 8).
@@ -87,6 +86,42 @@ def _load_script(data: bytes, kind: str) -> torch.jit.ScriptModule:
             if getattr(layer, "original_name", "") == "Conv2d" and not name.endswith((".mean", ".step")):
                 layer.to(torch.bfloat16)
     return module
+
+
+# The trial's grid: two hyper positions by one, cropped, not square.
+_H, _W, _A, _B = 7, 3, 2, 1
+
+
+def _try_encoder(network: Any, latent: int, hyper: int) -> None:
+    """Run the encoder's stages once over a small grid. Raises ValueError for a wrong shape, anything for a wrong network."""
+    import torch
+
+    with torch.inference_mode():
+        y = network.analysis(torch.zeros(1, 3, _H * LIC_LATENT_STRIDE, _W * LIC_LATENT_STRIDE))
+        _check_shape("analysis", y, latent, _H, _W)
+        _check_shape("hyper_analysis", network.hyper_analysis(y, torch.zeros(1)), hyper, _A, _B)
+
+
+def _try_decoder(network: Any, latent: int, hyper: int) -> None:
+    """As _try_encoder, of the decoder's stages."""
+    import torch
+
+    t = torch.zeros(1)
+    with torch.inference_mode():
+        features, mean, step = network.prior(torch.zeros(1, hyper, _A, _B), t)
+        for part, channels in ((features, features.shape[1]), (mean, latent), (step, latent)):
+            _check_shape("prior", part, channels, _A * LIC_HYPER_STRIDE, _B * LIC_HYPER_STRIDE)
+        known = mean[:, :, :_H, :_W]
+        mean2, log_step2 = network.refine(features[:, :, :_H, :_W], known)
+        _check_shape("refine", mean2, latent, _H, _W)
+        _check_shape("refine", log_step2, latent, _H, _W)
+        _check_shape("synthesis", network.synthesis(known, t), 3, _H * LIC_LATENT_STRIDE, _W * LIC_LATENT_STRIDE)
+
+
+def _check_shape(stage: str, found: torch.Tensor, *wanted: int) -> None:
+    if str(found.dtype) != "torch.float32" or found.shape != (1, *wanted):
+        msg = f"{stage} yields {found.dtype} {tuple(found.shape)}, want torch.float32 {(1, *wanted)}"
+        raise ValueError(msg)
 
 
 def precision() -> str:
@@ -111,10 +146,9 @@ def _fast_bfloat16() -> bool:
 
 
 _models: dict[tuple[str, bytes], Model] = {}
-_models_lock = threading.Lock()
 
 
 def load(entry: Entry) -> Model:
     """The model of a registry entry, one object per process."""
-    with _models_lock:
+    with _lock:
         return _models.setdefault((str(entry.path), entry.hash), Model(entry))

@@ -1,6 +1,6 @@
 """The registry: which models exist, by number, name and hash, and where their directories lie (FORMAT 9).
 
-Imports the standard library and errors only; no network is loaded here.
+Imports the standard library, constants and errors only; no network is loaded here.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..constants import MODEL_LIMITS
 from ..errors import LicBadOption, LicModelMissing, LicUnknownModel
 
 HERE = Path(__file__).parent
 MANIFEST_MAX = 1 << 20  # bytes of manifest.json that are read
+FILE_MAX = 1 << 29  # bytes of one file of a model
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-INTEGERS = {"latent": (1, 1024), "hyper": (1, 256), "points": (2, 64), "rows": (1, 256), "skip": (0, 256), "halo": (0, 64)}
+DEFAULTS = {"encoder_halo": 8}  # what a manifest need not state
 DECODER_FILES, ENCODER_FILES = ["tables.npz", "decoder.pt"], ["encoder.pt"]
 HASH_BYTES = 8  # bytes of the model's SHA-256 that stand in a file (FORMAT 3)
 
@@ -43,8 +45,22 @@ class Entry:
     def hash(self) -> bytes:
         """SHA-256 over the digests of the decoder's files and the integers that decoding needs (FORMAT 9.1)."""
         digests = [bytes.fromhex(self.manifest["decoder"][file]) for file in DECODER_FILES]
-        integers = [self.manifest[key] for key in INTEGERS]
+        integers = [self.manifest[key] for key in MODEL_LIMITS]
         return hashlib.sha256(b"".join(digests) + struct.pack("<6I", *integers)).digest()
+
+    def read(self, file: str) -> bytes:
+        """One of the model's files. Raises LicModelMissing unless it is there and the one that the manifest names."""
+        path = self.path / file
+        try:
+            with open(path, "rb") as handle:
+                data = handle.read(FILE_MAX)
+        except OSError as error:
+            msg = f"{path} cannot be read ({error}); reinstall pillow_lic or the model"
+            raise LicModelMissing(msg) from error
+        if hashlib.sha256(data).hexdigest() != (self.manifest["decoder"] | self.manifest["encoder"])[file]:
+            msg = f"{path} is not the file that its manifest names (SHA-256 differs); reinstall pillow_lic or the model"
+            raise LicModelMissing(msg)
+        return data
 
 
 _lock = threading.Lock()
@@ -64,7 +80,7 @@ def read_entry(number: int, path: Path) -> Entry:
     if problem:
         msg = f"{path / 'manifest.json'}: {problem}; re-export the model with this version of train/export.py"
         raise LicModelMissing(msg)
-    return Entry(number, manifest["name"], path, manifest)
+    return Entry(number, manifest["name"], path, DEFAULTS | manifest)
 
 
 def _problem(manifest: Any) -> str | None:
@@ -72,8 +88,8 @@ def _problem(manifest: Any) -> str | None:
         return "not a manifest of format 1"
     if not isinstance(manifest.get("name"), str) or not NAME.fullmatch(manifest["name"]):
         return "name missing or not of the form [a-z0-9][a-z0-9._-]*"
-    for key, (low, high) in INTEGERS.items():
-        value = manifest.get(key)
+    for key, (low, high) in (MODEL_LIMITS | {"encoder_halo": MODEL_LIMITS["halo"]}).items():
+        value = manifest.get(key, DEFAULTS.get(key))
         if type(value) is not int or not low <= value <= high:
             return f"{key} must be an integer from {low} to {high}, found {value!r}"
     for key, files in (("decoder", DECODER_FILES), ("encoder", ENCODER_FILES)):
@@ -89,9 +105,11 @@ def register(path: str | os.PathLike[str]) -> str:
     """Make a model directory known to this process and return its name, to be used as `model=NAME`.
 
     Files made with it carry its hash; whoever opens them must register the same model. Raises LicModelMissing
-    when `path` is not a model directory and LicBadOption when another model already has the name.
+    when `path` is not a model directory or a file of it is not intact, LicBadOption when another model has the name.
     """
     entry = read_entry(0, Path(path).absolute())
+    for file in DECODER_FILES + ENCODER_FILES:
+        entry.read(file)
     with _lock:
         taken = _registered.get(entry.name) or _find_shipped(entry.name)
         if taken is not None and taken.hash != entry.hash:

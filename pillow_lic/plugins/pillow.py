@@ -118,9 +118,10 @@ def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     """Handler of `im.save("x.lic", quality=75, model="photo", exif=, icc_profile=, xmp=)`.
 
     quality: 1 to 100, int or float. model: a name that `lic models` lists. exif: bytes or Image.Exif. xmp: bytes or str.
-    icc_profile is taken from im.info unless given (None or b"" drops it), as Pillow's PNG and AVIF plugins do; exif and
-    xmp are written when given, as its WebP and AVIF plugins do. All is checked and encoded before one write.
-    Raises LicBadOption (also a ValueError) and other LicErrors; warns of a misspelt option and of lost depth.
+    icc_profile is taken from im.info unless given (None or b"" drops it), as Pillow's PNG and AVIF plugins do, but left out
+    where it describes other colours than those stored; one that is given is written as it is. exif and xmp are written
+    when given, as its WebP and AVIF plugins do. All is checked and encoded before one write.
+    Raises LicBadOption (also a ValueError) and other LicErrors; warns of a misspelt option, a profile left out, lost depth.
     """
     options = _options(im)
     if min(im.size) < 1:
@@ -130,11 +131,14 @@ def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
 
     from .. import codec
 
-    fp.write(codec.encode(np.asarray(_to_native(im)), **options))
+    native = _to_native(im)
+    if "icc_profile" not in im.encoderinfo:
+        options["icc"] = _fitting_profile(options["icc"], native.mode)
+    fp.write(codec.encode(np.asarray(native), **options))
 
 
 def _options(im: Image.Image) -> dict[str, Any]:
-    """The save options as arguments of codec.encode, checked but for the quality, which the codec checks first of all."""
+    """The save options as arguments of codec.encode, which checks quality and model."""
     from ..models import registry
 
     given = im.encoderinfo
@@ -142,7 +146,7 @@ def _options(im: Image.Image) -> dict[str, Any]:
         _warn_of_misspelling(name)
     return {
         "quality": given.get("quality", QUALITY),
-        "model": _checked_model(given.get("model", registry.DEFAULT)),
+        "model": given.get("model", registry.DEFAULT),
         "icc": _checked_bytes("icc_profile", given.get("icc_profile", im.info.get("icc_profile"))),
         "exif": _checked_exif(given.get("exif")),
         "xmp": _checked_bytes("xmp", given.get("xmp")),
@@ -155,13 +159,6 @@ def _warn_of_misspelling(name: str) -> None:
     for meant in difflib.get_close_matches(name.lower(), OPTIONS, n=1, cutoff=0.75):
         # stacklevel: the caller of Image.save
         warnings.warn(f"save option {name!r} is ignored; did you mean {meant!r}?", UserWarning, stacklevel=6)
-
-
-def _checked_model(model: Any) -> str:
-    if not isinstance(model, str):
-        msg = f"model must be the name of a model, found {model!r}; `lic models` lists them"
-        raise LicBadOption(msg)
-    return model
 
 
 def _checked_exif(exif: Any) -> bytes | None:
@@ -179,6 +176,16 @@ def _checked_bytes(name: str, value: Any) -> bytes | None:
         msg = f"{name} must be bytes, found {type(value).__name__}"
         raise LicBadOption(msg)
     return bytes(value) if value else None
+
+
+def _fitting_profile(icc: bytes | None, mode: str) -> bytes | None:
+    """The profile that came along with the image, None if its colour space is not that of the pixels as they are stored."""
+    space = b"GRAY" if mode in ("L", "LA") else b"RGB "
+    if not icc or icc[16:20] == space:  # ICC.1, 7.2.6: the data colour space
+        return icc
+    what = f"the image's ICC profile is left out: it is for {icc[16:20]!r}, the pixels are stored as {space!r}"
+    warnings.warn(f"{what}; ImageCms.profileToProfile converts with it", UserWarning, stacklevel=5)  # the caller of save
+    return None
 
 
 def _to_native(im: Image.Image) -> Image.Image:

@@ -1,0 +1,99 @@
+"""A stand-in for what pillow_lic.gpu uses of CuPy, which runs kernels on the CPU through tests/on_cpu.h.
+
+So the tests without a GPU take the path that a GPU takes: the same plans, macros, grids and arguments, the very source of the kernels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import subprocess
+import types
+from pathlib import Path
+
+HERE = Path(__file__).parent
+FLAGS = ["-std=c++17", "-O1", "-fPIC", "-shared", "-U_FORTIFY_SOURCE", "-Wall", "-Werror", "-Wno-unknown-pragmas"]
+
+
+class CompileException(Exception):
+    """cupy.cuda.compiler.CompileException."""
+
+
+class RawModule:
+    """A kernel's source, compiled for the CPU into `folder`."""
+
+    def __init__(self, code: str, options: tuple[str, ...], backend: str, folder: Path, calls: list):
+        self.calls = calls
+        key = hashlib.sha256("\n".join([code, *options]).encode()).hexdigest()[:16]
+        library = folder / f"{key}.so"
+        if not library.exists():
+            (folder / f"{key}.cu").write_text(code)
+            defines = [option for option in options if option.startswith("-D")]
+            command = ["g++", *FLAGS, *defines, "-include", str(HERE / "on_cpu.h"), "-x", "c++", str(folder / f"{key}.cu"), "-o", str(library)]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                raise CompileException(done.stderr)
+        self.library = ctypes.CDLL(str(library))
+
+    def get_function(self, name: str):
+        return Kernel(self.library, name, self.calls)
+
+
+class Kernel:
+    """Runs when it is called, and returns when it is done."""
+
+    max_dynamic_shared_size_bytes = 48 * 1024
+
+    def __init__(self, library: ctypes.CDLL, name: str, calls: list):
+        self.library, self.name, self.calls = library, name, calls
+
+    def __call__(self, grid, block, arguments, *, shared_mem: int):
+        assert shared_mem <= self.max_dynamic_shared_size_bytes
+        assert all(argument.dtype.itemsize == 8 for argument in arguments)
+        self.calls.append((self.name, grid, block, shared_mem))
+        padded = (ctypes.c_longlong * 8)(*[int(argument) for argument in arguments])
+        kernel = ctypes.cast(getattr(self.library, self.name), ctypes.c_void_p)
+        for eager in (0, 1) if self.calls.both else (0,):
+            assert self.library.launch(kernel, (ctypes.c_uint * 3)(*grid), block[0], eager, padded) == 0, "threads wait for ever"
+
+
+class Calls(list):
+    """The launches so far. `both`: run each kernel twice, copies late and copies early."""
+
+    both = False
+
+
+def fake(folder: Path, capability: int = 90, shared: int = 232448, multiprocessors: int = 2, runtime_version: int = 13000):
+    """A module to stand at sys.modules['cupy'], and its calls."""
+    calls = Calls()
+    attributes = {"shared": shared, "multiprocessors": multiprocessors}
+    runtime = types.SimpleNamespace(
+        runtimeGetVersion=lambda: runtime_version,
+        deviceGetAttribute=lambda attribute, device: attributes[attribute],
+        cudaDevAttrMaxSharedMemoryPerBlockOptin="shared",
+        cudaDevAttrMultiProcessorCount="multiprocessors",
+    )
+
+    class Device:
+        compute_capability = str(capability)
+
+        def __init__(self, index):
+            self.index = index
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            return None
+
+    cuda = types.SimpleNamespace(
+        runtime=runtime,
+        Device=Device,
+        ExternalStream=lambda stream, index: contextlib.nullcontext(),
+        compiler=types.SimpleNamespace(CompileException=CompileException),
+    )
+    module = types.ModuleType("cupy")
+    module.cuda = cuda
+    module.RawModule = lambda code, options, backend: RawModule(code, options, backend, folder, calls)
+    return module, calls

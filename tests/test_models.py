@@ -1,0 +1,235 @@
+"""The registry and the loader: what is refused, and by which name, of a model directory that is not as its manifest says."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import pillow_lic
+from pillow_lic import codec, constants, entropy, errors, format
+from pillow_lic.codec import latents
+from pillow_lic.models import loader, registry
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+FILES = ("tables.npz", "decoder.pt", "encoder.pt")
+
+
+@pytest.fixture(autouse=True)
+def forget():
+    """What a test registers is unknown to the next."""
+    yield
+    registry._registered.clear()
+
+
+def copy_of_toy(folder: Path, name: str = "copy", files: dict[str, bytes] | None = None, **changes) -> Path:
+    """The toy model under another name, with other files (and their digests) and other entries of the manifest."""
+    toy = registry.by_name("toy").path
+    manifest = {**json.loads((toy / "manifest.json").read_text()), "name": name, **changes}
+    for file in FILES:
+        data = (files or {}).get(file, (toy / file).read_bytes())
+        part = "encoder" if file == "encoder.pt" else "decoder"
+        manifest[part] = {**manifest[part], file: hashlib.sha256(data).hexdigest()}
+        (folder / file).write_bytes(data)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def script(module: nn.Module) -> bytes:
+    buffer = io.BytesIO()
+    torch.jit.save(torch.jit.script(module), buffer)
+    return buffer.getvalue()
+
+
+def toy_network(file: str) -> torch.jit.ScriptModule:
+    return torch.jit.load(io.BytesIO((registry.by_name("toy").path / file).read_bytes()), map_location="cpu").float()
+
+
+# ---- Files and manifest -------------------------------------------------------------------------------------------
+
+
+def test_damaged_model_is_refused(tmp_path):
+    copy_of_toy(tmp_path)
+    (tmp_path / "tables.npz").write_bytes(b"garbage")
+    model = loader.Model(registry.read_entry(0, tmp_path))
+    with pytest.raises(errors.LicModelMissing, match="SHA-256"):
+        _ = model.arrays
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_registering_checks_every_file(file, tmp_path):
+    copy_of_toy(tmp_path)
+    data = (tmp_path / file).read_bytes()
+    (tmp_path / file).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(errors.LicModelMissing, match=f"{file}.*SHA-256"):
+        pillow_lic.register_model(tmp_path)
+    (tmp_path / file).unlink()
+    with pytest.raises(errors.LicModelMissing, match=f"{file} cannot be read"):
+        pillow_lic.register_model(tmp_path)
+    assert "copy" not in registry.names()
+
+
+@pytest.mark.parametrize("wrong", [{"halo": 65}, {"encoder_halo": -1}, {"encoder_halo": 65}, {"encoder_halo": "8"}])
+def test_manifest_out_of_range(wrong, tmp_path):
+    with pytest.raises(errors.LicModelMissing, match=next(iter(wrong))):
+        pillow_lic.register_model(copy_of_toy(tmp_path, **wrong))
+
+
+def test_limits_have_one_home():
+    """constants.MODEL_LIMITS is what FORMAT 9.1 says; the registry and the tables take theirs from it."""
+    document = (Path(__file__).parent.parent / "docs" / "FORMAT.md").read_text("utf-8")
+    found = {}
+    for keys, meaning in re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| (.*) \|$", document.split("### 9.1")[1].split("### 9.2")[0], re.M):
+        ranges = re.findall(r"(\d+) to (\d+)", meaning)
+        found |= {key: (int(low), int(high)) for key, (low, high) in zip(re.findall(r"\w+", keys), ranges)}
+    halo = found.pop("encoder_halo")
+    assert halo == constants.MODEL_LIMITS["halo"]
+    assert found == {key: limit for key, limit in constants.MODEL_LIMITS.items() if key != "skip"}  # "0 to R"
+    assert getattr(entropy, "LIMITS", {}).items() <= constants.MODEL_LIMITS.items()
+    assert constants.MODEL_LIMITS["skip"][1] == constants.MODEL_LIMITS["rows"][1]
+
+
+def test_integers_of_the_manifest_are_part_of_the_hash():
+    entry = registry.by_name("toy")
+    other = dataclasses.replace(entry, manifest={**entry.manifest, "skip": entry.manifest["skip"] + 1})
+    assert other.hash != entry.hash
+
+
+# ---- The encoder's halo -------------------------------------------------------------------------------------------
+
+
+class WideEncoder(nn.Module):
+    """An analysis that looks 12 latent positions far."""
+
+    def __init__(self, toy: torch.jit.ScriptModule):
+        super().__init__()
+        self.toy = toy
+
+    @torch.jit.export
+    def analysis(self, x: Tensor) -> Tensor:
+        y = F.avg_pool2d(F.avg_pool2d(x, 16), 25, 1, 12)  # (N, 3, h, w)
+        return torch.cat([y, y, y], 1)[:, :8] * 400.0
+
+    @torch.jit.export
+    def hyper_analysis(self, y: Tensor, t: Tensor) -> Tensor:
+        return self.toy.hyper_analysis(y, t)
+
+
+def test_encoder_halo_is_the_manifests(make_picture, monkeypatch, tmp_path):
+    """Pieces with the margin that the manifest states give the integers of the whole; 8, as without it, is too little here."""
+    monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
+    files = {"encoder.pt": script(WideEncoder(toy_network("encoder.pt")))}
+    differing = {}
+    for name, entries in (("stated", {"encoder_halo": 12}), ("unstated", {})):
+        (tmp_path / name).mkdir()
+        pillow_lic.register_model(copy_of_toy(tmp_path / name, name, files, **entries))
+        found = []
+        for side in (96, 4):
+            monkeypatch.setattr(latents, "PIECE", side)
+            found.append(codec.decode_symbols(format.read(codec.encode(make_picture(400, 560), model=name)))[1])
+        differing[name] = (found[0] != found[1]).mean()
+    assert differing["stated"] < 1e-3 < 1e-2 < differing["unstated"]
+
+
+def test_encoder_halo_is_not_part_of_the_hash(tmp_path):
+    entry = registry.read_entry(0, copy_of_toy(tmp_path, encoder_halo=30))
+    assert entry.hash == registry.by_name("toy").hash and entry.manifest["encoder_halo"] == 30
+    assert registry.by_name("toy").manifest["encoder_halo"] == 8  # which it does not state
+
+
+# ---- Networks that are not what the manifest says -----------------------------------------------------------------
+
+
+class NineChannels(nn.Module):
+    @torch.jit.export
+    def analysis(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, 16).repeat(1, 3, 1, 1)
+
+    @torch.jit.export
+    def hyper_analysis(self, y: Tensor, t: Tensor) -> Tensor:
+        return F.avg_pool2d(y, 4, ceil_mode=True)[:, :8]
+
+
+class GreyDecoder(nn.Module):
+    """A synthesis of one channel, which NumPy would spread over three without a word."""
+
+    def __init__(self, toy: torch.jit.ScriptModule):
+        super().__init__()
+        self.toy = toy
+
+    @torch.jit.export
+    def prior(self, z_hat: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.toy.prior(z_hat, t)
+
+    @torch.jit.export
+    def refine(self, features: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        return self.toy.refine(features, known)
+
+    @torch.jit.export
+    def synthesis(self, y_hat: Tensor, t: Tensor) -> Tensor:
+        return self.toy.synthesis(y_hat, t)[:, :1]
+
+
+@pytest.mark.parametrize(
+    "network, problem",
+    [
+        (lambda: b"not TorchScript", "encoder.pt: .*"),
+        (lambda: (registry.by_name("toy").path / "decoder.pt").read_bytes(), "encoder.pt: .*no attribute 'analysis'"),
+        (lambda: script(NineChannels()), r"analysis yields torch.float32 \(1, 9, 7, 3\), want torch.float32 \(1, 8, 7, 3\)"),
+    ],
+)
+def test_wrong_encoder(make_picture, network, problem, tmp_path):
+    name = pillow_lic.register_model(copy_of_toy(tmp_path, files={"encoder.pt": network()}))
+    with pytest.raises(errors.LicModelMissing, match=f"(?s)does not do what its manifest says: .*{problem}.*export it again"):
+        pillow_lic.encode(make_picture(40, 40), model=name)
+
+
+@pytest.mark.parametrize(
+    "network, problem",
+    [
+        (lambda: (registry.by_name("photo").path / "decoder.pt").read_bytes(), "decoder.pt: RuntimeError: .* channels"),
+        (lambda: script(GreyDecoder(toy_network("decoder.pt"))), r"synthesis yields torch.float32 \(1, 1, 112, 48\)"),
+    ],
+)
+def test_wrong_decoder(make_picture, network, problem, tmp_path):
+    pillow_lic.register_model(copy_of_toy(tmp_path, files={"decoder.pt": network()}))
+    container = format.read(pillow_lic.encode(make_picture(40, 40), model="toy"))
+    digest = registry.by_name("copy").hash[: registry.HASH_BYTES]
+    data = format.write(dataclasses.replace(container.header, model=0, model_hash=digest), list(container.tiles))
+    with pytest.raises(errors.LicModelMissing, match=f"does not do what its manifest says: .*{problem}"):
+        pillow_lic.decode(data)
+
+
+def test_tables_that_are_no_archive(make_picture, tmp_path):
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros(3))
+    for data in (b"", b"garbage", buffer.getvalue()):
+        name = pillow_lic.register_model(copy_of_toy(tmp_path, files={"tables.npz": data}))
+        with pytest.raises(errors.LicModelMissing, match="tables.npz cannot be read"):
+            pillow_lic.encode(make_picture(8, 8), model=name)
+        registry._registered.clear()
+
+
+def test_loading_hides_no_warning_of_others(monkeypatch):
+    """TorchScript's own announcement is hidden; what other threads warn of meanwhile is not."""
+    load = torch.jit.load
+
+    def busy(*arguments, **options):
+        warnings.warn("as of another thread", UserWarning, stacklevel=1)
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(torch.jit, "load", busy)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        loader.Model(registry.by_name("toy")).encoder()
+    assert [str(w.message) for w in seen] == ["as of another thread"]
