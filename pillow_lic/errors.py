@@ -60,3 +60,9 @@ class LicModelMissing(LicError):
 
 class LicBadOption(LicError, ValueError):
     """An option of encoding or decoding has the wrong type or range. Nothing was written; correct the call."""
+
+
+class LicGpuUnavailable(LicError):
+    """A GPU was asked for, and its kernels cannot run: CuPy is missing or of another CUDA release, or a kernel does not compile.
+    Install `pillow-lic[cuda12]` or `pillow-lic[cuda13]`, as the message says, or stay on the CPU.
+    """

@@ -90,7 +90,7 @@ def fake(folder: Path, capability: int = 90, shared: int = 232448, multiprocesso
     cuda = types.SimpleNamespace(
         runtime=runtime,
         Device=Device,
-        ExternalStream=lambda stream, index: contextlib.nullcontext(),
+        Stream=types.SimpleNamespace(from_external=lambda stream: contextlib.nullcontext(stream.__cuda_stream__())),
         compiler=types.SimpleNamespace(CompileException=CompileException),
     )
     module = types.ModuleType("cupy")

@@ -23,7 +23,13 @@ from tqdm import tqdm
 from pillow_lic.codec import boundary
 from pillow_lic.constants import (
     LIC_BIAS_MAX,
+    LIC_INVERSE_MAX,
+    LIC_INVERSE_MIN,
     LIC_MAP_SHIFT,
+    LIC_NORMAL_ARGUMENT_BITS,
+    LIC_NORMAL_STEPS,
+    LIC_OFFSET_ONE,
+    LIC_OFFSET_ZERO,
     LIC_PROB_BITS,
     LIC_QUALITY_MAX,
     LIC_QUALITY_MIN,
@@ -32,9 +38,11 @@ from pillow_lic.constants import (
     LIC_WEIGHT_MAX,
     LIC_Z_STEP_BITS,
 )
-from pillow_lic.entropy import Tables, rate_point
+from pillow_lic.entropy import CELL, Tables, rate_point
 from train.data import Crops, load_split
+from train.gdn import WEIGHT_UNIT, GdnConfig, GdnModel
 from train.networks import SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, PhotoConfig, PhotoModel, checkerboard
+from train.train import build, network_config
 
 ROWS = 64  # scale rows of the bank
 QUALITIES = (1, 12, 25, 38, 50, 62, 75, 88, 100)  # at which the rows are fitted
@@ -45,7 +53,7 @@ FLAT_SKIP = 0.001  # rows in which a symbol is non-zero more rarely than this ar
 class DecoderStages(nn.Module):
     """The decoder half as one scripted object (FORMAT 9.3)."""
 
-    def __init__(self, model: PhotoModel):
+    def __init__(self, model: PhotoModel | GdnModel):
         super().__init__()
         self.prior_net, self.refine_net, self.synthesis_net = model.prior, model.refine, model.synthesis
 
@@ -65,7 +73,7 @@ class DecoderStages(nn.Module):
 class EncoderStages(nn.Module):
     """The encoder half as one scripted object (FORMAT 9.3)."""
 
-    def __init__(self, model: PhotoModel):
+    def __init__(self, model: PhotoModel | GdnModel):
         super().__init__()
         self.analysis_net, self.hyper_net = model.analysis, model.hyper_analysis
 
@@ -86,23 +94,62 @@ def scale_grid() -> np.ndarray:
     return np.geomspace(SIGMA_MIN, SIGMA_MAX, ROWS)
 
 
-def integer_map(model: PhotoModel) -> dict[str, np.ndarray]:
-    """weight, offset, bias and z_step of FORMAT 7.5. acc >> LIC_MAP_SHIFT is the rounded row index."""
-    unit = np.log(SIGMA_MAX / SIGMA_MIN) / (ROWS - 1)  # log sigma from one row to the next
-    one = 1 << LIC_MAP_SHIFT
-    weight = model.scale_map.weight.detach().double().numpy() / unit * one / (1 << LIC_Z_STEP_BITS)
-    clipped = int((np.abs(weight) > LIC_WEIGHT_MAX).sum())
+UNIT = np.log(SIGMA_MAX / SIGMA_MIN) / (ROWS - 1)  # log sigma from one scale row to the next
+ONE = 1 << LIC_MAP_SHIFT
+Z_ONE = 1 << LIC_Z_STEP_BITS
+
+
+def _numbers(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().double().numpy()
+
+
+def _limited(name: str, values: np.ndarray, most: int, dtype: type) -> np.ndarray:
+    """Rounded integers within +-most; says how many had to be clipped."""
+    clipped = int((np.abs(values) > most).sum())
     if clipped:
-        print(f"{clipped} of {weight.size} map weights clipped")
-    offset = (model.scale_map.offset.detach().double().numpy() - np.log(SIGMA_MIN)) / unit * one + one / 2
-    bias = model.scale_map.bias.detach().double().numpy() / unit * one
-    z_step = (1 << LIC_Z_STEP_BITS) * np.exp(-model.hyper_rate.gain.detach().double().numpy())
-    return {
-        "weight": weight.round().clip(-LIC_WEIGHT_MAX, LIC_WEIGHT_MAX).astype(np.int16),
-        "offset": offset.round().clip(-LIC_BIAS_MAX, LIC_BIAS_MAX).astype(np.int32),
-        "bias": bias.round().clip(-LIC_BIAS_MAX, LIC_BIAS_MAX).astype(np.int32),
-        "z_step": z_step.round().clip(1, 255).astype(np.uint8),
+        print(f"{name}: {clipped} of {values.size} values clipped")
+    return values.round().clip(-most, most).astype(dtype)
+
+
+def integer_map(model: PhotoModel | GdnModel) -> dict[str, np.ndarray]:
+    """weight, offset, bias and z_step of FORMAT 7.5, of mixtures and hidden layers also those of 7.8.
+
+    acc >> LIC_MAP_SHIFT is the rounded byte, so every plane has a scale (units of the byte) and a zero.
+    """
+    shape = model.shape if isinstance(model, GdnModel) else model.scale_map
+    components = model.config.components if isinstance(model, GdnModel) else 0
+    scale, zero = np.array([1 / UNIT]), np.array([-np.log(SIGMA_MIN) / UNIT])
+    if components:
+        scale = np.repeat([1 / UNIT, LIC_OFFSET_ONE, 1 / WEIGHT_UNIT], components)
+        zero = np.repeat([zero[0], LIC_OFFSET_ZERO, 0], components)
+    latent = model.config.latent
+    rows = np.repeat(scale, CELL * latent)
+    arrays = {
+        "weight": _limited("weight", _numbers(shape.weight) * rows[:, None] * ONE / Z_ONE, LIC_WEIGHT_MAX, np.int16),
+        "offset": (_numbers(shape.offset) * rows + np.repeat(zero, CELL * latent) + 0.5) * ONE,
+        "bias": _numbers(shape.bias) * np.repeat(scale, latent) * ONE,
     }
+    for name in ("offset", "bias"):
+        arrays[name] = _limited(name, arrays[name], LIC_BIAS_MAX, np.int32)
+    for n, layer in enumerate(getattr(shape, "hidden", ()), start=1):
+        arrays[f"hidden{n}_weight"] = _limited("a hidden weight", _numbers(layer.weight[:, :, 0, 0]) * ONE, LIC_WEIGHT_MAX, np.int16)
+        arrays[f"hidden{n}_offset"] = _limited("a hidden offset", (_numbers(layer.bias) * Z_ONE + 0.5) * ONE, LIC_BIAS_MAX, np.int32)
+    if components:
+        arrays |= mixture_tables()
+    z_step = Z_ONE * np.exp(-_numbers(model.hyper_rate.gain))
+    return {**arrays, "z_step": z_step.round().clip(1, 255).astype(np.uint8)}
+
+
+NORMAL_END = 4.25  # standard deviations at which the tabulated normal ends
+
+
+def mixture_tables() -> dict[str, np.ndarray]:
+    """normal and inverse of FORMAT 7.8, for the scales of `scale_grid`."""
+    edge = NORMAL_END * np.arange(LIC_NORMAL_STEPS) / LIC_NORMAL_STEPS
+    half = 1 << LIC_PROB_BITS - 1
+    normal = np.append(((_ndtr(edge) - 0.5) * 2 * half).round(), half).astype(np.uint16)
+    inverse = (1 << LIC_NORMAL_ARGUMENT_BITS) / (NORMAL_END * LIC_OFFSET_ONE * scale_grid())
+    return {"normal": normal, "inverse": inverse.round().clip(LIC_INVERSE_MIN, LIC_INVERSE_MAX).astype(np.uint32)}
 
 
 def _ndtr(x: np.ndarray) -> np.ndarray:
@@ -144,16 +191,17 @@ class Rows:
 
     shapes: list[tuple[int, np.ndarray]]
     counts: list[np.ndarray]
+    scale_rows: int  # ROWS, or 0 where r is coded under mixtures
 
     @classmethod
-    def parametric(cls, model: PhotoModel) -> Rows:
-        shapes = [gaussian_row(sigma) for sigma in scale_grid()]
+    def parametric(cls, model: PhotoModel | GdnModel, scale_rows: int) -> Rows:
+        shapes = [gaussian_row(sigma) for sigma in scale_grid()][:scale_rows]
         rate = model.hyper_rate
         weight = rate.logit.unflatten(1, (-1, Z_COMPONENTS)).softmax(2)
         tables = (rate.mean, rate.log_scale, weight)
         mean, log_scale, weight = (part.detach().double().numpy().reshape(-1, Z_COMPONENTS) for part in tables)
         shapes += [logistic_row(*row) for row in zip(mean, log_scale, weight)]
-        return cls(shapes, [np.zeros(len(mass)) for _, mass in shapes])
+        return cls(shapes, [np.zeros(len(mass)) for _, mass in shapes], scale_rows)
 
     def count(self, row: int, symbols: np.ndarray) -> None:
         first, mass = self.shapes[row]
@@ -165,7 +213,7 @@ class Rows:
         """freq, count, first of FORMAT 9.2. Scale rows are made symmetric: nothing prefers a sign."""
         freqs = []
         for row, ((_, mass), seen) in enumerate(zip(self.shapes, self.counts)):
-            if row < ROWS:
+            if row < self.scale_rows:
                 seen = np.append((seen[:-1] + seen[:-1][::-1]) / 2, seen[-1])
             freqs.append(to_frequencies(seen + PRIOR_COUNT * (mass + 1e-7)))
         return {
@@ -176,12 +224,12 @@ class Rows:
 
     def skip(self) -> int:
         """Number of lowest rows that are almost surely zero."""
-        for row in range(ROWS):
+        for row in range(self.scale_rows):
             first, _ = self.shapes[row]
             seen = self.counts[row]
             if seen.sum() > 0 and 1.0 - seen[-first] / seen.sum() > FLAT_SKIP:
                 return row
-        return ROWS
+        return self.scale_rows
 
 
 # --- fitting the rows -------------------------------------------------------------------------------------------
@@ -190,7 +238,7 @@ class Rows:
 class Fitter:
     """Runs the encoder's path over training crops and counts symbols by row."""
 
-    def __init__(self, model: PhotoModel, manifest: dict, integers: dict[str, np.ndarray]):
+    def __init__(self, model: PhotoModel | GdnModel, manifest: dict, integers: dict[str, np.ndarray]):
         self.model, self.manifest, self.integers = model, manifest, integers
 
     def tables(self, rows: Rows) -> dict[str, np.ndarray]:
@@ -201,56 +249,68 @@ class Fitter:
         """Counts under the rounding that `rows` imply."""
         arrays = self.tables(rows)
         tables = Tables.from_model(self.manifest, arrays)
-        thresholds = boundary.rounding_thresholds(arrays["freq"], arrays["count"], arrays["first"], ROWS)
-        counted = Rows(rows.shapes, [np.zeros(len(mass)) for _, mass in rows.shapes])
+        rounding = boundary.rounding(tables, arrays, 0)
+        counted = Rows(rows.shapes, [np.zeros(len(mass)) for _, mass in rows.shapes], rows.scale_rows)
         for step in tqdm(range(batches), desc="fitting rows"):
             y = self.model.analysis(torch.from_numpy(crops.at(step)).float().div(255))
             for quality in QUALITIES:
                 for one in y:
-                    self._count(counted, tables, thresholds, one, quality * LIC_QUALITY_SCALE)
+                    self._count(counted, tables, rounding, one, quality * LIC_QUALITY_SCALE)
         return counted
 
-    def _count(self, rows: Rows, tables: Tables, thresholds: Tensor, y: Tensor, q: int) -> None:
-        z, index, r = self._symbols(tables, thresholds, y, q)
+    def _count(self, rows: Rows, tables: Tables, rounding: boundary.Rounding, y: Tensor, q: int) -> None:
+        model = self.model
+        t = torch.tensor([(q - LIC_QUALITY_MIN) / (LIC_QUALITY_MAX - LIC_QUALITY_MIN)])
+        z = boundary.hyper_symbols(model.hyper_analysis(y[None], t)[0], tables.z_steps(q))
         nearest = rate_point(q, self.manifest["points"])[2]
         for channel, values in enumerate(z):
-            rows.count(ROWS + nearest * len(z) + channel, values.ravel())
-        flat, symbols = index.ravel(), r.ravel()
+            rows.count(rows.scale_rows + nearest * len(z) + channel, values.ravel())
+        if not rows.scale_rows:
+            return
+        index = tables.scale_index(q, z, *y.shape[1:])
+        flat, symbols = index.ravel(), self._residuals(tables, rounding, y, z, index, q, t).ravel()
         order = np.argsort(flat, kind="stable")
         ends = np.searchsorted(flat[order], np.arange(ROWS + 1))
         for row in range(ROWS):
             if ends[row] < ends[row + 1]:
                 rows.count(row, symbols[order[ends[row] : ends[row + 1]]])
 
-    def _symbols(self, tables: Tables, thresholds: Tensor, y: Tensor, q: int):
-        """z, scale index and r of one y (M, h, w), nothing skipped."""
+    def _residuals(self, tables: Tables, rounding: boundary.Rounding, y: Tensor, z, index, q: int, t: Tensor) -> np.ndarray:
+        """r of one y (M, h, w), nothing skipped."""
         model = self.model
-        t = torch.tensor([(q - LIC_QUALITY_MIN) / (LIC_QUALITY_MAX - LIC_QUALITY_MIN)])
-        z = boundary.hyper_symbols(model.hyper_analysis(y[None], t)[0], tables.z_steps(q))
-        index = tables.scale_index(q, z, *y.shape[1:])
-        z_hat = torch.from_numpy(tables.dequantised(q, z).astype(np.float32)) / (1 << LIC_Z_STEP_BITS)
+        z_hat = torch.from_numpy(tables.dequantised(q, z).astype(np.float32)) / Z_ONE
         h, w = y.shape[1:]
         features, mean, step = (part[:, :, :h, :w] for part in model.prior(z_hat[None], t))
         scale = torch.from_numpy(index.astype(np.int32))
         even = checkerboard(mean)
-        first = boundary.residual_symbols(((y - mean) / step)[0], scale, thresholds, 0)
+        first = rounding(((y - mean) / step)[0], scale)
         mean2, log_step2 = model.refine(features, (mean + first * step) * even)
-        odd = boundary.residual_symbols(((y - mean - mean2) / (step * log_step2.exp()))[0], scale, thresholds, 0)
-        return z, index, torch.where(even[0] > 0, first, odd).numpy()
+        odd = rounding(((y - mean - mean2) / (step * log_step2.exp()))[0], scale)
+        return torch.where(even[0] > 0, first, odd).numpy()
 
 
 # --- writing ----------------------------------------------------------------------------------------------------
 
 
-def halo_of(config: PhotoConfig) -> int:
-    """Latent positions beyond a piece that its pixels depend on: prior 1, refine 2, synthesis its blocks."""
+def halo_of(config: PhotoConfig | GdnConfig) -> int:
+    """Latent positions beyond a piece that its pixels depend on: prior 1, refine 2, synthesis its blocks.
+
+    Of a GDN network: the mean 7 (1 + 2 + 4), synthesis 30 pixels.
+    """
+    if isinstance(config, GdnConfig):
+        return 9 if config.components else 2
     reach = 1 + 2 + config.body_blocks + config.detail_blocks / 2 + 0.25
     return int(np.ceil(reach))
 
 
-def encoder_halo_of(config: PhotoConfig) -> int:
-    """Latent positions beyond a piece that its y depends on (analysis: its blocks) or its z (hyper-analysis: 3)."""
-    return max(int(np.ceil(config.encoder_low_blocks + config.encoder_blocks / 2)), 3)
+def encoder_halo_of(config: PhotoConfig | GdnConfig) -> int:
+    """Latent positions beyond a piece that its y depends on, or beyond a piece of y that its z depends on (3: FORMAT 9.1).
+
+    Of a GDN network: 7 (1 + 2 + 4) for z; y sees 30 pixels, and through its attention a little of the whole piece.
+    """
+    if isinstance(config, GdnConfig):
+        return 7
+    return max(int(np.ceil(config.encoder_blocks / 2 + config.encoder_low_blocks)), 3)
 
 
 def save_script(stages: nn.Module, path: Path) -> None:
@@ -269,8 +329,8 @@ def sha256(path: Path) -> str:
 
 def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: int) -> None:
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    config = PhotoConfig(**state["config"]["network"])
-    model = PhotoModel(config).eval()
+    config = network_config(state["config"]["network"])
+    model = build(config).eval()
     model.load_state_dict(state["average"])
     model.half().float()  # the shipped weights are float16: fit the tables to what they do
     manifest = {
@@ -287,8 +347,8 @@ def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: i
     fitter = Fitter(model, manifest, integer_map(model))
     training, _ = load_split(data)
     crops = Crops(training, 256, 8, seed=11, grey=0.02)
-    rows = Rows.parametric(model)
-    for _ in range(2):  # rounding depends on the rows, the rows on the rounding
+    rows = Rows.parametric(model, 0 if getattr(config, "components", 0) else ROWS)
+    for _ in range(2 if rows.scale_rows else 1):  # rounding depends on the rows, the rows on the rounding
         rows = fitter.fit(rows, crops, batches)
     manifest["skip"] = rows.skip()
     out.mkdir(parents=True, exist_ok=True)

@@ -88,7 +88,8 @@ class GlobalContext(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         share = self.key(x).flatten(2).softmax(2)  # (N, 1, H * W)
         pooled = (x.flatten(2) @ share.transpose(1, 2)).unsqueeze(3)  # (N, C, 1, 1)
-        return x + self.up(F.relu(self.norm(self.down(pooled))))
+        inner = F.relu(self.norm(self.down(pooled).float()))
+        return x + self.up(inner.to(x.dtype))
 
 
 def down(inputs: int, outputs: int, stride: int = 2) -> nn.Conv2d:
@@ -113,7 +114,7 @@ class Analysis(nn.Module):
         self.layers = nn.Sequential(*layers, down(n, c.latent))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers((x - 0.5) * 4.0).float()
+        return self.layers(((x - 0.5) * 4.0).to(self.layers[0].weight.dtype)).float()
 
 
 class HyperAnalysis(nn.Module):
@@ -133,6 +134,7 @@ class HyperAnalysis(nn.Module):
 
     def forward(self, y: Tensor, t: Tensor) -> Tensor:
         y = y * interpolate(self.gain, t).exp()[:, :, None, None]
+        y = y.to(self.layers[0].weight.dtype)
         return self.layers(y.abs() if self.absolute else y).float()
 
 
@@ -195,7 +197,7 @@ class Synthesis(nn.Module):
         self.layers = nn.Sequential(*layers, up(n, 3))
 
     def forward(self, y_hat: Tensor, t: Tensor) -> Tensor:
-        return self.layers(y_hat).float() * 0.25 + 0.5
+        return self.layers(y_hat.to(self.layers[0].weight.dtype)).float() * 0.25 + 0.5
 
 
 class Parameters(nn.Module):
@@ -259,7 +261,7 @@ class GdnModel(nn.Module):
         self.analysis = Analysis(config)
         self.hyper_analysis = NoHyperAnalysis() if plain else HyperAnalysis(config)
         self.hyper_rate = HyperRate(config.points, 1 if plain else config.hyper)
-        self.parameters_net = Parameters(config)
+        self.shape = Parameters(config)
         self.prior = Prior(config) if config.components else ZeroMean(config)
         self.refine = NoRefine()
         self.synthesis = Synthesis(config)
@@ -274,7 +276,7 @@ class GdnModel(nn.Module):
         z_bits = rate.bits(z_int if hard else add_noise(z), t)
         z_hat = z_int / z_gain
         h, w = y.shape[2], y.shape[3]
-        planes = self.parameters_net(z_hat, t)[..., :h, :w]
+        planes = self.shape(z_hat, t)[..., :h, :w]
         _, mean, step = self.prior(z_hat, t)
         mean, step = mean[:, :, :h, :w], step[:, :, :h, :w]
         residual = (y - mean) / step

@@ -99,6 +99,6 @@ def start_from_cascade(model: GdnModel, x: torch.Tensor, lowest: float, highest:
     for table in tables:
         table.copy_(gain.expand_as(table))
     scales = max(1, model.config.components)  # the first planes of the parameters are those of log sigma
-    parameters = model.parameters_net
+    parameters = model.shape
     parameters.bias.unflatten(1, (parameters.planes, -1))[:, :scales] += gain[:, :, None]
     parameters.offset.unflatten(0, (parameters.planes, -1))[:scales] += spread.repeat_interleave(16)

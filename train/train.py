@@ -1,4 +1,4 @@
-"""Train a `photo` model: python -m train.train CONFIG.toml --data FOLDER --out RUN [--minutes M] [--set key=value].
+"""Train a model of any family: python -m train.train CONFIG.toml --data FOLDER --out RUN [--minutes M] [--set key=value].
 
 Stops after `steps`, after --minutes, on Ctrl-C or SIGTERM, between two steps and with a checkpoint; the same command
 resumes it exactly.
@@ -24,9 +24,10 @@ from tqdm import tqdm
 
 from train.data import Crops, load_split
 from train.losses import rate_distortion, rate_weight
+from train.gdn import GdnConfig, GdnModel
 from train.networks import PhotoConfig, PhotoModel
 from train.optim import Soap
-from train.start import start_from_block_transform
+from train.start import start_from_block_transform, start_from_cascade
 
 AGREE_EVERY = 10  # steps from one agreement on stopping to the next, where several processes train
 
@@ -51,7 +52,7 @@ class TrainConfig:
     validate_every: int = 1000
     checkpoint_every: int = 500
     bfloat16: bool = True
-    network: PhotoConfig = field(default_factory=PhotoConfig)
+    network: PhotoConfig | GdnConfig = field(default_factory=PhotoConfig)
 
 
 def load_config(path: Path, overrides: list[str]) -> TrainConfig:
@@ -59,8 +60,17 @@ def load_config(path: Path, overrides: list[str]) -> TrainConfig:
     for item in overrides:
         key, _, value = item.partition("=")
         table[key] = tomllib.loads(f"v = {value}")["v"]
-    network = PhotoConfig(**table.pop("network", {}))
-    return TrainConfig(network=network, **table)
+    return TrainConfig(network=network_config(table.pop("network", {})), **table)
+
+
+def network_config(table: dict) -> PhotoConfig | GdnConfig:
+    """From a configuration's [network] or a checkpoint: a `family` names one of train/gdn.py."""
+    return GdnConfig(**table) if "family" in table else PhotoConfig(**table)
+
+
+def build(config: PhotoConfig | GdnConfig) -> PhotoModel | GdnModel:
+    """A fresh network."""
+    return GdnModel(config) if isinstance(config, GdnConfig) else PhotoModel(config)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -81,9 +91,10 @@ class Trainer:
         out.mkdir(parents=True, exist_ok=True)
         self.training, self.validation = load_split(data)
         torch.manual_seed(config.seed)
-        self.model = PhotoModel(config.network)
+        self.model = build(config.network)
         sample = Crops(self.training, 256, 48, config.seed).at(0)
-        start_from_block_transform(self.model, torch.from_numpy(sample).float().div(255), config.lowest, config.highest)
+        start = start_from_cascade if isinstance(config.network, GdnConfig) else start_from_block_transform
+        start(self.model, torch.from_numpy(sample).float().div(255), config.lowest, config.highest)
         self.model.to(self.device, memory_format=torch.channels_last)
         self.parallel = torch.nn.parallel.DistributedDataParallel(self.model) if self.world > 1 else self.model
         self.optimizer = Soap(self.model.parameters(), lr=config.lr)
@@ -112,7 +123,7 @@ class Trainer:
         if not self.checkpoint.exists():
             return
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        if PhotoConfig(**state["config"]["network"]) != self.config.network:
+        if network_config(state["config"]["network"]) != self.config.network:
             msg = f"{self.checkpoint} holds a network of other widths; choose another --out"
             raise ValueError(msg)
         self.model.load_state_dict(state["model"])
@@ -195,7 +206,7 @@ class Trainer:
         """Loss, rate and PSNR of the averaged weights at five qualities, with hard rounding; one picture."""
         if self.rank:
             return
-        model = PhotoModel(self.config.network).to(self.device, memory_format=torch.channels_last)
+        model = build(self.config.network).to(self.device, memory_format=torch.channels_last)
         model.load_state_dict(self.average)
         crops = Crops(self.validation, 256, 8, 0, grey=0.0)
         losses = []

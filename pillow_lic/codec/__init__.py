@@ -183,9 +183,8 @@ def _tables(model: loader.Model) -> Tables:
 
 
 @lru_cache(maxsize=8)
-def _thresholds(model: loader.Model) -> torch.Tensor:
-    arrays = model.arrays
-    return boundary.rounding_thresholds(arrays["freq"], arrays["count"], arrays["first"], model.entry.manifest["rows"])
+def _rounding(model: loader.Model) -> boundary.Rounding:
+    return boundary.rounding(_tables(model), model.arrays, model.entry.manifest["skip"])
 
 
 def _to_integers(colour: np.ndarray, model: loader.Model, q: int) -> tuple[np.ndarray, np.ndarray]:
@@ -197,12 +196,7 @@ def _to_integers(colour: np.ndarray, model: loader.Model, q: int) -> tuple[np.nd
     z = latents.hyper_analyse(encoder, y, t, tables.z_steps(q), halo)
     index = tables.scale_index(q, z, hy, wy)
     v = tables.dequantised(q, z)
-    thresholds, skip = _thresholds(model), manifest["skip"]
-
-    def rounding(ratio: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-        return boundary.residual_symbols(ratio, scale, thresholds, skip)
-
-    return z, latents.residuals(model.decoder(), y, v, index, t, manifest["halo"], rounding)
+    return z, latents.residuals(model.decoder(), y, v, index, t, manifest["halo"], _rounding(model))
 
 
 def _encode_tiles(header: container_format.Header, model: loader.Model, z: np.ndarray, r: np.ndarray) -> list[bytes]:

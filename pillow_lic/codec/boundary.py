@@ -5,11 +5,23 @@ Imports numpy and torch; knows shapes and tables, no networks and no bytes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..constants import LIC_PROB_BITS, LIC_SYMBOL_MAX, LIC_SYMBOL_MIN, LIC_Z_STEP_BITS
+from ..constants import (
+    LIC_NORMAL_ARGUMENT_BITS,
+    LIC_NORMAL_STEPS,
+    LIC_OFFSET_ONE,
+    LIC_OFFSET_ZERO,
+    LIC_PROB_BITS,
+    LIC_SYMBOL_MAX,
+    LIC_SYMBOL_MIN,
+    LIC_Z_STEP_BITS,
+)
+from ..entropy import Tables
 
 Z_LIMIT = 127  # an encoder's own bound on |z|; what lies beyond FORMAT 7.5's clamp is clamped alike in both directions
 
@@ -23,6 +35,43 @@ def hyper_symbols(z: Tensor, d: np.ndarray) -> np.ndarray:
     """z (C, a, b) in the units of z_hat to integers: round(z * 2^5 / d), d (C,) of FORMAT 7.5. Returns int16."""
     step = torch.from_numpy(d.astype(np.float32))[:, None, None] / (1 << LIC_Z_STEP_BITS)
     return torch.round(z.float() / step).clamp_(-Z_LIMIT, Z_LIMIT).to(torch.int16).numpy()
+
+
+Rounding = Callable[[Tensor, Tensor], Tensor]  # (y - mean) / step (M, h, w) and its index (int) to int16 symbols
+
+
+def rounding(tables: Tables, arrays: Mapping[str, np.ndarray], skip: int) -> Rounding:
+    """How an encoder rounds the residuals of a model; `index` is what tables.scale_index gives."""
+    if tables.components:
+        sigma = mixture_sigmas(arrays["normal"], arrays["inverse"])
+        return lambda ratio, index: mixture_symbols(ratio, index, sigma)
+    thresholds = rounding_thresholds(arrays["freq"], arrays["count"], arrays["first"], tables.rows)
+    return lambda ratio, index: residual_symbols(ratio, index, thresholds, skip)
+
+
+def mixture_sigmas(normal: np.ndarray, inverse: np.ndarray) -> Tensor:
+    """Standard deviation of each scale (R,), in steps: where the tabulated normal has its own (FORMAT 7.8)."""
+    at_sigma = np.interp(0.341345 * (1 << LIC_PROB_BITS), normal.astype(np.float64), np.arange(len(normal)))
+    distance = at_sigma * (1 << LIC_NORMAL_ARGUMENT_BITS) / LIC_NORMAL_STEPS / inverse / LIC_OFFSET_ONE
+    return torch.from_numpy(distance.astype(np.float32))
+
+
+def mixture_symbols(ratio: Tensor, index: Tensor, sigma: Tensor) -> Tensor:
+    """Rounds up or down, whichever costs less by squared error and RATE_WEIGHT * bits, under the bytes of FORMAT 7.8.
+
+    ratio: (M, h, w), index: (3 K M, h, w), sigma: (R,). Returns int16 (M, h, w).
+    """
+    scale, offset, weight = index.unflatten(0, (3, -1, ratio.shape[0])).unbind(0)  # (K, M, h, w) each
+    inverse = 1.0 / sigma[scale.clamp(max=len(sigma) - 1)]
+    share = weight.clamp(min=1).float()
+    share /= share.sum(0)
+    low = ratio.floor()
+    edge = low - 0.5 - (offset - LIC_OFFSET_ZERO) / LIC_OFFSET_ONE
+    below = [torch.special.ndtr((edge + k) * inverse) for k in range(3)]
+    bits = [-((share * (b - a)).sum(0) + 2.0**-LIC_PROB_BITS).log2() for a, b in zip(below, below[1:])]
+    part = ratio - low
+    up = (1.0 - part).square() + RATE_WEIGHT * bits[1] < part.square() + RATE_WEIGHT * bits[0]
+    return (low + up).clamp_(LIC_SYMBOL_MIN, LIC_SYMBOL_MAX).to(torch.int16)
 
 
 def rounding_thresholds(freq: np.ndarray, count: np.ndarray, first: np.ndarray, rows: int) -> Tensor:

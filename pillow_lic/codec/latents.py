@@ -5,7 +5,7 @@ Imports numpy and torch; gets its networks from a loaded model and leaves bytes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -120,11 +120,10 @@ def _prior(decoder, v: np.ndarray, piece: Piece, t: Tensor) -> tuple[Tensor, Ten
     return tuple(part[:, :, :h, :w] for part in decoder.prior(z_hat[None], t))
 
 
-Rounding = Callable[[Tensor, Tensor], Tensor]  # (ratio, index) to int16 symbols
-
-
-def residuals(decoder, y: Tensor, v: np.ndarray, index: np.ndarray, t: Tensor, halo: int, rounding: Rounding) -> np.ndarray:
-    """r (M, hy, wy) int16 of y, given dequantised z v (C, hz, wz) and scale indices (M, hy, wy) uint8."""
+def residuals(
+    decoder, y: Tensor, v: np.ndarray, index: np.ndarray, t: Tensor, halo: int, rounding: boundary.Rounding
+) -> np.ndarray:
+    """r (M, hy, wy) int16 of y, given dequantised z v (C, hz, wz) and scale indices (M, hy, wy) uint8, or (3 K M, hy, wy)."""
     r = np.empty(y.shape, np.int16)
     for piece in pieces(y.shape[1], y.shape[2], halo):
         outer = (slice(None), *piece.outer)

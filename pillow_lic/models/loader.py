@@ -76,14 +76,17 @@ def _load_network(entry: Entry, part: str, file: str, kind: str) -> torch.jit.Sc
 def _load_script(data: bytes, kind: str) -> torch.jit.ScriptModule:
     import torch
 
+    from . import operators  # noqa: F401  what networks call must be registered before they are loaded
+
     # TorchScript announces its deprecation; users cannot act on it. Not catch_warnings: it changes what other threads see.
     warnings.filterwarnings("ignore", "`torch.jit.load` is", DeprecationWarning)
     module = torch.jit.load(io.BytesIO(data), map_location="cpu")
     module = module.eval().float().to(memory_format=torch.channels_last)
     if kind == "bfloat16":
-        # Heads named mean and step stay in float32: encoder and decoder must agree on them closely (FORMAT 8).
+        # What is named mean or step stays in float32: encoder and decoder must agree on them closely (FORMAT 8).
         for name, layer in module.named_modules():
-            if getattr(layer, "original_name", "") == "Conv2d" and not name.endswith((".mean", ".step")):
+            convolution = getattr(layer, "original_name", "") in ("Conv2d", "ConvTranspose2d")
+            if convolution and not {"mean", "step"} & set(name.split(".")):
                 layer.to(torch.bfloat16)
     return module
 

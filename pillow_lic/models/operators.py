@@ -1,0 +1,200 @@
+"""The operators that networks call: `torch.ops.pillow_lic.gdn` and `igdn`, on the CPU and on CUDA, with gradients.
+
+Imports torch, and gpu when a tensor on CUDA first arrives. Importing this file registers the operators, which must happen before a
+TorchScript file that calls them is loaded.
+
+Numbers in brackets are the equations of kernels/README.md; (1) and (2) are the transform of Ballé, Laparra, Simoncelli 2016.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from .. import gpu
+
+KINDS = (torch.float32, torch.float16, torch.bfloat16)  # in the order of gpu.FLOAT32, FLOAT16, BFLOAT16
+
+
+def gdn(x: Tensor, beta: Tensor, gamma: Tensor) -> Tensor:
+    """Generalised divisive normalisation over channels (1): y_i = x_i / sqrt(beta_i + sum_j gamma_ij x_j^2).
+
+    x (N, C, H, W), any floating type, channels last or first in memory. beta (C,) above 0, gamma (C, C) from 0 up, row i for output i;
+    float32 at best, whatever x is. Returns a tensor of x's shape, type and memory format. Sixteen-bit types are summed in float32;
+    on CUDA's matrix units squares and gamma are rounded to bfloat16 before, which moves a result by less than 2^-8 of itself.
+    """
+    return torch.ops.pillow_lic.gdn(x, beta, gamma)
+
+
+def igdn(x: Tensor, beta: Tensor, gamma: Tensor) -> Tensor:
+    """The inverse that decoders use (2): y_i = x_i sqrt(beta_i + sum_j gamma_ij x_j^2). Arguments as of `gdn`.
+
+    It undoes a GDN approximately and with parameters of its own, as in the source.
+    """
+    return torch.ops.pillow_lic.igdn(x, beta, gamma)
+
+
+# --- what every device does first ---------------------------------------------------------------------------------------
+
+
+def _check(x: Tensor, beta: Tensor, gamma: Tensor) -> None:
+    c = x.shape[1] if x.dim() == 4 else -1
+    if x.dim() != 4 or beta.shape != (c,) or gamma.shape != (c, c):
+        msg = f"GDN wants x (N, C, H, W), beta (C,), gamma (C, C); found {tuple(x.shape)}, {tuple(beta.shape)}, {tuple(gamma.shape)}"
+        raise ValueError(msg)
+    if not (x.is_floating_point() and beta.is_floating_point() and gamma.is_floating_point()):
+        msg = f"GDN wants floating-point tensors; found {x.dtype}, {beta.dtype}, {gamma.dtype}"
+        raise ValueError(msg)
+
+
+def _format(x: Tensor) -> torch.memory_format:
+    """Channels last if x is so, else channels first: also for strides that are neither."""
+    last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    return torch.channels_last if last else torch.contiguous_format
+
+
+# --- CPU: the equations, as torch has them ---------------------------------------------------------------------------------
+
+
+def _sums(square: Tensor, beta: Tensor, gamma: Tensor) -> Tensor:
+    """v (N, C, H, W): beta_i + sum_j gamma_ij x_j^2."""
+    return F.conv2d(square, gamma.to(square.dtype)[:, :, None, None], beta.to(square.dtype))
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def _plain(x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool) -> Tensor:
+    _check(x, beta, gamma)
+    wide = x.to(_wide(x.dtype))
+    v = _sums(wide.square(), beta, gamma)
+    y = wide * (v.sqrt_() if inverse else v.rsqrt_())
+    return y.to(x.dtype).contiguous(memory_format=_format(x))
+
+
+def _plain_backward(grad: Tensor, x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool) -> tuple[Tensor, Tensor, Tensor]:
+    _check(x, beta, gamma)
+    dtype = _wide(x.dtype)
+    g, wide = grad.to(dtype), x.to(dtype)
+    square = wide.square()
+    v = _sums(square, beta, gamma)
+    r = v.rsqrt()
+    t = 0.5 * g * wide * r if inverse else -0.5 * g * wide * r**3  # (3), (4)
+    d = g * v.sqrt() if inverse else g * r  # (5)
+    across = gamma.to(dtype).t().contiguous()[:, :, None, None]
+    dx = d + 2 * wide * F.conv2d(t, across)  # (6)
+    rows = lambda a: a.transpose(0, 1).flatten(1)  # noqa: E731  (C, N H W)
+    dgamma = rows(t) @ rows(square).t()  # (7)
+    dx = dx.to(x.dtype).contiguous(memory_format=_format(x))
+    return dx, t.sum((0, 2, 3)).to(beta.dtype), dgamma.to(gamma.dtype)
+
+
+# --- CUDA: the kernels ---------------------------------------------------------------------------------------------------
+
+
+def _aligned(x: Tensor) -> Tensor:
+    """x at an address that takes vectors of 16 bytes: nearly always itself."""
+    return x if x.data_ptr() % 16 == 0 else x.clone()
+
+
+def _dense(x: Tensor, like: Tensor) -> Tensor:
+    """x without gaps, in the memory format of another."""
+    return _aligned(x.contiguous(memory_format=_format(like)))
+
+
+def _parameter(p: Tensor, device: torch.device) -> Tensor:
+    return _aligned(p.to(device, torch.float32).contiguous())
+
+
+def _activation(x: Tensor) -> gpu.Activation:
+    from .. import gpu
+
+    n, c, h, w = x.shape
+    if x.is_contiguous(memory_format=torch.channels_last):
+        return gpu.Activation(1, c, n * h * w, KINDS.index(x.dtype), channels_first=False)
+    return gpu.Activation(n, c, h * w, KINDS.index(x.dtype), channels_first=True)
+
+
+def _has_kernel(x: Tensor) -> bool:
+    from .. import gpu
+
+    return x.dtype in KINDS and x.shape[1] <= gpu.CHANNELS_MAX and x.numel() > 0
+
+
+def _place(x: Tensor) -> tuple[int, int, str | None]:
+    """Device, handle of torch's current stream there, CUDA release: where a kernel is to run."""
+    return x.device.index, torch.cuda.current_stream(x.device).cuda_stream, torch.version.cuda
+
+
+def _cuda(x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool) -> Tensor:
+    from .. import gpu
+
+    _check(x, beta, gamma)
+    if not _has_kernel(x):
+        return _plain(x, beta, gamma, inverse)
+    x, beta, gamma = _dense(x, x), _parameter(beta, x.device), _parameter(gamma, x.device)
+    y = torch.empty_like(x)
+    addresses = x.data_ptr(), 0, y.data_ptr(), 0, beta.data_ptr(), gamma.data_ptr()
+    gpu.gdn(_activation(x), gpu.FORWARD, inverse, addresses, *_place(x))
+    return y
+
+
+def _cuda_backward(grad: Tensor, x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool) -> tuple[Tensor, Tensor, Tensor]:
+    from .. import gpu
+
+    _check(x, beta, gamma)
+    if not _has_kernel(x):
+        return _plain_backward(grad, x, beta, gamma, inverse)
+    types = beta.dtype, gamma.dtype
+    x, beta, gamma = _dense(x, x), _parameter(beta, x.device), _parameter(gamma, x.device)
+    g = _dense(grad.to(x.dtype), x)
+    t = torch.empty_like(x, dtype=torch.float32 if x.dtype == torch.float32 else torch.bfloat16)
+    dx = torch.empty_like(x)
+    a, place = _activation(x), _place(x)
+    parameters = beta.data_ptr(), gamma.data_ptr()
+    gpu.gdn(a, gpu.BACKWARD, inverse, (x.data_ptr(), g.data_ptr(), t.data_ptr(), dx.data_ptr(), *parameters), *place)
+    gpu.gdn(a, gpu.BACKWARD_LAST, inverse, (t.data_ptr(), x.data_ptr(), 0, dx.data_ptr(), *parameters), *place)
+    partial = torch.empty(gpu.gdn_sums_count(a, place[0], place[2]), a.channels, a.channels + 1, device=x.device)
+    gpu.gdn_sums(a, (t.data_ptr(), x.data_ptr(), partial.data_ptr()), *place)
+    sums = partial.sum(0)  # (C, C + 1)
+    return dx, sums[:, -1].to(types[0]), sums[:, :-1].to(types[1])
+
+
+# --- registration --------------------------------------------------------------------------------------------------------
+
+
+def _fake(x: Tensor, beta: Tensor, gamma: Tensor) -> Tensor:
+    _check(x, beta, gamma)
+    return torch.empty_like(x, memory_format=_format(x))
+
+
+def _fake_backward(grad: Tensor, x: Tensor, beta: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return _fake(x, beta, gamma), torch.empty_like(beta), torch.empty_like(gamma)
+
+
+def _save(ctx, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _register(name: str, inverse: bool) -> None:
+    """An operator, and the one of its gradients, which has none of its own: no second derivatives."""
+    forward, backward = f"pillow_lic::{name}", f"pillow_lic::{name}_backward"
+    torch.library.define(forward, "(Tensor x, Tensor beta, Tensor gamma) -> Tensor")
+    torch.library.define(backward, "(Tensor grad, Tensor x, Tensor beta, Tensor gamma) -> (Tensor, Tensor, Tensor)")
+    torch.library.impl(forward, "cpu", lambda x, beta, gamma: _plain(x, beta, gamma, inverse))
+    torch.library.impl(forward, "cuda", lambda x, beta, gamma: _cuda(x, beta, gamma, inverse))
+    torch.library.impl(backward, "cpu", lambda g, x, beta, gamma: _plain_backward(g, x, beta, gamma, inverse))
+    torch.library.impl(backward, "cuda", lambda g, x, beta, gamma: _cuda_backward(g, x, beta, gamma, inverse))
+    torch.library.register_fake(forward, _fake)
+    torch.library.register_fake(backward, _fake_backward)
+    gradients = getattr(torch.ops.pillow_lic, f"{name}_backward")
+    torch.library.register_autograd(forward, lambda ctx, grad: gradients(grad, *ctx.saved_tensors), setup_context=_save)
+
+
+_register("gdn", inverse=False)
+_register("igdn", inverse=True)
