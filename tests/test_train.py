@@ -197,3 +197,19 @@ def test_start_is_a_working_block_transform(photographs):
     with torch.inference_mode():
         x_hat = model.synthesis(model.analysis(x), torch.tensor([1.0] * len(x)))
     assert (x_hat - x).square().mean() < 0.02 * x.var()
+
+
+def test_a_run_starts_from_an_exported_model(photographs, tmp_path):
+    """Its rate and distortion are those of the checkpoint that was exported, but for float16, integers and the prior of z."""
+    trainer = run(photographs, tmp_path / "run", 4)
+    export(tmp_path / "run" / "checkpoint.pt", photographs, tmp_path / "model", None, batches=1)
+    trainer.model.load_state_dict(trainer.average)
+    again = train.Trainer(trainer.config, photographs, tmp_path / "again", tmp_path / "model")
+    x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        old, new = (t.model(x, torch.tensor([0.2, 0.8]), hard=True) for t in (trainer, again))
+    assert (old["x_hat"] - new["x_hat"]).abs().mean() < 0.01
+    assert torch.allclose(old["y_bits"], new["y_bits"], rtol=0.03)
+    with pytest.raises(ValueError, match="another network"):
+        wider = dataclasses.replace(trainer.config, network=dataclasses.replace(trainer.config.network, body_blocks=5))
+        train.Trainer(wider, photographs, tmp_path / "wider", tmp_path / "model")

@@ -1,20 +1,25 @@
-"""Where training starts: the linear paths as the Karhunen-Loeve transform of 16x16 pixel blocks, matched steps and scales.
+"""Where training starts: from a block transform, or from a model that exists.
+
+The block transform: the linear paths as the Karhunen-Loeve transform of 16x16 pixel blocks, matched steps and scales.
 
 From random weights, channels of y whose spread is below their step round to zero everywhere, get no gradient through
 the decoder and stay dead (160 of 256 in the first long run). From here every channel carries what it can from step one.
-Imports torch only.
+Imports torch and numpy; of pillow_lic the constants.
 """
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
-from train.losses import rate_weight
+from pillow_lic.constants import LIC_MAP_SHIFT, LIC_Z_STEP_BITS
 from train.gdn import GdnModel
-from train.networks import PhotoModel
+from train.losses import rate_weight
+from train.networks import SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, PhotoModel
 
 BLOCK = 16
 SAMPLES = 3 * BLOCK * BLOCK  # 768 samples of a block
@@ -102,3 +107,41 @@ def start_from_cascade(model: GdnModel, x: torch.Tensor, lowest: float, highest:
     parameters = model.shape
     parameters.bias.unflatten(1, (parameters.planes, -1))[:, :scales] += gain[:, :, None]
     parameters.offset.unflatten(0, (parameters.planes, -1))[:scales] += spread.repeat_interleave(16)
+
+
+@torch.no_grad()
+def start_from_model(model: PhotoModel, folder: Path) -> None:
+    """Weights of an exported model of the same widths: what export.py did, backwards.
+
+    The prior of z, of which a model directory has tables alone, gets their means and spreads.
+    """
+    networks: dict[str, torch.Tensor] = {}
+    for file, parts in (("encoder.pt", ("analysis", "hyper")), ("decoder.pt", ("prior", "refine", "synthesis"))):
+        for name, value in torch.jit.load(str(folder / file), map_location="cpu").state_dict().items():
+            part, rest = name.split("_net.")
+            assert part in parts, name
+            networks[f"{'hyper_analysis' if part == 'hyper' else part}.{rest}"] = value.float()
+    missing, unexpected = model.load_state_dict(networks, strict=False)
+    foreign = [name for name in missing if not name.startswith(("scale_map.", "hyper_rate."))] + unexpected
+    if foreign:
+        msg = f"{folder} holds another network than the configuration's: {', '.join(foreign[:5])}"
+        raise ValueError(msg)
+    with np.load(folder / "tables.npz", allow_pickle=False) as archive:
+        tables = {name: torch.from_numpy(archive[name].astype(np.float64)) for name in archive.files}
+    z_rows = model.hyper_rate.gain.numel()
+    unit = math.log(SIGMA_MAX / SIGMA_MIN) / (len(tables["count"]) - z_rows - 1)
+    one = 1 << LIC_MAP_SHIFT
+    model.scale_map.weight.copy_(tables["weight"] * unit * (1 << LIC_Z_STEP_BITS) / one)
+    model.scale_map.offset.copy_((tables["offset"] / one - 0.5) * unit + math.log(SIGMA_MIN))
+    model.scale_map.bias.copy_(tables["bias"] * unit / one)
+    rate = model.hyper_rate
+    rate.gain.copy_(-(tables["z_step"] / (1 << LIC_Z_STEP_BITS)).log())
+    counts = tables["count"].long()[-z_rows:].tolist()
+    rows = tables["freq"][-sum(counts) :].split(counts)
+    for k, (freq, first) in enumerate(zip(rows, tables["first"][-z_rows:])):
+        value, share = first + torch.arange(len(freq) - 1), freq[:-1] / freq[:-1].sum()
+        mean = (share * value).sum()
+        spread = ((share * (value - mean).square()).sum() + 0.02).sqrt() * 3**0.5 / math.pi  # of a logistic
+        cell = slice(k % rate.gain.shape[1] * Z_COMPONENTS, (k % rate.gain.shape[1] + 1) * Z_COMPONENTS)
+        rate.mean[k // rate.gain.shape[1], cell] = mean.float()
+        rate.log_scale[k // rate.gain.shape[1], cell] += spread.log().float()

@@ -27,7 +27,7 @@ from train.losses import rate_distortion, rate_weight
 from train.gdn import GdnConfig, GdnModel
 from train.networks import PhotoConfig, PhotoModel
 from train.optim import Soap
-from train.start import start_from_block_transform, start_from_cascade
+from train.start import start_from_block_transform, start_from_cascade, start_from_model
 
 AGREE_EVERY = 10  # steps from one agreement on stopping to the next, where several processes train
 
@@ -81,7 +81,8 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 class Trainer:
-    def __init__(self, config: TrainConfig, data: Path, out: Path):
+    def __init__(self, config: TrainConfig, data: Path, out: Path, model: Path | None = None):
+        """data: photographs. out: the run's folder. model: a model directory to start from, instead of a block transform."""
         self.config, self.out = config, out
         self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         cuda = torch.cuda.is_available()
@@ -93,8 +94,11 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.model = build(config.network)
         sample = Crops(self.training, 256, 48, config.seed).at(0)
-        start = start_from_cascade if isinstance(config.network, GdnConfig) else start_from_block_transform
-        start(self.model, torch.from_numpy(sample).float().div(255), config.lowest, config.highest)
+        if model:
+            start_from_model(self.model, model)
+        else:
+            start = start_from_cascade if isinstance(config.network, GdnConfig) else start_from_block_transform
+            start(self.model, torch.from_numpy(sample).float().div(255), config.lowest, config.highest)
         self.model.to(self.device, memory_format=torch.channels_last)
         self.parallel = torch.nn.parallel.DistributedDataParallel(self.model) if self.world > 1 else self.model
         self.optimizer = Soap(self.model.parameters(), lr=config.lr)
@@ -251,10 +255,11 @@ def main() -> None:
     parser.add_argument("config", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="folder of photographs or of tar files of them")
     parser.add_argument("--out", type=Path, required=True, help="folder of this run: checkpoint, log, pictures")
+    parser.add_argument("--start", type=Path, help="model directory whose weights a fresh run starts from (photo family)")
     parser.add_argument("--minutes", type=float, help="stop, with a checkpoint, after so many minutes")
     parser.add_argument("--set", action="append", default=[], metavar="key=value", help="override a config value")
     arguments = parser.parse_args()
-    trainer = Trainer(load_config(arguments.config, arguments.set), arguments.data, arguments.out)
+    trainer = Trainer(load_config(arguments.config, arguments.set), arguments.data, arguments.out, arguments.start)
     for number in (signal.SIGINT, signal.SIGTERM):  # also when started in the background, where SIGINT is ignored
         signal.signal(number, trainer.ask_to_stop)
     trainer.resume()
