@@ -213,3 +213,13 @@ def test_a_run_starts_from_an_exported_model(photographs, tmp_path):
     with pytest.raises(ValueError, match="another network"):
         wider = dataclasses.replace(trainer.config, network=dataclasses.replace(trainer.config.network, body_blocks=5))
         train.Trainer(wider, photographs, tmp_path / "wider", tmp_path / "model")
+
+
+def test_a_dead_encoder_shows(photographs):
+    """What the log and the warning of validation rest on."""
+    network = train.build(train.load_config(CONFIG, []).network)
+    x = torch.rand(2, 3, 64, 64)
+    assert train.encoder_share(network, x) > 1e-3
+    network.analysis.low[-1].contract.weight.data.zero_()
+    network.analysis.out.weight.data.zero_()
+    assert train.encoder_share(network, x) == 0

@@ -87,9 +87,14 @@ class Analysis(nn.Module):
         self.direct = nn.Conv2d(192, c.latent, 2, stride=2, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        linear, learned = self.paths(x)
+        return learned + linear
+
+    def paths(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the linear path and the network contribute to y."""
         x = F.pixel_unshuffle((x - 0.5) * 4.0, 8)  # (N, 192, H/8, W/8)
         x = x.to(self.patch.weight.dtype)
-        return self.out(self.low(self.down(self.high(self.patch(x))))).float() + self.direct(x).float()
+        return self.direct(x).float(), self.out(self.low(self.down(self.high(self.patch(x))))).float()
 
 
 class HyperAnalysis(nn.Module):

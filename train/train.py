@@ -73,6 +73,17 @@ def build(config: PhotoConfig | GdnConfig) -> PhotoModel | GdnModel:
     return GdnModel(config) if isinstance(config, GdnConfig) else PhotoModel(config)
 
 
+def encoder_share(model: PhotoModel | GdnModel, x: torch.Tensor) -> float:
+    """Variance over positions of what the analysis network adds to its linear path, against that of y; 1 without such a path.
+
+    It dies silently: early on its random features do harm, and a fast optimizer then shrinks them to nothing.
+    """
+    if not isinstance(model, PhotoModel):
+        return 1.0
+    linear, learned = model.analysis.paths(x)
+    return float(learned.var((0, 2, 3)).mean() / (linear + learned).var((0, 2, 3)).mean())
+
+
 def learning_rate(config: TrainConfig, step: int) -> float:
     """Warm-up, then constant, then linear to 1 %: the constant part can be prolonged when resuming."""
     decay = max(1.0, config.steps * config.decay_share)
@@ -229,7 +240,10 @@ class Trainer:
             self.log(f"validate-{t}", dict(zip(("loss", "mse", "bpp", "z_bpp", "psnr"), row)))
             if t == 0.5:
                 self.picture(x, out["x_hat"])
-        self.log("validate", {"loss": float(np.mean(losses))})
+        share = encoder_share(model, x)
+        self.log("validate", {"loss": float(np.mean(losses)), "share": share})
+        if share < 1e-3:
+            tqdm.write(f"step {self.step}: the analysis network has died: it is {share:.1e} of y's variance; start again, slower")
 
     def picture(self, x: torch.Tensor, x_hat: torch.Tensor) -> None:
         pair = torch.cat([x, x_hat.clamp(0, 1)], 2)  # (N, 3, 2 * size, size): original above decoded
@@ -244,8 +258,8 @@ class Trainer:
         with path.open("a", newline="") as file:
             writer = csv.writer(file)
             if new:
-                writer.writerow(["kind", "step", "time", "loss", "mse", "bpp", "z_bpp", "psnr"])
-            names = ("loss", "mse", "bpp", "z_bpp", "psnr")
+                writer.writerow(["kind", "step", "time", "loss", "mse", "bpp", "z_bpp", "psnr", "share"])
+            names = ("loss", "mse", "bpp", "z_bpp", "psnr", "share")
             values = [f"{figures[k]:.6g}" if k in figures else "" for k in names]
             writer.writerow([kind, self.step, round(time.time()), *values])
 
