@@ -1,17 +1,18 @@
-// Fuzzes the tile decoder (csrc/range_coder.h, csrc/scale_map.h; FORMAT 7). Needs no Python.
+// Fuzzes the tile decoder (csrc/tile.h and what it includes; FORMAT 7). Needs no Python.
 //
 //   clang++ -std=c++17 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Icsrc tests/fuzz/fuzz_tile.cpp -o build/fuzz_tile
 //   build/fuzz_tile -max_len=4096 -max_total_time=60
 //
 // With -DLIC_REPLAY instead of `fuzzer` it is a plain program that runs each file named on its command line once (any compiler).
 //
-// Input: | seed u8 | shape u8 | rest |. The seed makes the tables, the shape byte the tile; bit 7 of the shape says what the rest is:
+// Input: | seed u8 | shape u8 | rest |. The seed makes the tables, from 128 on those of mixtures; the shape byte makes the tile, and its
+// bit 7 says what the rest is:
 //   0: a tile stream, to be decoded;
 //   1: symbols, to be encoded, then decoded; so the corpus reaches deep states without knowing the checksum.
 //
 // Invariants:
 //   1. No input reads or writes outside a buffer (the stream lies in a heap buffer of its exact size).
-//   2. The fast decoder and the slow one, and all code paths of the scale map, say the same: status and symbols.
+//   2. The fast decoder and the slow one, and all code paths of the map, say the same: status and symbols.
 //   3. Accepted implies that encoding the symbols again gives the same bytes: a tile has one stream and no other.
 //   4. What the encoder writes is accepted and gives its symbols back.
 #include <cstdint>
@@ -49,25 +50,65 @@ struct Random {
 
 constexpr std::int32_t kRows = 6;
 
-// A model of one quality: a bank with short, long, even and lopsided rows, and a map that spreads over them.
+// A model of one quality: a bank with short, long, even and lopsided rows, and a map that spreads over them; or mixtures.
 struct Tables {
     lic::Bank bank;
     lic::ScaleMap map;
+    lic::Mixture mixture;
     std::vector<std::int32_t> d, bias;
-    std::int32_t skip;
+    std::int32_t rows = kRows, skip;
+    std::size_t planes = 1;
 
     explicit Tables(std::uint8_t seed) {
         Random random{seed};
         const std::size_t C = 1 + random.below(4), M = 1 + random.below(3);
-        make_bank(random, kRows + C);
-        std::vector<std::int16_t> weight(lic::kCell * M * C);
-        for (auto& w : weight) w = static_cast<std::int16_t>(random.between(-LIC_WEIGHT_MAX, LIC_WEIGHT_MAX));
-        std::vector<std::int32_t> offset(lic::kCell * M);
-        for (auto& o : offset) o = random.between(-(1 << 12), kRows << 11);
-        REQUIRE(map.build(weight.data(), offset.data(), M, C));
+        std::size_t inputs = C;
+        if (seed >= 128) {
+            make_mixture(random);
+            for (std::uint32_t n = random.below(3); n > 0; --n) inputs = add_layer(random, inputs);
+        }
+        make_bank(random, static_cast<std::size_t>(rows) + C);
+        const std::size_t channels = planes * M;
+        std::vector<std::int16_t> weight(lic::kCell * channels * inputs);
+        const std::int32_t most = seed >= 192 ? 80 : LIC_WEIGHT_MAX;  // small weights: bytes between their ends
+        for (auto& w : weight) w = static_cast<std::int16_t>(random.between(-most, most));
+        std::vector<std::int32_t> offset(lic::kCell * channels);
+        for (auto& o : offset) o = random.between(-(1 << 12), (planes > 1 ? 256 : kRows) << 11);
+        REQUIRE(map.build(weight.data(), offset.data(), channels, inputs));
         for (std::size_t c = 0; c < C; ++c) d.push_back(random.between(1, 255));
-        for (std::size_t m = 0; m < M; ++m) bias.push_back(random.between(-(1 << 12), 1 << 12));
-        skip = random.between(0, 2);
+        for (std::size_t m = 0; m < channels; ++m) bias.push_back(random.between(-(1 << 12), 1 << 12));
+        skip = planes > 1 ? 0 : random.between(0, 2);
+    }
+
+    bool mixed() const { return planes > 1; }
+
+    // Any normal that rises from 0 to 32768, any scales.
+    void make_mixture(Random& random) {
+        std::uint16_t normal[LIC_NORMAL_STEPS + 1] = {};
+        for (std::size_t i = 1; i < LIC_NORMAL_STEPS; ++i) {
+            const std::int32_t left = 32768 - normal[i - 1];
+            normal[i] = static_cast<std::uint16_t>(normal[i - 1] + random.between(0, left / (random.below(9) ? 60 : 2)));
+        }
+        normal[LIC_NORMAL_STEPS] = 32768;
+        std::vector<std::uint32_t> inverse(1 + random.below(9));
+        for (auto& value : inverse) {
+            value = static_cast<std::uint32_t>(random.between(LIC_INVERSE_MIN, LIC_INVERSE_MAX)) >> random.below(12);
+            value = value < LIC_INVERSE_MIN ? LIC_INVERSE_MIN : value;
+        }
+        const std::size_t components = 1 + random.below(LIC_COMPONENTS_MAX);
+        REQUIRE(!mixture.build(normal, inverse.data(), inverse.size(), components));
+        planes = lic::kPlanes * components;
+        rows = 0;
+    }
+
+    std::size_t add_layer(Random& random, std::size_t inputs) {
+        const std::size_t out = 1 + random.below(5);
+        std::vector<std::int16_t> weight(out * inputs);
+        for (auto& w : weight) w = static_cast<std::int16_t>(random.between(-LIC_WEIGHT_MAX, LIC_WEIGHT_MAX));
+        std::vector<std::int32_t> offset(out);
+        for (auto& o : offset) o = random.between(-LIC_BIAS_MAX, LIC_BIAS_MAX);
+        REQUIRE(map.add_layer(weight.data(), offset.data(), out, inputs));
+        return out;
     }
 
     void make_bank(Random& random, std::size_t rows) {
@@ -94,12 +135,27 @@ struct Tile {
     bool operator==(const Tile& other) const { return z == other.z && r == other.r; }
 };
 
+template <bool Slow>
+void encode_into(const Tables& t, const lic::Shape& s, const lic::Setting& q, const Tile& tile, lic::Scratch& work) {
+    const std::int16_t *z = tile.z.data(), *r = tile.r.data();
+    if (t.mixed()) return lic::encode_mixed_tile<Slow>(t.bank, t.map, t.mixture, s, q, z, r, work);
+    REQUIRE(lic::encode_tile<Slow>(t.bank, t.map, s, q, z, r, work) == lic::Status::ok);
+}
+
+template <bool Slow>
+lic::Outcome decode_into(const Tables& t, const lic::Shape& s, const lic::Setting& q, const std::uint8_t* data, std::size_t size,
+                         lic::Scratch& work, Tile& tile) {
+    std::int16_t *z = tile.z.data(), *r = tile.r.data();
+    return t.mixed() ? lic::decode_mixed_tile<Slow>(data, size, t.bank, t.map, t.mixture, s, q, work, z, r)
+                     : lic::decode_tile<Slow>(data, size, t.bank, t.map, s, q, work, z, r);
+}
+
 std::vector<std::uint8_t> encode(const Tables& t, const lic::Shape& s, const lic::Setting& q, const Tile& tile) {
-    lic::Scratch work(s, true);
-    REQUIRE(lic::encode_tile(t.bank, t.map, s, q, tile.z.data(), tile.r.data(), work) == lic::Status::ok);
+    lic::Scratch work(s, true, t.planes / lic::kPlanes);
+    encode_into<false>(t, s, q, tile, work);
     std::vector<std::uint8_t> stream(lic::stream_size(work.writer, work.end(s)));
     lic::copy_stream(work.writer, work.end(s), stream.data());
-    REQUIRE(lic::encode_tile<true>(t.bank, t.map, s, q, tile.z.data(), tile.r.data(), work) == lic::Status::ok);
+    encode_into<true>(t, s, q, tile, work);
     std::vector<std::uint8_t> slow_stream(lic::stream_size(work.writer, work.end(s)));
     lic::copy_stream(work.writer, work.end(s), slow_stream.data());
     REQUIRE(stream == slow_stream);
@@ -111,10 +167,10 @@ lic::Status decode(const Tables& t, const lic::Shape& s, const lic::Setting& q, 
                    Tile& fast) {
     std::unique_ptr<std::uint8_t[]> exact(new std::uint8_t[size]);
     if (size) std::memcpy(exact.get(), data, size);
-    lic::Scratch work(s, false);
+    lic::Scratch work(s, false, t.planes / lic::kPlanes);
     Tile slow(s);
-    const lic::Outcome a = lic::decode_tile(exact.get(), size, t.bank, t.map, s, q, work, fast.z.data(), fast.r.data());
-    const lic::Outcome b = lic::decode_tile<true>(exact.get(), size, t.bank, t.map, s, q, work, slow.z.data(), slow.r.data());
+    const lic::Outcome a = decode_into<false>(t, s, q, exact.get(), size, work, fast);
+    const lic::Outcome b = decode_into<true>(t, s, q, exact.get(), size, work, slow);
     REQUIRE(a.status == b.status);
     REQUIRE(a.at <= size && b.at <= size);
     if (a.status != lic::Status::ok) return a.status;
@@ -136,8 +192,11 @@ void fill(std::vector<std::int16_t>& symbols, const std::uint8_t*& at, const std
     }
 }
 
-void check_map(const Tables& t, const lic::Shape& s, const lic::Setting& q, const Tile& tile,
+void check_map(const Tables& t, const lic::Shape& tile_shape, const lic::Setting& setting, const Tile& tile,
                std::vector<std::uint8_t>& index) {
+    lic::Shape s = tile_shape;
+    lic::Setting q = setting;
+    if (t.mixed()) s.M = t.map.M(), q.rows = 256;
     index.resize(s.r_size());
     t.map.index_slow(tile.z.data(), s, q, index.data());
     for (lic::Simd level : {lic::Simd::scalar, lic::Simd::sse41, lic::Simd::avx2, lic::Simd::avx512}) {
@@ -157,8 +216,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (!all[data[0]]) all[data[0]].reset(new Tables(data[0]));
     const Tables& t = *all[data[0]];
     const std::size_t h = 1 + (data[1] & 7), w = 1 + (data[1] >> 3 & 15);
-    const lic::Shape s{t.map.C(), t.map.M(), (h + 3) / 4, (w + 3) / 4, h, w};
-    const lic::Setting q{t.d.data(), t.bias.data(), kRows, kRows, t.skip};
+    const lic::Shape s{t.map.C(), t.map.M() / t.planes, (h + 3) / 4, (w + 3) / 4, h, w};
+    const lic::Setting q{t.d.data(), t.bias.data(), static_cast<std::size_t>(t.rows), t.rows, t.skip};
     const std::uint8_t *at = data + 2, *end = data + size;
     Tile tile(s);
     if (data[1] < 128) {
@@ -169,7 +228,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     fill(tile.z, at, end);
     fill(tile.r, at, end);
     check_map(t, s, q, tile, index);
-    for (std::size_t i = 0; i < index.size(); ++i) {
+    for (std::size_t i = 0; i < tile.r.size(); ++i) {
         if (index[i] < q.skip) tile.r[i] = 0;
     }
     std::vector<std::uint8_t> stream = encode(t, s, q, tile);
