@@ -106,10 +106,15 @@ def live_curves(mean_rows, metric):
     return dict(result)
 
 
+def measured(mean_rows):
+    """The metrics that every row has: rows that --update kept may be older than a metric."""
+    return [metric for metric in METRICS if all(np.isfinite(float(row[metric])) for row in mean_rows)]
+
+
 def bd_rows(mean_rows, dataset):
     """BD-rate of every live codec against every other curve: metric, test, anchor, kind, bd_rate, bd_rate_low."""
     rows = []
-    for metric in METRICS:
+    for metric in measured(mean_rows):
         live, facts = live_curves(mean_rows, metric), curves.published(dataset, metric)
         anchors = [("live", name, curve) for name, curve in live.items()]
         anchors += [("published", name, curve) for name, curve in facts.items()]
@@ -182,7 +187,7 @@ def report(rows, dataset, results):
     write(results / f"rd-{dataset}.csv", MEAN_COLUMNS, averaged)
     bd = bd_rows(averaged, dataset)
     write(results / f"bd-{dataset}.csv", ("metric", "test", "kind", "anchor", "bd_rate", "bd_rate_low"), bd)
-    for metric in METRICS:
+    for metric in measured(averaged):
         plots.draw(results / f"rd-{dataset}-{metric}.png", metric, dataset, live_curves(averaged, metric),
                    curves.published(dataset, metric))
     tested = sorted({row["codec"] for row in averaged})

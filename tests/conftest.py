@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -30,3 +31,5 @@ def make_picture():
 def pytest_configure(config):
     config.addinivalue_line("markers", "gpu: needs a CUDA device")
     os.environ.setdefault("MPLBACKEND", "Agg")
+    hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one is slow, not wrong
+    hypothesis.settings.load_profile("any machine")

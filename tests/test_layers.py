@@ -24,7 +24,7 @@ ARROWS = {
     "constants": {"_core"},
     "format": {"constants", "errors", "signature"},
     "entropy": {"constants", "errors", "_core"},
-    "models": {"constants", "errors"},
+    "models": {"constants", "errors", "gpu"},  # operators.py: where networks and kernels meet
     "gpu": {"constants", "errors"},
     "codec": {"format", "entropy", "models", "gpu", "constants", "errors"},
     "plugins": {"codec", "format", "models", "constants", "errors", "signature"},
@@ -35,7 +35,7 @@ ARROWS = {
 
 # package -> rooms, or files of them, that may import it
 ALLOWED = {
-    "torch": {"codec", "models/loader"},
+    "torch": {"codec", "models/loader", "models/operators"},
     "cupy": {"gpu"},
     "imageio": {"plugins/imageio"},
     "PIL": {"plugins/pillow", "codec/alpha", "cli/batch", "cli/demo", "__init__"},
@@ -125,6 +125,18 @@ def test_format_needs_only_the_standard_library():
         for line, module, _ in imports(path):
             top = module.split(".")[0]
             assert top in sys.stdlib_module_names or top == "pillow_lic", f"{path}:{line}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=name_of)
+def test_gpu_waits_for_a_tensor_on_one(path):
+    """The GPU's room, and CuPy within it, are imported inside functions alone: nothing on the CPU's path does."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = [node for node in walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)]
+    inside = {id(node) for function in functions for node in ast.walk(function)}
+    for node in walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom) and id(node) not in inside:
+            names = [*(alias.name for alias in node.names), *(getattr(node, "module", None) or "").split(".")]
+            assert not {"gpu", "cupy", "pillow_lic.gpu"} & set(names), f"{path}:{node.lineno}: import it inside a function"
 
 
 def test_start_up_hook_imports_next_to_nothing():

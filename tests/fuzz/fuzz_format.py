@@ -96,12 +96,12 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
     return with_right_checksums(out) if rng.random() < 0.75 else bytes(out)
 
 
-def loop(seconds: float, seed: int) -> tuple[int, int]:
-    """(files tried, files accepted) in the time given. Accepted files join the seeds."""
+def loop(seconds: float, seed: int, least: int = 0) -> tuple[int, int]:
+    """(files tried, files accepted) in the time given, or until `least` are tried. Accepted files join the seeds."""
     rng, corpus = random.Random(seed), seeds()
     tried = accepted = 0
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while time.monotonic() < end or tried < least:
         data = mutated(rng.choice(corpus), rng)
         try:
             accepts = check(data)
