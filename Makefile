@@ -39,8 +39,9 @@ demo: $(STAMP)   ## a real photograph to .lic and back: figures and a side-by-si
 fuzz: $(STAMP)   ## FUZZ_SECONDS for each fuzzer (clang++ with libFuzzer for the C++ one)
 	tests/fuzz/run.sh $(BIN)/python $(FUZZ_SECONDS)
 
-gpu: $(STAMP)    ## tests that need a CUDA device
-	$(BIN)/python -m pytest -q tests -m gpu || test $$? -eq 5  # 5: there is none yet
+gpu: $(STAMP)    ## tests and benches that need a CUDA device and CuPy (pip install .[cuda12] or .[cuda13])
+	$(BIN)/python -m pytest -q tests -m gpu
+	$(BIN)/python bench/gpu.py
 
 bench: bench-coder bench-speed bench-rd ## all benches; IMAGES=folder of test images
 

@@ -13,7 +13,7 @@ import types
 from pathlib import Path
 
 HERE = Path(__file__).parent
-FLAGS = ["-std=c++17", "-O1", "-fPIC", "-shared", "-U_FORTIFY_SOURCE", "-Wall", "-Werror", "-Wno-unknown-pragmas"]
+FLAGS = ["-std=c++17", "-O1", "-fPIC", "-shared", "-U_FORTIFY_SOURCE", "-Wall", "-Wno-unknown-pragmas"]
 
 
 class CompileException(Exception):
@@ -30,8 +30,8 @@ class RawModule:
         if not library.exists():
             (folder / f"{key}.cu").write_text(code)
             defines = [option for option in options if option.startswith("-D")]
-            command = ["g++", *FLAGS, *defines, "-include", str(HERE / "on_cpu.h"), "-x", "c++", str(folder / f"{key}.cu"), "-o", str(library)]
-            done = subprocess.run(command, capture_output=True, text=True)
+            files = ["-include", str(HERE / "on_cpu.h"), "-x", "c++", str(folder / f"{key}.cu"), "-o", str(library)]
+            done = subprocess.run(["g++", *FLAGS, *defines, *files], capture_output=True, text=True)
             if done.returncode:
                 raise CompileException(done.stderr)
         self.library = ctypes.CDLL(str(library))
@@ -54,14 +54,13 @@ class Kernel:
         self.calls.append((self.name, grid, block, shared_mem))
         padded = (ctypes.c_longlong * 8)(*[int(argument) for argument in arguments])
         kernel = ctypes.cast(getattr(self.library, self.name), ctypes.c_void_p)
-        for eager in (0, 1) if self.calls.both else (0,):
-            assert self.library.launch(kernel, (ctypes.c_uint * 3)(*grid), block[0], eager, padded) == 0, "threads wait for ever"
+        assert self.library.launch(kernel, (ctypes.c_uint * 3)(*grid), block[0], self.calls.eager, padded) == 0, "threads wait for ever"
 
 
 class Calls(list):
-    """The launches so far. `both`: run each kernel twice, copies late and copies early."""
+    """The launches so far. `eager`: asynchronous copies happen at once; otherwise not before they are waited for."""
 
-    both = False
+    eager = False
 
 
 def fake(folder: Path, capability: int = 90, shared: int = 232448, multiprocessors: int = 2, runtime_version: int = 13000):

@@ -64,6 +64,8 @@ def test_wheel_holds_what_it_should(wheel):
     for model in ("toy", "photo"):
         for file in ("manifest.json", "tables.npz", "decoder.pt", "encoder.pt"):
             assert f"pillow_lic/models/{model}/{file}" in names
+    for source in ("kernels/gdn.cu", "kernels/mixture_cdf.cu", "csrc/lic_cdf.h", "csrc/lic_constants.h"):
+        assert f"pillow_lic/{source}" in names  # compiled where they run
     assert not any(name.startswith(("train/", "tests/", "bench/", "csrc/")) for name in names)
 
 

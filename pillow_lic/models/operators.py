@@ -24,8 +24,8 @@ def gdn(x: Tensor, beta: Tensor, gamma: Tensor) -> Tensor:
     """Generalised divisive normalisation over channels (1): y_i = x_i / sqrt(beta_i + sum_j gamma_ij x_j^2).
 
     x (N, C, H, W), any floating type, channels last or first in memory. beta (C,) above 0, gamma (C, C) from 0 up, row i for output i;
-    float32 at best, whatever x is. Returns a tensor of x's shape, type and memory format. Sixteen-bit types are summed in float32;
-    on CUDA's matrix units squares and gamma are rounded to bfloat16 before, which moves a result by less than 2^-8 of itself.
+    float32 at best, whatever x is. Returns a tensor of x's shape, type and memory format. Sixteen-bit types are summed in float32; on
+    CUDA their squares and gamma are rounded to bfloat16 before, which moves a result by 2^-8 of itself at most.
     """
     return torch.ops.pillow_lic.gdn(x, beta, gamma)
 
@@ -73,7 +73,7 @@ def _plain(x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool) -> Tensor:
     _check(x, beta, gamma)
     wide = x.to(_wide(x.dtype))
     v = _sums(wide.square(), beta, gamma)
-    y = wide * (v.sqrt_() if inverse else v.rsqrt_())
+    y = (v.sqrt_() if inverse else v.rsqrt_()).mul_(wide)
     return y.to(x.dtype).contiguous(memory_format=_format(x))
 
 
