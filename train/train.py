@@ -73,6 +73,7 @@ def build(config: PhotoConfig | GdnConfig) -> PhotoModel | GdnModel:
     return GdnModel(config) if isinstance(config, GdnConfig) else PhotoModel(config)
 
 
+@torch.no_grad()
 def encoder_share(model: PhotoModel | GdnModel, x: torch.Tensor) -> float:
     """Variance over positions of what the analysis network adds to its linear path, against that of y; 1 without such a path.
 
