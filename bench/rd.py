@@ -57,23 +57,11 @@ def run(jobs, processes):
     """All rows, with a progress bar."""
     from tqdm import tqdm
     rows = []
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(processes, initializer=one_thread) if processes > 1 else Serial() as pool:
+    pools = multiprocessing.get_context("spawn").Pool(processes, one_thread) if processes > 1 else ThreadPool(1)
+    with pools as pool:
         for part in tqdm(pool.imap_unordered(measure, jobs), total=len(jobs), unit="image"):
             rows += part
     return sorted(rows, key=lambda row: (row["codec"], float(row["quality"]), row["image"]))
-
-
-class Serial:
-    """The part of a process pool that `run` uses, in this process."""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    imap_unordered = staticmethod(map)
 
 
 def one_thread():

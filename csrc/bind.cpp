@@ -168,7 +168,7 @@ lic::ScaleMap make_map(const py::array& weight, const py::array& offset, const p
     const auto cell = static_cast<py::ssize_t>(lic::kCell);
     const py::ssize_t M = weight.shape(0) / cell, C = weight.shape(1);
     if (weight.shape(0) % cell) refuse("argument weight has " + std::to_string(weight.shape(0)) + " rows, want 16 M");
-    in_range(M, "weight (rows / 16)", 1, 1024 * static_cast<py::ssize_t>(lic::kPlanes * lic::kComponents));  // FORMAT 9.1
+    in_range(M, "weight (rows / 16)", 1, static_cast<py::ssize_t>(lic::kLatentMax * lic::kPlanes * lic::kComponents));
     in_range(C, "weight (columns)", 1, LIC_CHANNELS_MAX);
     const std::int32_t* o = checked<std::int32_t>(offset, "offset", {cell * M});
     if (!map.build(w, o, static_cast<std::size_t>(M), static_cast<std::size_t>(C))) refuse_map();

@@ -71,6 +71,7 @@ constexpr std::size_t kHeader = kStates * sizeof(std::uint32_t);
 constexpr std::size_t kWordBytes = LIC_WORD_BITS / 8;
 constexpr std::size_t kEscapeBytes = (LIC_ESCAPE_BITS + 6) / 7;  // of seven bits each
 constexpr std::size_t kModelRowsMax = 256;                       // scale rows, FORMAT 9.1
+constexpr std::size_t kLatentMax = 1024;                         // channels of y, FORMAT 9.1
 static_assert(LIC_STATE_MIN == 1u << LIC_WORD_BITS && LIC_PROB_BITS == LIC_WORD_BITS,
               "the derivations above take one power of two for words, states and probabilities");
 static_assert(kStates == 4, "the unrolled loops and the final states of FORMAT 7.3 take four states");

@@ -14,6 +14,7 @@
 
 namespace lic {
 
+constexpr std::int32_t kByteValues = 256;
 constexpr std::size_t kOverread = 32;  // places that `expand` may read too far
 
 // Working memory of one tile, bounded by its shape and not by any stream. The caller makes it (this is what may throw).
@@ -23,8 +24,7 @@ struct Scratch {
     std::unique_ptr<std::uint8_t[]> index;    // (r_size,) the scale index of every r, or (3 K, r_size) the bytes of its mixture
     std::unique_ptr<std::uint8_t[]> rows;     // (r_size,) the row of every r that is coded; not for mixtures
     std::unique_ptr<std::int16_t[]> coded;    // (r_size + kOverread,) every r that is coded; not for mixtures
-    // The two below are the encoder's alone.
-    std::unique_ptr<std::uint16_t[]> words;  // a word for every symbol and one more, see write_step
+    std::unique_ptr<std::uint16_t[]> words;   // of an encoder: a word for every symbol and one more, see write_step
     Writer writer{};
 
     Scratch(const Shape& s, bool encode, std::size_t components = 0) : z_rows(new std::uint16_t[s.z_size()]) {
@@ -117,7 +117,7 @@ LIC_TARGET_VBMI2 inline void expand_vbmi2(const std::uint8_t* index, std::size_t
 
 inline std::size_t compact(const std::uint8_t* index, std::size_t size, std::int32_t skip, std::uint8_t* rows) {
 #if LIC_X86
-    if (has_vbmi2() && skip < 256) return compact_vbmi2(index, size, skip, rows);
+    if (has_vbmi2() && skip < kByteValues) return compact_vbmi2(index, size, skip, rows);
 #endif
     return compact_scalar(index, 0, size, skip, 0, rows);
 }
@@ -126,9 +126,16 @@ inline std::size_t compact(const std::uint8_t* index, std::size_t size, std::int
 inline void expand(const std::uint8_t* index, std::size_t size, std::int32_t skip, const std::int16_t* symbols,
                    std::int16_t* r, Checksum& sum) {
 #if LIC_X86
-    if (has_vbmi2() && skip < 256) return expand_vbmi2(index, size, skip, symbols, r, sum);
+    if (has_vbmi2() && skip < kByteValues) return expand_vbmi2(index, size, skip, symbols, r, sum);
 #endif
     expand_scalar(index, 0, size, skip, symbols, 0, r, sum);
+}
+
+// Makes a writer ready, whose states end as the checksum of the symbols to come and whose words end at `end`.
+inline void begin(Writer& to, const Checksum& sum, std::uint16_t* end) {
+    final_states(sum.value(), to.x);
+    to.words = end;
+    to.escapes.clear();
 }
 
 // What a decoder says: the status, and how far its words had come, in bytes.
@@ -196,9 +203,7 @@ Status encode_tile(const Bank& model, const ScaleMap& map, const Shape& s, const
     sum.add(z, s.z_size());
     sum.add(r, s.r_size());
     Writer& to = work.writer;
-    final_states(sum.value(), to.x);
-    to.words = work.end(s);
-    to.escapes.clear();
+    begin(to, sum, work.end(s));
     write_run<Slow>(to, model, static_cast<const std::uint8_t*>(work.rows.get()), work.coded.get(), n);
     write_z<Slow>(to, model, s, q, work, z);
     return Status::ok;
@@ -231,7 +236,7 @@ constexpr std::size_t kBlockPositions = 256;  // a multiple of kStates, so that 
 inline void fill_planes(bool slow, const ScaleMap& map, const std::int16_t* z, const Shape& s, const Setting& q,
                         std::uint8_t* planes) {
     const Shape wide{s.C, map.M(), s.a, s.b, s.h, s.w};
-    const Setting bytes{q.d, q.bias, q.z_row, 256, 0};
+    const Setting bytes{q.d, q.bias, q.z_row, kByteValues, 0};
     slow ? map.index_slow(z, wide, bytes, planes) : map.index(z, wide, bytes, planes);
 }
 
@@ -308,9 +313,7 @@ void encode_mixed_tile(const Bank& bank, const ScaleMap& map, const Mixture& mix
     sum.add(z, s.z_size());
     sum.add(r, s.r_size());
     Writer& to = work.writer;
-    final_states(sum.value(), to.x);
-    to.words = work.end(s);
-    to.escapes.clear();
+    begin(to, sum, work.end(s));
     write_mixed<Slow>(to, mixture, planes, s.r_size(), r);
     write_z<Slow>(to, bank, s, q, work, z);
 }
@@ -335,9 +338,7 @@ Outcome decode_run(const std::uint8_t* data, std::size_t size, std::size_t n, st
 inline void begin_run(Writer& to, const std::int16_t* symbols, std::size_t n, std::uint16_t* words) {
     Checksum sum;
     sum.add(symbols, n);
-    final_states(sum.value(), to.x);
-    to.words = words + n + 1;
-    to.escapes.clear();
+    begin(to, sum, words + n + 1);
 }
 
 }  // namespace lic

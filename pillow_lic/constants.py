@@ -50,6 +50,8 @@ LIC_RADIUS_MIN: int = _table["LIC_RADIUS_MIN"]
 LIC_LEAK_SHIFT: int = _table["LIC_LEAK_SHIFT"]
 LIC_CHECKSUM_FACTOR: int = _table["LIC_CHECKSUM_FACTOR"]
 
+HASH_BYTES = 8  # bytes of a model's SHA-256 that stand in a file (FORMAT 3)
+
 # The integers of a model and their ranges (FORMAT 9.1), in the order in which its hash takes them. `skip` is bounded by `rows` as well.
 MODEL_LIMITS = {
     "latent": (1, 1024),

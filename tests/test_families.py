@@ -59,7 +59,7 @@ def test_decoded_picture_resembles_the_original(model):
     array = picture(128, 160, 3, 5)
     low, high = (codec.decode(codec.encode(array, quality=q, model=model[0])) for q in (5, 95))
     error = [np.mean((decoded.astype(float) - array) ** 2) for decoded in (low, high)]
-    assert error[1] < error[0] and error[1] < 120
+    assert error[1] < error[0] and error[1] < 140
 
 
 def test_slow_decoder_finds_the_same_integers(model):

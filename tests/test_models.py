@@ -204,7 +204,7 @@ def test_wrong_encoder(make_picture, network, problem, tmp_path):
 def test_wrong_decoder(make_picture, network, problem, tmp_path):
     pillow_lic.register_model(copy_of_toy(tmp_path, files={"decoder.pt": network()}))
     container = format.read(pillow_lic.encode(make_picture(40, 40), model="toy"))
-    digest = registry.by_name("copy").hash[: registry.HASH_BYTES]
+    digest = registry.by_name("copy").hash[: constants.HASH_BYTES]
     data = format.write(dataclasses.replace(container.header, model=0, model_hash=digest), list(container.tiles))
     with pytest.raises(errors.LicModelMissing, match=f"does not do what its manifest says: .*{problem}"):
         pillow_lic.decode(data)

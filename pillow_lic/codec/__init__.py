@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from .. import format as container_format
-from ..constants import LIC_QUALITY_MAX, LIC_QUALITY_MIN
+from ..constants import HASH_BYTES, LIC_QUALITY_MAX, LIC_QUALITY_MIN
 from ..entropy import Tables
 from ..errors import LicBadOption, LicCorruptChunk, LicCorruptTile, LicTruncated
 from ..models import loader, registry
@@ -56,7 +56,7 @@ def encode(
         height=height,
         layout=layout,
         model=entry.number,
-        model_hash=entry.hash[: registry.HASH_BYTES],
+        model_hash=entry.hash[: HASH_BYTES],
         quality_q=q,
         tile_side=TILE_SIDE,
     )

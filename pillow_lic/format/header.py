@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from ..constants import (
+    HASH_BYTES,
     LIC_HYPER_STRIDE,
     LIC_LATENT_STRIDE,
     LIC_PIXELS_MAX,
@@ -24,7 +25,6 @@ from ..errors import LicBadOption, LicCorruptChunk, LicLimitExceeded, LicUnsuppo
 from .fields import REFETCH, UPGRADE, VARINT_LIMIT, VARINT_MAX, Cursor, refuse, varint
 
 LAYOUTS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-HASH_BYTES = 8  # of a model's SHA-256
 HEADER_MAX = 4 * VARINT_MAX + 1 + HASH_BYTES + 2  # bytes of an `H` payload
 
 _NUMBERS = {name: number for number, name in LAYOUTS.items()}

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..constants import MODEL_LIMITS
+from ..constants import HASH_BYTES, MODEL_LIMITS
 from ..errors import LicBadOption, LicModelMissing, LicUnknownModel
 
 HERE = Path(__file__).parent
@@ -25,7 +25,6 @@ FILE_MAX = 1 << 29  # bytes of one file of a model
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 DEFAULTS = {"encoder_halo": 8}  # what a manifest need not state
 DECODER_FILES, ENCODER_FILES = ["tables.npz", "decoder.pt"], ["encoder.pt"]
-HASH_BYTES = 8  # bytes of the model's SHA-256 that stand in a file (FORMAT 3)
 
 # Number in the file -> (name, directory). Append only: a number is never given to another model.
 SHIPPED: dict[int, tuple[str, str]] = {1: ("toy", "toy"), 2: ("photo", "photo")}
