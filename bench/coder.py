@@ -1,8 +1,12 @@
-"""Symbols per second of the entropy coder on one core: python bench/coder.py [IMAGES] [--symbols N] [--repeats N].
+"""Symbols per second of the entropy coder on one core: python bench/coder.py [IMAGES] [--symbols N] [--repeats N] [--mixture MODEL].
 
 With IMAGES, a folder: the latents of its images, under the default model at quality 50, an image a tile; a symbol counts if it is coded.
 There "tile" is all that makes integers of a tile's bytes (Tables.decode), and "coder" the coder alone under rows that it is given, which is
 what CompressAI's coder does.
+
+With --mixture, a model directory whose residuals are coded under mixtures (FORMAT 7.8): the same two for it, and CompressAI's
+GaussianMixtureConditional with the same weights, means and scales as floats, on the first PEER_SYMBOLS symbols of the first image: it makes
+a table for every symbol, as Python lists.
 
 Synthetic residuals from 64 Gaussian rows, at about 1 and about 2.7 bits per symbol, coded as one tile through the public
 Tables.encode and Tables.decode: that includes the scale map, skipping, the checksum and the output arrays. Beside
@@ -15,10 +19,12 @@ one thread that works, so that another program on a shared machine costs less of
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 import importlib.util
 import pathlib
 import statistics
+import sys
 import time
 from collections.abc import Callable
 
@@ -26,12 +32,20 @@ import numpy as np
 
 import machine
 from pillow_lic import _core
-from pillow_lic.constants import LIC_HYPER_STRIDE, LIC_MAP_SHIFT, LIC_PROB_BITS, LIC_TILE_SIDE_MAX
-from pillow_lic.entropy import CELL, Tables
+from pillow_lic.constants import (
+    LIC_HYPER_STRIDE,
+    LIC_MAP_SHIFT,
+    LIC_OFFSET_ONE,
+    LIC_OFFSET_ZERO,
+    LIC_PROB_BITS,
+    LIC_TILE_SIDE_MAX,
+)
+from pillow_lic.entropy import CELL, PLANES, Tables
 
 ROWS = 64
 Q = 5000
 SIGMAS = {"1 bit": (0.2, 0.95), "2.7 bit": (1.0, 2.5)}  # of the first and the last row, the rest geometric between
+PEER_SYMBOLS = 1 << 15  # symbols that CompressAI's mixture coder is given, whose tables take a kilobyte and more each
 FIELDS = ("coder", "what", "rate", "hyper", "symbols", "bits_per_symbol", "encode_msym_s", "decode_msym_s")
 
 
@@ -77,21 +91,27 @@ class Case:
         self.q, self.symbols = Q, self.r.size
 
 
+def integers(path: pathlib.Path, quality: float, name: str) -> tuple:
+    """The loaded model, its tables, and q, z and r of an image."""
+    from PIL import Image
+
+    from pillow_lic import codec, format
+    from pillow_lic.models import loader, registry
+
+    model = loader.load(registry.by_name(name))
+    array = np.asarray(Image.open(path).convert("RGB"))
+    container = format.read(codec.encode(array, quality=quality, model=name))
+    z, r, _ = codec.decode_symbols(container)
+    return model, Tables.from_model(model.entry.manifest, model.arrays), container.header.quality_q, z, r
+
+
 class Latents:
     """What a Case holds, for a real image: the model's tables, its z and r, and the symbols of r that are coded."""
 
     def __init__(self, path: pathlib.Path, quality: float):
-        from PIL import Image
+        from pillow_lic.models import registry
 
-        from pillow_lic import codec, format
-        from pillow_lic.models import loader, registry
-
-        model = loader.load(registry.by_name(registry.DEFAULT))
-        array = np.asarray(Image.open(path).convert("RGB"))
-        container = format.read(codec.encode(array, quality=quality))
-        self.tables = Tables.from_model(model.entry.manifest, model.arrays)
-        self.q = container.header.quality_q
-        self.z, self.r, _ = codec.decode_symbols(container)
+        model, self.tables, self.q, self.z, self.r = integers(path, quality, registry.DEFAULT)
         index = self.tables.scale_index(self.q, self.z, *self.r.shape[1:])
         coded = index >= self.tables.skip
         self.index, self.coded = index[coded], self.r[coded]
@@ -100,6 +120,59 @@ class Latents:
         freq, first = model.arrays["freq"], model.arrays["first"]
         self.bank = (freq, model.arrays["count"], first)
         self.rows = [(freq[starts[k] : starts[k + 1]], int(first[k])) for k in range(ROWS)]
+
+
+class Mixed:
+    """The same for a model of mixtures, all of whose symbols are coded: the bytes of every mixture, and what they mean as floats."""
+
+    def __init__(self, path: pathlib.Path, quality: float, name: str):
+        from pillow_lic.codec import boundary
+
+        model, self.tables, self.q, self.z, self.r = integers(path, quality, name)
+        self.planes = self.tables.scale_index(self.q, self.z, *self.r.shape[1:]).reshape(PLANES * self.tables.components, -1)
+        self.mixture = _core.Mixture(model.arrays["normal"], model.arrays["inverse"], self.tables.components)
+        self.coded = np.ascontiguousarray(self.r.ravel())
+        self.symbols = self.coded.size
+        self.sigmas = boundary.mixture_sigmas(model.arrays["normal"], model.arrays["inverse"]).numpy()
+
+    def first(self, count: int) -> Mixed:
+        """The same case cut to its first symbols, for the coder alone."""
+        part = copy.copy(self)
+        part.planes, part.coded = np.ascontiguousarray(self.planes[:, :count]), self.coded[:count]
+        part.symbols = part.coded.size
+        return part
+
+    def floats(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Scales, means and weights, (K, n) float32 each, in steps."""
+        scale, offset, weight = np.split(self.planes, PLANES)
+        weight = np.maximum(weight, 1).astype(np.float32)
+        mean = (offset.astype(np.float32) - LIC_OFFSET_ZERO) / LIC_OFFSET_ONE
+        return self.sigmas[np.minimum(scale, len(self.sigmas) - 1)], mean, weight / weight.sum(0)
+
+
+def ours_mixed(case: Mixed) -> tuple[bytes, Callable[[], bytes], Callable[[], np.ndarray]]:
+    """The mixture coder alone."""
+    data = case.mixture.encode(case.planes, case.coded)
+    return data, lambda: case.mixture.encode(case.planes, case.coded), lambda: case.mixture.decode(data, case.planes)
+
+
+def compressai_mixed(case: Mixed) -> tuple[bytes, Callable[[], object], Callable[[], object]]:
+    """The same symbols and mixtures through CompressAI's GaussianMixtureConditional."""
+    import torch
+
+    from compressai_peer import Absent
+
+    sys.meta_path.insert(0, Absent())
+    from compressai.entropy_models import GaussianMixtureConditional
+
+    torch.set_num_threads(1)
+    coder = GaussianMixtureConditional(K=case.tables.components)
+    # It leaves out channels of zeros alone, and changes its arguments: hence a single channel, and copies.
+    y = torch.from_numpy(case.coded.astype(np.float32))[None, None, :, None]  # (1, 1, n, 1)
+    parts = [torch.from_numpy(a.copy())[None, :, :, None] for a in case.floats()]  # (1, K, n, 1)
+    encode = lambda: coder.compress(y, *(part.clone() for part in parts))[0]  # noqa: E731
+    data, largest, used = encode()
+    return data, encode, lambda: coder.decompress(data, largest, used, *(part.clone() for part in parts))
 
 
 def ours(case: Case) -> tuple[bytes, Callable[[], bytes], Callable[[], np.ndarray]]:
@@ -180,11 +253,26 @@ def measure(name: str, what: str, rate: str, cases: list[Case | Latents], coder:
     }
 
 
+def measure_mixtures(model: pathlib.Path, paths: list[pathlib.Path], repeats: int, peer: bool) -> list[dict[str, object]]:
+    """Rows of a model with mixtures: whole tiles, the coder alone, and CompressAI's on a part of the first image."""
+    import pillow_lic
+
+    cases = [Mixed(path, 50, pillow_lic.register_model(model)) for path in paths]
+    what = f"K={cases[0].tables.components}"
+    rows = [measure("pillow-lic", "tile", what, cases, ours, repeats), measure("pillow-lic", "coder", what, cases, ours_mixed, repeats)]
+    if peer:
+        part = [cases[0].first(PEER_SYMBOLS)]
+        rows.append(measure("pillow-lic", "coder", f"{what} part", part, ours_mixed, repeats))
+        rows.append(measure("compressai", "coder", f"{what} part", part, compressai_mixed, 3))
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", type=pathlib.Path, nargs="?", help="folder of images whose latents are coded too")
     parser.add_argument("--symbols", type=int, default=1 << 20)
     parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--mixture", type=pathlib.Path, metavar="MODEL", help="directory of a model with mixtures; wants IMAGES")
     options = parser.parse_args()
     peer = find_compressai()
     results = []
@@ -199,9 +287,11 @@ def main() -> None:
         cases = [Latents(path, 50) for path in paths]
         for what, coder in (("tile", ours), ("coder", ours_alone)):
             results.append(measure("pillow-lic", what, options.images.name, cases, coder, options.repeats))
+        few = max(3, options.repeats // 3)
         if peer:
-            few = max(3, options.repeats // 3)
             results.append(measure("compressai", "coder", options.images.name, cases, lambda c: compressai(c, peer), few))
+        if options.mixture:
+            results += measure_mixtures(options.mixture, paths, options.repeats, peer is not None)
     machine.write_description(machine.RESULTS / "coder.json", simd=_core.simd(), threads=1, symbols=options.symbols, repeats=options.repeats)
     with (machine.RESULTS / "coder.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, FIELDS, lineterminator="\n")

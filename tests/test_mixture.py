@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import slow_decoder
+from fuzz import mixture_sets
 from pillow_lic import _core
 from pillow_lic.entropy import CELL, PLANES, Tables
 from pillow_lic.errors import LicCorruptTile, LicModelMissing
@@ -85,6 +86,12 @@ def test_run_of_given_mixtures(seed: int, components: int, n: int):
     planes = rng.integers(0, 256, (PLANES * components, n)).astype(np.uint8)
     symbols = random_symbols(rng, (n,))
     assert np.array_equal(mixture.decode(mixture.encode(planes, symbols), planes), symbols)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sets_on_every_code_path(seed: int):
+    """A part of `make fuzz`: bytes from the map, frequencies and streams, on all code paths of this machine."""
+    assert mixture_sets.round_of(seed, mixture_sets.levels()) == 24 * 96 * 96
 
 
 class MixedCase:

@@ -11,6 +11,7 @@ import queue
 import tarfile
 import threading
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -43,8 +44,9 @@ def is_validation(name: str) -> bool:
     return hashlib.sha256(name.encode()).digest()[0] % VALIDATION_SHARE == 0
 
 
+@cache
 def load_split(source: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """All photographs as uint8 arrays: (training, validation)."""
+    """All photographs as uint8 arrays: (training, validation). Kept: a second run in the process need not read them again."""
     training: list[np.ndarray] = []
     validation: list[np.ndarray] = []
     for name, array in read_photographs(source):

@@ -59,7 +59,11 @@ def load_config(path: Path, overrides: list[str]) -> TrainConfig:
     table = tomllib.loads(path.read_text())
     for item in overrides:
         key, _, value = item.partition("=")
-        table[key] = tomllib.loads(f"v = {value}")["v"]
+        *parents, last = key.split(".")
+        node = table
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = tomllib.loads(f"v = {value}")["v"]
     return TrainConfig(network=network_config(table.pop("network", {})), **table)
 
 
@@ -272,7 +276,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of this run: checkpoint, log, pictures")
     parser.add_argument("--start", type=Path, help="model directory whose weights a fresh run starts from (photo family)")
     parser.add_argument("--minutes", type=float, help="stop, with a checkpoint, after so many minutes")
-    parser.add_argument("--set", action="append", default=[], metavar="key=value", help="override a config value")
+    parser.add_argument("--set", action="append", default=[], metavar="key=value", help="override a config value, also network.KEY")
     arguments = parser.parse_args()
     trainer = Trainer(load_config(arguments.config, arguments.set), arguments.data, arguments.out, arguments.start)
     for number in (signal.SIGINT, signal.SIGTERM):  # also when started in the background, where SIGINT is ignored

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# tests/fuzz/run.sh PYTHON SECONDS: each fuzzer for so many seconds. Needs clang++ with libFuzzer (Debian: clang, libclang-rt-14-dev).
+# tests/fuzz/run.sh PYTHON SECONDS: each fuzzer for so many seconds, and a hundred million mixtures (a minute or two). Needs clang++ with libFuzzer (Debian: clang, libclang-rt-14-dev).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 python=${1:-python3}
@@ -14,3 +14,4 @@ else
     echo "no clang++ found: the C++ fuzzer is skipped; set CLANGXX or install clang" >&2
 fi
 "$python" tests/fuzz/fuzz_format.py "$seconds"
+"$python" tests/fuzz/mixture_sets.py 1e8
