@@ -23,7 +23,7 @@ from pillow_lic import codec
 from pillow_lic.models import registry
 
 pytest.importorskip("tqdm", reason="the train extra is not installed")
-from train import data, networks, start, train  # noqa: E402
+from train import data, gpu_data, networks, start, train  # noqa: E402
 from train.export import encoder_halo_of, export  # noqa: E402
 
 CONFIG = Path(train.__file__).parent / "configs" / "toy.toml"
@@ -55,7 +55,7 @@ def run(photographs: Path, out: Path, steps: int, stop: int | None = None) -> tr
     if stop is not None:
         for _ in range(trainer.step, stop):
             crops = data.Crops(trainer.training, 64, 2, trainer.config.seed * 1000)
-            trainer.train_step(crops.at(trainer.step))
+            trainer.train_step(torch.from_numpy(crops.at(trainer.step)))
             trainer.step += 1
         trainer.save()
     else:
@@ -76,6 +76,39 @@ def test_crops_depend_on_the_step_alone(photographs):
     iterated = crops.iterate(5)
     assert np.array_equal(next(iterated), crops.at(5)) and np.array_equal(next(iterated), crops.at(6))
     assert crops.at(5).shape == (4, 3, 64, 64)
+
+
+def test_device_crops_depend_on_the_step_alone(photographs):
+    training, _ = data.load_split(photographs)
+    crops = gpu_data.DeviceCrops(training, 64, 5, 3, torch.device("cpu"), grey=0.5)
+    batch = crops.at(5)
+    iterated = crops.iterate(5)
+    assert torch.equal(next(iterated), batch) and torch.equal(next(iterated), crops.at(6))
+    assert batch.shape == (5, 3, 64, 64) and batch.dtype == torch.uint8
+    assert not torch.equal(batch, crops.at(6))
+    with pytest.raises(ValueError, match="smaller crop"):
+        gpu_data.DeviceCrops(training, 4096, 1, 1, torch.device("cpu"))
+
+
+def test_device_crops_are_parts_of_the_photographs():
+    ramp = np.arange(90 * 100, dtype=np.uint32).reshape(90, 100)
+    photo = np.stack([ramp % 251, ramp // 251, np.zeros_like(ramp)], 2).astype(np.uint8)
+    crops = gpu_data.DeviceCrops([photo], 80, 6, 1, torch.device("cpu"), grey=0.0)
+    assert len(crops.levels[0]) == 1  # at no other scale does a crop of 80 fit
+    known = {photo[y, x].tobytes() for y in range(90) for x in range(100)}
+    pixels = crops.at(0).permute(0, 2, 3, 1).reshape(-1, 3).numpy()
+    assert {pixel.tobytes() for pixel in pixels} <= known
+
+
+def test_a_bad_batch_changes_nothing(photographs, tmp_path, monkeypatch):
+    trainer = run(photographs, tmp_path, 3)
+    before = {key: value.clone() for key, value in trainer.model.state_dict().items()}
+    for state in trainer.optimizer.state.values():
+        state["mean"].zero_()
+    monkeypatch.setattr(train, "rate_distortion", lambda x, out, *_: {"loss": out["y_bits"] * float("nan")})
+    trainer.train_step(torch.zeros(2, 3, 64, 64, dtype=torch.uint8))
+    for key, value in trainer.model.state_dict().items():
+        assert torch.equal(value, before[key]), key
 
 
 def test_resume_is_exact(photographs, tmp_path):

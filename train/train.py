@@ -14,6 +14,7 @@ import os
 import signal
 import time
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,8 +24,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from train.data import Crops, load_split
-from train.losses import rate_distortion, rate_weight
 from train.gdn import GdnConfig, GdnModel
+from train.gpu_data import DeviceCrops
+from train.losses import rate_distortion, rate_weight
 from train.networks import PhotoConfig, PhotoModel
 from train.optim import Soap
 from train.start import start_from_block_transform, start_from_cascade, start_from_model
@@ -52,6 +54,8 @@ class TrainConfig:
     validate_every: int = 1000
     checkpoint_every: int = 500
     bfloat16: bool = True
+    compiled: bool = False  # torch.compile: worth it on a GPU, slower on a CPU
+    turn_every: int = 24  # steps between two turns of SOAP's basis, see train/optim.py
     network: PhotoConfig | GdnConfig = field(default_factory=PhotoConfig)
 
 
@@ -117,7 +121,9 @@ class Trainer:
             start(self.model, torch.from_numpy(sample).float().div(255), config.lowest, config.highest)
         self.model.to(self.device, memory_format=torch.channels_last)
         self.parallel = torch.nn.parallel.DistributedDataParallel(self.model) if self.world > 1 else self.model
-        self.optimizer = Soap(self.model.parameters(), lr=config.lr)
+        if config.compiled:
+            self.parallel = torch.compile(self.parallel)
+        self.optimizer = Soap(self.model.parameters(), lr=config.lr, every=config.turn_every)
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.step = 0
         self.stop_asked = False
@@ -167,12 +173,12 @@ class Trainer:
         while self.step < self.config.steps and not self.stops(deadline):
             if batches is None or self.phase(self.step) != size:
                 size = self.phase(self.step)
-                seed = self.config.seed * 1000 + self.rank
-                batches = Crops(self.training, size, self.config.batch, seed).iterate(self.step)
+                batches = self.crops(size)
             figures = self.train_step(next(batches))
             self.step += 1
             bar.update()
             if self.step % 50 == 0:
+                figures = {name: value.mean().item() for name, value in figures.items()}
                 self.log("train", figures)
                 bar.set_postfix(loss=f"{figures['loss']:.3f}", bpp=f"{figures['bpp']:.3f}")
             if self.step % self.config.validate_every == 0:
@@ -181,6 +187,13 @@ class Trainer:
                 self.save()
         bar.close()
         self.save()  # not after an error: the state may be half updated, and the last checkpoint is whole
+
+    def crops(self, size: int) -> Iterator[torch.Tensor]:
+        """Batches (N, 3, size, size) uint8 on the device, from this step on."""
+        seed = self.config.seed * 1000 + self.rank
+        if self.device.type == "cuda":
+            return DeviceCrops(self.training, size, self.config.batch, seed, self.device).iterate(self.step)
+        return map(torch.from_numpy, Crops(self.training, size, self.config.batch, seed).iterate(self.step))
 
     def ask_to_stop(self, *_: object) -> None:
         """Handler of SIGINT and SIGTERM."""
@@ -197,12 +210,13 @@ class Trainer:
         torch.distributed.all_reduce(any_wants, torch.distributed.ReduceOp.MAX)
         return bool(any_wants.item())
 
-    def train_step(self, batch: np.ndarray) -> dict[str, float]:
+    def train_step(self, batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        """One step on a batch (N, 3, size, size) uint8; returns the figures of the loss, (N,) each, on the device."""
         config = self.config
         torch.manual_seed(config.seed + 7919 * self.step + self.rank)  # noise and t depend on the step alone
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, self.step)
-        x = torch.from_numpy(batch).to(self.device).float().div(255)
+        x = batch.to(self.device).float().div(255)
         x = x.contiguous(memory_format=torch.channels_last)  # (N, 3, size, size)
         t = (torch.arange(len(x)) + torch.rand(len(x))).div(len(x)).to(self.device)  # stratified over the rates
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.bfloat16):
@@ -212,14 +226,16 @@ class Trainer:
         loss = figures["loss"].mean()
         self.optimizer.zero_grad()
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
-        if torch.isfinite(norm):  # one bad batch must not end a run
-            self.optimizer.step()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
+        for p in self.model.parameters():
+            if p.grad is not None:  # one bad batch must not end a run; asking whether it is one would make a GPU wait
+                p.grad.nan_to_num_(0.0, 0.0, 0.0)
+        self.optimizer.step()
         keep = min(config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             current = self.model.state_dict()
             torch._foreach_lerp_(list(self.average.values()), [current[k] for k in self.average], 1 - keep)
-        return {k: v.mean().item() for k, v in figures.items()}
+        return {name: value.detach() for name, value in figures.items()}
 
     @torch.no_grad()
     def validate(self) -> None:
