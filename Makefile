@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 STAMP  := $(VENV)/.installed
 SOURCES := $(shell find pillow_lic csrc kernels autoload -type f -not -name '*.pyc' 2>/dev/null) CMakeLists.txt pyproject.toml constraints.txt
+GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
 FUZZ_SECONDS ?= 600
 IMAGES ?= ../shared/data/kodak
 PHOTOS ?= ../shared/data/photos
@@ -39,9 +40,13 @@ demo: $(STAMP)   ## a real photograph to .lic and back: figures and a side-by-si
 fuzz: $(STAMP)   ## FUZZ_SECONDS for each fuzzer (clang++ with libFuzzer for the C++ one)
 	tests/fuzz/run.sh $(BIN)/python $(FUZZ_SECONDS)
 
-gpu: $(STAMP)    ## tests and benches that need a CUDA device and CuPy (pip install .[cuda12] or .[cuda13])
-	$(BIN)/python -m pytest -q tests -m gpu
-	$(BIN)/python bench/gpu.py
+# Fetches nothing: on a machine without a network, the Python that holds torch, CuPy and pytest will do (pybind11's headers come with torch).
+gpu:             ## tests and benches that need a CUDA device: GPU_PYTHON with torch, CuPy, pytest, hypothesis; GPU_IMAGES=folder
+	$(GPU_PYTHON) -c "import pillow_lic._core" 2>/dev/null || $(CXX) -O3 -std=c++17 -ffp-contract=off -fvisibility=hidden -shared -fPIC -Icsrc \
+	    $$($(GPU_PYTHON) -c 'import os, sysconfig, torch; print("-I" + sysconfig.get_path("include"), "-I" + os.path.dirname(torch.__file__) + "/include")') \
+	    csrc/bind.cpp -o pillow_lic/_core$$($(GPU_PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
+	$(GPU_PYTHON) -m pytest -q tests/gpu
+	$(GPU_PYTHON) bench/gpu.py $(if $(GPU_IMAGES),--images $(GPU_IMAGES))
 
 bench: bench-coder bench-speed bench-rd ## all benches; IMAGES=folder of test images
 

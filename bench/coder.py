@@ -210,9 +210,10 @@ def find_compressai():
     package = importlib.util.find_spec("compressai")
     for folder in package.submodule_search_locations if package else ():
         for path in pathlib.Path(folder).glob("ans.*"):
-            spec = importlib.util.spec_from_file_location("ans", path)
+            spec = importlib.util.spec_from_file_location("compressai.ans", path)
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
+            sys.modules[spec.name] = module  # the package itself, when compressai_mixed imports it, must not load it again
             return module
     return None
 

@@ -1,6 +1,6 @@
-"""The kernels of kernels/ on a GPU, beside PyTorch's own composition and a plain copy, all in one run.
+"""The kernels of kernels/ on a GPU, beside PyTorch's own composition and a plain copy, and the codec end to end, all in one run.
 
-    python bench/gpu.py [gdn ...] [--repeats 50] [--sweep]
+    python bench/gpu.py [gdn mixture codec exact ...] [--repeats 50] [--images FOLDER] [--sweep]
 
 gdn: GDN and IGDN over activations of a 4K image (3840x2160) at 1/2 and 1/4 of its side, 128 and 192 channels, bfloat16. Columns:
 `ms`, the median of `repeats` launches between CUDA events, the L2 cache overwritten before each; `gb_s`, bytes that must be moved
@@ -11,13 +11,17 @@ in bfloat16, and channels last.
 first use: seconds from the first call to its result, in fresh processes, with an empty and with a filled cache of kernels, beyond
 what torch's and CUDA's own start take.
 --sweep also times other plans of gdn.cu than gpu.gdn_plan's.
+mixture: symbols per second of the cumulative frequencies of mixtures (FORMAT 7.8): intervals for the encoder, windows of eight for the decoder,
+for K = 1 to 4; the results of 200,000 symbols are compared with the C++ core's first.
+codec, exact: see bench/gpu_codec.py. --images takes a folder of pictures instead of generated ones.
 
-Writes bench/results/gpu-gdn.csv, gpu-first-use.csv (and gpu-gdn-sweep.csv), and a JSON that says what ran.
+Writes bench/results/gpu-*.csv, and gpu.json that says what ran.
 """
 import argparse
 import csv
 import importlib.util
 import itertools
+import math
 import os
 import pathlib
 import statistics
@@ -25,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 
+import gpu_codec
 import machine
 
 if importlib.util.find_spec("pillow_lic") is None:  # a clone without an installation: kernels need no compiled core
@@ -268,7 +273,82 @@ def sweep(clock):
         write("gpu-gdn-sweep.csv", fields, rounded(rows))
 
 
-SECTIONS = {"gdn": gdn}
+# ---- mixtures --------------------------------------------------------------------------------------------------------
+
+SYMBOLS = 1 << 24
+CHECKED = 200_000
+
+
+def mixture_inputs(components, count):
+    """planes (3 K, count) and symbols (count,) as arrays, the table of the normal and scales from 0.11 to 64."""
+    import numpy as np
+    rng = np.random.default_rng(components)
+    planes = rng.integers(0, 256, (3 * components, count), np.uint8)
+    planes[:components] %= 64
+    planes[components : 2 * components] = 128 + planes[components : 2 * components] % 32 - 16
+    symbols = np.round(rng.normal(0, 1, count) * np.exp(rng.uniform(-2, 3, count))).astype(np.int16)
+    steps = np.linspace(0, 6, 257)  # standard deviations: the shape is what counts here, not the last bit
+    normal = np.round([32768 * math.erf(x / 2**0.5) for x in steps]).astype(np.uint16)
+    normal[-1] = 32768
+    inverse = np.round((1 << 24) / (16 * 6 * np.geomspace(0.11, 64, 64))).clip(2048, 1 << 24).astype(np.uint32)
+    return planes, symbols, normal, inverse
+
+
+def mixture(options):
+    """Intervals and windows for each number of components."""
+    import numpy as np
+    import torch
+
+    from pillow_lic import _core, gpu
+    clock, rows = Clock(options.repeats), []
+    where = 0, torch.cuda.current_stream().cuda_stream, torch.version.cuda
+    for components in (1, 2, 3, 4):
+        planes, symbols, normal, inverse = mixture_inputs(components, SYMBOLS)
+        there = [torch.from_numpy(a.view(kind)).cuda() for a, kind in
+                 ((planes, np.uint8), (symbols, np.int16), (inverse, np.int32), (normal, np.int16))]
+        planes_at, symbols_at, inverse_at, normal_at = (tensor.data_ptr() for tensor in there)
+        start, freq = (torch.empty(SYMBOLS, dtype=torch.int32, device="cuda") for _ in range(2))
+        window = torch.empty((SYMBOLS, 8), dtype=torch.int16, device="cuda")
+
+        def intervals():
+            gpu.mixture_intervals(planes_at, SYMBOLS, symbols_at, components, inverse_at, len(inverse), normal_at,  # noqa: B023
+                                  start.data_ptr(), freq.data_ptr(), *where)  # noqa: B023
+
+        def windows():
+            gpu.mixture_window(planes_at, SYMBOLS, components, inverse_at, len(inverse), normal_at, -4, 8,  # noqa: B023
+                               window.data_ptr(), *where)  # noqa: B023
+
+        intervals()
+        windows()
+        core = _core.Mixture(normal, inverse, components)
+        part = np.ascontiguousarray(planes[:, :CHECKED])
+        _, _, below, radius = core.cumulative(part, symbols[:CHECKED])
+        held = np.abs(symbols[:CHECKED].astype(int)) <= radius
+        _, _, escape, _ = core.cumulative(part, (radius + 1).astype(np.int16))
+        fourth = core.cumulative(part, np.zeros(CHECKED, np.int16))[2]
+        right = np.array_equal(start[:CHECKED].cpu().numpy(), np.where(held, below, escape))
+        if not right or not np.array_equal(window[:CHECKED, 4].cpu().numpy().view(np.uint16), fourth):
+            raise SystemExit(f"mixtures of {components}: not what the core computes")
+        for what, function, moved in (("intervals", intervals, 3 * components + 10), ("windows of 8", windows, 3 * components + 16)):
+            ms = clock.ms(function)
+            rows.append({"components": components, "what": what, "ms": ms, "symbols_s": SYMBOLS / ms * 1e3,
+                         "gb_s": SYMBOLS * moved / ms / 1e6})
+            print(f"mixture K={components} {what:12} {ms:8.3f} ms  {SYMBOLS / ms / 1e6:7.2f} G symbols/s")
+    write("gpu-mixture.csv", ("components", "what", "ms", "symbols_s", "gb_s"), rounded(rows))
+    return {"symbols": SYMBOLS}
+
+
+def codec(options):
+    """End to end."""
+    return gpu_codec.codec(options, lambda name, fields, rows: write(name, fields, rounded(rows)))
+
+
+def exact(options):
+    """The same symbols on both devices."""
+    return gpu_codec.exact(options, write)
+
+
+SECTIONS = {"gdn": gdn, "mixture": mixture, "codec": codec, "exact": exact}
 
 
 def main():
@@ -276,6 +356,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], default=[], help="by default all")
     parser.add_argument("--repeats", type=int, default=50)
+    parser.add_argument("--images", type=pathlib.Path, help="folder of pictures for codec and exact")
     parser.add_argument("--sweep", action="store_true", help="time other plans, too")
     options = parser.parse_args()
     import torch

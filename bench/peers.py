@@ -90,28 +90,33 @@ CODECS = {codec.name: codec for codec in (
 
 
 def find(name):
-    """A codec by name, registered. `lic@NAME` is LIC with that model, `lic@FOLDER` with the model in that directory."""
-    if name.startswith("lic@"):
-        return lic_with(name.removeprefix("lic@"))
+    """A codec by name, registered. `lic@NAME` is LIC with that model, `lic@FOLDER` with the model in that directory, `lic+6` with effort 6."""
+    if ours(name) and name != "lic":
+        return lic_with(name)
     if name not in CODECS:
-        raise SystemExit(f"unknown codec {name}; known: {', '.join(CODECS)}, lic@MODEL")
+        raise SystemExit(f"unknown codec {name}; known: {', '.join(CODECS)}, lic@MODEL, lic+EFFORT, lic@MODEL+EFFORT")
     return CODECS[name].load()
 
 
-def lic_with(model):
-    """LIC with another model than the default one."""
+def lic_with(name):
+    """LIC with another model than the default one, or with more effort."""
     plugin = importlib.import_module("pillow_lic")
-    if pathlib.Path(model, "manifest.json").exists():
+    model, _, effort = name.removeprefix("lic").removeprefix("@").partition("+")
+    if pathlib.Path(model or "none", "manifest.json").exists():
         model = plugin.register_model(model)
-    return dataclasses.replace(CODECS["lic"], name=f"lic@{model}", label=f"LIC, {model} (ours)",
-                               options=lambda quality: {"quality": quality, "model": model})
+    fixed = ({"model": model} if model else {}) | ({"effort": int(effort)} if effort else {})
+    name = f"lic{'@' * bool(model)}{model}{'+' * bool(effort)}{effort}"
+    return dataclasses.replace(CODECS["lic"], name=name, label=label(name), options=lambda quality: {"quality": quality, **fixed})
 
 
 def label(name):
     """The label of a codec's name as CSV files have it."""
-    return CODECS[name].label if name in CODECS else f"LIC, {name.removeprefix('lic@')} (ours)"
+    if name in CODECS:
+        return CODECS[name].label
+    model, _, effort = name.removeprefix("lic").removeprefix("@").partition("+")
+    return ", ".join(["LIC", *([model] if model else []), *([f"effort {effort}"] if effort else [])]) + " (ours)"
 
 
 def ours(name):
     """Whether a name means LIC."""
-    return name.split("@")[0] == "lic"
+    return name.split("@")[0].split("+")[0] == "lic"

@@ -47,7 +47,7 @@ def train_variant(name, seed, steps, sizes, photographs, out):
     if log_of(folder, "validate", steps):
         return folder
     network = GdnConfig(**{"family": "gdn-mixture", **sizes, **VARIANTS[name]})
-    config = TrainConfig(name="study", steps=steps, seed=seed, network=network, validate_every=max(1, steps // 6),
+    config = TrainConfig(name="study", steps=steps, seed=seed, network=network, validate_every=max(1, steps // 3),
                          checkpoint_every=steps, **CONFIG)
     trainer = Trainer(config, photographs, folder)
     start = time.monotonic()

@@ -12,10 +12,12 @@ from .errors import LicError
 TYPE_CHECKING = False  # known to type checkers; spares the import of typing
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
+    from typing import Any
 
     import numpy as np
 
-__all__ = ["LicError", "__version__", "decode", "encode", "register_lic_opener", "register_model"]
+__all__ = ["LicError", "decode", "decode_batch", "encode", "encode_batch", "register_lic_opener", "register_model", "set_device"]
 
 
 def encode(
@@ -26,27 +28,60 @@ def encode(
     icc: bytes | None = None,
     exif: bytes | None = None,
     xmp: bytes | None = None,
+    device: str | None = None,
 ) -> bytes:
     """Encode uint8 pixels to the bytes of a `.lic` file.
 
     array: (H, W) or (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGBA. Alpha is kept exactly.
     quality: 1 to 100, may be fractional. model: a name that `lic models` lists. exif: a TIFF structure.
-    Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing, LicLimitExceeded; all are LicErrors.
+    device: where the networks run: "cpu", "cuda", "cuda:N", "auto" (CUDA if it can be used, else the CPU); None: see `set_device`.
+    Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing, LicLimitExceeded, LicGpuUnavailable; all are LicErrors.
     """
     from . import codec
 
-    return codec.encode(array, quality=quality, model=model, icc=icc, exif=exif, xmp=xmp)
+    return codec.encode(array, quality=quality, model=model, icc=icc, exif=exif, xmp=xmp, device=device)
 
 
-def decode(data: bytes, *, max_pixels: float | None = None) -> np.ndarray:
+def encode_batch(arrays: Iterable[np.ndarray], *, quality: float = 75, model: str = "photo", device: str | None = None) -> list[bytes]:
+    """As `encode` of each array, in less time: entropy coding on threads beside the networks, on a GPU several images at once.
+
+    arrays: of any sizes and layouts; a generator is read as fast as there is room. Raises as `encode` does, for the first that is wrong.
+    """
+    from . import codec
+
+    return codec.encode_batch(arrays, quality=quality, model=model, device=device)
+
+
+def decode(data: bytes, *, max_pixels: float | None = None, device: str | None = None, output: str = "numpy") -> Any:
     """Decode the bytes of a `.lic` file to uint8 pixels: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4).
 
     max_pixels: refuse an image of more, width times height, before memory is taken for it. None: the format's own
-    limit, 2^30; untrusted files deserve a lower one. Raises a LicError that says what is wrong with the file and where.
+    limit, 2^30; untrusted files deserve a lower one. device: as of `encode`. output: "numpy", or "torch" for a tensor that stays on
+    the device; cupy.from_dlpack takes it without a copy. Raises a LicError that says what is wrong with the file and where.
     """
     from . import codec
 
-    return codec.decode(data, max_pixels=max_pixels)
+    return codec.decode(data, max_pixels=max_pixels, device=device, output=output)
+
+
+def decode_batch(
+    files: Iterable[bytes], *, max_pixels: float | None = None, device: str | None = None, output: str = "numpy"
+) -> list[Any]:
+    """As `decode` of each file's bytes, in less time, as `encode_batch`. Raises as `decode` does, for the first that is wrong."""
+    from . import codec
+
+    return codec.decode_batch(files, max_pixels=max_pixels, device=device, output=output)
+
+
+def set_device(device: str | None) -> None:
+    """Where networks run from now on when nothing else is said, in this process: for Image.open, save, imageio, encode and decode.
+
+    device: "cpu", "cuda", "cuda:N" or "auto"; None: what the environment variable PILLOW_LIC_DEVICE says, by default "cpu".
+    Raises LicBadOption for another name, LicGpuUnavailable for a GPU that is not there.
+    """
+    from . import codec
+
+    codec.set_device(device)
 
 
 def register_lic_opener() -> None:

@@ -3,7 +3,7 @@
 Imports cupy, when a kernel is first launched, and not torch: it takes the addresses of arrays and the handle of a stream, so that a
 tensor is never copied on its way. Nothing on the CPU's path imports this file.
 
-A further kernel is one more function that makes an Instance and calls `launch`, as `gdn` does.
+A further kernel is one more function that makes an Instance and calls `launch`, as `gdn` and `scale_map` do.
 """
 
 from __future__ import annotations
@@ -291,3 +291,60 @@ def gdn_sums(a: Activation, addresses: tuple[int, int, int], device: int, stream
     offered = limits_of(device, cuda)
     instance = gdn_instance(a, SUMS, False, offered)
     launch(instance, gdn_sums_grid(a, instance, offered), (*addresses, a.images, a.pixels), device, stream, cuda)
+
+
+# --- integers ----------------------------------------------------------------------------------------------------------
+#
+# Arrays are dense and given by their addresses. `where`: device, stream, CUDA release, as of `launch`.
+
+BLOCK = 256  # threads
+
+
+def _each(file: str, name: str, count: int, arguments: tuple[Any, ...], where: tuple[int, int, str | None]) -> None:
+    """A kernel that loops over `count` results in steps of the grid: enough blocks to fill the device."""
+    device, stream, cuda = where
+    blocks = min(-(-count // BLOCK), 32 * limits_of(device, cuda).multiprocessors)
+    launch(Instance(file, name, (), BLOCK), (max(blocks, 1), 1, 1), arguments, device, stream, cuda)
+
+
+def _int(*values: int) -> tuple[Any, ...]:
+    """As the `int` of 32 bits that a kernel declares."""
+    import numpy
+
+    return tuple(numpy.int32(value) for value in values)
+
+
+def dequantise(z: int, d: int, channels: int, positions: int, v: int, *where: Any) -> None:
+    """v of FORMAT 7.5: z (channels, positions) int16 times d (channels,) int32, clamped; v as z."""
+    _each("scale_map.cu", "dequantise", channels * positions, (z, d, *_int(channels), positions, v), where)
+
+
+def hidden_layer(v: int, weight: int, offset: int, following: int, inputs: int, outputs: int, positions: int, *where: Any) -> None:
+    """A hidden layer of FORMAT 7.5: v (inputs, positions) to following (outputs, positions), both int16."""
+    arguments = v, weight, offset, *_int(inputs, outputs), positions, following
+    _each("scale_map.cu", "hidden_layer", outputs * positions, arguments, where)
+
+
+def scale_map(
+    v: int, weight: int, offset: int, bias: int, out: int, channels: int, inputs: int, hyper: tuple[int, int], latent: tuple[int, int],
+    rows: int, *where: Any,
+) -> None:  # fmt: skip
+    """The map of FORMAT 7.5: v (inputs, *hyper) int16 to out (channels, *latent) uint8, each below `rows`."""
+    arguments = v, weight, offset, bias, *_int(channels, inputs, *hyper, *latent, rows), out
+    _each("scale_map.cu", "scale_map", channels * latent[0] * latent[1], arguments, where)
+
+
+def mixture_intervals(
+    planes: int, n: int, symbols: int, components: int, inverse: int, scales: int, normal: int, start: int, freq: int, *where: Any
+) -> None:
+    """start and freq (n,) uint32 of symbols (n,) int16 under mixtures whose bytes are planes (3 components, n) (FORMAT 7.8)."""
+    arguments = planes, n, symbols, *_int(components), inverse, *_int(scales), normal, start, freq
+    _each("mixture_cdf.cu", "mixture_intervals", n, arguments, where)
+
+
+def mixture_window(
+    planes: int, n: int, components: int, inverse: int, scales: int, normal: int, first: int, edges: int, below: int, *where: Any
+) -> None:
+    """below (n, edges) uint16: G of FORMAT 7.8 at `edges` neighbouring symbols from `first` on."""
+    arguments = planes, n, *_int(components), inverse, *_int(scales), normal, *_int(first, edges), below
+    _each("mixture_cdf.cu", "mixture_window", n, arguments, where)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
+import re
 import subprocess
 import types
 from pathlib import Path
@@ -34,10 +35,18 @@ class RawModule:
             done = subprocess.run(["g++", *FLAGS, *defines, *files], capture_output=True, text=True)
             if done.returncode:
                 raise CompileException(done.stderr)
-        self.library = ctypes.CDLL(str(library))
+        self.library, self.code = ctypes.CDLL(str(library)), code
 
     def get_function(self, name: str):
-        return Kernel(self.library, name, self.calls)
+        return Kernel(self.library, name, parameters(self.code, name), self.calls)
+
+
+def parameters(code: str, name: str) -> list[list[int]]:
+    """Bytes of each parameter, for each definition of a kernel that the text holds (macros choose one)."""
+    found = []
+    for text in re.findall(rf"__global__\s+void\s+(?:__launch_bounds__\(.*?\)\s*)?{name}\(([^)]*)\)", code, re.DOTALL):
+        found.append([8 if "*" in one or re.search(r"\b(i64|long long)\b", one) else 4 for one in text.split(",")])
+    return found
 
 
 class Kernel:
@@ -45,14 +54,14 @@ class Kernel:
 
     max_dynamic_shared_size_bytes = 48 * 1024
 
-    def __init__(self, library: ctypes.CDLL, name: str, calls: list):
-        self.library, self.name, self.calls = library, name, calls
+    def __init__(self, library: ctypes.CDLL, name: str, parameters: list[list[int]], calls: list):
+        self.library, self.name, self.parameters, self.calls = library, name, parameters, calls
 
     def __call__(self, grid, block, arguments, *, shared_mem: int):
         assert shared_mem <= self.max_dynamic_shared_size_bytes
-        assert all(argument.dtype.itemsize == 8 for argument in arguments)
+        assert [argument.dtype.itemsize for argument in arguments] in self.parameters, "not what the kernel declares"
         self.calls.append((self.name, grid, block, shared_mem))
-        padded = (ctypes.c_longlong * 8)(*[int(argument) for argument in arguments])
+        padded = (ctypes.c_longlong * 16)(*[int(argument) for argument in arguments])
         kernel = ctypes.cast(getattr(self.library, self.name), ctypes.c_void_p)
         assert self.library.launch(kernel, (ctypes.c_uint * 3)(*grid), block[0], self.calls.eager, padded) == 0, "threads wait for ever"
 

@@ -19,8 +19,8 @@ LAYOUT = {n: name for name, n in CHANNELS.items()}
 calls: list[str] = []
 
 
-def encode(array, *, quality=75, model="photo", icc=None, exif=None, xmp=None):
-    calls.append(f"encode {model} {quality}")
+def encode(array, *, quality=75, model="photo", icc=None, exif=None, xmp=None, device=None):
+    calls.append(f"encode {model} {quality}" + (f" on {device}" if device else ""))
     registry.by_name(model)
     array = array[:, :, None] if array.ndim == 2 else array
     layout = LAYOUT[array.shape[2]]
@@ -48,13 +48,17 @@ def decode_container(container, *, truncated=False):
     return array[:, :, 0] if header.layout == "L" else array
 
 
-def decode(data, *, max_pixels=None):
+def decode(data, *, max_pixels=None, device=None, output="numpy"):
     return decode_container(format.read(data, max_pixels=max_pixels))
+
+
+def set_device(device):
+    calls.append(f"set {device}")
 
 
 def module() -> types.ModuleType:
     fake = types.ModuleType("pillow_lic.codec")
-    fake.encode, fake.decode, fake.decode_container = encode, decode, decode_container
+    fake.encode, fake.decode, fake.decode_container, fake.set_device = encode, decode, decode_container, set_device
     return fake
 
 

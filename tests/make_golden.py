@@ -50,7 +50,7 @@ def accepted() -> dict[str, bytes]:
 def _with_escapes() -> bytes:
     """A file whose symbols lie far outside of the tables, up to the ends of the range; its picture means nothing."""
     container = format.read(codec.encode(picture(48, 48, seed=4), model="toy", quality=90))
-    tables = codec._tables(codec.loader.load(codec.registry.by_name("toy")))
+    tables = codec.tables.of(codec.loader.load(codec.registry.by_name("toy")))
     rng = np.random.default_rng(4)
     z = rng.integers(-60, 60, (tables.hyper, 1, 1)).astype(np.int16)
     index = tables.scale_index(9000, z, 3, 3)

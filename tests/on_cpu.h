@@ -63,9 +63,9 @@ int at_barrier;
 long barriers_over;
 bool eager;  // asynchronous copies happen at once, else when they are waited for: a kernel must be right under both
 Index block, grid, block_size;
-using Kernel = void (*)(i64, i64, i64, i64, i64, i64, i64, i64);
+using Kernel = void (*)(i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64);
 Kernel kernel;
-i64 arguments[8];
+i64 arguments[16];
 
 inline void wait(const long& counter, long target) {
     self->counter = &counter;
@@ -93,7 +93,7 @@ inline void barrier() {
 
 inline void run() {
     const i64* a = arguments;
-    kernel(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]);
+    kernel(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12], a[13], a[14], a[15]);
     self->done = true;
     _longjmp(scheduler, 1);
 }
@@ -137,7 +137,7 @@ inline u32 as_bits(float value) { u32 bits; std::memcpy(&bits, &value, 4); retur
 
 }  // namespace on_cpu
 
-// 0, or 1 if threads wait for each other for ever. All arguments of our kernels are 64 bits wide; what a kernel does not take is ignored.
+// 0, or 1 if threads wait for each other for ever. Arguments of 32 and of 64 bits are handed over alike, addresses among them; what a kernel does not take is ignored.
 extern "C" int launch(on_cpu::Kernel kernel, const unsigned* grid, int threads, int eager, const i64* arguments) {
     using namespace on_cpu;
     on_cpu::kernel = kernel;

@@ -79,7 +79,7 @@ def test_halo_is_needed_and_enough(make_picture, monkeypatch):
     whole = codec.decode(data)
     monkeypatch.setattr(latents, "PIECE", 4)
     synthesise = latents.synthesise
-    monkeypatch.setattr(latents, "synthesise", lambda net, r, v, t, _halo, out: synthesise(net, r, v, t, 0, out))
+    monkeypatch.setattr(latents, "synthesise", lambda net, r, v, t, _halo, *rest: synthesise(net, r, v, t, 0, *rest))
     assert np.abs(whole.astype(int) - codec.decode(data)).max() > 1
 
 
@@ -103,7 +103,7 @@ def test_tiles_are_independent_and_missing_ones_grey(make_picture, monkeypatch):
         codec.decode(cut)
     with pytest.warns(UserWarning, match="grey"):
         partial = codec.decode(cut, truncated=True)
-    assert np.all(partial[128:, 192:] == codec.GREY)
+    assert np.all(partial[128:, 192:] == codec.decoding.GREY)
     # tiles beside the missing one may differ near it, those far from it not at all
     assert np.array_equal(partial[:, :32], full[:, :32])
 
@@ -114,7 +114,7 @@ def test_nothing_is_synthesised_where_all_tiles_are_missing(make_picture, monkey
     monkeypatch.setattr(latents, "synthesise", None)
     with pytest.warns(UserWarning, match="grey"):
         decoded = codec.decode_container(lost, truncated=True)
-    assert decoded.shape == (150, 200, 4) and np.all(decoded[..., :3] == codec.GREY)
+    assert decoded.shape == (150, 200, 4) and np.all(decoded[..., :3] == codec.decoding.GREY)
 
 
 def test_max_pixels(make_picture, monkeypatch):

@@ -125,7 +125,7 @@ def test_integer_twin_of_the_parameters(model):
     """The bytes or rows of the integer map are those of the float network, but for its rounding."""
     name, _, trainer = model
     loaded = loader.load(registry.by_name(name))
-    tables = codec._tables(loaded)
+    tables = codec.tables.of(loaded)
     config = trainer.config.network
     rng = np.random.default_rng(1)
     z = rng.integers(-3, 4, (tables.hyper, 3, 4)).astype(np.int16)

@@ -1,6 +1,7 @@
 """The integer kernels of kernels/ against the C++ core, on a CPU: the same source, compiled by the host's compiler.
 
-A grid of one thread covers everything, so `__global__` functions are plain functions here.
+A grid of one thread covers everything, so `__global__` functions are plain functions here. Below they are launched by gpu.py as on a
+GPU, grids and all, through a stand-in for CuPy; tests/gpu takes the same comparisons there.
 """
 
 from __future__ import annotations
@@ -8,12 +9,17 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
+import cupy_on_cpu
 import numpy as np
 import pytest
+import torch
 
-from pillow_lic import _core
+from pillow_lic import _core, gpu
+from pillow_lic.codec import device, tables
+from pillow_lic.models import loader, registry
 from test_entropy import Case, random_symbols
 from test_mixture import NORMAL, MixedCase, inverses
 
@@ -118,3 +124,118 @@ def test_packing_kernels(scale_map: ctypes.CDLL):
     assert np.array_equal(rows, index[index >= skip]) and np.array_equal(symbols, r[index >= skip])
     call(scale_map.spread_symbols, index, symbols, place, ctypes.c_longlong(n), skip, back)
     assert np.array_equal(back, r)
+
+
+# ---- Launched by gpu.py -----------------------------------------------------------------------------------------------
+
+MANY = {"cpu": 60_000, "cuda": 4_000_000}  # symbols at a time
+
+
+@pytest.fixture
+def stand_in(monkeypatch, tmp_path_factory):
+    """CuPy's stand-in; returns the list of launches."""
+    if sys.platform != "linux" or not shutil.which("g++"):
+        pytest.skip("kernels run on the CPU through g++ on Linux")
+    module, calls = cupy_on_cpu.fake(tmp_path_factory.getbasetemp())
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    monkeypatch.setattr(gpu, "_limits", {})
+    monkeypatch.setattr(gpu, "_kernels", {})
+    monkeypatch.setattr(tables, "_where", lambda x: (0, 0, "13.0"))
+    return calls
+
+
+def on(place: str, array: np.ndarray) -> torch.Tensor:
+    """An array of any integers as a tensor of the same bytes."""
+    signed = {2: np.int16, 4: np.int32}.get(array.itemsize, array.dtype)
+    return torch.from_numpy(np.ascontiguousarray(array).view(signed)).to(place)
+
+
+def compare_mixtures(place: str, seed: int, components: int, n: int) -> int:
+    """Intervals and windows of n random symbols, edges of all tables among them: how many differ from the core's."""
+    rng = np.random.default_rng(seed)
+    inverse = np.append(inverses(rng, 30), [2048, 1 << 24]).astype(np.uint32)
+    mixture = _core.Mixture(NORMAL, inverse, components)
+    planes = rng.integers(0, 256, (3 * components, n), np.uint8)
+    x = np.round(rng.normal(0, 1, n) * rng.choice([2, 40, 400], n)).astype(np.int16)
+    x[: n // 50] = rng.choice([-32768, 32767, -1, 0, 1], n // 50)
+    _, _, below, radius = mixture.cumulative(planes, x)
+    above = mixture.cumulative(planes, np.minimum(x, 32766) + np.int16(1))[2]
+    escape = mixture.cumulative(planes, radius + np.int16(1))[2]
+    held = np.abs(x.astype(np.int32)) <= radius
+    wanted_start = np.where(held, below, escape)
+    wanted_freq = np.where(held, above.astype(np.int64) - below, 65536 - escape.astype(np.int64))
+
+    there = [on(place, array) for array in (planes, x, inverse, NORMAL)]
+    start, freq = (torch.zeros(n, dtype=torch.int32, device=place) for _ in range(2))
+    window = torch.zeros((n, 8), dtype=torch.int16, device=place)
+    where = tables._where(start)
+    planes_at, x_at, inverse_at, normal_at = (tensor.data_ptr() for tensor in there)
+    gpu.mixture_intervals(
+        planes_at, n, x_at, components, inverse_at, len(inverse), normal_at, start.data_ptr(), freq.data_ptr(), *where
+    )
+    gpu.mixture_window(planes_at, n, components, inverse_at, len(inverse), normal_at, -3, 8, window.data_ptr(), *where)
+    differ = (start.cpu().numpy() != wanted_start).sum() + (freq.cpu().numpy() != wanted_freq).sum()
+    sample = slice(0, n, 8)  # of the window, every eighth symbol
+    for k in range(8):
+        edge = np.full(len(range(0, n, 8)), k - 3, np.int16)
+        wanted = mixture.cumulative(np.ascontiguousarray(planes[:, sample]), edge)[2]
+        differ += (window[sample, k].cpu().numpy().view(np.uint16) != wanted).sum()
+    return int(differ)
+
+
+def compare_maps(place: device.Place, model: loader.Model, q: int, z: np.ndarray, h: int, w: int) -> int:
+    """v and the index of z (C, a, b): how many differ from the core's."""
+    symbols = torch.from_numpy(np.ascontiguousarray(z))[None].to(place.name)
+    v, index = tables.mapped(model, place, q, symbols, h, w)
+    own = tables.of(model)
+    differ = (v[0].cpu().numpy() != own.dequantised(q, z)).sum()
+    return int(differ + (index[0].cpu().numpy() != own.scale_index(q, z, h, w)).sum())
+
+
+class CaseModel:
+    """Tables of a test case in the place of a loaded model."""
+
+    def __init__(self, case):
+        self.arrays, own = case.arrays, case.tables
+        sizes = {key: getattr(own, key) for key in ("latent", "hyper", "points", "rows", "skip")}
+        self.entry = type("Entry", (), {"manifest": sizes})()
+
+
+@pytest.mark.parametrize("components", [1, 2, 3, 4])
+def test_launched_mixtures(components: int, stand_in: list):
+    assert compare_mixtures("cpu", components, components, MANY["cpu"]) == 0
+    assert [name for name, *_ in stand_in] == ["mixture_intervals", "mixture_window"]
+    assert stand_in[0][1] == (64, 1, 1)  # fewer threads than symbols: each goes on to further ones
+
+
+@pytest.fixture
+def late():
+    from late_place import LatePlace
+
+    return LatePlace()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_launched_maps(seed: int, stand_in: list, late):
+    case = MixedCase(seed, 9 + seed, 22, components=1 + seed % 3, hidden=seed % 3)
+    assert compare_maps(late, CaseModel(case), case.q, np.ascontiguousarray(case.z), case.h, case.w) == 0
+    assert [name for name, *_ in stand_in] == ["dequantise", *["hidden_layer"] * (seed % 3), "scale_map"]
+
+
+@pytest.mark.parametrize("name", ["toy", "photo"])
+def test_launched_maps_of_models(name: str, stand_in: list, late):
+    model = loader.load(registry.by_name(name))
+    rng = np.random.default_rng(1)
+    z = np.round(rng.normal(0, 8, (tables.of(model).hyper, 3, 4))).astype(np.int16)
+    for q in (100, 5017, 10000):
+        assert compare_maps(late, model, q, z, 11, 14) == 0
+
+
+def test_stand_in_refuses_other_arguments(stand_in: list):
+    """CuPy packs arguments by their types: an int in the place of a long long would shift all that follow."""
+    instance = gpu.Instance("scale_map.cu", "dequantise", (), 32)
+    z = torch.zeros(4, dtype=torch.int16)
+    right = (z.data_ptr(), z.data_ptr(), np.int32(1), 4, z.data_ptr())
+    for wrong in (right[:-1], (*right, 0), (*right[:2], 1, *right[3:]), (*right[:3], np.int32(4), right[4])):
+        with pytest.raises(AssertionError, match="not what the kernel declares"):
+            gpu.launch(instance, (1, 1, 1), wrong, 0, 0, "13.0")

@@ -133,6 +133,28 @@ CASES = [
 ]
 
 
+INTEGER_KERNELS = {
+    "scale_map.cu": ("dequantise", "hidden_layer", "scale_map", "coded_symbols", "pack_symbols", "spread_symbols"),
+    "mixture_cdf.cu": ("mixture_intervals", "mixture_window"),
+}
+
+
+@pytest.mark.parametrize("capability", [75, 80, 90])
+@pytest.mark.parametrize("file", INTEGER_KERNELS)
+def test_integer_kernels_compile_without_spills(file, capability, tmp_path):
+    if not shutil.which("nvcc") and not nvrtc():
+        pytest.skip("neither nvcc nor CuPy with NVRTC is installed")
+    instance = gpu.Instance(file, INTEGER_KERNELS[file][0], (), gpu.BLOCK)
+    if shutil.which("nvcc"):
+        report = compile_with_nvcc(instance, capability, tmp_path)
+    else:
+        report = compile_with_nvrtc(instance, capability)
+    assert report.returncode == 0, report.text
+    assert report.spilled == 0, report.text
+    for name in INTEGER_KERNELS[file]:
+        assert re.search(rf"'{name}'", report.text), "not under this name, which gpu.py looks for"
+
+
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory) -> dict[Case, Report]:
     """All cases, compiled side by side."""

@@ -79,7 +79,8 @@ def test_registering_checks_every_file(file, tmp_path):
     assert "copy" not in registry.names()
 
 
-@pytest.mark.parametrize("wrong", [{"halo": 65}, {"encoder_halo": -1}, {"encoder_halo": 65}, {"encoder_halo": "8"}])
+@pytest.mark.parametrize("wrong", [{"halo": 65}, {"encoder_halo": -1}, {"encoder_halo": 65}, {"encoder_halo": "8"}, {"lambda": [0.1]},
+                                   {"lambda": [0.2, 0.1]}, {"lambda": [0, 1]}, {"lambda": [0.1, True]}, {"lambda": "0.1"}])  # fmt: skip
 def test_manifest_out_of_range(wrong, tmp_path):
     with pytest.raises(errors.LicModelMissing, match=next(iter(wrong))):
         pillow_lic.register_model(copy_of_toy(tmp_path, **wrong))

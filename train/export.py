@@ -343,6 +343,7 @@ def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: i
         "skip": 0,
         "halo": halo_of(config),
         "encoder_halo": encoder_halo_of(config),
+        "lambda": [state["config"]["lowest"], state["config"]["highest"]],
     }
     fitter = Fitter(model, manifest, integer_map(model))
     training, _ = load_split(data)

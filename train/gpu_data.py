@@ -1,6 +1,6 @@
 """Training crops cut on a GPU from photographs that lie there. Imports torch, numpy and train.data.
 
-At start every photograph is copied to the device at each of SCALES (about 2.6 times its own bytes); after that a batch is slices and
+At start every photograph is copied to the device at each of SCALES (about three times its own bytes); after that a batch is slices and
 flips alone, so that the loader never keeps the device waiting. As train.data.Crops: every batch is a function of (seed, step).
 """
 

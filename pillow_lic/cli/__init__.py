@@ -9,7 +9,11 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from ..errors import LicBadOption
 
 DONE, FAILED, USAGE = 0, 1, 2
 
@@ -82,6 +86,7 @@ def _add_batch(parser: argparse.ArgumentParser, run) -> None:
     parser.add_argument("-o", "--output", metavar="PATH", help=output)
     jobs = "files at a time; one file already uses all cores; default 1"
     parser.add_argument("-j", "--jobs", type=_jobs, default=1, metavar="N", help=jobs)
+    parser.add_argument("--device", help="cpu, cuda, cuda:N or auto; default: PILLOW_LIC_DEVICE, else cpu")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite what is there")
     parser.set_defaults(run=run)
 
@@ -105,13 +110,33 @@ def _jobs(text: str) -> int:
 def _encode(options: argparse.Namespace) -> int:
     from . import batch
 
-    return FAILED if batch.encode(options) else DONE
+    with _on(options.device):
+        return FAILED if batch.encode(options) else DONE
+
+
+@contextmanager
+def _on(device: str | None) -> Iterator[None]:
+    """All files of a command on a device. Raises UsageError or LicGpuUnavailable before any of them is touched."""
+    if device is None:
+        yield
+        return
+    from .. import set_device
+
+    try:
+        set_device(device)
+    except LicBadOption as error:
+        raise UsageError(error) from error
+    try:
+        yield
+    finally:
+        set_device(None)
 
 
 def _decode(options: argparse.Namespace) -> int:
     from . import batch
 
-    return FAILED if batch.decode(options) else DONE
+    with _on(options.device):
+        return FAILED if batch.decode(options) else DONE
 
 
 def _info(options: argparse.Namespace) -> int:

@@ -7,28 +7,30 @@ from __future__ import annotations
 
 import numbers
 import os
-import warnings
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 
 from .. import format as container_format
-from ..constants import HASH_BYTES, LIC_QUALITY_MAX, LIC_QUALITY_MIN
-from ..entropy import Tables
-from ..errors import LicBadOption, LicCorruptChunk, LicCorruptTile, LicTruncated
+from ..constants import HASH_BYTES, LIC_LATENT_STRIDE
+from ..errors import LicBadOption, LicError
 from ..models import loader, registry
-from . import alpha as alpha_plane
-from . import boundary, latents
+from . import batch, decoding, encoding
+from . import device as devices
+from .device import Place
 
 TILE_SIDE = 16  # units of 64 pixels: 1024, large enough that a tile's own cost (about 20 bytes) does not show
-GREY = 128  # sample value of pixels whose tile is missing
 
 if hasattr(os, "register_at_fork"):  # a child has none of its parent's OpenMP threads and would wait for them for ever
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 LAYOUTS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+OUTPUTS = ("numpy", "torch")
+
+set_device = devices.choose
 
 
 def encode(
@@ -39,68 +41,94 @@ def encode(
     icc: bytes | None = None,
     exif: bytes | None = None,
     xmp: bytes | None = None,
+    device: str | None = None,
 ) -> bytes:
     """Encode uint8 pixels to the bytes of a `.lic` file.
 
     array: (H, W) or (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGBA. Alpha is kept exactly.
-    quality: 1 to 100, may be fractional. model: a name of `registry.names()`.
-    Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing, LicLimitExceeded.
+    quality: 1 to 100, may be fractional. model: a name of `registry.names()`. device: see `device.find`.
+    Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing, LicLimitExceeded, LicGpuUnavailable.
     """
-    q = container_format.quality_to_q(quality)
-    icc, exif, xmp = (_checked_metadata(*item) for item in (("icc", icc), ("exif", exif), ("xmp", xmp)))
-    array, layout = _checked_array(array)
-    height, width = array.shape[:2]
-    entry = registry.by_name(model)
-    header = container_format.Header(
-        width=width,
-        height=height,
-        layout=layout,
-        model=entry.number,
-        model_hash=entry.hash[: HASH_BYTES],
-        quality_q=q,
-        tile_side=TILE_SIDE,
+    place = devices.find(device)
+    picture = encoding.begin(_checked_picture(array, quality, model, {"icc": icc, "exif": exif, "xmp": xmp}))
+    (arrival,) = place.fitting(partial(encoding.run, place), [picture])
+    return encoding.end(picture, arrival)
+
+
+def encode_batch(
+    arrays: Iterable[np.ndarray], *, quality: float = 75.0, model: str = registry.DEFAULT, device: str | None = None
+) -> list[bytes]:
+    """As `encode` of each array, sizes and layouts mixed at will; faster, above all on a GPU. Arrays may come from a generator.
+
+    On a CPU the files are those of `encode`; on a GPU images may share network calls, whose rounding may turn a residual by one.
+    Raises as `encode` does for the first array that is wrong, with a note of which it is.
+    """
+    place = devices.find(device)
+    pictures = _noted(arrays, lambda array: _checked_picture(array, quality, model, {}))
+    stages = batch.Stages(
+        lambda picture, _: encoding.begin(picture),
+        partial(encoding.run, place),
+        encoding.end,
+        lambda picture: _covered(picture.header),
+        lambda picture: picture.header.latent_grid,
     )
-    header.check_limits()
-    colour = _colour(array)
-    plane = alpha_plane.pack(array[..., -1]) if layout in ("LA", "RGBA") else None
-    with torch.inference_mode():
-        z, r = _to_integers(colour, loader.load(entry), q)
-    streams = _encode_tiles(header, loader.load(entry), z, r)
-    return container_format.write(header, streams, alpha=plane, icc=icc, exif=exif, xmp=xmp)
+    return batch.run(pictures, stages, place)
 
 
-def decode(data: bytes, *, max_pixels: float | None = None, truncated: bool = False) -> np.ndarray:
+def decode(
+    data: bytes,
+    *,
+    max_pixels: float | None = None,
+    truncated: bool = False,
+    device: str | None = None,
+    output: str = "numpy",
+) -> Any:
     """Decode the bytes of a `.lic` file to uint8 pixels: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4).
 
     max_pixels: refuse an image of more, width times height, by LicLimitExceeded before anything is made for it.
-    truncated=True paints missing or damaged tiles grey, with a warning, instead of raising.
-    Raises a LicError that says what is wrong with the file and where; LicBadOption for wrong types.
+    truncated=True paints missing or damaged tiles grey, with a warning, instead of raising. device: see `device.find`.
+    output: "numpy" for an array of the host, "torch" for a tensor that stays on the device (DLPack hands it to CuPy without a copy).
+    Raises a LicError that says what is wrong with the file and where; LicBadOption for wrong types; LicGpuUnavailable.
     """
-    if not isinstance(data, (bytes, bytearray, memoryview)):
-        msg = f"data must be the bytes of a file, found {type(data).__name__}; for a path use PIL.Image.open"
-        raise LicBadOption(msg)
-    if max_pixels is not None and not isinstance(max_pixels, numbers.Real):
-        msg = f"max_pixels must be a number or None, found {max_pixels!r}"
-        raise LicBadOption(msg)
-    container = container_format.read(data, truncated=truncated, max_pixels=max_pixels)
-    return decode_container(container, truncated=truncated)
+    place, keep = devices.find(device), _keeps(output)
+    return decode_container(_container(data, max_pixels, truncated), truncated=truncated, place=place, keep=keep)
 
 
-def decode_container(container: container_format.Container, *, truncated: bool = False) -> np.ndarray:
-    """As `decode`, of a file whose chunks are read."""
-    header = container.header
-    model = loader.load(registry.by_hash(header.model, header.model_hash))
-    plane = _alpha(container, truncated) if header.has_alpha else None
-    z, r, missing = decode_symbols(container, truncated=truncated)
-    grey = header.layout in ("L", "LA")
-    colour = np.empty((header.height, header.width) if grey else (header.height, header.width, 3), np.uint8)
-    if len(missing) < header.tile_count:
-        v, t = _tables(model).dequantised(header.quality_q, z), _position(header.quality_q)
-        with torch.inference_mode():
-            latents.synthesise(model.decoder(), r, v, t, model.entry.manifest["halo"], colour)
-    for tile in missing:
-        colour[tile.pixel_rows(header), tile.pixel_columns(header)] = GREY
-    return colour if plane is None else np.dstack([colour, plane])
+def decode_batch(
+    files: Iterable[bytes],
+    *,
+    max_pixels: float | None = None,
+    truncated: bool = False,
+    device: str | None = None,
+    output: str = "numpy",
+) -> list[Any]:
+    """As `decode` of each file, models, sizes and layouts mixed at will; faster, above all on a GPU. Files may come from a generator.
+
+    Raises as `decode` does for the first file that is wrong, with a note of which it is.
+    """
+    place, keep = devices.find(device), _keeps(output)
+    containers = _noted(files, lambda data: _container(data, max_pixels, truncated))
+    stages = batch.Stages(
+        lambda container, tiles: decoding.begin(container, truncated, place, tiles),
+        partial(decoding.run, place, keep),
+        partial(decoding.end, place, keep),
+        lambda container: _covered(container.header),
+        lambda container: (container.header.model_hash, container.header.latent_grid),
+    )
+    results = batch.run(containers, stages, place)
+    if keep:
+        place.keep_for_caller(results)
+    return results
+
+
+def decode_container(
+    container: container_format.Container, *, truncated: bool = False, place: Place | None = None, keep: bool = False
+) -> Any:
+    """As `decode`, of a file whose chunks are read. keep: as a tensor of the device."""
+    place = place or devices.find()
+    coded = decoding.begin(container, truncated, place)
+    (arrival,) = place.fitting(partial(decoding.run, place, keep), [coded])
+    return decoding.end(place, keep, coded, arrival)
 
 
 def decode_symbols(
@@ -110,36 +138,46 @@ def decode_symbols(
 
     This is the exact part of decoding (FORMAT 7): the same on every machine, in any number of threads.
     """
-    header = container.header
-    model = loader.load(registry.by_hash(header.model, header.model_hash))
-    tables = _tables(model)
-    manifest = model.entry.manifest
-    z = np.zeros((manifest["hyper"], *header.hyper_grid), np.int16)
-    r = np.zeros((manifest["latent"], *header.latent_grid), np.int16)
-    missing: list[container_format.Tile] = []
-    first: LicTruncated | LicCorruptTile | None = None
+    model = loader.load(registry.by_hash(container.header.model, container.header.model_hash))
+    z, r, missing = decoding.read_symbols(container, model, truncated, Place("cpu"))
+    return z.numpy(), r.numpy(), missing
 
-    def work(tile: container_format.Tile, stream: bytes | None) -> LicTruncated | LicCorruptTile | None:
-        if stream is None:
-            return LicTruncated(f"tile {tile.number}: the file ends before its stream does; fetch the file again")
+
+# ---- Checking what is handed in ---------------------------------------------------------------------------------------
+
+
+def _noted(items: Iterable[Any], check: Callable[[Any], Any]) -> Iterator[Any]:
+    """check(item) of each; an error gets a note of which it was."""
+    for number, item in enumerate(items):
         try:
-            tile_z, tile_r = tables.decode(header.quality_q, stream, *tile.hyper_shape, *tile.latent_shape)
-        except LicCorruptTile as error:
-            return LicCorruptTile(f"tile {tile.number}: {error}")
-        z[(slice(None), *tile.hyper)] = tile_z
-        r[(slice(None), *tile.latent)] = tile_r
-        return None
+            checked = check(item)
+        except LicError as error:
+            error.add_note(f"image {number} of the batch, counted from 0")
+            raise
+        yield checked
 
-    tiles = header.tiles()
-    for tile, error in zip(tiles, _in_threads(work, tiles, container.tiles)):
-        if error is not None and not truncated:
-            raise error
-        if error is not None:
-            first = first or error
-            missing.append(tile)
-    if missing:
-        warnings.warn(f"{len(missing)} of {len(tiles)} tiles are painted grey; the first: {first}", stacklevel=3)
-    return z, r, missing
+
+def _covered(header: container_format.Header) -> int:
+    """Pixels under the latent grid: what the networks see."""
+    return header.latent_grid.rows * header.latent_grid.columns * LIC_LATENT_STRIDE**2
+
+
+def _checked_picture(array: np.ndarray, quality: float, model: str, metadata: dict[str, bytes | None]) -> encoding.Picture:
+    q = container_format.quality_to_q(quality)
+    metadata = {name: _checked_metadata(name, value) for name, value in metadata.items()}
+    array, layout = _checked_array(array)
+    entry = registry.by_name(model)
+    header = container_format.Header(
+        width=array.shape[1],
+        height=array.shape[0],
+        layout=layout,
+        model=entry.number,
+        model_hash=entry.hash[:HASH_BYTES],
+        quality_q=q,
+        tile_side=TILE_SIDE,
+    )
+    header.check_limits()
+    return encoding.Picture(header, loader.load(entry), _colour(array), array[..., -1] if header.has_alpha else None, metadata)
 
 
 def _checked_metadata(name: str, value: bytes | None) -> bytes | None:
@@ -150,11 +188,6 @@ def _checked_metadata(name: str, value: bytes | None) -> bytes | None:
         msg = f"{name} must be bytes, found {type(value).__name__}"
         raise LicBadOption(msg)
     return bytes(value).removeprefix(b"Exif\0\0") if name == "exif" else bytes(value)
-
-
-def _position(q: int) -> torch.Tensor:
-    """t of FORMAT 8, shape (1,)."""
-    return torch.tensor([(q - LIC_QUALITY_MIN) / (LIC_QUALITY_MAX - LIC_QUALITY_MIN)])
 
 
 def _checked_array(array: np.ndarray) -> tuple[np.ndarray, str]:
@@ -177,55 +210,19 @@ def _colour(array: np.ndarray) -> np.ndarray:
     return np.broadcast_to(array[:, :, :1], (*array.shape[:2], 3))
 
 
-@lru_cache(maxsize=8)
-def _tables(model: loader.Model) -> Tables:
-    return Tables.from_model(model.entry.manifest, model.arrays)
+def _container(data: bytes, max_pixels: float | None, truncated: bool) -> container_format.Container:
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        msg = f"data must be the bytes of a file, found {type(data).__name__}; for a path use PIL.Image.open"
+        raise LicBadOption(msg)
+    if max_pixels is not None and not isinstance(max_pixels, numbers.Real):
+        msg = f"max_pixels must be a number or None, found {max_pixels!r}"
+        raise LicBadOption(msg)
+    return container_format.read(data, truncated=truncated, max_pixels=max_pixels)
 
 
-@lru_cache(maxsize=8)
-def _rounding(model: loader.Model) -> boundary.Rounding:
-    return boundary.rounding(_tables(model), model.arrays, model.entry.manifest["skip"])
-
-
-def _to_integers(colour: np.ndarray, model: loader.Model, q: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (H, W, 3) to z (C, hz, wz) and r (M, hy, wy), both int16."""
-    tables, manifest = _tables(model), model.entry.manifest
-    hy, wy = (container_format.latent_size(n) for n in colour.shape[:2])
-    encoder, halo, t = model.encoder(), manifest["encoder_halo"], _position(q)
-    y = latents.analyse(encoder, colour, hy, wy, halo)
-    z = latents.hyper_analyse(encoder, y, t, tables.z_steps(q), halo)
-    index = tables.scale_index(q, z, hy, wy)
-    v = tables.dequantised(q, z)
-    return z, latents.residuals(model.decoder(), y, v, index, t, manifest["halo"], _rounding(model))
-
-
-def _encode_tiles(header: container_format.Header, model: loader.Model, z: np.ndarray, r: np.ndarray) -> list[bytes]:
-    tables = _tables(model)
-
-    def work(tile: container_format.Tile) -> bytes:
-        tile_z = np.ascontiguousarray(z[(slice(None), *tile.hyper)])
-        tile_r = np.ascontiguousarray(r[(slice(None), *tile.latent)])
-        return tables.encode(header.quality_q, tile_z, tile_r)
-
-    return _in_threads(work, header.tiles())
-
-
-def _in_threads(work, *arguments) -> list:
-    """[work(...) for each tile], on as many threads as torch may use; the coder releases the GIL."""
-    threads = min(torch.get_num_threads(), len(arguments[0]), os.cpu_count() or 1)
-    if threads <= 1:
-        return [work(*row) for row in zip(*arguments)]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, *arguments))
-
-
-def _alpha(container: container_format.Container, truncated: bool) -> np.ndarray:
-    header = container.header
-    try:
-        if container.alpha is not None:
-            return alpha_plane.unpack(container.alpha, header.width, header.height)
-    except LicCorruptChunk:
-        if not truncated:
-            raise
-    warnings.warn("the alpha plane is missing or damaged; the image is shown opaque", stacklevel=4)
-    return np.full((header.height, header.width), 255, np.uint8)
+def _keeps(output: str) -> bool:
+    """Whether pixels stay on the device."""
+    if output not in OUTPUTS:
+        msg = f"output must be one of {', '.join(map(repr, OUTPUTS))}, found {output!r}"
+        raise LicBadOption(msg)
+    return output == "torch"

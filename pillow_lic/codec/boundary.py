@@ -33,19 +33,24 @@ RATE_WEIGHT = 0.055
 
 def hyper_symbols(z: Tensor, d: np.ndarray) -> np.ndarray:
     """z (C, a, b) in the units of z_hat to integers: round(z * 2^5 / d), d (C,) of FORMAT 7.5. Returns int16."""
-    step = torch.from_numpy(d.astype(np.float32))[:, None, None] / (1 << LIC_Z_STEP_BITS)
-    return torch.round(z.float() / step).clamp_(-Z_LIMIT, Z_LIMIT).to(torch.int16).numpy()
+    return rounded_hyper(z, torch.from_numpy(d)).numpy()
 
 
-Rounding = Callable[[Tensor, Tensor], Tensor]  # (y - mean) / step (M, h, w) and its index (int) to int16 symbols
+def rounded_hyper(z: Tensor, d: Tensor) -> Tensor:
+    """The same on any device, z (..., C, a, b), d (C,) integers: int16 of the shape of z."""
+    step = d.float()[:, None, None] / (1 << LIC_Z_STEP_BITS)
+    return torch.round(z.float() / step).clamp_(-Z_LIMIT, Z_LIMIT).to(torch.int16)
 
 
-def rounding(tables: Tables, arrays: Mapping[str, np.ndarray], skip: int) -> Rounding:
-    """How an encoder rounds the residuals of a model; `index` is what tables.scale_index gives."""
+Rounding = Callable[[Tensor, Tensor], Tensor]  # (y - mean) / step (..., M, h, w) and its index (int) to int16 symbols
+
+
+def rounding(tables: Tables, arrays: Mapping[str, np.ndarray], skip: int, device: str = "cpu") -> Rounding:
+    """How an encoder rounds the residuals of a model on a device; `index` is what tables.scale_index gives."""
     if tables.components:
-        sigma = mixture_sigmas(arrays["normal"], arrays["inverse"])
+        sigma = mixture_sigmas(arrays["normal"], arrays["inverse"]).to(device)
         return lambda ratio, index: mixture_symbols(ratio, index, sigma)
-    thresholds = rounding_thresholds(arrays["freq"], arrays["count"], arrays["first"], tables.rows)
+    thresholds = rounding_thresholds(arrays["freq"], arrays["count"], arrays["first"], tables.rows).to(device)
     return lambda ratio, index: residual_symbols(ratio, index, thresholds, skip)
 
 
@@ -59,16 +64,16 @@ def mixture_sigmas(normal: np.ndarray, inverse: np.ndarray) -> Tensor:
 def mixture_symbols(ratio: Tensor, index: Tensor, sigma: Tensor) -> Tensor:
     """Rounds up or down, whichever costs less by squared error and RATE_WEIGHT * bits, under the bytes of FORMAT 7.8.
 
-    ratio: (M, h, w), index: (3 K M, h, w), sigma: (R,). Returns int16 (M, h, w).
+    ratio: (..., M, h, w), index: (..., 3 K M, h, w), sigma: (R,). Returns int16 (..., M, h, w).
     """
-    scale, offset, weight = index.unflatten(0, (3, -1, ratio.shape[0])).unbind(0)  # (K, M, h, w) each
+    scale, offset, weight = index.unflatten(-3, (3, -1, ratio.shape[-3])).unbind(-5)  # (..., K, M, h, w) each
     inverse = 1.0 / sigma[scale.clamp(max=len(sigma) - 1)]
     share = weight.clamp(min=1).float()
-    share /= share.sum(0)
+    share /= share.sum(-4, keepdim=True)
     low = ratio.floor()
-    edge = low - 0.5 - (offset - LIC_OFFSET_ZERO) / LIC_OFFSET_ONE
+    edge = low.unsqueeze(-4) - 0.5 - (offset - LIC_OFFSET_ZERO) / LIC_OFFSET_ONE
     below = [torch.special.ndtr((edge + k) * inverse) for k in range(3)]
-    bits = [-((share * (b - a)).sum(0) + 2.0**-LIC_PROB_BITS).log2() for a, b in zip(below, below[1:])]
+    bits = [-((share * (b - a)).sum(-4) + 2.0**-LIC_PROB_BITS).log2() for a, b in zip(below, below[1:])]
     part = ratio - low
     up = (1.0 - part).square() + RATE_WEIGHT * bits[1] < part.square() + RATE_WEIGHT * bits[0]
     return (low + up).clamp_(LIC_SYMBOL_MIN, LIC_SYMBOL_MAX).to(torch.int16)
@@ -94,7 +99,7 @@ def rounding_thresholds(freq: np.ndarray, count: np.ndarray, first: np.ndarray, 
 
 
 def residual_symbols(ratio: Tensor, index: Tensor, thresholds: Tensor, skip: int) -> Tensor:
-    """(y - mean) / step to integers, both (M, h, w); index is the scale index (int). Returns int16.
+    """(y - mean) / step to integers, both (..., M, h, w); index is the scale index (int). Returns int16.
 
     Rounds towards zero unless the fraction passes its threshold; zero where the index is below `skip`.
     """
@@ -106,9 +111,9 @@ def residual_symbols(ratio: Tensor, index: Tensor, thresholds: Tensor, skip: int
     return torch.copysign(whole, ratio).clamp_(LIC_SYMBOL_MIN, LIC_SYMBOL_MAX).to(torch.int16)
 
 
-def samples(x: Tensor, grey: bool) -> np.ndarray:
+def samples(x: Tensor, grey: bool) -> Tensor:
     """Synthesised x (3, h, w) to uint8 (h, w, 3), or (h, w) for grey (FORMAT 8, steps 5 and 6)."""
     x = x.clamp(0.0, 1.0)
     if grey:
-        return torch.floor(x.mean(0) * 255.0 + 0.5).to(torch.uint8).numpy()
-    return torch.floor(x * 255.0 + 0.5).to(torch.uint8).permute(1, 2, 0).numpy()
+        return torch.floor(x.mean(0) * 255.0 + 0.5).to(torch.uint8)
+    return torch.floor(x * 255.0 + 0.5).to(torch.uint8).permute(1, 2, 0)

@@ -1,19 +1,21 @@
 """Runs the networks over images of any size, piece by piece with a margin, so that memory stays bounded (FORMAT 8).
 
-Imports numpy and torch; gets its networks from a loaded model and leaves bytes to others.
+Imports numpy and torch; gets its networks from a loaded model and leaves bytes to others. Tensors are on the device of the networks,
+and the first axis, N, counts images with the same latent grid (hy, wy). `side` is that of a piece, None for PIECE.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..constants import LIC_HYPER_STRIDE, LIC_LATENT_STRIDE, LIC_Z_STEP_BITS
+from ..constants import LIC_HYPER_STRIDE, LIC_LATENT_STRIDE, LIC_QUALITY_MAX, LIC_QUALITY_MIN, LIC_Z_STEP_BITS
 from . import boundary
+from .device import Place
 
 PIECE = 96  # side of a piece in latent positions, without its margin: 1536 pixels, some 300 MB of activations
 
@@ -65,92 +67,105 @@ def pieces(hy: int, wy: int, margin: int, side: int | None = None) -> Iterator[P
             )  # fmt: skip
 
 
-def analyse(encoder, pixels: np.ndarray, hy: int, wy: int, halo: int) -> Tensor:
-    """g_a over uint8 pixels (height, width, 3): y (M, hy, wy) float32. halo: the encoder's, in latent positions."""
+def analyse(
+    encoder, images: Sequence[np.ndarray], hy: int, wy: int, halo: int, place: Place, side: int | None = None
+) -> Tensor:
+    """g_a over uint8 pixels, each (height, width, 3): y (N, M, hy, wy) float32. halo: the encoder's, in latent positions."""
     y = None
-    for piece in pieces(hy, wy, halo):
-        x = _padded_pixels(pixels, piece)  # (1, 3, rows, columns)
-        part = encoder.analysis(x)[0][(slice(None), *piece.within())]
+    for piece in pieces(hy, wy, halo, side):
+        part = encoder.analysis(_padded_pixels(images, piece, place))[(..., *piece.within())]
         if y is None:
-            y = torch.empty(part.shape[0], hy, wy)
-        y[(slice(None), *piece.inner)] = part
+            y = part.new_empty(part.shape[0], part.shape[1], hy, wy)
+        y[(..., *piece.inner)] = part
     return y
 
 
-def _padded_pixels(pixels: np.ndarray, piece: Piece) -> Tensor:
-    """The piece's pixels as (1, 3, 16h, 16w) in 0..1, the image's last row and column repeated beyond its edge."""
+def _padded_pixels(images: Sequence[np.ndarray], piece: Piece, place: Place) -> Tensor:
+    """The piece's pixels as (N, 3, 16h, 16w) in 0..1, each image's last row and column repeated beyond its edge."""
     s = LIC_LATENT_STRIDE
-    rows = np.minimum(np.arange(piece.outer_top * s, piece.outer_bottom * s), pixels.shape[0] - 1)
-    columns = np.minimum(np.arange(piece.outer_left * s, piece.outer_right * s), pixels.shape[1] - 1)
-    part = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    pad = ((0, len(rows) - part.shape[0]), (0, len(columns) - part.shape[1]), (0, 0))
-    if pad[0][1] or pad[1][1]:
-        part = np.pad(part, pad, mode="edge")
-    x = torch.from_numpy(part.astype(np.float32)).permute(2, 0, 1)[None]  # channels last in memory
-    return x.div_(255.0)
+    rows, columns = (piece.outer_bottom - piece.outer_top) * s, (piece.outer_right - piece.outer_left) * s
+    buffer = place.host(len(images), rows, columns, 3, dtype=torch.uint8)
+    for target, pixels in zip(buffer.numpy(), images):
+        part = pixels[piece.outer_top * s : piece.outer_bottom * s, piece.outer_left * s : piece.outer_right * s]
+        height, width = part.shape[:2]
+        target[:height, :width] = part
+        target[:height, width:] = target[:height, width - 1 : width]
+        target[height:] = target[height - 1]
+    return place.up(buffer).permute(0, 3, 1, 2).float().div_(255.0)  # channels last in memory
 
 
-def hyper_analyse(encoder, y: Tensor, t: Tensor, d: np.ndarray, halo: int) -> np.ndarray:
-    """h_a over y (M, hy, wy): integers z (C, hz, wz) int16. halo: the encoder's."""
-    _, hy, wy = y.shape
+def hyper_analyse(encoder, y: Tensor, t: Tensor, d: Tensor, halo: int, side: int | None = None) -> Tensor:
+    """h_a over y (N, M, hy, wy): integers z (N, C, hz, wz) int16. d (C,): FORMAT 7.5. halo: the encoder's."""
+    hy, wy = y.shape[2:]
     s = LIC_HYPER_STRIDE
     z = None
-    for piece in pieces(hy, wy, halo, side=4 * PIECE):
-        part = encoder.hyper_analysis(y[(slice(None), *piece.outer)][None], t)[0]
-        symbols = boundary.hyper_symbols(part, d)
+    for piece in pieces(hy, wy, halo, 4 * (side or PIECE)):
+        symbols = boundary.rounded_hyper(encoder.hyper_analysis(y[(..., *piece.outer)], t), d)
         if z is None:
-            z = np.empty((symbols.shape[0], -(-hy // s), -(-wy // s)), np.int16)
+            z = symbols.new_empty(symbols.shape[0], symbols.shape[1], -(-hy // s), -(-wy // s))
         height, width = -(-(piece.bottom - piece.top) // s), -(-(piece.right - piece.left) // s)
         row, column = (piece.top - piece.outer_top) // s, (piece.left - piece.outer_left) // s
-        z[:, piece.top // s : piece.top // s + height, piece.left // s : piece.left // s + width] = symbols[
-            :, row : row + height, column : column + width
-        ]
+        target = z[..., piece.top // s : piece.top // s + height, piece.left // s : piece.left // s + width]
+        target.copy_(symbols[..., row : row + height, column : column + width])
     return z
 
 
-def even_positions(h: int, w: int) -> Tensor:
+def positions(*q: int) -> Tensor:
+    """t of FORMAT 8 for each image, shape (N,)."""
+    return torch.tensor([(one - LIC_QUALITY_MIN) / (LIC_QUALITY_MAX - LIC_QUALITY_MIN) for one in q])
+
+
+def stacked(tensors: Sequence[Tensor]) -> Tensor:
+    """torch.stack, without a copy where there is one."""
+    return tensors[0][None] if len(tensors) == 1 else torch.stack(tensors)
+
+
+def even_positions(h: int, w: int, device: torch.device | str = "cpu") -> Tensor:
     """(1, h, w) mask of the positions whose row + column is even (FORMAT 8, step 3)."""
-    return ((torch.arange(h)[:, None] + torch.arange(w)[None, :]) % 2 == 0)[None]
+    rows, columns = torch.arange(h, device=device)[:, None], torch.arange(w, device=device)[None, :]
+    return ((rows + columns) % 2 == 0)[None]
 
 
-def _prior(decoder, v: np.ndarray, piece: Piece, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _prior(decoder, v: Tensor, piece: Piece, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Features, mean and step over the outer rectangle of a piece (FORMAT 8, steps 1 and 2)."""
-    z_hat = torch.from_numpy(v[(slice(None), *piece.hyper)].astype(np.float32)) / (1 << LIC_Z_STEP_BITS)
+    z_hat = v[(..., *piece.hyper)].float() / (1 << LIC_Z_STEP_BITS)
     h, w = piece.outer_bottom - piece.outer_top, piece.outer_right - piece.outer_left
-    return tuple(part[:, :, :h, :w] for part in decoder.prior(z_hat[None], t))
+    return tuple(part[:, :, :h, :w] for part in decoder.prior(z_hat, t))
 
 
 def residuals(
-    decoder, y: Tensor, v: np.ndarray, index: np.ndarray, t: Tensor, halo: int, rounding: boundary.Rounding
-) -> np.ndarray:
-    """r (M, hy, wy) int16 of y, given dequantised z v (C, hz, wz) and scale indices (M, hy, wy) uint8, or (3 K M, hy, wy)."""
-    r = np.empty(y.shape, np.int16)
-    for piece in pieces(y.shape[1], y.shape[2], halo):
-        outer = (slice(None), *piece.outer)
+    decoder, y: Tensor, v: Tensor, index: Tensor, t: Tensor, halo: int, rounding: boundary.Rounding, side: int | None = None
+) -> Tensor:
+    """r (N, M, hy, wy) int16 of y, given dequantised z v (N, C, hz, wz) and scale indices (N, M, hy, wy) uint8, or (N, 3 K M, hy, wy)."""
+    r = torch.empty_like(y, dtype=torch.int16)
+    for piece in pieces(y.shape[2], y.shape[3], halo, side):
+        outer = (..., *piece.outer)
         features, mean, step = _prior(decoder, v, piece, t)
-        scale = torch.from_numpy(index[outer].astype(np.int32))
+        scale = index[outer].to(torch.int32)
         target = y[outer]
-        even = even_positions(*target.shape[1:])
-        symbols = rounding((target - mean[0]) / step[0], scale)
-        known = (mean[0] + symbols * step[0]) * even
-        mean2, log_step2 = decoder.refine(features, known[None])
-        odd = rounding((target - mean[0] - mean2[0]) / (step[0] * log_step2[0].exp()), scale)
+        even = even_positions(*target.shape[2:], y.device)
+        symbols = rounding((target - mean) / step, scale)
+        known = (mean + symbols * step) * even
+        mean2, log_step2 = decoder.refine(features, known)
+        odd = rounding((target - mean - mean2) / (step * log_step2.exp()), scale)
         symbols = torch.where(even, symbols, odd)
-        r[(slice(None), *piece.inner)] = symbols[(slice(None), *piece.within())].numpy()
+        r[(..., *piece.inner)] = symbols[(..., *piece.within())]
     return r
 
 
-def synthesise(decoder, r: np.ndarray, v: np.ndarray, t: Tensor, halo: int, out: np.ndarray) -> None:
-    """Fill out, uint8 (height, width, 3) or (height, width), from r (M, hy, wy) and v (C, hz, wz) (FORMAT 8)."""
+def synthesise(
+    decoder, r: Tensor, v: Tensor, t: Tensor, halo: int, images: Sequence[Tensor], side: int | None = None
+) -> None:
+    """Fill images, uint8 (height, width, 3) or (height, width) each, from r (N, M, hy, wy) and v (N, C, hz, wz), both int16 (FORMAT 8)."""
     s = LIC_LATENT_STRIDE
-    for piece in pieces(r.shape[1], r.shape[2], halo):
+    for piece in pieces(r.shape[2], r.shape[3], halo, side):
         features, mean, step = _prior(decoder, v, piece, t)
-        symbols = torch.from_numpy(r[(slice(None), *piece.outer)].astype(np.float32))
-        even = even_positions(*symbols.shape[1:])
-        known = (mean[0] + symbols * step[0]) * even
-        mean2, log_step2 = decoder.refine(features, known[None])
-        odd = mean[0] + mean2[0] + symbols * step[0] * log_step2[0].exp()
-        x = decoder.synthesis(torch.where(even, known, odd)[None], t)[0]
-        x = x[(slice(None), *piece.within(s))]
-        target = out[piece.top * s : piece.bottom * s, piece.left * s : piece.right * s]
-        target[...] = boundary.samples(x[:, : target.shape[0], : target.shape[1]], grey=out.ndim == 2)
+        symbols = r[(..., *piece.outer)].float()
+        even = even_positions(*symbols.shape[2:], r.device)
+        known = (mean + symbols * step) * even
+        mean2, log_step2 = decoder.refine(features, known)
+        odd = mean + mean2 + symbols * step * log_step2.exp()
+        x = decoder.synthesis(torch.where(even, known, odd), t)[(..., *piece.within(s))]
+        for pixels, image in zip(x, images):  # (3, 16h, 16w) each
+            target = image[piece.top * s : piece.bottom * s, piece.left * s : piece.right * s]
+            target.copy_(boundary.samples(pixels[:, : target.shape[0], : target.shape[1]], grey=image.dim() == 2))

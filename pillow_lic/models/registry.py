@@ -91,6 +91,8 @@ def _problem(manifest: Any) -> str | None:
         value = manifest.get(key, DEFAULTS.get(key))
         if type(value) is not int or not low <= value <= high:
             return f"{key} must be an integer from {low} to {high}, found {value!r}"
+    if "lambda" in manifest and not _is_range(manifest["lambda"]):
+        return f"lambda must be two numbers above 0 that do not fall, found {manifest['lambda']!r}"
     for key, files in (("decoder", DECODER_FILES), ("encoder", ENCODER_FILES)):
         listed = manifest.get(key)
         if not isinstance(listed, dict) or sorted(listed) != sorted(files):
@@ -98,6 +100,11 @@ def _problem(manifest: Any) -> str | None:
         if not all(isinstance(d, str) and re.fullmatch("[0-9a-f]{64}", d) for d in listed.values()):
             return f"{key} must hold SHA-256 digests in lower-case hexadecimal"
     return None
+
+
+def _is_range(value: Any) -> bool:
+    numbers = isinstance(value, list) and len(value) == 2 and all(type(number) in (int, float) for number in value)
+    return numbers and 0 < value[0] <= value[1] < float("inf")
 
 
 def register(path: str | os.PathLike[str]) -> str:

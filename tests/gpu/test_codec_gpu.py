@@ -1,0 +1,243 @@
+"""The codec on a GPU against the CPU: symbols, pixels, batches, output, memory, and what it must leave alone."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import io
+
+import numpy as np
+import pytest
+import torch
+from conftest import picture
+from PIL import Image
+
+import pillow_lic
+from pillow_lic import codec, errors, format
+from pillow_lic.codec import device, encoding, latents
+from pillow_lic.models import loader, registry
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+
+SHAPES = [(40, 60, 3), (1, 1, 3), (512, 768, 3), (33, 50, 4), (130, 70, 1), (500, 760, 2), (768, 512, 3), (1080, 1920, 3)]
+MODELS = ["toy", "photo"]
+
+
+@pytest.fixture(autouse=True)
+def nothing_chosen(monkeypatch):
+    """float32 on the CPU, what a GPU takes by itself on a GPU; no device from outside."""
+    monkeypatch.delenv("PILLOW_LIC_PRECISION", raising=False)
+    monkeypatch.delenv(device.VARIABLE, raising=False)
+    real = loader.precision
+    monkeypatch.setattr(loader, "precision", lambda name="cpu": "float32" if name == "cpu" else real(name))
+    yield
+    pillow_lic.set_device(None)
+
+
+@pytest.fixture(scope="module")
+def arrays() -> list[np.ndarray]:
+    return [picture(*shape, seed) for seed, shape in enumerate(SHAPES)]
+
+
+def symbols(data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    return codec.decode_symbols(format.read(data))[:2]
+
+
+def encoded(array: np.ndarray, model: str, quality: float) -> tuple[bytes, np.ndarray, np.ndarray]:
+    """A file made on the GPU, and the integers that the GPU handed to the coder."""
+    place = device.find("cuda")
+    made = encoding.begin(codec._checked_picture(array, quality, model, {}))
+    (arrival,) = encoding.run(place, [made], place.side)
+    arrival.wait()
+    z, r = (part.numpy().copy() for part in arrival.value)
+    return encoding.end(made, arrival), z, r
+
+
+def level(a: np.ndarray, b: np.ndarray) -> int:
+    assert a.shape == b.shape
+    return int(np.abs(a.astype(int) - b.astype(int)).max())
+
+
+def error(array: np.ndarray, data: bytes) -> float:
+    return float(np.square(codec.decode(data).astype(float) - array).mean())
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("quality", [10, 30, 50, 75, 95])
+def test_gpu_to_cpu(model, quality, arrays):
+    """What the GPU encodes, the CPU decodes to the very integers; the file is as good as the CPU's own."""
+    for array in (arrays[2], arrays[5], arrays[7]):
+        data, z, r = encoded(array, model, quality)
+        for found, wanted in zip(symbols(data), (z, r), strict=True):
+            assert np.array_equal(found, wanted)
+        own = codec.encode(array, model=model, quality=quality)
+        assert len(data) == pytest.approx(len(own), rel=0.01, abs=8)
+        assert error(array, data) == pytest.approx(error(array, own), rel=0.02)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("quality", [1, 30, 75, 100])
+def test_cpu_to_gpu(model, quality, arrays):
+    """What the CPU encodes, the GPU decodes to the CPU's pixels within one level; symbols are the CPU's, as decoding them is."""
+    for array in arrays:
+        data = codec.encode(array, model=model, quality=quality)
+        assert level(codec.decode(data, device="cuda"), codec.decode(data)) <= 1
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_batches(model, arrays):
+    files = codec.encode_batch(arrays * 3, model=model, quality=60, device="cuda")
+    assert len(files) == 3 * len(arrays)
+    for array, data in zip(arrays * 3, files, strict=True):
+        own = codec.encode(array, model=model, quality=60)
+        assert len(data) == pytest.approx(len(own), rel=0.02, abs=16)
+        assert codec.decode(data).shape == array.shape
+    wanted = [codec.decode(data) for data in files]
+    for found in (codec.decode_batch(files, device="cuda"), [codec.decode(data, device="cuda") for data in files]):
+        assert max(level(a, b) for a, b in zip(found, wanted, strict=True)) <= 1
+
+
+def test_batches_of_many(arrays):
+    """Many more images than are in flight at a time, of several files' qualities."""
+    files = [codec.encode(arrays[2], model="toy", quality=q) for q in (20, 50, 80)] * 100
+    found = codec.decode_batch(iter(files), device="cuda")
+    wanted = [codec.decode(data) for data in files[:3]]
+    assert max(level(array, wanted[n % 3]) for n, array in enumerate(found)) <= 1
+
+
+def test_damaged_files_in_a_batch(arrays):
+    files = [codec.encode(array, model="toy") for array in arrays[:3]]
+    with pytest.raises(errors.LicTruncated) as caught:
+        codec.decode_batch([files[0], files[2][:-20]], device="cuda")
+    assert caught.value.__notes__ == ["image 1 of the batch, counted from 0"]
+    with pytest.warns(UserWarning, match="grey"):
+        codec.decode_batch([files[0], files[2][:-20]], truncated=True, device="cuda")
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_pixels_stay_on_the_gpu(channels):
+    array = picture(130, 200, channels, 3)
+    data = codec.encode(array, model="photo")
+    wanted = codec.decode(data)
+    tensor = codec.decode(data, device="cuda", output="torch")
+    assert tensor.device.type == "cuda"
+    assert tensor.dtype == torch.uint8
+    assert level(tensor.cpu().numpy(), wanted) <= 1
+    tensor += 1  # ours to change
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        kept = codec.decode_batch([data] * 5, device="cuda", output="torch")
+        doubled = [one.int() * 2 for one in kept]
+    stream.synchronize()
+    assert max(level(one.cpu().numpy() // 2, wanted) for one in doubled) <= 1
+
+
+def test_dlpack_to_cupy():
+    cupy = pytest.importorskip("cupy")
+    data = codec.encode(picture(60, 80), model="toy")
+    tensor = codec.decode(data, device="cuda", output="torch")
+    array = cupy.from_dlpack(tensor)
+    assert array.data.ptr == tensor.data_ptr()
+    assert level(cupy.asnumpy(array), codec.decode(data)) <= 1
+
+
+def test_choice_environment_and_plugins(monkeypatch):
+    array = picture(60, 80)
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "LIC", model="toy", device="cuda")
+    wanted = codec.decode(buffer.getvalue())
+    places = []
+    run = codec.decoding.run
+    monkeypatch.setattr(codec.decoding, "run", lambda place, *rest: places.append(place.name) or run(place, *rest))
+    for name, by in (("cuda", "environment"), ("auto", "choice"), ("cuda:0", "choice")):
+        if by == "environment":
+            monkeypatch.setenv(device.VARIABLE, name)
+        else:
+            pillow_lic.set_device(name)
+        assert level(np.asarray(Image.open(buffer)), wanted) <= 1
+    assert places == ["cuda:0"] * 3
+    with pytest.raises(errors.LicGpuUnavailable, match="there are"):
+        pillow_lic.set_device(f"cuda:{torch.cuda.device_count()}")
+
+
+def test_threads(arrays):
+    data = codec.encode(arrays[2], model="photo")
+    wanted = codec.decode(data)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: codec.decode(data, device="cuda"), range(24)))
+        files = list(pool.map(lambda _: codec.encode(arrays[2], model="photo", device="cuda"), range(8)))
+    assert max(level(array, wanted) for array in found) <= 1
+    assert max(map(len, files)) <= 1.01 * min(map(len, files))
+
+
+def test_on_a_stream_of_the_caller(arrays):
+    data = codec.encode(arrays[2], model="toy")
+    with torch.cuda.stream(torch.cuda.Stream()):
+        assert level(codec.decode(data, device="cuda"), codec.decode(data)) <= 1
+
+
+def test_nothing_of_torch_is_set():
+    def settings():
+        b = torch.backends
+        return (
+            b.cudnn.allow_tf32, b.cudnn.benchmark, b.cudnn.deterministic, b.cudnn.enabled, b.cuda.matmul.allow_tf32,
+            torch.get_float32_matmul_precision(), torch._C._get_graph_executor_optimize(), torch.get_num_threads(),
+            torch.is_inference_mode_enabled(), torch.get_default_dtype(), torch.cuda.current_device(),
+        )  # fmt: skip
+
+    before = settings()
+    files = codec.encode_batch([picture(60, 80)] * 3, device="cuda")
+    codec.decode_batch(files, device="cuda")
+    codec.decode(files[0], device="cuda")
+    assert settings() == before
+
+
+def test_float32_is_not_rounded_to_tf32(monkeypatch):
+    """Of the mean above all: TF32 would show as 2^-11 of it."""
+    assert torch.backends.cudnn.allow_tf32, "else this test could not fail"
+    monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
+    model = loader.load(registry.by_name("photo"))
+    z = torch.randn(1, model.entry.manifest["hyper"], 6, 7, generator=torch.Generator().manual_seed(1))
+    t = torch.tensor([0.6])
+    with torch.inference_mode(), loader.running("cuda:0"):
+        there = model.decoder("cuda:0").prior(z.cuda(), t.cuda())
+        here = model.decoder("cpu").prior(z, t)
+        refined = model.decoder("cuda:0").refine(there[0], there[1]), model.decoder("cpu").refine(here[0], here[1])
+    for found, wanted in [*zip(there, here, strict=True), *zip(*refined, strict=True)]:
+        assert (found.cpu() - wanted).abs().max() <= 3e-5 * wanted.abs().max()
+
+
+@pytest.fixture
+def memory():
+    """A function that leaves the allocator so many bytes more than it has."""
+    total = torch.cuda.mem_get_info()[1]
+
+    def leave(count: int) -> None:
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+        torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + count) / total)
+
+    yield leave
+    torch.cuda.set_per_process_memory_fraction(1.0)
+    torch.cuda.empty_cache()
+
+
+def test_little_memory_takes_smaller_pieces(memory, monkeypatch):
+    array = np.tile(picture(512, 512, 3, 4), (8, 8, 1))  # 4096 x 4096: one piece where there is room
+    data = codec.encode(array, model="photo", quality=60, device="cuda")
+    wanted = codec.decode(data, device="cuda")
+    sides = []
+    synthesise = latents.synthesise
+    monkeypatch.setattr(latents, "synthesise", lambda *arguments: sides.append(arguments[-1]) or synthesise(*arguments))
+    memory(700 << 20)
+    found = codec.decode(data, device="cuda")
+    assert sides[0] == device.PIECE
+    assert sides[-1] < device.PIECE
+    assert level(found, wanted) <= 1
+
+
+def test_no_memory_is_named(memory):
+    data = codec.encode(np.tile(picture(512, 512, 3, 4), (8, 8, 1)), model="photo", device="cuda")
+    codec.decode(data, device="cuda")
+    memory(4 << 20)
+    with pytest.raises(errors.LicGpuUnavailable, match="not enough free memory.*device='cpu'"):
+        codec.decode(data, device="cuda")

@@ -1,0 +1,350 @@
+"""Batches: the same as one by one, in bounded memory, on the CPU and along a GPU's path (late_place.py)."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import sys
+import threading
+import time
+
+import cupy_on_cpu
+import numpy as np
+import pytest
+import torch
+from conftest import picture
+from late_place import LatePlace, installed
+
+import pillow_lic
+from pillow_lic import codec, errors, format, gpu
+from pillow_lic.codec import batch, latents, tables
+
+SHAPES = [(40, 60, 3), (1, 1, 3), (40, 64, 1), (33, 50, 4), (130, 70, 3), (40, 60, 2), (39, 59, 3), (48, 64, 3), (64, 48, 3), (16, 16, 3)]
+
+
+@pytest.fixture(scope="module")
+def arrays() -> list[np.ndarray]:
+    return [picture(*shape, seed) for seed, shape in enumerate(SHAPES)]
+
+
+@pytest.fixture(scope="module")
+def files(arrays) -> list[bytes]:
+    """Of two models and several qualities."""
+    settings = itertools.cycle([("toy", 75), ("toy", 30), ("photo", 60)])
+    return [pillow_lic.encode(array, model=model, quality=q) for array, (model, q) in zip(arrays, settings)]
+
+
+@pytest.fixture
+def late(monkeypatch, tmp_path_factory):
+    """device="cuda" along the path of a GPU, in float32."""
+    if not shutil.which("g++") or sys.platform != "linux":
+        pytest.skip("kernels run on the CPU through g++ on Linux")
+    module, calls = cupy_on_cpu.fake(tmp_path_factory.getbasetemp())
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    monkeypatch.setattr(gpu, "_limits", {})
+    monkeypatch.setattr(gpu, "_kernels", {})
+    monkeypatch.setattr(tables, "_where", lambda x: (0, 0, "13.0"))
+    monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
+    with installed(LatePlace(), monkeypatch) as place:
+        place.kernels = calls
+        yield place
+
+
+def symbols(data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    return codec.decode_symbols(format.read(data))[:2]
+
+
+def same_symbols(a: bytes, b: bytes) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(symbols(a), symbols(b), strict=True))
+
+
+# ---- On the CPU ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_encoding_is_one_by_one(arrays, threads):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert codec.encode_batch(iter(arrays), model="toy", quality=62.5) == [
+            codec.encode(array, model="toy", quality=62.5) for array in arrays
+        ]
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_decoding_is_one_by_one(files, arrays):
+    found = pillow_lic.decode_batch(iter(files))
+    assert [array.shape for array in found] == [array.shape for array in arrays]
+    for array, data in zip(found, files, strict=True):
+        assert np.array_equal(array, pillow_lic.decode(data))
+
+
+def test_nothing_at_all():
+    assert pillow_lic.encode_batch([]) == pillow_lic.decode_batch([]) == []
+
+
+def test_first_wrong_one_is_named(files, arrays):
+    broken = [*files[:3], files[3][:-9], b"nothing of ours"]
+    with pytest.raises(errors.LicTruncated) as caught:
+        pillow_lic.decode_batch(broken)
+    assert caught.value.__notes__ == ["image 3 of the batch, counted from 0"]
+    with pytest.raises(errors.LicBadOption) as caught:
+        pillow_lic.encode_batch([arrays[0], arrays[1].astype(float)], model="toy")
+    assert caught.value.__notes__ == ["image 1 of the batch, counted from 0"]
+
+
+def damaged(data: bytes) -> bytes:
+    """With a tile stream that does not decode."""
+    container = format.read(data)
+    stream = bytearray(container.tiles[0])
+    stream[len(stream) // 2] ^= 4
+    return format.write(container.header, [bytes(stream)])
+
+
+def test_damage_found_on_a_thread_is_named(files):
+    with pytest.raises(errors.LicCorruptTile, match="tile 0") as caught:
+        pillow_lic.decode_batch([files[0], damaged(files[0]), files[2]])
+    assert caught.value.__notes__ == ["image 1 of the batch, counted from 0"]
+    with pytest.warns(UserWarning, match="grey"):
+        found = codec.decode_batch([files[0], damaged(files[0])], truncated=True)
+    assert np.all(found[1] == codec.decoding.GREY)
+    assert np.array_equal(found[0], pillow_lic.decode(files[0]))
+
+
+def test_options_reach_each_file(files):
+    with pytest.raises(errors.LicLimitExceeded, match="max_pixels"):
+        pillow_lic.decode_batch(files, max_pixels=100)
+
+
+def test_no_thread_is_left(files):
+    before = threading.active_count()
+    pillow_lic.decode_batch(files)
+    with pytest.raises(errors.LicError):
+        pillow_lic.decode_batch([*files, b""])
+    assert threading.active_count() == before
+
+
+# ---- The line -----------------------------------------------------------------------------------------------------
+
+
+class Counted:
+    """Stages that count what is in flight, over jobs (number of pixels, key)."""
+
+    def __init__(self, place):
+        self.place, self.lock = place, threading.Lock()
+        self.flying = self.most = self.taken = 0
+        self.groups: list[int] = []
+
+    def jobs(self, jobs):
+        for job in jobs:
+            self.taken += 1
+            yield job
+
+    def start(self, job, _pool):
+        with self.lock:
+            self.flying += job[0]
+            self.most = max(self.most, self.flying)
+        return job
+
+    def network(self, jobs, _side):
+        assert len({key for _, key in jobs}) == 1
+        self.groups.append(len(jobs))
+        return [codec.device.Arrival(job, lambda: None) for job in jobs]
+
+    def finish(self, job, arrival, _pool):
+        assert arrival.value is job
+        time.sleep(0.001)
+        with self.lock:
+            self.flying -= job[0]
+        return job
+
+    def run(self, jobs):
+        return batch.run(self.jobs(jobs), batch.Stages(self.start, self.network, self.finish, lambda job: job[0], lambda job: job[1]), self.place)
+
+
+def test_window_bounds_what_is_in_flight(monkeypatch):
+    monkeypatch.setattr(batch, "WINDOW", 1000)
+    jobs = [(size, "a") for size in [400, 300, 200, 700, 5000, 10, 10, 990, 1000, 1] * 4]
+    counted = Counted(LatePlace(group=600))
+    assert counted.run(jobs) == jobs
+    assert counted.most == 5000  # the one that is larger than the window flies alone
+    counted = Counted(LatePlace(group=600))
+    assert counted.run([(size % 1000, key) for size, key in jobs]) == [(size % 1000, key) for size, key in jobs]
+    assert counted.most <= 1000
+    assert counted.flying == 0
+
+
+def test_small_images_are_bounded_in_number(monkeypatch):
+    monkeypatch.setattr(batch, "FLIGHTS_MAX", 8)
+    counted = Counted(LatePlace(group=10))
+    assert len(counted.run([(1, "a")] * 50)) == 50
+    assert counted.most <= 8
+
+
+def test_jobs_are_taken_as_there_is_room(monkeypatch):
+    """A generator of large images is not read to its end at once."""
+    monkeypatch.setattr(batch, "WINDOW", 1000)
+    counted = Counted(LatePlace(group=0))
+    ahead = []
+    finish = counted.finish
+    counted.finish = lambda job, arrival, pool: (ahead.append(counted.taken - len(ahead)), finish(job, arrival, pool))[1]
+    counted.run([(500, n) for n in range(20)])
+    assert max(ahead) <= 4
+
+
+def test_groups_are_of_like_images(monkeypatch):
+    monkeypatch.setattr(batch, "WINDOW", 1 << 13)
+    monkeypatch.setattr(batch, "FLIGHTS_MAX", 1 << 13)
+    jobs = [(100, "ab"[n % 2]) for n in range(12)]
+    counted = Counted(LatePlace(group=400))
+    assert counted.run(jobs) == jobs
+    assert counted.groups == [4, 4, 2, 2]
+    counted = Counted(LatePlace(group=1 << 30))
+    counted.run([(1, "a")] * 100)
+    assert max(counted.groups) == batch.GROUP_MAX
+    counted = Counted(codec.device.Place("cpu"))
+    counted.run(jobs)
+    assert counted.groups == [1] * 12
+
+
+def test_first_error_ends_it(monkeypatch):
+    monkeypatch.setattr(batch, "WINDOW", 300)
+    counted = Counted(LatePlace(group=0))
+
+    def fail(job, _pool):
+        if job[1] == 5:
+            raise ValueError("five")
+        return job
+
+    counted.start = fail
+    with pytest.raises(ValueError, match="five") as caught:
+        counted.run([(100, n) for n in range(1000)])
+    assert caught.value.__notes__ == ["image 5 of the batch, counted from 0"]
+    assert counted.taken < 20
+
+
+# ---- A GPU's path -------------------------------------------------------------------------------------------------
+
+
+def test_files_of_the_late_place_are_the_same(arrays, late):
+    """Kernels for the integer map, groups, copies that arrive late: the symbols of the CPU."""
+    found = codec.encode_batch(arrays, model="toy", quality=62.5, device="cuda")
+    wanted = [codec.encode(array, model="toy", quality=62.5) for array in arrays]
+    assert [len(a) for a in found] == pytest.approx([len(b) for b in wanted], abs=2)
+    assert sum(same_symbols(a, b) for a, b in zip(found, wanted)) >= len(arrays) - 1  # a group's sums may be rounded elsewhere
+    assert late.log.count("wait") == len(arrays)
+    assert late.log.count("mark") < len(arrays)  # there were groups
+    assert {"dequantise", "scale_map"} == {name for name, *_ in late.kernels}
+    assert [line for line in late.log if line.startswith("stream")][:2] == ["stream 0", "stream 1"]
+
+
+def test_pixels_of_the_late_place_are_the_same(files, late):
+    wanted = [pillow_lic.decode(data) for data in files]
+    for found in (pillow_lic.decode_batch(files, device="cuda"), [pillow_lic.decode(data, device="cuda") for data in files]):
+        for a, b in zip(found, wanted, strict=True):
+            assert a.shape == b.shape
+            assert np.abs(a.astype(int) - b).max() <= 1
+    kept = pillow_lic.decode_batch(files, device="cuda", output="torch")
+    for a, b in zip(kept, wanted, strict=True):
+        assert np.abs(a.numpy().astype(int) - b).max() <= 1
+
+
+def test_one_file_through_the_late_place(arrays, late):
+    for array in arrays[:4]:
+        found = codec.encode(array, model="toy", exif=b"II*\0", device="cuda")
+        assert same_symbols(found, codec.encode(array, model="toy"))
+        assert format.read(found).exif == b"II*\0"
+        assert format.read(found).alpha == format.read(codec.encode(array, model="toy")).alpha
+
+
+def test_pieces_of_the_late_place(late):
+    array = picture(330, 460, 3, 5)
+    late.side = 8
+    found = codec.encode(array, model="toy", device="cuda")
+    assert (symbols(found)[1] != symbols(codec.encode(array, model="toy"))[1]).mean() < 1e-3
+    assert np.abs(codec.decode(found, device="cuda").astype(int) - codec.decode(found)).max() <= 1
+
+
+# ---- Short of memory ----------------------------------------------------------------------------------------------
+
+
+def short_of_memory(monkeypatch, name: str, most: int):
+    """latents.NAME fails for more than `most` latent positions at once; the calls: (images, side)."""
+    real, calls = getattr(latents, name), []
+
+    def call(network, first, *rest):
+        side, images = rest[-1], len(first)
+        if side is None:  # the CPU's own
+            return real(network, first, *rest)
+        calls.append((images, side))
+        if images * side**2 > most:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore words")
+        return real(network, first, *rest)
+
+    monkeypatch.setattr(latents, name, call)
+    return calls
+
+
+def test_less_memory_takes_fewer_images_then_smaller_pieces(files, late, monkeypatch):
+    late.side = 128
+    calls = short_of_memory(monkeypatch, "synthesise", 64**2)
+    four = [files[0]] * 4
+    found = codec.decode_batch(four, device="cuda")
+    assert calls == [(4, 128), (2, 128), (1, 128), (1, 64), (1, 128), (1, 64)] + [(2, 128), (1, 128), (1, 64), (1, 128), (1, 64)]
+    wanted = pillow_lic.decode(files[0])
+    assert all(np.abs(array.astype(int) - wanted).max() <= 1 for array in found)
+
+
+def test_encoding_with_less_memory(arrays, late, monkeypatch):
+    calls = short_of_memory(monkeypatch, "analyse", 32**2)
+    found = codec.encode_batch([arrays[0], arrays[6]], model="toy", device="cuda")
+    assert calls == [(2, 64), (1, 64), (1, 32), (1, 64), (1, 32)]
+    assert all(same_symbols(a, codec.encode(b, model="toy")) for a, b in zip(found, [arrays[0], arrays[6]]))
+
+
+def test_not_enough_memory_at_all_is_named(files, late, monkeypatch):
+    calls = short_of_memory(monkeypatch, "synthesise", 0)
+    for call in (lambda: pillow_lic.decode(files[0], device="cuda"), lambda: pillow_lic.decode_batch(files[:1], device="cuda")):
+        calls.clear()
+        with pytest.raises(errors.LicGpuUnavailable, match=r"not enough free memory.*Tried to allocate 2.00 GiB.*device='cpu'"):
+            call()
+        assert [side for _, side in calls] == [64, 32, 16]
+
+
+def test_memory_short_within_a_network(files, late, monkeypatch):
+    """As TorchScript reports it: a RuntimeError of many lines."""
+    wanted, real, calls = pillow_lic.decode(files[0]), latents._prior, []
+
+    def prior(*arguments):
+        calls.append(arguments)
+        if len(calls) < 3:
+            raise RuntimeError("The following operation failed in the TorchScript interpreter.\nRuntimeError: CUDA out of memory. Tried.")
+        return real(*arguments)
+
+    monkeypatch.setattr(latents, "_prior", prior)
+    assert np.abs(pillow_lic.decode(files[0], device="cuda").astype(int) - wanted).max() <= 1  # after 64 and 32 with 16
+    assert len(calls) == 3
+
+
+def test_memory_of_a_failed_attempt_is_free_at_the_next(late):
+    """What the first call had made is gone when the second begins: nothing holds on to its frame."""
+    import gc
+    import weakref
+
+    made = []
+
+    def call(jobs, side):
+        assert all(reference() is None for reference in made)
+        held = torch.zeros(10)
+        made.append(weakref.ref(held))
+        if side > 16:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return jobs
+
+    gc.disable()
+    try:
+        assert late.fitting(call, ["job"]) == ["job"]
+    finally:
+        gc.enable()
+    assert len(made) == 3
