@@ -19,7 +19,7 @@ LAYOUT = {n: name for name, n in CHANNELS.items()}
 calls: list[str] = []
 
 
-def encode(array, *, quality=75, model="photo", icc=None, exif=None, xmp=None, device=None):
+def encode(array, *, quality=75, model="photo", effort=0, icc=None, exif=None, xmp=None, device=None):
     calls.append(f"encode {model} {quality}" + (f" on {device}" if device else ""))
     registry.by_name(model)
     array = array[:, :, None] if array.ndim == 2 else array

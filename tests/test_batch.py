@@ -314,7 +314,7 @@ def test_not_enough_memory_at_all_is_named(files, late, monkeypatch):
 
 def test_memory_short_within_a_network(files, late, monkeypatch):
     """As TorchScript reports it: a RuntimeError of many lines."""
-    wanted, real, calls = pillow_lic.decode(files[0]), latents._prior, []
+    wanted, real, calls = pillow_lic.decode(files[0]), latents.prior, []
 
     def prior(*arguments):
         calls.append(arguments)
@@ -322,7 +322,7 @@ def test_memory_short_within_a_network(files, late, monkeypatch):
             raise RuntimeError("The following operation failed in the TorchScript interpreter.\nRuntimeError: CUDA out of memory. Tried.")
         return real(*arguments)
 
-    monkeypatch.setattr(latents, "_prior", prior)
+    monkeypatch.setattr(latents, "prior", prior)
     assert np.abs(pillow_lic.decode(files[0], device="cuda").astype(int) - wanted).max() <= 1  # after 64 and 32 with 16
     assert len(calls) == 3
 

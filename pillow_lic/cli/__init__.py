@@ -55,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_batch(encode, _encode)
     encode.add_argument("-q", "--quality", type=_quality, default=75, help="1 to 100, fractions allowed; default 75")
     encode.add_argument("-m", "--model", help="model name; `lic models` lists them")
+    efforts = "search for smaller files: seconds at 1, minutes at 9; default 0, one pass"
+    encode.add_argument("-e", "--effort", type=int, choices=range(10), default=0, metavar="0..9", help=efforts)
 
     decode = commands.add_parser("decode", help=".lic to another format")
     _add_batch(decode, _decode)

@@ -43,7 +43,7 @@ def encode(options: argparse.Namespace) -> int:
                 _say(f"{job.source}: only the first of {im.n_frames} frames is kept")
             # The ICC profile goes along by itself; the rest must be handed over.
             metadata = {key: im.info[key] for key in ("exif", "xmp") if im.info.get(key)}
-            im.save(temporary, FORMAT, quality=options.quality, **named, **metadata)
+            im.save(temporary, FORMAT, quality=options.quality, effort=options.effort, **named, **metadata)
 
     return _run(options, jobs, work)
 

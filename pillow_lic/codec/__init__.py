@@ -18,7 +18,7 @@ from .. import format as container_format
 from ..constants import HASH_BYTES, LIC_LATENT_STRIDE
 from ..errors import LicBadOption, LicError
 from ..models import loader, registry
-from . import batch, decoding, encoding
+from . import batch, decoding, encoding, search
 from . import device as devices
 from .device import Place
 
@@ -38,6 +38,7 @@ def encode(
     *,
     quality: float = 75.0,
     model: str = registry.DEFAULT,
+    effort: int = 0,
     icc: bytes | None = None,
     exif: bytes | None = None,
     xmp: bytes | None = None,
@@ -47,16 +48,22 @@ def encode(
 
     array: (H, W) or (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGBA. Alpha is kept exactly.
     quality: 1 to 100, may be fractional. model: a name of `registry.names()`. device: see `device.find`.
+    effort: 0 for one pass of the networks, 1 to 9 for a search, longer and longer, for symbols that cost less (codec/search.py).
     Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing, LicLimitExceeded, LicGpuUnavailable.
     """
     place = devices.find(device)
-    picture = encoding.begin(_checked_picture(array, quality, model, {"icc": icc, "exif": exif, "xmp": xmp}))
+    picture = encoding.begin(_checked_picture(array, quality, model, effort, {"icc": icc, "exif": exif, "xmp": xmp}))
     (arrival,) = place.fitting(partial(encoding.run, place), [picture])
     return encoding.end(picture, arrival)
 
 
 def encode_batch(
-    arrays: Iterable[np.ndarray], *, quality: float = 75.0, model: str = registry.DEFAULT, device: str | None = None
+    arrays: Iterable[np.ndarray],
+    *,
+    quality: float = 75.0,
+    model: str = registry.DEFAULT,
+    effort: int = 0,
+    device: str | None = None,
 ) -> list[bytes]:
     """As `encode` of each array, sizes and layouts mixed at will; faster, above all on a GPU. Arrays may come from a generator.
 
@@ -64,7 +71,7 @@ def encode_batch(
     Raises as `encode` does for the first array that is wrong, with a note of which it is.
     """
     place = devices.find(device)
-    pictures = _noted(arrays, lambda array: _checked_picture(array, quality, model, {}))
+    pictures = _noted(arrays, lambda array: _checked_picture(array, quality, model, effort, {}))
     stages = batch.Stages(
         lambda picture, _: encoding.begin(picture),
         partial(encoding.run, place),
@@ -162,11 +169,14 @@ def _covered(header: container_format.Header) -> int:
     return header.latent_grid.rows * header.latent_grid.columns * LIC_LATENT_STRIDE**2
 
 
-def _checked_picture(array: np.ndarray, quality: float, model: str, metadata: dict[str, bytes | None]) -> encoding.Picture:
+def _checked_picture(
+    array: np.ndarray, quality: float, model: str, effort: int, metadata: dict[str, bytes | None]
+) -> encoding.Picture:
     q = container_format.quality_to_q(quality)
     metadata = {name: _checked_metadata(name, value) for name, value in metadata.items()}
     array, layout = _checked_array(array)
     entry = registry.by_name(model)
+    _check_effort(effort, entry)
     header = container_format.Header(
         width=array.shape[1],
         height=array.shape[0],
@@ -177,7 +187,16 @@ def _checked_picture(array: np.ndarray, quality: float, model: str, metadata: di
         tile_side=TILE_SIDE,
     )
     header.check_limits()
-    return encoding.Picture(header, loader.load(entry), _colour(array), array[..., -1] if header.has_alpha else None, metadata)
+    return encoding.Picture(header, loader.load(entry), _colour(array), array[..., -1] if header.has_alpha else None, metadata, effort)
+
+
+def _check_effort(effort: int, entry: registry.Entry) -> None:
+    if isinstance(effort, bool) or not isinstance(effort, numbers.Integral) or not 0 <= effort < len(search.ITERATIONS):
+        msg = f"effort must be an integer from 0 to {len(search.ITERATIONS) - 1}, found {effort!r}"
+        raise LicBadOption(msg)
+    if effort and "lambda" not in entry.manifest:
+        msg = f"the manifest of the model {entry.name!r} has no lambda, which effort needs: use effort 0, or export the model again"
+        raise LicBadOption(msg)
 
 
 def _checked_metadata(name: str, value: bytes | None) -> bytes | None:

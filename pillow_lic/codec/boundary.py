@@ -6,6 +6,7 @@ Imports numpy and torch; knows shapes and tables, no networks and no bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ Z_LIMIT = 127  # an encoder's own bound on |z|; what lies beyond FORMAT 7.5's cl
 # the step, so dD/dR = -2 ln2 / 12 = -0.1155. Half of that is best in practice: on the validation photographs 0.055 gives
 # files 2 % smaller at equal PSNR than 0.1155, and 0.03 or 0.085 ones 1 % and 0.6 % larger than 0.055.
 RATE_WEIGHT = 0.055
+PRICED = 511  # symbols beyond +-PRICED are taken to cost as much as that
 
 
 def hyper_symbols(z: Tensor, d: np.ndarray) -> np.ndarray:
@@ -66,17 +68,22 @@ def mixture_symbols(ratio: Tensor, index: Tensor, sigma: Tensor) -> Tensor:
 
     ratio: (..., M, h, w), index: (..., 3 K M, h, w), sigma: (R,). Returns int16 (..., M, h, w).
     """
-    scale, offset, weight = index.unflatten(-3, (3, -1, ratio.shape[-3])).unbind(-5)  # (..., K, M, h, w) each
-    inverse = 1.0 / sigma[scale.clamp(max=len(sigma) - 1)]
-    share = weight.clamp(min=1).float()
-    share /= share.sum(-4, keepdim=True)
+    inverse, centre, share = _components(index, ratio.shape[-3], sigma)
     low = ratio.floor()
-    edge = low.unsqueeze(-4) - 0.5 - (offset - LIC_OFFSET_ZERO) / LIC_OFFSET_ONE
+    edge = low.unsqueeze(-4) - 0.5 - centre
     below = [torch.special.ndtr((edge + k) * inverse) for k in range(3)]
     bits = [-((share * (b - a)).sum(-4) + 2.0**-LIC_PROB_BITS).log2() for a, b in zip(below, below[1:])]
     part = ratio - low
     up = (1.0 - part).square() + RATE_WEIGHT * bits[1] < part.square() + RATE_WEIGHT * bits[0]
     return (low + up).clamp_(LIC_SYMBOL_MIN, LIC_SYMBOL_MAX).to(torch.int16)
+
+
+def _components(index: Tensor, channels: int, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """1 / sigma, centre and share of each component, (..., K, M, h, w) each, in steps."""
+    scale, offset, weight = index.unflatten(-3, (3, -1, channels)).unbind(-5)
+    share = weight.clamp(min=1).float()
+    centre = (offset - LIC_OFFSET_ZERO) / LIC_OFFSET_ONE
+    return 1.0 / sigma[scale.clamp(max=len(sigma) - 1)], centre, share / share.sum(-4, keepdim=True)
 
 
 def rounding_thresholds(freq: np.ndarray, count: np.ndarray, first: np.ndarray, rows: int) -> Tensor:
@@ -109,6 +116,44 @@ def residual_symbols(ratio: Tensor, index: Tensor, thresholds: Tensor, skip: int
     whole += size - whole > threshold
     whole = torch.where(index < skip, torch.zeros_like(whole), whole)
     return torch.copysign(whole, ratio).clamp_(LIC_SYMBOL_MIN, LIC_SYMBOL_MAX).to(torch.int16)
+
+
+class Price(NamedTuple):
+    """What symbols cost under their indices, as an encoder reckons it; both as of Rounding, the symbols floats without a fraction."""
+
+    bits: Callable[[Tensor, Tensor], Tensor]  # (symbols, index) to bits, of the symbols' shape
+    coded: Callable[[Tensor], Tensor]  # index to bool: False where the symbol must be 0 and costs nothing
+
+
+def price(tables: Tables, arrays: Mapping[str, np.ndarray], skip: int, device: str = "cpu") -> Price:
+    """The price of the residuals of a model on a device."""
+    if tables.components:
+        sigma = mixture_sigmas(arrays["normal"], arrays["inverse"]).to(device)
+
+        def bits(symbols: Tensor, index: Tensor) -> Tensor:
+            inverse, centre, share = _components(index, symbols.shape[-3], sigma)
+            edge = symbols.unsqueeze(-4) - 0.5 - centre
+            mass = torch.special.ndtr((edge + 1.0) * inverse) - torch.special.ndtr(edge * inverse)
+            return -((share * mass).sum(-4) + 2.0**-LIC_PROB_BITS).log2()
+
+        return Price(bits, lambda index: torch.ones_like(index[..., : tables.latent, :, :], dtype=torch.bool))
+    rows = row_bits(arrays["freq"], arrays["count"], arrays["first"], tables.rows).to(device)
+    listed = lambda symbols, index: rows[index, symbols.long().clamp(-PRICED, PRICED) + PRICED]  # noqa: E731
+    return Price(listed, lambda index: index >= skip)
+
+
+def row_bits(freq: np.ndarray, count: np.ndarray, first: np.ndarray, rows: int) -> Tensor:
+    """Bits of the symbols -PRICED to PRICED under each row, (rows, 2 PRICED + 1); escapes with their bytes (FORMAT 7.3)."""
+    table = np.empty((rows, 2 * PRICED + 1), np.float32)
+    starts = np.concatenate([[0], np.cumsum(count)])
+    symbols = np.arange(-PRICED, PRICED + 1)
+    for row in range(rows):
+        bits = LIC_PROB_BITS - np.log2(freq[starts[row] : starts[row + 1]].astype(np.float64))
+        place = symbols - int(first[row])
+        beyond = np.where(place < 0, -place - 1, place - (len(bits) - 1))  # steps beyond the row, from 0
+        escape = bits[-1] + 8 * np.where(beyond < 64, 1, 2)  # of seven bits each, one of them the direction
+        table[row] = np.where(beyond < 0, bits[place.clip(0, len(bits) - 2)], escape)
+    return torch.from_numpy(table)
 
 
 def samples(x: Tensor, grey: bool) -> Tensor:

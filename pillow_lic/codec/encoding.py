@@ -14,7 +14,7 @@ import torch
 from .. import format as container_format
 from ..models import loader
 from . import alpha as alpha_plane
-from . import batch, latents, tables
+from . import batch, latents, search, tables
 from .device import Arrival, Place
 
 
@@ -26,6 +26,7 @@ class Picture(NamedTuple):
     colour: np.ndarray  # (H, W, 3) uint8
     alpha: np.ndarray | bytes | None  # the plane (H, W) uint8, then the payload of chunk `A`
     metadata: dict[str, bytes | None]
+    effort: int = 0  # 0 to 9; above 0 the manifest has a lambda
 
 
 def begin(picture: Picture) -> Picture:
@@ -34,7 +35,7 @@ def begin(picture: Picture) -> Picture:
 
 
 def run(place: Place, pictures: list[Picture], side: int | None) -> list[Arrival]:
-    """z (C, hz, wz) and r (M, hy, wy), both int16, of pictures with the same model, quality and latent grid."""
+    """z (C, hz, wz) and r (M, hy, wy), both int16, of pictures with the same model, quality, effort and latent grid."""
     model, header = pictures[0].model, pictures[0].header
     own, manifest, q = tables.of(model), model.entry.manifest, header.quality_q
     encoder, decoder = model.encoder(place.name), model.decoder(place.name)
@@ -45,9 +46,18 @@ def run(place: Place, pictures: list[Picture], side: int | None) -> list[Arrival
         z = latents.hyper_analyse(encoder, y, t, place.up(torch.from_numpy(own.z_steps(q))), halo, side)
         v, index = tables.mapped(model, place, q, z, *grid)
         r = latents.residuals(decoder, y, v, index, t, manifest["halo"], tables.rounding(model, place.name), side)
+        if pictures[0].effort:
+            r = _searched(place, pictures, decoder, y, v, index, r, t, side)
         z, r = place.down(z), place.down(r)
     wait = place.mark()
     return [Arrival(integers, wait) for integers in zip(z, r)]
+
+
+def _searched(place: Place, pictures: list[Picture], decoder, y, v, index, r, t, side: int | None) -> torch.Tensor:
+    model, effort = pictures[0].model, pictures[0].effort
+    worth = search.worth(*model.entry.manifest["lambda"], float(t[0]))
+    images, price = [picture.colour for picture in pictures], tables.price(model, place.name)
+    return search.improve(decoder, images, y, v, index, r, t, model.entry.manifest["halo"], worth, price, effort, place, side)
 
 
 def end(picture: Picture, arrival: Arrival, tiles: ThreadPoolExecutor | None = None) -> bytes:

@@ -73,14 +73,14 @@ def analyse(
     """g_a over uint8 pixels, each (height, width, 3): y (N, M, hy, wy) float32. halo: the encoder's, in latent positions."""
     y = None
     for piece in pieces(hy, wy, halo, side):
-        part = encoder.analysis(_padded_pixels(images, piece, place))[(..., *piece.within())]
+        part = encoder.analysis(padded_pixels(images, piece, place))[(..., *piece.within())]
         if y is None:
             y = part.new_empty(part.shape[0], part.shape[1], hy, wy)
         y[(..., *piece.inner)] = part
     return y
 
 
-def _padded_pixels(images: Sequence[np.ndarray], piece: Piece, place: Place) -> Tensor:
+def padded_pixels(images: Sequence[np.ndarray], piece: Piece, place: Place) -> Tensor:
     """The piece's pixels as (N, 3, 16h, 16w) in 0..1, each image's last row and column repeated beyond its edge."""
     s = LIC_LATENT_STRIDE
     rows, columns = (piece.outer_bottom - piece.outer_top) * s, (piece.outer_right - piece.outer_left) * s
@@ -126,7 +126,7 @@ def even_positions(h: int, w: int, device: torch.device | str = "cpu") -> Tensor
     return ((rows + columns) % 2 == 0)[None]
 
 
-def _prior(decoder, v: Tensor, piece: Piece, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def prior(decoder, v: Tensor, piece: Piece, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Features, mean and step over the outer rectangle of a piece (FORMAT 8, steps 1 and 2)."""
     z_hat = v[(..., *piece.hyper)].float() / (1 << LIC_Z_STEP_BITS)
     h, w = piece.outer_bottom - piece.outer_top, piece.outer_right - piece.outer_left
@@ -140,7 +140,7 @@ def residuals(
     r = torch.empty_like(y, dtype=torch.int16)
     for piece in pieces(y.shape[2], y.shape[3], halo, side):
         outer = (..., *piece.outer)
-        features, mean, step = _prior(decoder, v, piece, t)
+        features, mean, step = prior(decoder, v, piece, t)
         scale = index[outer].to(torch.int32)
         target = y[outer]
         even = even_positions(*target.shape[2:], y.device)
@@ -159,7 +159,7 @@ def synthesise(
     """Fill images, uint8 (height, width, 3) or (height, width) each, from r (N, M, hy, wy) and v (N, C, hz, wz), both int16 (FORMAT 8)."""
     s = LIC_LATENT_STRIDE
     for piece in pieces(r.shape[2], r.shape[3], halo, side):
-        features, mean, step = _prior(decoder, v, piece, t)
+        features, mean, step = prior(decoder, v, piece, t)
         symbols = r[(..., *piece.outer)].float()
         even = even_positions(*symbols.shape[2:], r.device)
         known = (mean + symbols * step) * even

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 QUALITY = 75  # default of save()
-OPTIONS = ("quality", "model", "exif", "icc_profile", "xmp", "device")
+OPTIONS = ("quality", "model", "effort", "exif", "icc_profile", "xmp", "device")
 
 _EXIF_PREFIX = b"Exif\0\0"  # of JPEG, and of Image.Exif.tobytes(); a .lic file holds the TIFF structure alone (FORMAT 4)
 _NATIVE = ("L", "LA", "RGB", "RGBA")
@@ -115,9 +115,9 @@ def _image(array: np.ndarray, mode: str, size: tuple[int, int]) -> Image.Image:
 
 
 def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
-    """Handler of `im.save("x.lic", quality=75, model="photo", exif=, icc_profile=, xmp=, device=)`.
+    """Handler of `im.save("x.lic", quality=75, model="photo", effort=0, exif=, icc_profile=, xmp=, device=)`.
 
-    quality: 1 to 100, int or float. model: a name that `lic models` lists. exif: bytes or Image.Exif. xmp: bytes or str.
+    quality: 1 to 100, int or float. model: a name that `lic models` lists. effort: 0 to 9, smaller files for more time. exif: bytes or Image.Exif. xmp: bytes or str.
     device: as of `pillow_lic.encode`; opening has no options, there `pillow_lic.set_device` or PILLOW_LIC_DEVICE decides.
     icc_profile is taken from im.info unless given (None or b"" drops it), as Pillow's PNG and AVIF plugins do, but left out
     where it describes other colours than those stored; one that is given is written as it is. exif and xmp are written
@@ -148,6 +148,7 @@ def _options(im: Image.Image) -> dict[str, Any]:
     return {
         "quality": given.get("quality", QUALITY),
         "model": given.get("model", registry.DEFAULT),
+        "effort": given.get("effort", 0),
         "icc": _checked_bytes("icc_profile", given.get("icc_profile", im.info.get("icc_profile"))),
         "exif": _checked_exif(given.get("exif")),
         "xmp": _checked_bytes("xmp", given.get("xmp")),
