@@ -2,7 +2,7 @@
 
     python bench/figures.py [--set kodak] [--codec lic] [--out docs/img]
 
-Prints the table in Markdown and draws OUT/rd-<set>.png.
+Prints the table in Markdown and draws OUT/rd-<set>.png (PSNR); of another codec than the default OUT/rd-<set>-<model>-<metric>.png, PSNR and MS-SSIM.
 """
 import argparse
 import pathlib
@@ -55,12 +55,12 @@ def speed_table(dataset, results):
     return lines
 
 
-def picture(dataset, codec, results, out):
-    """The rate-distortion picture: one of ours, the live codecs, the published curves."""
+def picture(dataset, codec, metric, results, path):
+    """A rate-distortion picture: one of ours, the live codecs, the published curves."""
     import plots
-    live = live_curves(read(results / f"rd-{dataset}.csv"), "psnr")
+    live = live_curves(read(results / f"rd-{dataset}.csv"), metric)
     live = {name: curve for name, curve in live.items() if name == codec or not peers.ours(name)}
-    plots.draw(out / f"rd-{dataset}.png", "psnr", dataset.capitalize(), live, curves.published(dataset, "psnr"), size=(8, 5))
+    plots.draw(path, metric, dataset.capitalize(), live, curves.published(dataset, metric), size=(8, 5))
 
 
 def main():
@@ -72,7 +72,12 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "docs" / "img")
     chosen = parser.parse_args()
     print("\n".join([*rate_table(chosen.set, chosen.codec, chosen.results), "", *speed_table(chosen.set, chosen.results)]))
-    picture(chosen.set, chosen.codec, chosen.results, chosen.out)
+    if chosen.codec == "lic":
+        picture(chosen.set, "lic", "psnr", chosen.results, chosen.out / f"rd-{chosen.set}.png")
+        return
+    for metric in ("psnr", "msssimdb"):
+        name = f"rd-{chosen.set}-{chosen.codec.removeprefix('lic@')}-{metric}.png"
+        picture(chosen.set, chosen.codec, metric, chosen.results, chosen.out / name)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ VARIANTS = {
 }
 REFERENCE = "zero mean"
 CONFIG = {"batch": 8, "crop": 128, "final_crop": 128, "final_share": 0.0, "lr": 1e-3, "warmup": 50, "decay_share": 0.75,
-          "lowest": 0.0018, "highest": 0.18, "ema": 0.99}
+          "lowest": 0.0006, "highest": 0.03, "ema": 0.99}
 RATES = (0.1, 0.3, 0.5, 0.7, 0.9)  # at which train.train validates
 COLUMNS = ("variant", "seed", "steps", "seconds", "loss", *(f"{key}_{t}" for t in RATES for key in ("bpp", "psnr")))
 

@@ -99,6 +99,7 @@ def test_through_pillow_and_batches():
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, "LIC", quality=40, model="toy", effort=1)
     assert buffer.getvalue() == wanted
-    assert codec.encode_batch([array], quality=40, model="toy", effort=1) == [wanted]
+    assert pillow_lic.encode(array, quality=40, model="toy", effort=1) == wanted
+    assert pillow_lic.encode_batch([array], quality=40, model="toy", effort=1) == [wanted]
     with pytest.raises(LicBadOption, match="effort"):
         Image.fromarray(array).save(io.BytesIO(), "LIC", effort=11)

@@ -23,7 +23,7 @@ from pillow_lic import codec
 from pillow_lic.models import registry
 
 pytest.importorskip("tqdm", reason="the train extra is not installed")
-from train import data, gpu_data, networks, start, train  # noqa: E402
+from train import data, gpu_data, losses, networks, start, train  # noqa: E402
 from train.export import encoder_halo_of, export  # noqa: E402
 
 CONFIG = Path(train.__file__).parent / "configs" / "toy.toml"
@@ -109,6 +109,21 @@ def test_a_bad_batch_changes_nothing(photographs, tmp_path, monkeypatch):
     trainer.train_step(torch.zeros(2, 3, 64, 64, dtype=torch.uint8))
     for key, value in trainer.model.state_dict().items():
         assert torch.equal(value, before[key]), key
+
+
+def test_ms_ssim_as_the_distortion(photographs, tmp_path):
+    pytest.importorskip("pytorch_msssim", reason="the train extra is not installed")
+    x = torch.rand(2, 3, 176, 176)
+    out = {"x_hat": torch.stack([x[0], x[1].roll(3, 1)]), "y_bits": torch.zeros(2), "z_bits": torch.zeros(2)}
+    figures = losses.rate_distortion(x, out, torch.full((2,), 16.0), metric="ms-ssim")
+    assert figures["loss"][0].abs() < 1e-5 and 0.3 < figures["loss"][1] <= 1.0  # lambda D / (4 sqrt(lambda)) is D
+    settings = ["steps=1", "batch=2", "crop=176", "final_crop=176", 'metric="ms-ssim"', "lowest=2.0", "highest=150.0"]
+    trainer = train.Trainer(train.load_config(CONFIG, settings), photographs, tmp_path)
+    trainer.run(None)
+    assert all(value.isfinite().all() for value in trainer.model.state_dict().values())
+    for wrong in ({"crop": 128}, {"metric": "psnr"}):
+        with pytest.raises(ValueError, match="metric"):
+            train.Trainer(dataclasses.replace(trainer.config, **wrong), photographs, tmp_path)
 
 
 def test_resume_is_exact(photographs, tmp_path):

@@ -343,8 +343,9 @@ def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: i
         "skip": 0,
         "halo": halo_of(config),
         "encoder_halo": encoder_halo_of(config),
-        "lambda": [state["config"]["lowest"], state["config"]["highest"]],
     }
+    if state["config"].get("metric", "mse") == "mse":  # lambda of another distortion means nothing to an encoder that knows squared errors
+        manifest["lambda"] = [state["config"]["lowest"], state["config"]["highest"]]
     fitter = Fitter(model, manifest, integer_map(model))
     training, _ = load_split(data)
     crops = Crops(training, 256, 8, seed=11, grey=0.02)

@@ -1,9 +1,12 @@
-"""Rate-distortion loss of a variable-rate model. Imports torch only."""
+"""Rate-distortion loss of a variable-rate model. Imports torch, and pytorch_msssim where MS-SSIM is asked for."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+METRICS = ("mse", "ms-ssim")
+MS_SSIM_SIDE = 161  # the smallest side whose fifth scale still holds a window of 11
 
 
 def rate_weight(t: Tensor, lowest: float, highest: float) -> Tensor:
@@ -12,17 +15,26 @@ def rate_weight(t: Tensor, lowest: float, highest: float) -> Tensor:
 
 
 def rate_distortion(
-    x: Tensor, out: dict[str, Tensor], weight: Tensor, rate_share: Tensor | float = 1.0
+    x: Tensor, out: dict[str, Tensor], weight: Tensor, rate_share: Tensor | float = 1.0, metric: str = "mse"
 ) -> dict[str, Tensor]:
-    """Loss per sample (N,): (lambda * 255^2 * MSE + rate_share * bpp) / (4 sqrt(lambda)).
+    """Loss per sample (N,): (lambda * D + rate_share * bpp) / (4 sqrt(lambda)), D = 255^2 * MSE or 1 - MS-SSIM.
 
-    The bracket is Balle 2018's objective; the division keeps the highest rates, whose loss is largest, from
-    drowning the lowest in one variable-rate model. A rate_share below 1 early in training lets channels become useful
-    before they are charged for; a channel that rounds to zero everywhere gets no chance to.
+    The bracket is Balle 2018's objective (Zhu et al. 2020, section 4.1, has both); the division keeps the highest rates, whose
+    loss is largest, from drowning the lowest in one variable-rate model. lambda of MS-SSIM is of another size: 2 to 150, say.
+    A rate_share below 1 early in training lets channels become useful before they are charged for; a channel that rounds to zero
+    everywhere gets no chance to. x: (N, 3, H, W) in 0..1; for MS-SSIM at least 161 on a side.
     """
     pixels = x.shape[2] * x.shape[3]
     mse = (out["x_hat"] - x).square().mean((1, 2, 3))
     bpp = (out["y_bits"] + out["z_bits"]) / pixels
-    loss = (weight * 255.0**2 * mse + rate_share * bpp) / (4.0 * weight.sqrt())
+    distortion = 255.0**2 * mse if metric == "mse" else 1.0 - ms_ssim(x, out["x_hat"])
+    loss = (weight * distortion + rate_share * bpp) / (4.0 * weight.sqrt())
     psnr = -10.0 * torch.log10(mse.detach().clamp_min(1e-10))
     return {"loss": loss, "mse": mse, "bpp": bpp, "z_bpp": out["z_bits"] / pixels, "psnr": psnr}
+
+
+def ms_ssim(x: Tensor, x_hat: Tensor) -> Tensor:
+    """MS-SSIM per sample (N,) of images (N, 3, H, W) in 0..1 (Wang et al. 2003)."""
+    import pytorch_msssim
+
+    return pytorch_msssim.ms_ssim(x, x_hat.float(), data_range=1.0, size_average=False)

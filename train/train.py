@@ -26,7 +26,7 @@ from tqdm import tqdm
 from train.data import Crops, load_split
 from train.gdn import GdnConfig, GdnModel
 from train.gpu_data import DeviceCrops
-from train.losses import rate_distortion, rate_weight
+from train.losses import METRICS, MS_SSIM_SIDE, rate_distortion, rate_weight
 from train.networks import PhotoConfig, PhotoModel
 from train.optim import Soap
 from train.start import start_from_block_transform, start_from_cascade, start_from_model
@@ -47,6 +47,7 @@ class TrainConfig:
     decay_share: float = 0.45  # last part of the steps, over which the rate falls linearly to 1 %
     clip: float = 1.0
     ema: float = 0.999
+    metric: str = "mse"  # what distortion means: "mse" or "ms-ssim", see train/losses.py
     lowest: float = 0.0008  # lambda at quality 1
     highest: float = 0.25  # lambda at quality 100
     free_until: int = 0  # up to this step the rate counts only 10^(-t^2), so that no channel dies before it is of use
@@ -103,6 +104,9 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 class Trainer:
     def __init__(self, config: TrainConfig, data: Path, out: Path, model: Path | None = None):
         """data: photographs. out: the run's folder. model: a model directory to start from, instead of a block transform."""
+        if config.metric not in METRICS or (config.metric == "ms-ssim" and min(config.crop, config.final_crop) < MS_SSIM_SIDE):
+            msg = f"metric must be one of {', '.join(METRICS)}, the latter with crops of {MS_SSIM_SIDE} and more; found {config.metric!r}"
+            raise ValueError(msg)
         self.config, self.out = config, out
         self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         cuda = torch.cuda.is_available()
@@ -222,7 +226,7 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.bfloat16):
             out = self.parallel(x, t)
         share = 10.0 ** -t.square() if self.step < config.free_until else 1.0
-        figures = rate_distortion(x, out, rate_weight(t, config.lowest, config.highest), share)
+        figures = rate_distortion(x, out, rate_weight(t, config.lowest, config.highest), share, config.metric)
         loss = figures["loss"].mean()
         self.optimizer.zero_grad()
         loss.backward()
@@ -254,7 +258,7 @@ class Trainer:
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
                     out = model(x, position, hard=True)
                 weight = rate_weight(position, self.config.lowest, self.config.highest)
-                figures = rate_distortion(x, out, weight)
+                figures = rate_distortion(x, out, weight, metric=self.config.metric)
                 rows.append([figures[k].mean().item() for k in ("loss", "mse", "bpp", "z_bpp", "psnr")])
             row = np.mean(rows, 0)
             losses.append(row[0])

@@ -117,8 +117,8 @@ def _image(array: np.ndarray, mode: str, size: tuple[int, int]) -> Image.Image:
 def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     """Handler of `im.save("x.lic", quality=75, model="photo", effort=0, exif=, icc_profile=, xmp=, device=)`.
 
-    quality: 1 to 100, int or float. model: a name that `lic models` lists. effort: 0 to 9, smaller files for more time. exif: bytes or Image.Exif. xmp: bytes or str.
-    device: as of `pillow_lic.encode`; opening has no options, there `pillow_lic.set_device` or PILLOW_LIC_DEVICE decides.
+    quality: 1 to 100, int or float. model: a name that `lic models` lists. effort: 0 to 9, smaller files for more time.
+    exif: bytes or Image.Exif. xmp: bytes or str. device: as of `pillow_lic.encode`; opening has no options, there `pillow_lic.set_device` or PILLOW_LIC_DEVICE decides.
     icc_profile is taken from im.info unless given (None or b"" drops it), as Pillow's PNG and AVIF plugins do, but left out
     where it describes other colours than those stored; one that is given is written as it is. exif and xmp are written
     when given, as its WebP and AVIF plugins do. All is checked and encoded before one write.
