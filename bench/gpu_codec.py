@@ -103,7 +103,7 @@ def parts(array, place, repeats):
 
     from pillow_lic import codec, format
     from pillow_lic.codec import decoding, encoding
-    picture = encoding.begin(codec._checked_picture(array, QUALITY, "photo", {}))
+    picture = encoding.begin(codec._checked_picture(array, QUALITY, "photo", 0, {}))
     (arrival,) = encoding.run(place, [picture], place.side)
     data = encoding.end(picture, arrival)
     container = format.read(data)
@@ -145,7 +145,7 @@ def compared(array, quality, model):
     from pillow_lic.codec import device, encoding
     from pillow_lic.models import loader
     place = device.find("cuda")
-    picture = encoding.begin(codec._checked_picture(array, quality, model, {}))
+    picture = encoding.begin(codec._checked_picture(array, quality, model, 0, {}))
     (arrival,) = encoding.run(place, [picture], place.side)
     arrival.wait()
     integers = [part.numpy().copy() for part in arrival.value]

@@ -1,9 +1,12 @@
-"""Encoder effort: the search finds cheaper files, the same ones every time, for every layout, family and size."""
+"""Encoder effort: the search finds cheaper files, the same ones every time, for every layout and size."""
 
 from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +16,9 @@ from PIL import Image
 
 import pillow_lic
 from pillow_lic import codec, format
-from pillow_lic.codec import search
+from pillow_lic.codec import search, tables
 from pillow_lic.errors import LicBadOption
-from pillow_lic.models import registry
+from pillow_lic.models import loader, registry
 
 QUALITY = 60
 
@@ -23,9 +26,11 @@ QUALITY = 60
 def cost(array: np.ndarray, data: bytes) -> float:
     """What the search makes smaller, over the whole file: bits, and squared error in bits."""
     low, high = registry.by_name("toy").manifest["lambda"]
-    worth = search.worth(low, high, (QUALITY - 1) / 99)
-    error = (codec.decode(data).astype(float) - array) / 255.0
-    return 8 * len(data) + worth * (error**2).sum() * (3 if array.ndim == 2 else 1)
+    bit = search.error_of_bit(low, high, (QUALITY - 1) / 99)
+    bands = 3 if array.ndim == 3 and array.shape[2] > 2 else 1  # without alpha
+    shape = (*array.shape[:2], -1)
+    error = (codec.decode(data).reshape(shape)[..., :bands].astype(float) - array.reshape(shape)[..., :bands]) / 255.0
+    return 8 * len(data) + (error**2).sum() * (3 / bands) / bit
 
 
 @pytest.mark.parametrize(("height", "width", "channels"), [(96, 130, 3), (64, 64, 1), (33, 47, 4), (1, 1, 3), (70, 20, 2)])
@@ -35,14 +40,64 @@ def test_effort_lowers_the_cost(height, width, channels):
     assert codec.decode(searched).shape == array.shape  # of grey, (H, W)
     if channels in (2, 4):
         assert np.array_equal(codec.decode(searched)[..., -1], array[..., -1])
-    elif array.size > 1000:
-        assert cost(array, searched) < cost(array, plain)
+    slack = 64.0 if height * width < 2500 else 0.0  # bits: the search knows neither the coder's last bytes nor 8-bit samples
+    assert cost(array, searched) < cost(array, plain) + slack
 
 
 def test_least_and_most_effort():
     array = picture(64, 96, 3, 2)
     none, least, most = (cost(array, codec.encode(array, quality=QUALITY, model="toy", effort=effort)) for effort in (0, 1, 9))
     assert least < 0.99 * none and most < 0.99 * none
+
+
+def test_price_is_what_the_coder_takes():
+    """Files with residuals against files without: the difference is their price, but for the bytes and states of the coder."""
+    array = picture(120, 136, 3, 6)
+    for quality in (10, 60, 95):
+        container = format.read(codec.encode(array, quality=quality, model="toy"))
+        model, q = loader.load(registry.by_name("toy")), container.header.quality_q
+        own = tables.of(model)
+        z, r, _ = codec.decode_symbols(container)
+        r[0, 0, 0] = r[0, 3, 2] = 500  # escapes, of two bytes
+        r[1, 2, 2] = -40
+        index = torch.from_numpy(own.scale_index(q, z, *r.shape[1:]).astype(np.int32))
+        price = tables.price(model, "cpu")
+        r[~price.coded(index).numpy()] = 0
+        taken = [8 * len(own.encode(q, z, symbols)) for symbols in (r, np.zeros_like(r))]
+        told = [float((price.bits(torch.from_numpy(s.astype(np.float32)), index) * price.coded(index)).sum()) for s in (r, np.zeros_like(r))]
+        assert abs((taken[0] - taken[1]) - (told[0] - told[1])) < 48
+
+
+def test_effort_after_decoding():
+    """In a process that decodes first, the networks are loaded while nothing is differentiated."""
+    code = """
+import io, numpy as np, torch
+from pillow_lic import codec
+from PIL import Image
+data = open({path!r}, "rb").read()
+array = codec.decode(data)
+codec.encode(array, model="toy", effort=1)
+with torch.inference_mode():
+    codec.encode(array, model="toy", effort=1)
+"""
+    golden = Path(__file__).parent / "golden"
+    path = sorted(golden.rglob("*.lic"))[0]
+    subprocess.run([sys.executable, "-c", code.format(path=str(path))], check=True)
+
+
+def test_half_precision(monkeypatch):
+    """Gradients do not overflow in float16, which GPUs run: stripes of single pixels at a high quality are the worst case."""
+    array = np.zeros((64, 64, 3), np.uint8)
+    array[:, ::2] = 255
+    monkeypatch.setenv("PILLOW_LIC_PRECISION", "float16")
+    files = [codec.encode(array, quality=100, model="toy", effort=effort) for effort in (0, 1)]
+    assert files[0] != files[1]
+
+
+def test_networks_gather_no_gradients():
+    codec.encode(picture(32, 32, 3, 1), model="toy", effort=1)
+    decoder = loader.load(registry.by_name("toy")).decoder()
+    assert all(p.grad is None and not p.requires_grad for p in decoder.parameters())
 
 
 def test_same_file_every_time():

@@ -62,6 +62,16 @@ def test_decoded_picture_resembles_the_original(model):
     assert error[1] < error[0] and error[1] < 140
 
 
+def test_effort(model):
+    """The search prices residuals under mixtures and normals alike: fewer bits, or a truer picture, with the same z."""
+    array = picture(96, 110, 3, 8)
+    plain, searched = (codec.encode(array, quality=50, model=model[0], effort=effort) for effort in (0, 1))
+    integers = [codec.decode_symbols(format.read(data)) for data in (plain, searched)]
+    assert np.array_equal(integers[0][0], integers[1][0]) and not np.array_equal(integers[0][1], integers[1][1])
+    error = [np.mean((codec.decode(data).astype(float) - array) ** 2) for data in (plain, searched)]
+    assert len(searched) < len(plain) or error[1] < error[0]
+
+
 def test_slow_decoder_finds_the_same_integers(model):
     data = codec.encode(picture(70, 90, 3, 6), quality=50, model=model[0])
     z, r, _ = codec.decode_symbols(format.read(data))

@@ -176,7 +176,7 @@ class Trainer:
         batches, size = None, 0
         while self.step < self.config.steps and not self.stops(deadline):
             if batches is None or self.phase(self.step) != size:
-                size = self.phase(self.step)
+                size, batches = self.phase(self.step), None  # None: on a GPU the photographs lie beside the crops
                 batches = self.crops(size)
             figures = self.train_step(next(batches))
             self.step += 1
@@ -222,7 +222,7 @@ class Trainer:
             group["lr"] = learning_rate(config, self.step)
         x = batch.to(self.device).float().div(255)
         x = x.contiguous(memory_format=torch.channels_last)  # (N, 3, size, size)
-        t = (torch.arange(len(x)) + torch.rand(len(x))).div(len(x)).to(self.device)  # stratified over the rates
+        t = (torch.arange(len(x)) + torch.rand(len(x))).div(len(x)).to(self.device, non_blocking=True)  # stratified over the rates
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.bfloat16):
             out = self.parallel(x, t)
         share = 10.0 ** -t.square() if self.step < config.free_until else 1.0

@@ -122,16 +122,16 @@ def _on(device: str | None) -> Iterator[None]:
     if device is None:
         yield
         return
-    from .. import set_device
+    from ..codec import set_device
 
     try:
-        set_device(device)
+        before = set_device(device)
     except LicBadOption as error:
         raise UsageError(error) from error
     try:
         yield
     finally:
-        set_device(None)
+        set_device(before)
 
 
 def _decode(options: argparse.Namespace) -> int:

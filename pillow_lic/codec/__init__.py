@@ -71,6 +71,9 @@ def encode_batch(
     Raises as `encode` does for the first array that is wrong, with a note of which it is.
     """
     place = devices.find(device)
+    if isinstance(arrays, np.ndarray) and (arrays.ndim < 3 or (arrays.ndim == 3 and arrays.shape[2] in LAYOUTS)):
+        msg = f"arrays must be several pictures, found an array of shape {arrays.shape}, which is one: hand in [array]"
+        raise LicBadOption(msg)
     pictures = _noted(arrays, lambda array: _checked_picture(array, quality, model, effort, {}))
     stages = batch.Stages(
         lambda picture, _: encoding.begin(picture),

@@ -44,6 +44,11 @@ def rounded_hyper(z: Tensor, d: Tensor) -> Tensor:
     return torch.round(z.float() / step).clamp_(-Z_LIMIT, Z_LIMIT).to(torch.int16)
 
 
+def settled(r: Tensor) -> Tensor:
+    """Residuals that a search left between integers, to the nearest symbols, still floats."""
+    return r.round().clamp_(LIC_SYMBOL_MIN, LIC_SYMBOL_MAX)
+
+
 Rounding = Callable[[Tensor, Tensor], Tensor]  # (y - mean) / step (..., M, h, w) and its index (int) to int16 symbols
 
 
@@ -119,7 +124,10 @@ def residual_symbols(ratio: Tensor, index: Tensor, thresholds: Tensor, skip: int
 
 
 class Price(NamedTuple):
-    """What symbols cost under their indices, as an encoder reckons it; both as of Rounding, the symbols floats without a fraction."""
+    """What symbols cost under their indices, as an encoder reckons it; both as of Rounding, the symbols floats without a fraction.
+
+    Mixtures: without the bytes of an escape, which stands for what is so far off that 16 bits cost no less.
+    """
 
     bits: Callable[[Tensor, Tensor], Tensor]  # (symbols, index) to bits, of the symbols' shape
     coded: Callable[[Tensor], Tensor]  # index to bool: False where the symbol must be 0 and costs nothing

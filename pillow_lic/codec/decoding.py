@@ -64,6 +64,8 @@ def read_symbols(
                 tile_z, tile_r = own.decode(header.quality_q, stream, *tile.hyper_shape, *tile.latent_shape)
         except LicCorruptTile as found:
             error = LicCorruptTile(f"tile {tile.number}: {found}")
+        if error is not None and not truncated:
+            return error  # and leave the memory untouched, of which a small broken file may ask for much
         z_array[(slice(None), *tile.hyper)] = tile_z
         r_array[(slice(None), *tile.latent)] = tile_r
         return error

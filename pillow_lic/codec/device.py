@@ -1,6 +1,6 @@
 """Where the networks run: which device is meant, what moves tensors there and back, what happens when its memory is short.
 
-Imports torch, errors and the default side of a piece; knows no models and no files. On a CPU every transfer is nothing at all.
+Imports torch and errors; knows no models and no files. On a CPU every transfer is nothing at all.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ STREAMS = 2  # of a batch, taken in turn: while one computes, the other copies
 _chosen: str | None = None
 
 
-def choose(name: str | None) -> None:
-    """The device of calls that state none, for this process; None: what the environment says. Raises as `find` does."""
+def choose(name: str | None) -> str | None:
+    """The device of calls that state none, for this process; None: what the environment says. Returns the earlier choice. Raises as `find` does."""
     global _chosen
     if name is not None:
         find(name)
-    _chosen = name
+    before, _chosen = _chosen, name
+    return before
 
 
 def find(name: str | None = None) -> Place:
@@ -47,14 +48,23 @@ def find(name: str | None = None) -> Place:
         msg = f"{source} must be 'cpu', 'cuda', 'cuda:N' or 'auto', found {name!r}"
         raise LicBadOption(msg)
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() and importlib.util.find_spec("cupy") else "cpu"
+        usable = torch.cuda.is_available() and not _forked() and importlib.util.find_spec("cupy")
+        name = "cuda" if usable else "cpu"
     if name == "cpu":
         return Place("cpu")
     return Place(_existing(name))
 
 
+def _forked() -> bool:
+    """Whether this process was forked from one that had begun to use CUDA, which then cannot be used."""
+    return torch.cuda._is_in_bad_fork()
+
+
 def _existing(name: str) -> str:
     """The full name of a CUDA device, "cuda:N". Raises LicGpuUnavailable."""
+    if _forked():
+        msg = f"device {name!r}: CUDA cannot be used in a process forked from one that uses it; start processes by 'spawn', or take device='cpu'"
+        raise LicGpuUnavailable(msg)
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not count:
         why = "is built without CUDA" if torch.version.cuda is None else "sees no CUDA device"
@@ -86,7 +96,7 @@ class Place:
 
     def host(self, *shape: int, dtype: torch.dtype) -> Tensor:
         """Memory of the host, not filled, that this device can copy from and to without waiting."""
-        return torch.empty(shape, dtype=dtype, pin_memory=self.gpu)
+        return torch.empty(shape, dtype=dtype, device="cpu", pin_memory=self.gpu)
 
     def up(self, tensor: Tensor) -> Tensor:
         """A tensor of the host on the device, in the order of the current stream."""

@@ -47,17 +47,19 @@ def run(place: Place, pictures: list[Picture], side: int | None) -> list[Arrival
         v, index = tables.mapped(model, place, q, z, *grid)
         r = latents.residuals(decoder, y, v, index, t, manifest["halo"], tables.rounding(model, place.name), side)
         if pictures[0].effort:
-            r = _searched(place, pictures, decoder, y, v, index, r, t, side)
+            r = _searched(place, pictures, y, v, index, r, t, side)
         z, r = place.down(z), place.down(r)
     wait = place.mark()
     return [Arrival(integers, wait) for integers in zip(z, r)]
 
 
-def _searched(place: Place, pictures: list[Picture], decoder, y, v, index, r, t, side: int | None) -> torch.Tensor:
-    model, effort = pictures[0].model, pictures[0].effort
-    worth = search.worth(*model.entry.manifest["lambda"], float(t[0]))
-    images, price = [picture.colour for picture in pictures], tables.price(model, place.name)
-    return search.improve(decoder, images, y, v, index, r, t, model.entry.manifest["halo"], worth, price, effort, place, side)
+def _searched(place: Place, pictures: list[Picture], y, v, index, r, t, side: int | None) -> torch.Tensor:
+    first, images = pictures[0], [picture.colour for picture in pictures]
+    model, manifest = first.model, first.model.entry.manifest
+    position = float(latents.positions(first.header.quality_q))  # of t, without waiting for a GPU
+    bit, price = search.error_of_bit(*manifest["lambda"], position), tables.price(model, place.name)
+    decoder, halo = model.decoder(place.name), manifest["halo"]
+    return search.improve(decoder, images, y, v, index, r, t, halo, bit, price, first.effort, place, side)
 
 
 def end(picture: Picture, arrival: Arrival, tiles: ThreadPoolExecutor | None = None) -> bytes:

@@ -22,10 +22,10 @@ from . import boundary, latents
 from .device import Place
 
 ITERATIONS = (0, 40, 60, 80, 100, 130, 170, 220, 300, 400)  # of effort 0 to 9
-SIDE = 48  # of a piece in latent positions: 768 pixels, some 400 MB of activations
+SIDE = 48  # of a piece in latent positions without its margin: 768 pixels, some 800 MB of activations
 HOT, COLD = 0.5, 0.1  # temperatures at the start and at the end
 RATE, STEADY = 0.05, 0.03  # Adam's rate of learning, in steps of the quantiser: at 60 iterations, and from 200 on
-SEED = 1  # the same picture and options give the same file
+SEED = 1  # the same picture and options give the same file on the same machine
 
 
 class Problem(NamedTuple):
@@ -38,15 +38,25 @@ class Problem(NamedTuple):
     step: Tensor
     even: Tensor
     pixels: Tensor  # (N, 3, 16h, 16w) in 0..1
-    counted: Tensor  # (N, 1, 16h, 16w): bits that a squared error in each place is worth, 0 beyond the picture
+    counted: Tensor  # (N, 1, 16h, 16w): 1, or 0 beyond the picture
+    bit: float  # the squared error, of samples in 0..1, that a bit is worth
+    price: boundary.Price
+    index: Tensor  # for the price
+    free: Tensor  # (N, M, h, w) bool: which residuals may change; the others are the piece's margin and what is not coded
 
-    def distortion(self, r: Tensor) -> Tensor:
-        """In bits, of residuals r (N, M, h, w), integers or between."""
+    def distortion(self, r: Tensor, clipped: bool = False) -> Tensor:
+        """Squared error (N,) of residuals r (N, M, h, w), integers or between. clipped: to 0..1, as decoders do."""
         known = (self.mean + r * self.step) * self.even
         mean2, log_step2 = self.decoder.refine(self.features, known)
         odd = self.mean + mean2 + r * self.step * log_step2.exp()
         x = self.decoder.synthesis(torch.where(self.even, known, odd), self.t)
-        return ((x - self.pixels).square() * self.counted).sum()
+        x = x.clamp(0.0, 1.0) if clipped else x  # where it is clipped no gradient would lead back
+        return ((x - self.pixels).square() * self.counted).sum((1, 2, 3))
+
+    def cost(self, r: Tensor) -> Tensor:
+        """Squared error (N,) with the bits of what is free, of symbols."""
+        bits = self.price.bits(r, self.index) * self.free
+        return self.distortion(r, clipped=True) + self.bit * bits.sum((1, 2, 3))
 
     def ratio(self, y: Tensor, r: Tensor) -> Tensor:
         """Where y lies between the integers around r: (y - mean) / step, kept within half a step of r."""
@@ -66,7 +76,7 @@ def improve(
     r: Tensor,
     t: Tensor,
     halo: int,
-    worth: float,
+    bit: float,
     price: boundary.Price,
     effort: int,
     place: Place,
@@ -74,39 +84,41 @@ def improve(
 ) -> Tensor:
     """Better residuals (N, M, hy, wy) int16 than r for images of one latent grid; arguments as of latents.residuals.
 
-    worth: bits that a squared error of one sample, in 0..1, is worth. effort: 1 to 9. A piece whose cost did not fall stays as it was.
+    bit: see `error_of_bit`. effort: 1 to 9. A piece whose cost did not fall stays as it was. Images of a batch share their random numbers.
     """
     r = r.clone()
     random = torch.Generator(r.device).manual_seed(SEED)
     for piece in latents.pieces(r.shape[2], r.shape[3], halo, min(side or SIDE, SIDE)):
         outer, inner = (..., *piece.outer), (..., *piece.inner)
-        problem = _problem(decoder, images, piece, v, t, worth, place)
+        scale = index[outer].to(torch.int32)
+        free = torch.zeros_like(y[outer], dtype=torch.bool)
+        free[(..., *piece.within())] = True
+        free &= price.coded(scale)
         with torch.inference_mode(False), torch.enable_grad():
-            start, target, scale = r[outer].clone().float(), y[outer].clone(), index[outer].clone().to(torch.int32)
-            free = torch.zeros_like(start, dtype=torch.bool)
-            free[(..., *piece.within())] = True
-            free &= price.coded(scale)
-            found = _anneal(problem, start, target, scale, free, price, ITERATIONS[effort], random)
+            # Copies: tensors of inference mode cannot be a part of what is differentiated.
+            tensors = (t, *_fixed(decoder, images, piece, v, t, place))
+            problem = Problem(decoder, *(part.clone() for part in tensors), bit, price, scale.clone(), free.clone())
+            found = _anneal(problem, r[outer].clone().float(), y[outer].clone(), ITERATIONS[effort], random)
         r[inner] = found[(..., *piece.within())].to(torch.int16)
     return r
 
 
-def _problem(decoder, images, piece: latents.Piece, v: Tensor, t: Tensor, worth: float, place: Place) -> Problem:
+@torch.no_grad()
+def _fixed(decoder, images, piece: latents.Piece, v: Tensor, t: Tensor, place: Place) -> tuple[Tensor, ...]:
+    """Features, mean, step, even, pixels and counted of a Problem."""
     features, mean, step = latents.prior(decoder, v, piece, t)
     pixels = latents.padded_pixels(images, piece, place)
-    even = latents.even_positions(*mean.shape[2:], mean.device)
     counted = torch.zeros_like(pixels[:, :1])
     s = LIC_LATENT_STRIDE
     for part, image in zip(counted, images):
         height, width = image.shape[0] - piece.outer_top * s, image.shape[1] - piece.outer_left * s
-        part[:, : max(height, 0), : max(width, 0)] = worth
-    with torch.inference_mode(False):  # copies: tensors of inference mode cannot be a part of what is differentiated
-        own = (part.clone() for part in (features, mean, step, even, pixels, counted))
-        return Problem(decoder, t.clone(), *own)
+        part[:, : max(height, 0), : max(width, 0)] = 1.0
+    return features, mean, step, latents.even_positions(*mean.shape[2:], mean.device), pixels, counted
 
 
-def _anneal(problem, start, target, scale, free, price, iterations: int, random: torch.Generator) -> Tensor:
-    """The best of `start` (N, M, h, w) and what annealing makes of it, where `free`; scale: the indices, for the price."""
+def _anneal(problem: Problem, start: Tensor, target: Tensor, iterations: int, random: torch.Generator) -> Tensor:
+    """The better of the symbols `start` (N, M, h, w) and of what annealing makes of them, for each image; target: y."""
+    free, index, bits_of = problem.free, problem.index, problem.price.bits
     with torch.no_grad():
         u = torch.where(free, problem.ratio(target, start), start)
     u.requires_grad_()
@@ -119,24 +131,28 @@ def _anneal(problem, start, target, scale, free, price, iterations: int, random:
         low = u.detach().floor()
         share = _up(u - low, tau, random)
         relaxed = torch.where(free, low + share, start)
-        bits = (1.0 - share) * price.bits(low, scale) + share * price.bits(low + 1.0, scale)
+        bits = (1.0 - share) * bits_of(low, index) + share * bits_of(low + 1.0, index)
         optimizer.zero_grad()
-        (problem.distortion(relaxed) + (bits * free).sum()).backward()
+        # In squared error, not in bits: gradients on their way through 16-bit layers must not overflow.
+        (problem.distortion(relaxed).sum() + problem.bit * (bits * free).sum()).backward()
         optimizer.step()
     with torch.no_grad():
-        end = torch.where(free, u.round(), start)
-        before, after = (problem.distortion(r) + (price.bits(r, scale) * free).sum() for r in (start, end))
-        return end if after < before else start
+        end = torch.where(free, boundary.settled(u), start)
+        better = problem.cost(end) < problem.cost(start)
+        return torch.where(better[:, None, None, None], end, start)
 
 
 def _up(fraction: Tensor, tau: float, random: torch.Generator) -> Tensor:
-    """Relaxed share of rounding up a value that is `fraction` above an integer: 0 to 1."""
+    """Relaxed share (N, M, h, w) of rounding up values that are `fraction` above an integer: 0 to 1 (section 3.2, Gumbel softmax of two)."""
     inside = fraction.clamp(1e-4, 1.0 - 1e-4)
-    noise = [-torch.log(-torch.log(torch.rand(inside.shape, generator=random, device=inside.device).clamp(1e-6, 1 - 1e-6))) for _ in "ud"]
-    up, down = -torch.atanh(1.0 - inside) / tau + noise[0], -torch.atanh(inside) / tau + noise[1]
-    return torch.sigmoid((up - down) / tau)
+    uniform = torch.rand((2, *inside.shape[1:]), generator=random, device=inside.device).clamp_(1e-6, 1.0 - 1e-6)
+    up, down = -torch.log(-torch.log(uniform))  # the same for all images
+    return torch.sigmoid(((torch.atanh(inside) - torch.atanh(1.0 - inside)) / tau + up - down) / tau)
 
 
-def worth(lowest: float, highest: float, t: float) -> float:
-    """Bits that a squared error of one sample in 0..1 is worth at position t: lambda * 255^2 / 3, lambda geometric between the ends."""
-    return lowest * (highest / lowest) ** t * 255.0**2 / 3.0
+def error_of_bit(lowest: float, highest: float, t: float) -> float:
+    """The squared error of samples in 0..1 that a bit is worth at position t: 3 / (lambda 255^2), lambda geometric between the ends.
+
+    lambda 255^2 MSE + bits per pixel, times the pixels, is lambda 255^2 / 3 of the squared error of three samples a pixel, and the bits.
+    """
+    return 3.0 / (lowest * (highest / lowest) ** t * 255.0**2)

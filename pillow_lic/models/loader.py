@@ -11,7 +11,7 @@ import re
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +61,15 @@ class Model:
             return self._networks[part, kind, device]
 
 
-def running(device: str) -> AbstractContextManager:
-    """What networks are to be called under. On CUDA without TorchScript's fuser, which would compile anew for each size of image and
-    round elsewhere than the CPU does; that is a setting of the calling thread alone.
+@contextmanager
+def running(device: str) -> Iterator[None]:
+    """What networks are to be called under: no autocast of the caller's. On CUDA without TorchScript's fuser as well, which would compile
+    anew for each size of image and round elsewhere than the CPU does; that is a setting of the calling thread alone.
     """
-    return nullcontext() if device == "cpu" else _not_fused()
+    import torch
+
+    with torch.autocast(device.split(":")[0], enabled=False), nullcontext() if device == "cpu" else _not_fused():
+        yield
 
 
 @contextmanager
@@ -79,7 +83,7 @@ def _not_fused() -> Iterator[None]:
         # TorchScript hands on what an operator raises as text.
         if missing := re.search(r"LicGpuUnavailable: (.*)", str(error)):
             raise LicGpuUnavailable(missing[1]) from error
-        if short := re.search(r"(CUDA out of memory|\w+_STATUS_ALLOC_FAILED).*", str(error)):
+        if short := re.search(r"(CUDA (error: )?out of memory|\w+_STATUS_ALLOC_FAILED).*", str(error)):
             raise torch.cuda.OutOfMemoryError(short[0]) from error
         raise
 
@@ -111,14 +115,17 @@ def _load_script(data: bytes, kind: str, device: str = "cpu") -> torch.jit.Scrip
 
     # TorchScript announces its deprecation; users cannot act on it. Not catch_warnings: it changes what other threads see.
     warnings.filterwarnings("ignore", "`torch.jit.load` is", DeprecationWarning)
-    module = torch.jit.load(io.BytesIO(data), map_location=device)
-    module = module.eval().float().to(memory_format=torch.channels_last)
-    if kind != "float32":
-        # What is named mean or step stays in float32: encoder and decoder must agree on them closely (FORMAT 8).
-        for name, layer in module.named_modules():
-            convolution = getattr(layer, "original_name", "") in ("Conv2d", "ConvTranspose2d")
-            if convolution and not {"mean", "step"} & set(name.split(".")):
-                layer.to(getattr(torch, kind))
+    with torch.inference_mode(False):  # whatever the caller is in: gradients must be able to pass through (codec/search.py)
+        module = torch.jit.load(io.BytesIO(data), map_location=device)
+        module = module.eval().float().to(memory_format=torch.channels_last)
+        for weight in module.parameters():  # a ScriptModule has no requires_grad_
+            weight.requires_grad_(False)
+        if kind != "float32":
+            # What is named mean or step stays in float32: encoder and decoder must agree on them closely (FORMAT 8).
+            for name, layer in module.named_modules():
+                convolution = getattr(layer, "original_name", "") in ("Conv2d", "ConvTranspose2d")
+                if convolution and not {"mean", "step"} & set(name.split(".")):
+                    layer.to(getattr(torch, kind))
     if device != "cpu":
         _keep_tf32_out(module)
         torch.cuda.synchronize(device)  # other streams than this one will read the weights

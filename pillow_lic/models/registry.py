@@ -27,7 +27,7 @@ DEFAULTS = {"encoder_halo": 8}  # what a manifest need not state
 DECODER_FILES, ENCODER_FILES = ["tables.npz", "decoder.pt"], ["encoder.pt"]
 
 # Number in the file -> (name, directory). Append only: a number is never given to another model.
-SHIPPED: dict[int, tuple[str, str]] = {1: ("toy", "toy"), 2: ("photo", "photo")}
+SHIPPED: dict[int, tuple[str, str]] = {1: ("toy", "toy"), 2: ("photo", "photo"), 3: ("gdn-mixture", "gdn-mixture")}
 DEFAULT = "photo"
 
 
