@@ -29,7 +29,7 @@ def busiest(image, side):
 def versions(image, codecs, bpp):
     """[(caption, image)] of the original and of each codec."""
     raw = 3 * image.width * image.height
-    result = [(f"original\n{raw} bytes uncompressed", image)]
+    result = [(f"original\n{raw} bytes", image)]
     for codec in codecs:
         quality, data = codec.fit(image, bpp * image.width * image.height / 8)
         decoded = codec.decode(data)
@@ -37,7 +37,7 @@ def versions(image, codecs, bpp):
             raise SystemExit(f"{codec.name}: {decoded.size} came back")
         value = metrics.psnr(np.asarray(image), np.asarray(decoded))
         print(f"{codec.label:30} quality {quality:<6} {len(data):7} bytes  {value:.2f} dB")
-        result.append((f"{codec.label}\n{len(data)} bytes, {value:.2f} dB", decoded))
+        result.append((f"{codec.label.split(',')[0] if not peers.ours(codec.name) else codec.label}\n{len(data)} bytes, {value:.2f} dB", decoded))
     return result
 
 

@@ -30,11 +30,11 @@ def stages(name: str) -> dict[str, float]:
     model = loader.Model(registry.by_name(name))
     decoder, encoder = model.decoder(), model.encoder()
     t = torch.tensor([0.5])
-    manifest = model.entry.manifest
     found = {}
     found["analysis"], y = counted(encoder.analysis, torch.rand(1, 3, HEIGHT, WIDTH))
     found["hyper_analysis"], z = counted(encoder.hyper_analysis, y, t)
-    found["scale map (integers)"] = manifest["hyper"] * 16 * manifest["latent"] / 64**2
+    integers = (array.size for key, array in model.arrays.items() if key == "weight" or key.startswith("hidden") and array.ndim == 2)
+    found["scale map (integers)"] = sum(integers) / 64**2
     found["prior"], (features, _, _) = counted(decoder.prior, z, t)
     found["refine"], _ = counted(decoder.refine, features, y)
     found["synthesis"], _ = counted(decoder.synthesis, y, t)

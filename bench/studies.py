@@ -33,6 +33,7 @@ VARIANTS = {
     "K=3, no attention": {"components": 3, "attention": False},
 }
 REFERENCE = "zero mean"
+CHECKS = 4  # validations of a run
 CONFIG = {"batch": 8, "crop": 128, "final_crop": 128, "final_share": 0.0, "lr": 1e-3, "warmup": 50, "decay_share": 0.75,
           "lowest": 0.0006, "highest": 0.03, "ema": 0.99}
 RATES = (0.1, 0.3, 0.5, 0.7, 0.9)  # at which train.train validates
@@ -47,7 +48,7 @@ def train_variant(name, seed, steps, sizes, photographs, out):
     if log_of(folder, "validate", steps):
         return folder
     network = GdnConfig(**{"family": "gdn-mixture", **sizes, **VARIANTS[name]})
-    config = TrainConfig(name="study", steps=steps, seed=seed, network=network, validate_every=max(1, steps // 3),
+    config = TrainConfig(name="study", steps=steps, seed=seed, network=network, validate_every=steps // CHECKS,
                          checkpoint_every=steps, **CONFIG)
     trainer = Trainer(config, photographs, folder)
     start = time.monotonic()
@@ -131,6 +132,8 @@ def main():
     parser.add_argument("--set", action="append", default=[], metavar="width=N", help=f"one of {', '.join(SIZES)}")
     parser.add_argument("--results", type=pathlib.Path, default=machine.RESULTS)
     options = parser.parse_args()
+    if options.steps % CHECKS:
+        parser.error(f"--steps must be a multiple of {CHECKS}")
     sizes = SIZES | {key: int(value) for key, value in (item.split("=") for item in options.set)}
     names = options.only.split(";") if options.only else list(VARIANTS)
     rows, curves = [], []
