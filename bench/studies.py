@@ -107,8 +107,8 @@ def draw(curves, path):
             if row["variant"] == name:
                 steps[int(row["step"])].append(float(row["loss"]))
         axes.plot(list(steps), [statistics.mean(values) for values in steps.values()], marker="o", markersize=3, label=name)
-    axes.set(xlabel="steps", ylabel="validation loss, mean of five rates", yscale="log")
-    axes.grid(color="#e6e6e6", linewidth=0.6, which="both")
+    axes.set(xlabel="steps", ylabel="validation loss, mean of five rates")
+    axes.grid(color="#e6e6e6", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=8, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
