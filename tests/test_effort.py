@@ -76,13 +76,14 @@ from pillow_lic import codec
 from PIL import Image
 data = open({path!r}, "rb").read()
 array = codec.decode(data)
-codec.encode(array, model="toy", effort=1)
+first = codec.encode(array, model="toy", effort=1)
 with torch.inference_mode():
-    codec.encode(array, model="toy", effort=1)
+    print(codec.encode(array, model="toy", effort=1) == first)
 """
     golden = Path(__file__).parent / "golden"
     path = sorted(golden.rglob("*.lic"))[0]
-    subprocess.run([sys.executable, "-c", code.format(path=str(path))], check=True)
+    done = subprocess.run([sys.executable, "-c", code.format(path=str(path))], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "True"
 
 
 def test_half_precision(monkeypatch):

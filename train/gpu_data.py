@@ -59,7 +59,7 @@ class DeviceCrops:
 
 def _levels(photo: np.ndarray, size: int, device: torch.device) -> list[Tensor]:
     """(3, H, W) uint8 at all scales at which a crop fits."""
-    full = torch.from_numpy(np.ascontiguousarray(photo)).to(device).permute(2, 0, 1).contiguous()
+    full = torch.tensor(photo).to(device).permute(2, 0, 1).contiguous()
     levels = [full]
     for scale in SCALES[1:]:
         shape = [round(side * scale) for side in photo.shape[:2]]
