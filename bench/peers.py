@@ -101,7 +101,7 @@ def find(name):
 def lic_with(name):
     """LIC with another model than the default one, or with more effort."""
     plugin = importlib.import_module("pillow_lic")
-    model, _, effort = name.removeprefix("lic").removeprefix("@").partition("+")
+    model, effort = parts(name)
     if pathlib.Path(model or "none", "manifest.json").exists():
         model = plugin.register_model(model)
     fixed = ({"model": model} if model else {}) | ({"effort": int(effort)} if effort else {})
@@ -109,11 +109,17 @@ def lic_with(name):
     return dataclasses.replace(CODECS["lic"], name=name, label=label(name), options=lambda quality: {"quality": quality, **fixed})
 
 
+def parts(name):
+    """Model and effort of `lic@MODEL+EFFORT`, "" for what it does not say."""
+    model, _, effort = name.removeprefix("lic").removeprefix("@").partition("+")
+    return model, effort
+
+
 def label(name):
     """The label of a codec's name as CSV files have it."""
     if name in CODECS:
         return CODECS[name].label
-    model, _, effort = name.removeprefix("lic").removeprefix("@").partition("+")
+    model, effort = parts(name)
     return ", ".join(["LIC", *([model] if model else []), *([f"effort {effort}"] if effort else [])]) + " (ours)"
 
 

@@ -9,9 +9,16 @@ import contextlib
 import ctypes
 import hashlib
 import re
+import shutil
 import subprocess
+import sys
 import types
 from pathlib import Path
+
+import pytest
+
+from pillow_lic import gpu
+from pillow_lic.codec import tables
 
 HERE = Path(__file__).parent
 FLAGS = ["-std=c++17", "-O1", "-fPIC", "-shared", "-U_FORTIFY_SOURCE", "-Wall", "-Wno-unknown-pragmas"]
@@ -105,3 +112,15 @@ def fake(folder: Path, capability: int = 90, shared: int = 232448, multiprocesso
     module.cuda = cuda
     module.RawModule = lambda code, options, backend: RawModule(code, options, backend, folder, calls)
     return module, calls
+
+
+def install(monkeypatch, folder: Path) -> Calls:
+    """Put the stand-in where pillow_lic.gpu and the codec look for CuPy and a device, for one test; returns the list of launches."""
+    if sys.platform != "linux" or not shutil.which("g++"):
+        pytest.skip("kernels run on the CPU through g++ on Linux")
+    module, calls = fake(folder)
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    monkeypatch.setattr(gpu, "_limits", {})
+    monkeypatch.setattr(gpu, "_kernels", {})
+    monkeypatch.setattr(tables, "_where", lambda x: (0, 0, "13.0"))
+    return calls

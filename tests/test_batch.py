@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
-import sys
 import threading
 import time
 
@@ -16,8 +14,8 @@ from conftest import picture
 from late_place import LatePlace, installed
 
 import pillow_lic
-from pillow_lic import codec, errors, format, gpu
-from pillow_lic.codec import batch, latents, tables
+from pillow_lic import codec, errors, format
+from pillow_lic.codec import batch, latents
 
 SHAPES = [(40, 60, 3), (1, 1, 3), (40, 64, 1), (33, 50, 4), (130, 70, 3), (40, 60, 2), (39, 59, 3), (48, 64, 3), (64, 48, 3), (16, 16, 3)]
 
@@ -37,13 +35,7 @@ def files(arrays) -> list[bytes]:
 @pytest.fixture
 def late(monkeypatch, tmp_path_factory):
     """device="cuda" along the path of a GPU, in float32."""
-    if not shutil.which("g++") or sys.platform != "linux":
-        pytest.skip("kernels run on the CPU through g++ on Linux")
-    module, calls = cupy_on_cpu.fake(tmp_path_factory.getbasetemp())
-    monkeypatch.setitem(sys.modules, "cupy", module)
-    monkeypatch.setattr(gpu, "_limits", {})
-    monkeypatch.setattr(gpu, "_kernels", {})
-    monkeypatch.setattr(tables, "_where", lambda x: (0, 0, "13.0"))
+    calls = cupy_on_cpu.install(monkeypatch, tmp_path_factory.getbasetemp())
     monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
     with installed(LatePlace(), monkeypatch) as place:
         place.kernels = calls

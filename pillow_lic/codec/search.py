@@ -9,7 +9,6 @@ Imports numpy and torch; gets networks, tables and tensors from others, and leav
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -24,7 +23,7 @@ from .device import Place
 ITERATIONS = (0, 40, 60, 80, 100, 130, 170, 220, 300, 400)  # of effort 0 to 9
 SIDE = 48  # of a piece in latent positions without its margin: 768 pixels, some 800 MB of activations
 HOT, COLD = 0.5, 0.1  # temperatures at the start and at the end
-RATE, STEADY = 0.05, 0.03  # Adam's rate of learning, in steps of the quantiser: at 60 iterations, and from 200 on
+RATE, STEADY = 0.05, 0.03  # Adam's rate of learning, in steps of the quantiser: below 200 iterations, and from there on
 SEED = 1  # the same picture and options give the same file on the same machine
 
 
@@ -44,12 +43,16 @@ class Problem(NamedTuple):
     index: Tensor  # for the price
     free: Tensor  # (N, M, h, w) bool: which residuals may change; the others are the piece's margin and what is not coded
 
+    def refined(self, r: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and step at all positions, those of the odd ones from the even ones' residuals r (N, M, h, w) (FORMAT 8, steps 3 and 4)."""
+        mean2, log_step2 = self.decoder.refine(self.features, (self.mean + r * self.step) * self.even)
+        odd = ~self.even
+        return self.mean + mean2 * odd, self.step * (log_step2 * odd).exp()
+
     def distortion(self, r: Tensor, clipped: bool = False) -> Tensor:
         """Squared error (N,) of residuals r (N, M, h, w), integers or between. clipped: to 0..1, as decoders do."""
-        known = (self.mean + r * self.step) * self.even
-        mean2, log_step2 = self.decoder.refine(self.features, known)
-        odd = self.mean + mean2 + r * self.step * log_step2.exp()
-        x = self.decoder.synthesis(torch.where(self.even, known, odd), self.t)
+        mean, step = self.refined(r)
+        x = self.decoder.synthesis(mean + r * step, self.t)
         x = x.clamp(0.0, 1.0) if clipped else x  # where it is clipped no gradient would lead back
         return ((x - self.pixels).square() * self.counted).sum((1, 2, 3))
 
@@ -60,11 +63,8 @@ class Problem(NamedTuple):
 
     def ratio(self, y: Tensor, r: Tensor) -> Tensor:
         """Where y lies between the integers around r: (y - mean) / step, kept within half a step of r."""
-        known = (self.mean + r * self.step) * self.even
-        mean2, log_step2 = self.decoder.refine(self.features, known)
-        odd = (y - self.mean - mean2) / (self.step * log_step2.exp())
-        u = torch.where(self.even, (y - self.mean) / self.step, odd)
-        return r + (u - r).clamp(-0.49, 0.49)
+        mean, step = self.refined(r)
+        return r + ((y - mean) / step - r).clamp(-0.49, 0.49)
 
 
 def improve(
