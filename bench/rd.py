@@ -12,6 +12,7 @@ import csv
 import multiprocessing
 import pathlib
 import time
+from multiprocessing.pool import ThreadPool
 
 import numpy as np
 from PIL import Image
