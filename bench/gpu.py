@@ -216,7 +216,7 @@ def first_use():
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "CUPY_CACHE_DIR": cache}
         for kept in ("none", "kept", "kept", "kept"):
-            done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+            done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment, check=True)
             rows.append({"kernels": kept, "seconds": round(float(done.stdout), 4)})
             print(f"first use, kernels on disk {kept}: {rows[-1]['seconds']} s")
     write("gpu-first-use.csv", ("kernels", "seconds"), rows)

@@ -17,7 +17,11 @@ def commit():
     """The commit that was measured, with `+` if the tree had changes."""
     def git(*arguments):
         folder = pathlib.Path(__file__).parent
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=folder, check=False).stdout.strip()
+        try:
+            done = subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=folder, check=False)
+        except FileNotFoundError:
+            return ""
+        return done.stdout.strip()
     return (git("rev-parse", "--short", "HEAD") or "unknown") + ("+" if git("status", "--porcelain", "-uno") else "")
 
 
