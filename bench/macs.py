@@ -31,7 +31,7 @@ def stages(name: str) -> dict[str, float]:
     decoder, encoder = model.decoder(), model.encoder()
     t = torch.tensor([0.5])
     found = {}
-    found["analysis"], y = counted(encoder.analysis, torch.rand(1, 3, HEIGHT, WIDTH))
+    found["analysis"], y = counted(encoder.analysis, torch.rand(1, 3, HEIGHT, WIDTH), t)
     found["hyper_analysis"], z = counted(encoder.hyper_analysis, y, t)
     integers = (array.size for key, array in model.arrays.items() if key == "weight" or key.startswith("hidden") and array.ndim == 2)
     found["scale map (integers)"] = sum(integers) / 64**2

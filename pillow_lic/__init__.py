@@ -24,7 +24,8 @@ def encode(
     array: np.ndarray,
     *,
     quality: float = 75,
-    model: str = "photo",
+    model: str | None = None,
+    tune: str | None = None,
     effort: int = 0,
     icc: bytes | None = None,
     exif: bytes | None = None,
@@ -34,18 +35,25 @@ def encode(
     """Encode uint8 pixels to the bytes of a `.lic` file.
 
     array: (H, W) or (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGBA. Alpha is kept exactly.
-    quality: 1 to 100, may be fractional. model: a name that `lic models` lists. exif: a TIFF structure.
+    quality: 1 to 100, may be fractional. exif: a TIFF structure.
+    tune: "psnr" (the default) or "ms-ssim", what the files shall be good at; or model: a name that `lic models` lists.
     effort: 0 for one pass of the networks; 1 to 9 search for smaller files, seconds to minutes a megapixel. No decoder sees a difference.
     device: where the networks run: "cpu", "cuda", "cuda:N", "auto" (CUDA if it can be used, else the CPU); None: see `set_device`.
     Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing, LicLimitExceeded, LicGpuUnavailable; all are LicErrors.
     """
     from . import codec
 
-    return codec.encode(array, quality=quality, model=model, effort=effort, icc=icc, exif=exif, xmp=xmp, device=device)
+    return codec.encode(array, quality=quality, model=model, tune=tune, effort=effort, icc=icc, exif=exif, xmp=xmp, device=device)
 
 
 def encode_batch(
-    arrays: Iterable[np.ndarray], *, quality: float = 75, model: str = "photo", effort: int = 0, device: str | None = None
+    arrays: Iterable[np.ndarray],
+    *,
+    quality: float = 75,
+    model: str | None = None,
+    tune: str | None = None,
+    effort: int = 0,
+    device: str | None = None,
 ) -> list[bytes]:
     """As `encode` of each array, in less time: entropy coding on threads beside the networks, on a GPU several images at once.
 
@@ -53,7 +61,7 @@ def encode_batch(
     """
     from . import codec
 
-    return codec.encode_batch(arrays, quality=quality, model=model, effort=effort, device=device)
+    return codec.encode_batch(arrays, quality=quality, model=model, tune=tune, effort=effort, device=device)
 
 
 def decode(data: bytes, *, max_pixels: float | None = None, device: str | None = None, output: str = "numpy") -> Any:

@@ -236,7 +236,8 @@ def test_stated_settings_are_the_same_convolutions(model, file):
     t = torch.tensor([0.4])
     with torch.inference_mode(), loader.running("cuda:0"):
         if file == "encoder.pt":
-            y = [network.analysis(torch.linspace(0, 1, 3 * 64 * 80).reshape(1, 3, 64, 80)) for network in (plain, stated)]
+            x = torch.linspace(0, 1, 3 * 64 * 80).reshape(1, 3, 64, 80)
+            y = [network.analysis(x, t) for network in (plain, stated)]
             found = [(y[0], plain.hyper_analysis(y[0], t)), (y[1], stated.hyper_analysis(y[1], t))]
         else:
             z = torch.linspace(-2, 2, entry["hyper"] * 6).reshape(1, -1, 2, 3)
@@ -286,6 +287,8 @@ def test_errors_of_operators_keep_their_names(monkeypatch):
         fail(torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore"))
     with pytest.raises(torch.cuda.OutOfMemoryError, match="CUDNN_STATUS_ALLOC_FAILED"):
         fail(RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"))
+    with pytest.raises(torch.cuda.OutOfMemoryError, match="unable to find an engine"):  # cuDNN, when its workspace finds no room
+        fail(RuntimeError("GET was unable to find an engine to execute this computation"))
     with pytest.raises(RuntimeError, match="something else") as caught:
         fail(ValueError("something else"))
     assert not isinstance(caught.value, torch.cuda.OutOfMemoryError)

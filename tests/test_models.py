@@ -117,7 +117,7 @@ class WideEncoder(nn.Module):
         self.toy = toy
 
     @torch.jit.export
-    def analysis(self, x: Tensor) -> Tensor:
+    def analysis(self, x: Tensor, t: Tensor) -> Tensor:
         y = F.avg_pool2d(F.avg_pool2d(x, 16), 25, 1, 12)  # (N, 3, h, w)
         return torch.cat([y, y, y], 1)[:, :8] * 400.0
 
@@ -153,7 +153,7 @@ def test_encoder_halo_is_not_part_of_the_hash(tmp_path):
 
 class NineChannels(nn.Module):
     @torch.jit.export
-    def analysis(self, x: Tensor) -> Tensor:
+    def analysis(self, x: Tensor, t: Tensor) -> Tensor:
         return F.avg_pool2d(x, 16).repeat(1, 3, 1, 1)
 
     @torch.jit.export

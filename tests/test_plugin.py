@@ -277,7 +277,8 @@ def test_transparent_palette():
         dict(quality="75"),
         dict(quality=None),
         dict(model=3),
-        dict(model=None),
+        dict(tune="vmaf"),
+        dict(tune="psnr", model="toy"),
         dict(exif="text"),
         dict(icc_profile=5),
         dict(xmp=3.5),
@@ -431,8 +432,15 @@ def test_array_functions(make_picture):
 def test_public_names():
     names = set(pillow_lic.__all__)
     assert len(names) <= 8 and all(hasattr(pillow_lic, name) for name in names - {"__version__"})
-    from inspect import signature
 
+
+def test_tune_chooses_the_model():
     from pillow_lic.models import registry
 
-    assert signature(pillow_lic.encode).parameters["model"].default == registry.DEFAULT
+    assert [registry.chosen(None, tune).name for tune in (None, "psnr", "ms-ssim")] == ["photo", "photo", "photo-ms-ssim"]
+    assert registry.chosen("toy", None).name == "toy"
+    with pytest.raises(errors.LicBadOption, match="give one of the two"):
+        registry.chosen("toy", "psnr")
+    for wrong in ("vmaf", 3, ["psnr"]):
+        with pytest.raises(errors.LicBadOption, match="tune must be one of 'psnr', 'ms-ssim'"):
+            registry.chosen(None, wrong)

@@ -20,11 +20,12 @@ from PIL import Image
 
 import pillow_lic
 from pillow_lic import codec
+from pillow_lic.codec import boundary
 from pillow_lic.models import registry
 
 pytest.importorskip("tqdm", reason="the train extra is not installed")
 from train import data, gpu_data, losses, networks, start, train  # noqa: E402
-from train.export import encoder_halo_of, export  # noqa: E402
+from train.export import encoder_halo_of, export, gaussian_row, scale_grid, to_frequencies  # noqa: E402
 
 CONFIG = Path(train.__file__).parent / "configs" / "toy.toml"
 
@@ -47,8 +48,8 @@ def photographs(tmp_path_factory) -> Path:
     return folder
 
 
-def run(photographs: Path, out: Path, steps: int, stop: int | None = None) -> train.Trainer:
-    settings = [f"steps={steps}", "batch=2", "crop=64", "final_crop=64", "validate_every=1000", 'name="mine"']
+def run(photographs: Path, out: Path, steps: int, stop: int | None = None, settle: int = 0) -> train.Trainer:
+    settings = [f"steps={steps}", f"settle={settle}", "batch=2", "crop=64", "final_crop=64", "validate_every=1000", 'name="mine"']
     torch.set_num_threads(1)  # sums in another order would not be the same run
     trainer = train.Trainer(train.load_config(CONFIG, settings), photographs, out)
     trainer.resume()
@@ -191,7 +192,7 @@ def test_encoder_halo_is_the_reach_of_the_networks():
         config = networks.PhotoConfig(**small, encoder_blocks=blocks, encoder_low_blocks=low_blocks)
         model = networks.PhotoModel(config).double()
         x = torch.rand(1, 3, 16 * 33, 16, dtype=torch.float64, requires_grad=True)  # one column is enough
-        model.analysis(x)[0, :, 16].double().sum().backward()
+        model.analysis(x, torch.zeros(1, dtype=torch.float64))[0, :, 16].double().sum().backward()
         rows = x.grad.abs().sum((0, 1, 3)).nonzero() // 16
         y = torch.rand(1, 2, 32, 4, dtype=torch.float64, requires_grad=True)
         model.hyper_analysis(y, torch.zeros(1, dtype=torch.float64))[0, :, 4].sum().backward()  # above rows 16 to 19
@@ -226,6 +227,29 @@ def test_gradients_reach_every_parameter():
     assert silent == []
 
 
+def test_training_rounds_as_the_encoder_does():
+    """The thresholds of `hard` passes are those of the exported rows before they are bent towards counts."""
+    shapes = [gaussian_row(sigma) for sigma in scale_grid()]
+    freqs = [to_frequencies(mass) for _, mass in shapes]
+    first, counts = np.array([first for first, _ in shapes]), np.array([len(f) for f in freqs])
+    rows = boundary.rounding_thresholds(np.concatenate(freqs), counts, first, networks.ROWS)
+    differences = (networks.gaussian_thresholds() - rows).abs()
+    assert differences[20:].max() < 0.002  # below, a symbol of 2 is as rare as a frequency of 1 can be: 2^-16
+    assert differences[8:, 0].max() < 0.002
+    model = networks.PhotoModel(train.load_config(CONFIG, []).network)
+    sigma = torch.full((1, 1, 1, 5), 0.5).log()
+    found = model.codec_round(torch.tensor([0.5, 0.55, -0.59, 1.52, 0.9]).reshape_as(sigma), sigma)
+    assert found.flatten().tolist() == [0, 0, -1, 1, 1]
+
+
+def test_settling_moves_the_synthesis_alone(photographs, tmp_path):
+    trainer = run(photographs, tmp_path / "run", 4)
+    settled = run(photographs, tmp_path / "run", 8, settle=4)
+    before, after = (t.model.state_dict() for t in (trainer, settled))
+    moved = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {"synthesis"} and settled.step == 8
+
+
 def test_learning_rate_falls_to_one_percent():
     config = train.TrainConfig(steps=1000, warmup=10, lr=1.0)
     rates = [train.learning_rate(config, step) for step in (0, 9, 500, 999)]
@@ -243,7 +267,8 @@ def test_start_is_a_working_block_transform(photographs):
     model.synthesis.out.weight.data.zero_()
     model.synthesis.out.bias.data.zero_()
     with torch.inference_mode():
-        x_hat = model.synthesis(model.analysis(x), torch.tensor([1.0] * len(x)))
+        t = torch.ones(len(x))
+        x_hat = model.synthesis(model.analysis(x, t), t)
     assert (x_hat - x).square().mean() < 0.02 * x.var()
 
 
@@ -258,16 +283,20 @@ def test_a_run_starts_from_an_exported_model(photographs, tmp_path):
         old, new = (t.model(x, torch.tensor([0.2, 0.8]), hard=True) for t in (trainer, again))
     assert (old["x_hat"] - new["x_hat"]).abs().mean() < 0.01
     assert torch.allclose(old["y_bits"], new["y_bits"], rtol=0.03)
+    deeper = dataclasses.replace(trainer.config, network=dataclasses.replace(trainer.config.network, encoder_low_blocks=3))
+    deep = train.Trainer(deeper, photographs, tmp_path / "deeper", tmp_path / "model")  # further blocks change nothing at first
+    with torch.no_grad():
+        assert torch.equal(deep.model(x, torch.tensor([0.2, 0.8]), hard=True)["x_hat"], new["x_hat"])
     with pytest.raises(ValueError, match="another network"):
-        wider = dataclasses.replace(trainer.config, network=dataclasses.replace(trainer.config.network, body_blocks=5))
-        train.Trainer(wider, photographs, tmp_path / "wider", tmp_path / "model")
+        shallower = dataclasses.replace(trainer.config, network=dataclasses.replace(trainer.config.network, body_blocks=0))
+        train.Trainer(shallower, photographs, tmp_path / "shallower", tmp_path / "model")
 
 
 def test_a_dead_encoder_shows(photographs):
     """What the log and the warning of validation rest on."""
     network = train.build(train.load_config(CONFIG, []).network)
-    x = torch.rand(2, 3, 64, 64)
-    assert train.encoder_share(network, x) > 1e-3
+    x, t = torch.rand(2, 3, 64, 64), torch.tensor([0.1, 0.9])
+    assert train.encoder_share(network, x, t) > 1e-3
     network.analysis.low[-1].contract.weight.data.zero_()
     network.analysis.out.weight.data.zero_()
-    assert train.encoder_share(network, x) == 0
+    assert train.encoder_share(network, x, t) == 0

@@ -41,10 +41,9 @@ from pillow_lic.constants import (
 from pillow_lic.entropy import CELL, Tables, rate_point
 from train.data import Crops, load_split
 from train.gdn import WEIGHT_UNIT, GdnConfig, GdnModel
-from train.networks import SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, PhotoConfig, PhotoModel, checkerboard
+from train.networks import ROWS, SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, PhotoConfig, PhotoModel, checkerboard
 from train.train import build, network_config
 
-ROWS = 64  # scale rows of the bank
 QUALITIES = (1, 12, 25, 38, 50, 62, 75, 88, 100)  # at which the rows are fitted
 PRIOR_COUNT = 400.0  # weight, in symbols, of the parametric shape against the counted one
 FLAT_SKIP = 0.001  # rows in which a symbol is non-zero more rarely than this are not coded
@@ -78,8 +77,8 @@ class EncoderStages(nn.Module):
         self.analysis_net, self.hyper_net = model.analysis, model.hyper_analysis
 
     @torch.jit.export
-    def analysis(self, x: Tensor) -> Tensor:
-        return self.analysis_net(x)
+    def analysis(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.analysis_net(x, t)
 
     @torch.jit.export
     def hyper_analysis(self, y: Tensor, t: Tensor) -> Tensor:
@@ -252,15 +251,16 @@ class Fitter:
         rounding = boundary.rounding(tables, arrays, 0)
         counted = Rows(rows.shapes, [np.zeros(len(mass)) for _, mass in rows.shapes], rows.scale_rows)
         for step in tqdm(range(batches), desc="fitting rows"):
-            y = self.model.analysis(torch.from_numpy(crops.at(step)).float().div(255))
+            x = torch.from_numpy(crops.at(step)).float().div(255)
             for quality in QUALITIES:
-                for one in y:
-                    self._count(counted, tables, rounding, one, quality * LIC_QUALITY_SCALE)
+                q = quality * LIC_QUALITY_SCALE
+                t = torch.tensor([(q - LIC_QUALITY_MIN) / (LIC_QUALITY_MAX - LIC_QUALITY_MIN)])
+                for one in self.model.analysis(x, t.expand(len(x))):
+                    self._count(counted, tables, rounding, one, q, t)
         return counted
 
-    def _count(self, rows: Rows, tables: Tables, rounding: boundary.Rounding, y: Tensor, q: int) -> None:
+    def _count(self, rows: Rows, tables: Tables, rounding: boundary.Rounding, y: Tensor, q: int, t: Tensor) -> None:
         model = self.model
-        t = torch.tensor([(q - LIC_QUALITY_MIN) / (LIC_QUALITY_MAX - LIC_QUALITY_MIN)])
         z = boundary.hyper_symbols(model.hyper_analysis(y[None], t)[0], tables.z_steps(q))
         nearest = rate_point(q, self.manifest["points"])[2]
         for channel, values in enumerate(z):

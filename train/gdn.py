@@ -113,7 +113,7 @@ class Analysis(nn.Module):
             layers.append(GlobalContext(n))
         self.layers = nn.Sequential(*layers, down(n, c.latent))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
         return self.layers(((x - 0.5) * 4.0).to(self.layers[0].weight.dtype)).float()
 
 
@@ -269,7 +269,7 @@ class GdnModel(nn.Module):
     def forward(self, x: Tensor, t: Tensor, hard: bool = False) -> dict[str, Tensor]:
         """Noise for the rate, straight-through rounding for the distortion; `hard` rounds for the rate as well."""
         rate = self.hyper_rate
-        y = self.analysis(x)
+        y = self.analysis(x, t)
         z_gain = interpolate(rate.gain, t).exp()[:, :, None, None]
         z = self.hyper_analysis(y, t) * z_gain
         z_int = straight_through_round(z)

@@ -1,6 +1,6 @@
 """Networks of the `photo` family: a hyperprior autoencoder with a cheap decoder.
 
-Imports torch only. Every stage is scriptable; `export.py` turns the stages into a model directory.
+Imports torch and numpy; of pillow_lic how its encoder rounds. Every stage is scriptable; `export.py` turns the stages into a model directory.
 
 Cost is counted in multiply-adds per pixel of the image (MAC/px). A 1x1 convolution of C to D channels costs
 C*D/64 at 1/8 resolution and C*D/256 at 1/16.
@@ -11,12 +11,16 @@ t (N,) in 0..1, the position of `quality` between the lowest and the highest tra
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pillow_lic.codec import boundary
+from pillow_lic.constants import LIC_PROB_BITS
 
 @dataclass(frozen=True)
 class PhotoConfig:
@@ -27,7 +31,7 @@ class PhotoConfig:
     encoder: int = 192  # width of the analysis at 1/8
     encoder_low: int = 256  # width of the analysis at 1/16
     encoder_blocks: int = 3
-    encoder_low_blocks: int = 4
+    encoder_low_blocks: int = 6
     body: int = 192  # width of the synthesis and of the mean networks at 1/16
     spread: int = 64  # channels in which z reaches the latent grid in the mean networks
     body_blocks: int = 2
@@ -41,10 +45,8 @@ def interpolate(table: Tensor, t: Tensor) -> Tensor:
     """Rows of table (P, C) at positions t (N,) in 0..1, linearly interpolated; returns (N, C)."""
     last = table.shape[0] - 1
     position = t.clamp(0.0, 1.0) * last
-    low = position.floor().clamp(0, last - 1)
-    fraction = (position - low).unsqueeze(1)
-    index = low.long()
-    return table[index] * (1.0 - fraction) + table[index + 1] * fraction
+    near = 1.0 - (position[:, None] - torch.arange(table.shape[0], device=t.device)).abs()  # (N, P), at most two of each row above 0
+    return (near.clamp_min(0.0)[:, :, None] * table).sum(1)
 
 
 def conv1x1(inputs: int, outputs: int, gain: float = 1.0) -> nn.Conv2d:
@@ -55,19 +57,42 @@ def conv1x1(inputs: int, outputs: int, gain: float = 1.0) -> nn.Conv2d:
 
 
 class Block(nn.Module):
-    """Depthwise-separable residual block: 6*C*C + k*k*C multiply-adds per position."""
+    """Depthwise-separable residual block: 6*C*C + k*k*C multiply-adds per position.
 
-    def __init__(self, width: int, kernel: int = 3):
+    The rate scales and shifts its hidden channels, as in the conditional autoencoder of Choi et al. 2019 (arXiv 1909.04802).
+    """
+
+    def __init__(self, width: int, points: int, kernel: int = 3):
         super().__init__()
         self.mix = conv1x1(width, width, 1.4)
+        self.mix_tone = nn.Parameter(torch.zeros(points, 2, width))
         self.spatial = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
         self.join = conv1x1(width, width, 0.3)
         self.expand = conv1x1(width, 2 * width, 1.4)
+        self.expand_tone = nn.Parameter(torch.zeros(points, 2, 2 * width))
         self.contract = conv1x1(2 * width, width, 0.3)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.join(self.spatial(F.leaky_relu(self.mix(x), 0.1)))
-        return x + self.contract(F.leaky_relu(self.expand(x), 0.1))
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        x = x + self.join(self.spatial(F.leaky_relu(toned(self.mix(x), self.mix_tone, t), 0.1)))
+        return x + self.contract(F.leaky_relu(toned(self.expand(x), self.expand_tone, t), 0.1))
+
+
+def toned(x: Tensor, table: Tensor, t: Tensor) -> Tensor:
+    """x (N, C, h, w) scaled and shifted by channel, as table (P, 2, C) says for the rates t (N,)."""
+    scale, shift = interpolate(table.flatten(1), t).to(x.dtype)[:, :, None, None].chunk(2, 1)
+    return torch.addcmul(shift, x, 1.0 + scale)
+
+
+class Blocks(nn.ModuleList):
+    """Blocks one after the other."""
+
+    def __init__(self, count: int, width: int, points: int):
+        super().__init__([Block(width, points) for _ in range(count)])
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        for block in self:
+            x = block(x, t)
+        return x
 
 
 class Analysis(nn.Module):
@@ -80,21 +105,21 @@ class Analysis(nn.Module):
     def __init__(self, c: PhotoConfig):
         super().__init__()
         self.patch = conv1x1(192, c.encoder)
-        self.high = nn.Sequential(*[Block(c.encoder) for _ in range(c.encoder_blocks)])
+        self.high = Blocks(c.encoder_blocks, c.encoder, c.points)
         self.down = nn.Conv2d(c.encoder, c.encoder_low, 2, stride=2)
-        self.low = nn.Sequential(*[Block(c.encoder_low) for _ in range(c.encoder_low_blocks)])
+        self.low = Blocks(c.encoder_low_blocks, c.encoder_low, c.points)
         self.out = conv1x1(c.encoder_low, c.latent)
         self.direct = nn.Conv2d(192, c.latent, 2, stride=2, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        linear, learned = self.paths(x)
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        linear, learned = self.paths(x, t)
         return learned + linear
 
-    def paths(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def paths(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """What the linear path and the network contribute to y."""
         x = F.pixel_unshuffle((x - 0.5) * 4.0, 8)  # (N, 192, H/8, W/8)
         x = x.to(self.patch.weight.dtype)
-        return self.direct(x).float(), self.out(self.low(self.down(self.high(self.patch(x))))).float()
+        return self.direct(x).float(), self.out(self.low(self.down(self.high(self.patch(x), t)), t)).float()
 
 
 class HyperAnalysis(nn.Module):
@@ -104,9 +129,9 @@ class HyperAnalysis(nn.Module):
         super().__init__()
         self.gain = nn.Parameter(torch.linspace(-2.0, 1.2, c.points).unsqueeze(1).repeat(1, c.latent))
         self.enter = conv1x1(c.latent, c.body)
-        self.first = Block(c.body)
+        self.first = Block(c.body, c.points)
         self.down1 = nn.Conv2d(c.body, c.hyper, 2, stride=2)
-        self.second = Block(c.hyper)
+        self.second = Block(c.hyper, c.points)
         self.down2 = nn.Conv2d(c.hyper, c.hyper, 2, stride=2)
         self.out = conv1x1(c.hyper, c.hyper, 2.0)
 
@@ -117,7 +142,7 @@ class HyperAnalysis(nn.Module):
         if bottom + right > 0:
             y = F.pad(y, [0, right, 0, bottom], mode="replicate")
         y = y.to(self.enter.weight.dtype)
-        return self.out(self.down2(self.second(self.down1(self.first(self.enter(y)))))).float()
+        return self.out(self.down2(self.second(self.down1(self.first(self.enter(y), t)), t))).float()
 
 
 class Prior(nn.Module):
@@ -131,13 +156,13 @@ class Prior(nn.Module):
         self.gain = nn.Parameter(torch.linspace(-2.0, 1.2, c.points).unsqueeze(1).repeat(1, c.latent))
         self.up = conv1x1(c.hyper, 16 * c.spread)
         self.enter = conv1x1(c.spread, c.body)
-        self.block = Block(c.body)
+        self.block = Block(c.body, c.points)
         self.mean = conv1x1(c.body, c.latent)
         self.step = conv1x1(c.body, c.latent, 0.1)
 
     def forward(self, z_hat: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         z_hat = z_hat.to(self.up.weight.dtype)
-        features = self.block(self.enter(F.pixel_shuffle(self.up(z_hat), 4))).float()
+        features = self.block(self.enter(F.pixel_shuffle(self.up(z_hat), 4)), t).float()
         log_gain = interpolate(self.gain, t)[:, :, None, None]
         step = (1.5 * torch.tanh(self.step(features).float() / 1.5) - log_gain).exp()
         return features, self.mean(features).float(), step
@@ -173,11 +198,11 @@ class Synthesis(nn.Module):
         super().__init__()
         self.tone = nn.Parameter(torch.zeros(c.points, c.body))
         self.enter = conv1x1(c.latent, c.body)
-        self.body = nn.Sequential(*[Block(c.body) for _ in range(c.body_blocks)])
+        self.body = Blocks(c.body_blocks, c.body, c.points)
         self.up8 = conv1x1(c.body, 4 * c.detail)
-        self.detail = nn.Sequential(*[Block(c.detail) for _ in range(c.detail_blocks)])
+        self.detail = Blocks(c.detail_blocks, c.detail, c.points)
         self.up4 = conv1x1(c.detail, 4 * c.render)
-        self.render = Block(c.render)
+        self.render = Block(c.render, c.points)
         self.out = conv1x1(c.render, 48, 0.5)
         self.direct = conv1x1(c.latent, 768, 0.1)
 
@@ -185,9 +210,9 @@ class Synthesis(nn.Module):
         y_hat = y_hat.to(self.enter.weight.dtype)
         x = self.enter(y_hat)
         x = x * interpolate(self.tone, t).exp()[:, :, None, None].to(x.dtype)
-        x = F.pixel_shuffle(self.up8(self.body(x)), 2)  # (N, detail, 2h, 2w)
-        x = F.pixel_shuffle(self.up4(self.detail(x)), 2)  # (N, render, 4h, 4w)
-        x = self.out(self.render(x)) + F.pixel_shuffle(self.direct(y_hat), 4)  # (N, 48, 4h, 4w)
+        x = F.pixel_shuffle(self.up8(self.body(x, t)), 2)  # (N, detail, 2h, 2w)
+        x = F.pixel_shuffle(self.up4(self.detail(x, t)), 2)  # (N, render, 4h, 4w)
+        x = self.out(self.render(x, t)) + F.pixel_shuffle(self.direct(y_hat), 4)  # (N, 48, 4h, 4w)
         return F.pixel_shuffle(x.float(), 4) * 0.25 + 0.5
 
 
@@ -247,15 +272,22 @@ class PhotoModel(nn.Module):
         self.prior = Prior(config)
         self.refine = Refine(config)
         self.synthesis = Synthesis(config)
+        self.register_buffer("thresholds", gaussian_thresholds(), persistent=False)
+
+    def codec_round(self, residual: Tensor, log_sigma: Tensor) -> Tensor:
+        """Integers as the encoder chooses them under the Gaussian rows of the bank: towards zero unless the bits are worth it."""
+        low, high = math.log(SIGMA_MIN), math.log(SIGMA_MAX)
+        row = ((log_sigma - low) / (high - low) * (ROWS - 1)).round().clamp(0, ROWS - 1).long()
+        return boundary.residual_symbols(residual, row, self.thresholds, 0).to(residual.dtype)
 
     def forward(self, x: Tensor, t: Tensor, hard: bool = False) -> dict[str, Tensor]:
         """Training pass (`hard=False`: noise for the rate, straight-through rounding for the distortion).
 
-        `hard=True` measures what the exported codec will do: rounded values for the rate as well.
+        `hard=True` measures what the exported codec will do: rounded as it rounds, for the rate as well; no gradient passes that.
         Returns x_hat, and the bits of y and of z per sample.
         """
         rate = self.hyper_rate
-        y = self.analysis(x)
+        y = self.analysis(x, t)
         z_gain = interpolate(rate.gain, t).exp()[:, :, None, None]
         z = self.hyper_analysis(y, t) * z_gain
         z_int = straight_through_round(z)
@@ -267,12 +299,13 @@ class PhotoModel(nn.Module):
         features = features[:, :, :h, :w]
         mean, step = mean[:, :, :h, :w], step[:, :, :h, :w]
         even = checkerboard(y)
-        first = mean + straight_through_round((y - mean) / step) * step
+        rounding = self.codec_round if hard else straight_through_round
+        first = mean + rounding((y - mean) / step, log_sigma) * step
         mean_change, step_change = self.refine(features, first * even)
         mean = mean + mean_change * (1 - even)
         step = step * (step_change * (1 - even)).exp()
         residual = (y - mean) / step
-        rounded = straight_through_round(residual)
+        rounded = rounding(residual, log_sigma)
         y_bits = gaussian_bits(rounded if hard else add_noise(residual), log_sigma)
         x_hat = self.synthesis(mean + rounded * step, t)
         return {"x_hat": x_hat, "y_bits": y_bits, "z_bits": z_bits}
@@ -282,17 +315,26 @@ def add_noise(x: Tensor) -> Tensor:
     return x + torch.rand_like(x) - 0.5
 
 
-def straight_through_round(x: Tensor) -> Tensor:
+def straight_through_round(x: Tensor, log_sigma: Tensor | None = None) -> Tensor:
+    """To the nearest integer, the gradient as if nothing had happened. log_sigma: ignored; PhotoModel.codec_round asks for it."""
     return x + (x.round() - x).detach()
 
 
 Z_COMPONENTS = 3  # logistics in the prior of each channel of z
-SIGMA_MIN, SIGMA_MAX = 0.11, 64.0  # ends of the bank of Gaussians; export.py makes the bank from the same two
+SIGMA_MIN, SIGMA_MAX, ROWS = 0.11, 64.0, 64  # the bank of Gaussians, geometric: export.py makes it from the same three
+
+
+def gaussian_thresholds() -> Tensor:
+    """(ROWS, 2): codec/boundary.py's rounding_thresholds of the bank before it is bent towards counts."""
+    sigma = torch.linspace(math.log(SIGMA_MIN), math.log(SIGMA_MAX), ROWS, dtype=torch.float64).exp()
+    edges = torch.special.ndtr(torch.arange(-0.5, 3.0) / sigma[:, None])  # around 0, 1 and 2
+    bits = -edges.diff().clamp_min(2.0**-LIC_PROB_BITS).log2().numpy()
+    return torch.from_numpy(boundary.threshold(np.diff(bits))).float()
 
 
 def gaussian_bits(residual: Tensor, log_sigma: Tensor) -> Tensor:
     """Bits per sample (N,) of residuals under zero-mean Gaussians integrated over unit bins (Balle 2018, eq. 7)."""
-    low, high = torch.tensor([SIGMA_MIN, SIGMA_MAX]).log().tolist()
+    low, high = math.log(SIGMA_MIN), math.log(SIGMA_MAX)
     inverse = (-bounded(log_sigma, low, high)).exp()
     centre = residual.abs()
     upper = torch.special.ndtr((0.5 - centre) * inverse)

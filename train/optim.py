@@ -91,5 +91,9 @@ def _rotate_back(x: Tensor, state: dict) -> Tensor:
 
 
 def _eigenvectors(matrix: Tensor) -> Tensor:
-    jitter = 1e-12 * torch.eye(len(matrix), device=matrix.device)
-    return torch.linalg.eigh(matrix + jitter).eigenvectors.flip(1).bfloat16()
+    matrix = matrix + 1e-12 * torch.eye(len(matrix), device=matrix.device)
+    try:
+        vectors = torch.linalg.eigh(matrix).eigenvectors
+    except torch.linalg.LinAlgError:  # on a GPU, float32 of low rank may not converge
+        vectors = torch.linalg.eigh(matrix.double().cpu()).eigenvectors.to(matrix)
+    return vectors.flip(1).bfloat16()

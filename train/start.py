@@ -122,7 +122,13 @@ def start_from_model(model: PhotoModel, folder: Path) -> None:
             assert part in parts, name
             networks[f"{'hyper_analysis' if part == 'hyper' else part}.{rest}"] = value.float()
     missing, unexpected = model.load_state_dict(networks, strict=False)
-    foreign = [name for name in missing if not name.startswith(("scale_map.", "hyper_rate."))] + unexpected
+    added = {name.rpartition(".")[0].rpartition(".")[0] for name in missing if name.endswith(".mix.weight")}  # further blocks
+    for name in added:
+        block = model.get_submodule(name)
+        for layer in (block.join, block.contract):  # changes nothing at first
+            layer.weight.zero_()
+    known = ("scale_map.", "hyper_rate.", *(f"{name}." for name in added))
+    foreign = [name for name in missing if not name.startswith(known) and not name.endswith("_tone")] + unexpected
     if foreign:
         msg = f"{folder} holds another network than the configuration's: {', '.join(foreign[:5])}"
         raise ValueError(msg)

@@ -31,6 +31,7 @@ from train.networks import PhotoConfig, PhotoModel
 from train.optim import Soap
 from train.start import start_from_block_transform, start_from_cascade, start_from_model
 
+BEYOND = 0.03  # how far rates are drawn beyond the ends of 0..1, and then clamped
 AGREE_EVERY = 10  # steps from one agreement on stopping to the next, where several processes train
 
 
@@ -50,6 +51,7 @@ class TrainConfig:
     metric: str = "mse"  # what distortion means: "mse" or "ms-ssim", see train/losses.py
     lowest: float = 0.0008  # lambda at quality 1
     highest: float = 0.25  # lambda at quality 100
+    settle: int = 0  # last steps, in which the synthesis alone learns, from symbols as the encoder really rounds them
     free_until: int = 0  # up to this step the rate counts only 10^(-t^2), so that no channel dies before it is of use
     seed: int = 1
     validate_every: int = 1000
@@ -83,21 +85,34 @@ def build(config: PhotoConfig | GdnConfig) -> PhotoModel | GdnModel:
 
 
 @torch.no_grad()
-def encoder_share(model: PhotoModel | GdnModel, x: torch.Tensor) -> float:
+def encoder_share(model: PhotoModel | GdnModel, x: torch.Tensor, t: torch.Tensor) -> float:
     """Variance over positions of what the analysis network adds to its linear path, against that of y; 1 without such a path.
 
     It dies silently: early on its random features do harm, and a fast optimizer then shrinks them to nothing.
     """
     if not isinstance(model, PhotoModel):
         return 1.0
-    linear, learned = model.analysis.paths(x)
+    linear, learned = model.analysis.paths(x, t)
     return float(learned.var((0, 2, 3)).mean() / (linear + learned).var((0, 2, 3)).mean())
 
 
+def rates(count: int) -> torch.Tensor:
+    """Positions t (count,) in 0..1 for a batch, stratified; a little beyond the ends too, whose rows would else be seen half as often."""
+    t = (torch.arange(count) + torch.rand(count)) / count
+    return (t * (1 + 2 * BEYOND) - BEYOND).clamp(0.0, 1.0)
+
+
+def settles(config: TrainConfig, step: int) -> bool:
+    return config.settle > 0 and step >= config.steps - config.settle
+
+
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Warm-up, then constant, then linear to 1 %: the constant part can be prolonged when resuming."""
-    decay = max(1.0, config.steps * config.decay_share)
-    fall = min(1.0, (config.steps - step) / decay)
+    """Warm-up, then constant, then linear to 1 %: the constant part can be prolonged when resuming. Settling: from 30 % to 1 %."""
+    if settles(config, step):
+        return config.lr * max(0.01, 0.3 * (config.steps - step) / config.settle)
+    steps = config.steps - config.settle
+    decay = max(1.0, steps * config.decay_share)
+    fall = min(1.0, (steps - step) / decay)
     return config.lr * min(1.0, (step + 1) / config.warmup) * max(0.01, fall)
 
 
@@ -109,6 +124,9 @@ class Trainer:
             raise ValueError(msg)
         self.config, self.out = config, out
         self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        if config.settle and self.world > 1:
+            msg = "settle wants one process: set it to 0, and settle afterwards on one GPU"
+            raise ValueError(msg)  # DistributedDataParallel waits for gradients of every weight
         cuda = torch.cuda.is_available()
         self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
         if self.world > 1:
@@ -126,7 +144,7 @@ class Trainer:
         self.model.to(self.device, memory_format=torch.channels_last)
         self.parallel = torch.nn.parallel.DistributedDataParallel(self.model) if self.world > 1 else self.model
         if config.compiled:
-            self.parallel = torch.compile(self.parallel)
+            self.parallel = torch.compile(self.parallel, dynamic=False)  # a graph for each size of crop
         self.optimizer = Soap(self.model.parameters(), lr=config.lr, every=config.turn_every)
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.step = 0
@@ -222,9 +240,12 @@ class Trainer:
             group["lr"] = learning_rate(config, self.step)
         x = batch.to(self.device).float().div(255)
         x = x.contiguous(memory_format=torch.channels_last)  # (N, 3, size, size)
-        t = (torch.arange(len(x)) + torch.rand(len(x))).div(len(x)).to(self.device, non_blocking=True)  # stratified over the rates
+        t = rates(len(x)).to(self.device, non_blocking=True)
+        settling = settles(config, self.step)
+        for name, p in self.model.named_parameters():
+            p.requires_grad_(not settling or name.startswith("synthesis."))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.bfloat16):
-            out = self.parallel(x, t)
+            out = self.parallel(x, t, settling)
         share = 10.0 ** -t.square() if self.step < config.free_until else 1.0
         figures = rate_distortion(x, out, rate_weight(t, config.lowest, config.highest), share, config.metric)
         loss = figures["loss"].mean()
@@ -265,7 +286,7 @@ class Trainer:
             self.log(f"validate-{t}", dict(zip(("loss", "mse", "bpp", "z_bpp", "psnr"), row)))
             if t == 0.5:
                 self.picture(x, out["x_hat"])
-        share = encoder_share(model, x)
+        share = encoder_share(model, x, position)
         self.log("validate", {"loss": float(np.mean(losses)), "share": share})
         if share < 1e-3:
             tqdm.write(f"step {self.step}: the analysis network has died: it is {share:.1e} of y's variance; start again, slower")

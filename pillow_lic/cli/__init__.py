@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import LicBadOption
+from ..models import registry
 
 DONE, FAILED, USAGE = 0, 1, 2
 
@@ -54,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     encode = commands.add_parser("encode", help="images to .lic")
     _add_batch(encode, _encode)
     encode.add_argument("-q", "--quality", type=_quality, default=75, help="1 to 100, fractions allowed; default 75")
-    encode.add_argument("-m", "--model", help="model name; `lic models` lists them")
+    chosen = encode.add_mutually_exclusive_group()
+    chosen.add_argument("--tune", choices=registry.TUNES, help="what the files shall be good at; default psnr")
+    chosen.add_argument("-m", "--model", help="model name; `lic models` lists them")
     efforts = "search for smaller files: seconds at 1, minutes at 9; default 0, one pass"
     encode.add_argument("-e", "--effort", type=int, choices=range(10), default=0, metavar="0..9", help=efforts)
 

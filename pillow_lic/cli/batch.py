@@ -34,7 +34,6 @@ class Job(NamedTuple):
 def encode(options: argparse.Namespace) -> int:
     """Convert images to `.lic`; returns how many failed."""
     register_lic_opener()
-    named = {"model": options.model} if options.model else {}
     jobs = _plan(options, EXTENSION, _is_picture)
 
     def work(job: Job, temporary: Path) -> None:
@@ -43,7 +42,7 @@ def encode(options: argparse.Namespace) -> int:
                 _say(f"{job.source}: only the first of {im.n_frames} frames is kept")
             # The ICC profile goes along by itself; the rest must be handed over.
             metadata = {key: im.info[key] for key in ("exif", "xmp") if im.info.get(key)}
-            im.save(temporary, FORMAT, quality=options.quality, effort=options.effort, **named, **metadata)
+            im.save(temporary, FORMAT, quality=options.quality, model=options.model, tune=options.tune, effort=options.effort, **metadata)
 
     return _run(options, jobs, work)
 

@@ -37,7 +37,8 @@ def encode(
     array: np.ndarray,
     *,
     quality: float = 75.0,
-    model: str = registry.DEFAULT,
+    model: str | None = None,
+    tune: str | None = None,
     effort: int = 0,
     icc: bytes | None = None,
     exif: bytes | None = None,
@@ -47,12 +48,13 @@ def encode(
     """Encode uint8 pixels to the bytes of a `.lic` file.
 
     array: (H, W) or (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGBA. Alpha is kept exactly.
-    quality: 1 to 100, may be fractional. model: a name of `registry.names()`. device: see `device.find`.
+    quality: 1 to 100, may be fractional. device: see `device.find`.
+    model: a name of `registry.names()`; or tune: "psnr" or "ms-ssim", what the model shall be good at; neither: `registry.DEFAULT`.
     effort: 0 for one pass of the networks, 1 to 9 for a search, longer and longer, for symbols that cost less (codec/search.py).
     Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing, LicLimitExceeded, LicGpuUnavailable.
     """
     place = devices.find(device)
-    picture = encoding.begin(_checked_picture(array, quality, model, effort, {"icc": icc, "exif": exif, "xmp": xmp}))
+    picture = encoding.begin(_checked_picture(array, quality, registry.chosen(model, tune), effort, {"icc": icc, "exif": exif, "xmp": xmp}))
     (arrival,) = place.fitting(partial(encoding.run, place), [picture])
     return encoding.end(picture, arrival)
 
@@ -61,7 +63,8 @@ def encode_batch(
     arrays: Iterable[np.ndarray],
     *,
     quality: float = 75.0,
-    model: str = registry.DEFAULT,
+    model: str | None = None,
+    tune: str | None = None,
     effort: int = 0,
     device: str | None = None,
 ) -> list[bytes]:
@@ -74,7 +77,8 @@ def encode_batch(
     if isinstance(arrays, np.ndarray) and (arrays.ndim < 3 or (arrays.ndim == 3 and arrays.shape[2] in LAYOUTS)):
         msg = f"arrays must be several pictures, found an array of shape {arrays.shape}, which is one: hand in [array]"
         raise LicBadOption(msg)
-    pictures = _noted(arrays, lambda array: _checked_picture(array, quality, model, effort, {}))
+    entry = registry.chosen(model, tune)
+    pictures = _noted(arrays, lambda array: _checked_picture(array, quality, entry, effort, {}))
     stages = batch.Stages(
         lambda picture, _: encoding.begin(picture),
         partial(encoding.run, place),
@@ -173,12 +177,11 @@ def _covered(header: container_format.Header) -> int:
 
 
 def _checked_picture(
-    array: np.ndarray, quality: float, model: str, effort: int, metadata: dict[str, bytes | None]
+    array: np.ndarray, quality: float, entry: registry.Entry, effort: int, metadata: dict[str, bytes | None]
 ) -> encoding.Picture:
     q = container_format.quality_to_q(quality)
     metadata = {name: _checked_metadata(name, value) for name, value in metadata.items()}
     array, layout = _checked_array(array)
-    entry = registry.by_name(model)
     _check_effort(effort, entry)
     header = container_format.Header(
         width=array.shape[1],

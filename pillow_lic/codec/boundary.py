@@ -105,9 +105,13 @@ def rounding_thresholds(freq: np.ndarray, count: np.ndarray, first: np.ndarray, 
         zero = -int(first[row])
         for q in (0, 1):
             if 0 <= zero + q and zero + q + 1 < len(bits):
-                more = bits[zero + q + 1] - bits[zero + q]
-                thresholds[row, q] = min(0.5 * (1.0 + RATE_WEIGHT * max(more, 0.0)), 0.95)
+                thresholds[row, q] = threshold(bits[zero + q + 1] - bits[zero + q])
     return torch.from_numpy(thresholds)
+
+
+def threshold(more: np.ndarray) -> np.ndarray:
+    """The fraction above which rounding up is worth `more` bits."""
+    return np.minimum(0.5 * (1.0 + RATE_WEIGHT * np.maximum(more, 0.0)), 0.95)
 
 
 def residual_symbols(ratio: Tensor, index: Tensor, thresholds: Tensor, skip: int) -> Tensor:

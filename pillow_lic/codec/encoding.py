@@ -42,7 +42,7 @@ def run(place: Place, pictures: list[Picture], side: int | None) -> list[Arrival
     halo, grid = manifest["encoder_halo"], header.latent_grid
     with torch.inference_mode(), loader.running(place.name):
         t = place.up(latents.positions(*[q] * len(pictures)))
-        y = latents.analyse(encoder, [picture.colour for picture in pictures], *grid, halo, place, side)
+        y = latents.analyse(encoder, [picture.colour for picture in pictures], *grid, t, halo, place, side)
         z = latents.hyper_analyse(encoder, y, t, place.up(torch.from_numpy(own.z_steps(q))), halo, side)
         v, index = tables.mapped(model, place, q, z, *grid)
         r = latents.residuals(decoder, y, v, index, t, manifest["halo"], tables.rounding(model, place.name), side)

@@ -68,12 +68,12 @@ def pieces(hy: int, wy: int, margin: int, side: int | None = None) -> Iterator[P
 
 
 def analyse(
-    encoder, images: Sequence[np.ndarray], hy: int, wy: int, halo: int, place: Place, side: int | None = None
+    encoder, images: Sequence[np.ndarray], hy: int, wy: int, t: Tensor, halo: int, place: Place, side: int | None = None
 ) -> Tensor:
-    """g_a over uint8 pixels, each (height, width, 3): y (N, M, hy, wy) float32. halo: the encoder's, in latent positions."""
+    """g_a over uint8 pixels, each (height, width, 3): y (N, M, hy, wy) float32. t (N,): FORMAT 8. halo: the encoder's, in latent positions."""
     y = None
     for piece in pieces(hy, wy, halo, side):
-        part = encoder.analysis(padded_pixels(images, piece, place))[(..., *piece.within())]
+        part = encoder.analysis(padded_pixels(images, piece, place), t)[(..., *piece.within())]
         if y is None:
             y = part.new_empty(part.shape[0], part.shape[1], hy, wy)
         y[(..., *piece.inner)] = part

@@ -83,7 +83,7 @@ def _not_fused() -> Iterator[None]:
         # TorchScript hands on what an operator raises as text.
         if missing := re.search(r"LicGpuUnavailable: (.*)", str(error)):
             raise LicGpuUnavailable(missing[1]) from error
-        if short := re.search(r"(CUDA (error: )?out of memory|\w+_STATUS_ALLOC_FAILED).*", str(error)):
+        if short := re.search(r"(CUDA (error: )?out of memory|\w+_STATUS_ALLOC_FAILED|unable to find an engine to execute).*", str(error)):
             raise torch.cuda.OutOfMemoryError(short[0]) from error
         raise
 
@@ -171,9 +171,10 @@ def _try_encoder(network: Any, latent: int, hyper: int, device: str) -> None:
     import torch
 
     with torch.inference_mode():
-        y = network.analysis(torch.zeros(1, 3, _H * LIC_LATENT_STRIDE, _W * LIC_LATENT_STRIDE, device=device))
+        t = torch.zeros(1, device=device)
+        y = network.analysis(torch.zeros(1, 3, _H * LIC_LATENT_STRIDE, _W * LIC_LATENT_STRIDE, device=device), t)
         _check_shape("analysis", y, latent, _H, _W)
-        _check_shape("hyper_analysis", network.hyper_analysis(y, torch.zeros(1, device=device)), hyper, _A, _B)
+        _check_shape("hyper_analysis", network.hyper_analysis(y, t), hyper, _A, _B)
 
 
 def _try_decoder(network: Any, latent: int, hyper: int, device: str) -> None:

@@ -27,8 +27,14 @@ DEFAULTS = {"encoder_halo": 8}  # what a manifest need not state
 DECODER_FILES, ENCODER_FILES = ["tables.npz", "decoder.pt"], ["encoder.pt"]
 
 # Number in the file -> (name, directory). Append only: a number is never given to another model.
-SHIPPED: dict[int, tuple[str, str]] = {1: ("toy", "toy"), 2: ("photo", "photo"), 3: ("gdn-mixture", "gdn-mixture")}
-DEFAULT = "photo"
+SHIPPED: dict[int, tuple[str, str]] = {
+    1: ("toy", "toy"),
+    2: ("photo", "photo"),
+    3: ("gdn-mixture", "gdn-mixture"),
+    4: ("photo-ms-ssim", "photo-ms-ssim"),
+}
+TUNES = {"psnr": "photo", "ms-ssim": "photo-ms-ssim"}  # what a model was trained for -> its name
+DEFAULT = TUNES["psnr"]
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,19 @@ def _find_shipped(name: str) -> Entry | None:
                 _shipped[name] = read_entry(number, HERE / directory)
             return _shipped[name]
     return None
+
+
+def chosen(model: str | None, tune: str | None) -> Entry:
+    """The model to encode with: by name, or by what it shall be good at, or the default. Raises as by_name, LicBadOption if both are given."""
+    if tune is None:
+        return by_name(DEFAULT if model is None else model)
+    if model is not None:
+        msg = f"tune={tune!r} chooses a model, and so does model={model!r}: give one of the two"
+        raise LicBadOption(msg)
+    if not isinstance(tune, str) or tune not in TUNES:
+        msg = f"tune must be one of {', '.join(map(repr, TUNES))}, found {tune!r}"
+        raise LicBadOption(msg)
+    return by_name(TUNES[tune])
 
 
 def by_name(name: str) -> Entry:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 QUALITY = 75  # default of save()
-OPTIONS = ("quality", "model", "effort", "exif", "icc_profile", "xmp", "device")
+OPTIONS = ("quality", "model", "tune", "effort", "exif", "icc_profile", "xmp", "device")
 
 _EXIF_PREFIX = b"Exif\0\0"  # of JPEG, and of Image.Exif.tobytes(); a .lic file holds the TIFF structure alone (FORMAT 4)
 _NATIVE = ("L", "LA", "RGB", "RGBA")
@@ -115,9 +115,10 @@ def _image(array: np.ndarray, mode: str, size: tuple[int, int]) -> Image.Image:
 
 
 def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
-    """Handler of `im.save("x.lic", quality=75, model="photo", effort=0, exif=, icc_profile=, xmp=, device=)`.
+    """Handler of `im.save("x.lic", quality=75, tune="psnr", effort=0, exif=, icc_profile=, xmp=, device=)`.
 
-    quality: 1 to 100, int or float. model: a name that `lic models` lists. effort: 0 to 9, smaller files for more time.
+    quality: 1 to 100, int or float. effort: 0 to 9, smaller files for more time.
+    tune: "psnr" or "ms-ssim", what the file shall be good at; or model: a name that `lic models` lists.
     exif: bytes or Image.Exif. xmp: bytes or str. device: as of `pillow_lic.encode`; opening has no options, there `pillow_lic.set_device` or PILLOW_LIC_DEVICE decides.
     icc_profile is taken from im.info unless given (None or b"" drops it), as Pillow's PNG and AVIF plugins do, but left out
     where it describes other colours than those stored; one that is given is written as it is. exif and xmp are written
@@ -139,15 +140,14 @@ def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
 
 
 def _options(im: Image.Image) -> dict[str, Any]:
-    """The save options as arguments of codec.encode, which checks quality and model."""
-    from ..models import registry
-
+    """The save options as arguments of codec.encode, which checks them."""
     given = im.encoderinfo
     for name in given:
         _warn_of_misspelling(name)
     return {
         "quality": given.get("quality", QUALITY),
-        "model": given.get("model", registry.DEFAULT),
+        "model": given.get("model"),
+        "tune": given.get("tune"),
         "effort": given.get("effort", 0),
         "icc": _checked_bytes("icc_profile", given.get("icc_profile", im.info.get("icc_profile"))),
         "exif": _checked_exif(given.get("exif")),

@@ -45,7 +45,7 @@ def symbols(data: bytes) -> tuple[np.ndarray, np.ndarray]:
 def encoded(array: np.ndarray, model: str, quality: float) -> tuple[bytes, np.ndarray, np.ndarray]:
     """A file made on the GPU, and the integers that the GPU handed to the coder."""
     place = device.find("cuda")
-    made = encoding.begin(codec._checked_picture(array, quality, model, 0, {}))
+    made = encoding.begin(codec._checked_picture(array, quality, registry.by_name(model), 0, {}))
     (arrival,) = encoding.run(place, [made], place.side)
     arrival.wait()
     z, r = (part.numpy().copy() for part in arrival.value)
