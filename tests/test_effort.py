@@ -159,3 +159,14 @@ def test_through_pillow_and_batches():
     assert pillow_lic.encode_batch([array], quality=40, model="toy", effort=1) == [wanted]
     with pytest.raises(LicBadOption, match="effort"):
         Image.fromarray(array).save(io.BytesIO(), "LIC", effort=11)
+
+
+def test_tuned_for_ms_ssim(make_picture):
+    """Another model, named by the file; its lambda weighs no squared errors, so that effort is refused."""
+    array = make_picture(96, 80)
+    data = codec.encode(array, quality=60, tune="ms-ssim")
+    assert format.read(data).header.model == registry.by_name("photo-ms-ssim").number
+    assert codec.decode(data).shape == array.shape
+    assert codec.encode_batch([array], quality=60, tune="ms-ssim") == [data]
+    with pytest.raises(LicBadOption, match="photo-ms-ssim.*has no lambda"):
+        codec.encode(array, tune="ms-ssim", effort=1)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pillow_lic.codec import boundary
+from pillow_lic.codec import boundary, latents
 from pillow_lic.constants import (
     LIC_BIAS_MAX,
     LIC_INVERSE_MAX,
@@ -31,8 +31,6 @@ from pillow_lic.constants import (
     LIC_OFFSET_ONE,
     LIC_OFFSET_ZERO,
     LIC_PROB_BITS,
-    LIC_QUALITY_MAX,
-    LIC_QUALITY_MIN,
     LIC_QUALITY_SCALE,
     LIC_ROW_MAX,
     LIC_WEIGHT_MAX,
@@ -254,7 +252,7 @@ class Fitter:
             x = torch.from_numpy(crops.at(step)).float().div(255)
             for quality in QUALITIES:
                 q = quality * LIC_QUALITY_SCALE
-                t = torch.tensor([(q - LIC_QUALITY_MIN) / (LIC_QUALITY_MAX - LIC_QUALITY_MIN)])
+                t = latents.positions(q)
                 for one in self.model.analysis(x, t.expand(len(x))):
                     self._count(counted, tables, rounding, one, q, t)
         return counted
