@@ -12,6 +12,7 @@ import argparse
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from pillow_lic.constants import GROUPS
 from pillow_lic.models import loader, registry
 
 HEIGHT, WIDTH = 512, 768  # a multiple of 64, so that nothing is padded
@@ -36,7 +37,7 @@ def stages(name: str) -> dict[str, float]:
     integers = (array.size for key, array in model.arrays.items() if key == "weight" or key.startswith("hidden") and array.ndim == 2)
     found["scale map (integers)"] = sum(integers) / 64**2
     found["prior"], (features, _, _) = counted(decoder.prior, z, t)
-    found["refine"], _ = counted(decoder.refine, features, y)
+    found["refine"] = sum(counted(decoder.refine, features, y, group)[0] for group in range(1, len(GROUPS)))
     found["synthesis"], _ = counted(decoder.synthesis, y, t)
     return found
 

@@ -63,13 +63,15 @@ std::size_t in_range(py::ssize_t value, const char* name, py::ssize_t low, py::s
     return static_cast<std::size_t>(value);
 }
 
-// d and bias, copied: another thread may write to the caller's arrays while we work without the GIL.
+// d, bias and z_level, copied: another thread may write to the caller's arrays while we work without the GIL.
 struct Interpolated {
     std::vector<std::int32_t> d, bias;
+    std::vector<std::uint16_t> z_level;
+    std::size_t levels = 1;
 };
 
 // Values below 256 in magnitude times i16 fit an i32, and FORMAT 7.5 wants at least 1.
-Interpolated interpolated(const lic::ScaleMap& map, const py::array& d, const py::array& bias) {
+Interpolated interpolated(const lic::ScaleMap& map, const py::array& d, const py::array& bias, const py::array* z_level = nullptr) {
     const auto C = static_cast<py::ssize_t>(map.C()), M = static_cast<py::ssize_t>(map.M());
     Interpolated out;
     if (py::isinstance<py::array_t<std::uint8_t>>(d)) {
@@ -83,6 +85,12 @@ Interpolated interpolated(const lic::ScaleMap& map, const py::array& d, const py
     const std::int32_t* from = checked<std::int32_t>(bias, "bias", {M});
     out.bias.assign(from, from + M);
     for (const std::int32_t value : out.bias) in_range(value, "bias (an element)", -LIC_BIAS_MAX, LIC_BIAS_MAX);
+    if (z_level) {
+        const std::uint16_t* levels = checked<std::uint16_t>(*z_level, "z_level", {C, -1});
+        const py::ssize_t columns = z_level->shape(1);
+        out.levels = 1 + in_range(columns, "z_level (columns)", 0, LIC_LEVELS_MAX - 1);
+        out.z_level.assign(levels, levels + C * columns);
+    }
     return out;
 }
 
@@ -118,9 +126,9 @@ lic::Setting setting_of(const lic::Bank& bank, const lic::ScaleMap& map, const I
     if (mixture) rows = skip = 0;
     in_range(rows, "rows", mixture ? 0 : 1, std::min<py::ssize_t>(bank_rows, lic::kModelRowsMax));
     in_range(skip, "skip", 0, rows);
-    in_range(z_row, "z_row", rows, bank_rows - static_cast<py::ssize_t>(map.C()));
+    in_range(z_row, "z_row", rows, bank_rows - static_cast<py::ssize_t>(map.C() * values.levels));
     return {values.d.data(), values.bias.data(), static_cast<std::size_t>(z_row), static_cast<std::int32_t>(rows),
-            static_cast<std::int32_t>(skip)};
+            static_cast<std::int32_t>(skip), values.levels, values.z_level.data()};
 }
 
 template <class T>
@@ -133,7 +141,7 @@ py::array_t<T> array_of(std::size_t n0, std::size_t n1, std::size_t n2) {
 
 lic::Bank make_bank(const py::array& freq, const py::array& count, const py::array& first) {
     const auto rows = static_cast<py::ssize_t>(count.size());
-    in_range(rows, "count (its length)", 1, 65536);  // row numbers are kept as u16
+    in_range(rows, "count (its length)", 1, LIC_BANK_ROWS_MAX);  // row numbers are kept as u16
     const std::uint16_t* g = checked<std::uint16_t>(freq, "freq", {-1});
     const std::int32_t* n = checked<std::int32_t>(count, "count", {-1});
     const std::int16_t* o = checked<std::int16_t>(first, "first", {rows});
@@ -346,13 +354,13 @@ py::array_t<std::int16_t> decode_any(const py::buffer& data, const lic::Bank& ba
 
 template <bool Slow>
 py::bytes encode_tile(const lic::Bank& bank, const lic::ScaleMap& map, const py::array& z, const py::array& r,
-                      py::ssize_t z_row, const py::array& d, const py::array& bias, py::ssize_t rows, py::ssize_t skip,
-                      const lic::Mixture* mixture) {
+                      py::ssize_t z_row, const py::array& z_level, const py::array& d, const py::array& bias, py::ssize_t rows,
+                      py::ssize_t skip, const lic::Mixture* mixture) {
     const std::size_t planes = planes_of(map, mixture);
     const std::int16_t* z_at = checked<std::int16_t>(z, "z", {static_cast<py::ssize_t>(map.C()), -1, -1});
     const std::int16_t* r_at = checked<std::int16_t>(r, "r", {static_cast<py::ssize_t>(map.M() / planes), -1, -1});
     const lic::Shape s = shape_of(map, z.shape(1), z.shape(2), r.shape(1), r.shape(2), kTileMost, planes);
-    const Interpolated values = interpolated(map, d, bias);
+    const Interpolated values = interpolated(map, d, bias, &z_level);
     const lic::Setting q = setting_of(bank, map, values, z_row, rows, skip, mixture);
     lic::Scratch work(s, true, planes / lic::kPlanes);
     lic::Status status = lic::Status::ok;
@@ -371,12 +379,12 @@ py::bytes encode_tile(const lic::Bank& bank, const lic::ScaleMap& map, const py:
 template <bool Slow>
 std::pair<py::array_t<std::int16_t>, py::array_t<std::int16_t>> decode_tile(
     const py::buffer& data, const lic::Bank& bank, const lic::ScaleMap& map, py::ssize_t a, py::ssize_t b, py::ssize_t h,
-    py::ssize_t w, py::ssize_t z_row, const py::array& d, const py::array& bias, py::ssize_t rows, py::ssize_t skip,
-    const lic::Mixture* mixture) {
+    py::ssize_t w, py::ssize_t z_row, const py::array& z_level, const py::array& d, const py::array& bias, py::ssize_t rows,
+    py::ssize_t skip, const lic::Mixture* mixture) {
     const py::buffer_info info = bytes_in(data);
     const std::size_t planes = planes_of(map, mixture);
     const lic::Shape s = shape_of(map, a, b, h, w, kTileMost, planes);
-    const Interpolated values = interpolated(map, d, bias);
+    const Interpolated values = interpolated(map, d, bias, &z_level);
     const lic::Setting q = setting_of(bank, map, values, z_row, rows, skip, mixture);
     const auto size = static_cast<std::size_t>(info.size);
     lic::Scratch work(s, false, planes / lic::kPlanes);
@@ -438,12 +446,15 @@ py::dict constants() {
     LIC_ADD(LIC_FRACTION_BITS);
     LIC_ADD(LIC_PROB_BITS);
     LIC_ADD(LIC_ROW_MAX);
+    LIC_ADD(LIC_BANK_ROWS_MAX);
     LIC_ADD(LIC_STATES);
     LIC_ADD(LIC_STATE_MIN);
     LIC_ADD(LIC_WORD_BITS);
     LIC_ADD(LIC_ESCAPE_BITS);
     LIC_ADD(LIC_SYMBOL_MIN);
     LIC_ADD(LIC_SYMBOL_MAX);
+    LIC_ADD(LIC_LEVELS_MAX);
+    LIC_ADD(LIC_ACTIVITY_MAX);
     LIC_ADD(LIC_Z_STEP_BITS);
     LIC_ADD(LIC_Z_MIN);
     LIC_ADD(LIC_Z_MAX);
@@ -493,15 +504,16 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
           py::arg("rows"), py::arg("h"), py::arg("w"), "ScaleMap.index by the words of FORMAT 7.5.");
 
     const auto def_encode = [&m](const char* name, auto function, const char* doc) {
-        m.def(name, function, py::arg("bank"), py::arg("scale_map"), py::arg("z"), py::arg("r"), py::arg("z_row"), py::arg("d"),
-              py::arg("bias"), py::arg("rows"), py::arg("skip"), py::arg("mixture") = nullptr, doc);
+        m.def(name, function, py::arg("bank"), py::arg("scale_map"), py::arg("z"), py::arg("r"), py::arg("z_row"),
+              py::arg("z_level"), py::arg("d"), py::arg("bias"), py::arg("rows"), py::arg("skip"), py::arg("mixture") = nullptr, doc);
     };
     def_encode("encode_tile", &encode_tile<false>, "The stream of a tile (FORMAT 6.3).");
     def_encode("encode_tile_slow", &encode_tile<true>, "encode_tile by the words of FORMAT 7.");
 
     const auto def_decode = [&m](const char* name, auto function, const char* doc) {
         m.def(name, function, py::arg("data"), py::arg("bank"), py::arg("scale_map"), py::arg("a"), py::arg("b"), py::arg("h"),
-              py::arg("w"), py::arg("z_row"), py::arg("d"), py::arg("bias"), py::arg("rows"), py::arg("skip"), py::arg("mixture") = nullptr, doc);
+              py::arg("w"), py::arg("z_row"), py::arg("z_level"), py::arg("d"), py::arg("bias"), py::arg("rows"), py::arg("skip"),
+              py::arg("mixture") = nullptr, doc);
     };
     def_decode("decode_tile", &decode_tile<false>, "z and r of a tile from its stream (FORMAT 7).");
     def_decode("decode_tile_slow", &decode_tile<true>, "decode_tile by the words of FORMAT 7.");

@@ -28,12 +28,17 @@
 // Range-ANS (FORMAT 7.2, 7.3)
 #define LIC_PROB_BITS 16
 #define LIC_ROW_MAX 4096
+#define LIC_BANK_ROWS_MAX 65536
 #define LIC_STATES 4
 #define LIC_STATE_MIN 65536
 #define LIC_WORD_BITS 16
 #define LIC_ESCAPE_BITS 17
 #define LIC_SYMBOL_MIN (-32768)
 #define LIC_SYMBOL_MAX 32767
+
+// Rows of z (FORMAT 7.4)
+#define LIC_LEVELS_MAX 16
+#define LIC_ACTIVITY_MAX 3
 
 // Scale index (FORMAT 7.5)
 #define LIC_Z_STEP_BITS 5

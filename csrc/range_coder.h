@@ -269,7 +269,7 @@ struct Reader {
         return Status::ok;
     }
 
-    // FORMAT 7.3, "After the second run".
+    // FORMAT 7.3, "After the last run".
     Status close(std::uint32_t checksum) const {
         std::uint32_t want[kStates];
         final_states(checksum, want);

@@ -52,9 +52,11 @@ struct Shape {
 struct Setting {
     const std::int32_t* d;     // (C,) step of z, 1 to 255
     const std::int32_t* bias;  // (M,)
-    std::size_t z_row;         // bank row of z channel 0
+    std::size_t z_row;         // bank row of z channel 0 at its first level
     std::int32_t rows;         // number of scale rows, at most 256
     std::int32_t skip;         // indices below it are not coded
+    std::size_t levels = 1;    // rows of each channel of z, FORMAT 7.4
+    const std::uint16_t* z_level = nullptr;  // (C, levels - 1)
 };
 
 // v of FORMAT 7.5: z in units of 1/32, clamped. |z * d| <= 32768 * 255 fits an i32.
@@ -88,7 +90,7 @@ inline bool simd_supported(Simd level) {
 #endif
 }
 
-// An extension of AVX-512 that packs and spreads bytes and words (`compact` and `expand` in range_coder.h).
+// An extension of AVX-512 that packs and spreads bytes and words (`compact` and `expand` in tile.h).
 inline bool vbmi2_supported() {
 #if LIC_X86
     return __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vl");

@@ -20,14 +20,16 @@ constexpr std::size_t kOverread = 32;  // places that `expand` may read too far
 // Working memory of one tile, bounded by its shape and not by any stream. The caller makes it (this is what may throw).
 // components: those of the mixture, 0 for a model whose r is coded under rows of the bank.
 struct Scratch {
-    std::unique_ptr<std::uint16_t[]> z_rows;  // (z_size,) the row of every z
+    std::unique_ptr<std::uint16_t[]> z_rows;  // (z_size,) the row of every z; a decoder needs those of one channel
+    std::unique_ptr<std::uint16_t[]> activity;  // (a, b) of the channels so far
     std::unique_ptr<std::uint8_t[]> index;    // (r_size,) the scale index of every r, or (3 K, r_size) the bytes of its mixture
     std::unique_ptr<std::uint8_t[]> rows;     // (r_size,) the row of every r that is coded; not for mixtures
     std::unique_ptr<std::int16_t[]> coded;    // (r_size + kOverread,) every r that is coded; not for mixtures
     std::unique_ptr<std::uint16_t[]> words;   // of an encoder: a word for every symbol and one more, see write_step
     Writer writer{};
 
-    Scratch(const Shape& s, bool encode, std::size_t components = 0) : z_rows(new std::uint16_t[s.z_size()]) {
+    Scratch(const Shape& s, bool encode, std::size_t components = 0)
+        : z_rows(new std::uint16_t[s.z_size()]), activity(new std::uint16_t[s.a * s.b]) {
         index.reset(new std::uint8_t[s.r_size() * std::max<std::size_t>(kPlanes * components, 1)]);
         if (!components) {
             rows.reset(new std::uint8_t[s.r_size()]);
@@ -39,10 +41,20 @@ struct Scratch {
     std::uint16_t* end(const Shape& s) const { return words.get() + s.z_size() + s.r_size() + 1; }
 };
 
-// FORMAT 7.4: the row of channel c is z_row + c, at all its positions. The caller has checked that the bank holds them.
-inline void fill_z_rows(const Shape& s, const Setting& q, std::uint16_t* rows) {
-    for (std::size_t c = 0; c < s.C; ++c) {
-        std::fill_n(rows + c * s.a * s.b, s.a * s.b, static_cast<std::uint16_t>(q.z_row + c));
+// FORMAT 7.4: the rows of channel c at its n positions. The caller has checked that the bank holds them.
+inline void fill_z_rows(const Setting& q, std::size_t c, const std::uint16_t* activity, std::size_t n, std::uint16_t* rows) {
+    std::fill_n(rows, n, static_cast<std::uint16_t>(q.z_row + c * q.levels));
+    const std::uint16_t* from = q.z_level + c * (q.levels - 1);
+    for (std::size_t k = 0; k + 1 < q.levels; ++k) {
+        for (std::size_t i = 0; i < n; ++i) rows[i] = static_cast<std::uint16_t>(rows[i] + (activity[i] >= from[k]));
+    }
+}
+
+// A channel's n values added to the activity: at most LIC_ACTIVITY_MAX * LIC_CHANNELS_MAX in all.
+inline void add_activity(const std::int16_t* z, std::size_t n, std::uint16_t* activity) {
+    for (std::size_t i = 0; i < n; ++i) {
+        const std::int32_t size = z[i] < 0 ? -z[i] : z[i];
+        activity[i] = static_cast<std::uint16_t>(activity[i] + (size < LIC_ACTIVITY_MAX ? size : LIC_ACTIVITY_MAX));
     }
 }
 
@@ -146,15 +158,30 @@ struct Outcome {
 
 template <bool Slow>
 Status read_z(Reader& in, const Bank& bank, const Shape& s, const Setting& q, Scratch& work, std::int16_t* z) {
+    const std::size_t n = s.a * s.b;
     const std::uint16_t* rows = work.z_rows.get();
-    fill_z_rows(s, q, work.z_rows.get());
-    return Slow ? read_run_checked<true>(in, bank, rows, 0, s.z_size(), z) : read_run(in, bank, rows, s.z_size(), z);
+    std::fill_n(work.activity.get(), n, std::uint16_t{0});
+    for (std::size_t c = 0; c < s.C; ++c, z += n) {
+        fill_z_rows(q, c, work.activity.get(), n, work.z_rows.get());
+        const Status status = Slow ? read_run_checked<true>(in, bank, rows, 0, n, z) : read_run(in, bank, rows, n, z);
+        if (status != Status::ok) return status;
+        add_activity(z, n, work.activity.get());
+    }
+    return Status::ok;
 }
 
 template <bool Slow>
 void write_z(Writer& to, const Bank& bank, const Shape& s, const Setting& q, Scratch& work, const std::int16_t* z) {
-    fill_z_rows(s, q, work.z_rows.get());
-    write_run<Slow>(to, bank, static_cast<const std::uint16_t*>(work.z_rows.get()), z, s.z_size());
+    const std::size_t n = s.a * s.b;
+    std::uint16_t* rows = work.z_rows.get();
+    std::fill_n(work.activity.get(), n, std::uint16_t{0});
+    for (std::size_t c = 0; c < s.C; ++c) {
+        fill_z_rows(q, c, work.activity.get(), n, rows + c * n);
+        add_activity(z + c * n, n, work.activity.get());
+    }
+    for (std::size_t c = s.C; c-- > 0;) {
+        write_run<Slow>(to, bank, static_cast<const std::uint16_t*>(rows + c * n), z + c * n, n);
+    }
 }
 
 // A tile's integers from its stream (FORMAT 7). z: (C, a, b), r: (M, h, w); both are without meaning unless the status is ok.

@@ -27,12 +27,15 @@ LIC_QUALITY_MAX: int = _table["LIC_QUALITY_MAX"]
 LIC_FRACTION_BITS: int = _table["LIC_FRACTION_BITS"]
 LIC_PROB_BITS: int = _table["LIC_PROB_BITS"]
 LIC_ROW_MAX: int = _table["LIC_ROW_MAX"]
+LIC_BANK_ROWS_MAX: int = _table["LIC_BANK_ROWS_MAX"]
 LIC_STATES: int = _table["LIC_STATES"]
 LIC_STATE_MIN: int = _table["LIC_STATE_MIN"]
 LIC_WORD_BITS: int = _table["LIC_WORD_BITS"]
 LIC_ESCAPE_BITS: int = _table["LIC_ESCAPE_BITS"]
 LIC_SYMBOL_MIN: int = _table["LIC_SYMBOL_MIN"]
 LIC_SYMBOL_MAX: int = _table["LIC_SYMBOL_MAX"]
+LIC_LEVELS_MAX: int = _table["LIC_LEVELS_MAX"]
+LIC_ACTIVITY_MAX: int = _table["LIC_ACTIVITY_MAX"]
 LIC_Z_STEP_BITS: int = _table["LIC_Z_STEP_BITS"]
 LIC_Z_MIN: int = _table["LIC_Z_MIN"]
 LIC_Z_MAX: int = _table["LIC_Z_MAX"]
@@ -50,6 +53,7 @@ LIC_RADIUS_MIN: int = _table["LIC_RADIUS_MIN"]
 LIC_LEAK_SHIFT: int = _table["LIC_LEAK_SHIFT"]
 LIC_CHECKSUM_FACTOR: int = _table["LIC_CHECKSUM_FACTOR"]
 
+GROUPS = ((0, 0), (1, 1), (0, 1), (1, 0))  # row and column modulo 2 of the latent positions of each group (FORMAT 8)
 HASH_BYTES = 8  # bytes of a model's SHA-256 that stand in a file (FORMAT 3)
 
 # The integers of a model and their ranges (FORMAT 9.1), in the order in which its hash takes them. `skip` is bounded by `rows` as well.

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 
 from . import _core
 from .constants import (
+    LIC_ACTIVITY_MAX,
+    LIC_BANK_ROWS_MAX,
     LIC_BIAS_MAX,
     LIC_COMPONENTS_MAX,
     LIC_FRACTION_BITS,
     LIC_HYPER_STRIDE,
+    LIC_LEVELS_MAX,
     LIC_NORMAL_STEPS,
     LIC_QUALITY_MAX,
     LIC_QUALITY_MIN,
@@ -49,7 +52,11 @@ class Tables:
         self.components = _components(arrays, latent) if "normal" in arrays else 0
         planes = PLANES * self.components or 1
         self._first_z_row = 0 if self.components else rows
-        bank_rows = self._first_z_row + points * hyper
+        self.z_level = _levels(arrays, points, hyper)
+        self.levels = self.z_level.shape[2] + 1
+        bank_rows = self._first_z_row + points * hyper * self.levels
+        if bank_rows > LIC_BANK_ROWS_MAX:
+            raise _bad(f"the bank has {bank_rows} rows, want at most {LIC_BANK_ROWS_MAX}")
         freq = _array(arrays, "freq", np.uint16, (None,))
         count = _array(arrays, "count", np.int32, (bank_rows,))
         first = _array(arrays, "first", np.int16, (bank_rows,))
@@ -86,24 +93,26 @@ class Tables:
 
     def encode(self, q: int, z: NDArray[np.int16], r: NDArray[np.int16]) -> bytes:
         """The stream of a tile (FORMAT 6.3): z (C, a, b), r (M, h, w), 0 where the scale index is below `skip`."""
-        d, bias, z_row = self._setting(q)
         z, r = np.ascontiguousarray(z), np.ascontiguousarray(r)
-        return _core.encode_tile(self._bank, self._map, z, r, z_row, d, bias, self.rows, self.skip, self._mixture)
+        return _core.encode_tile(self._bank, self._map, z, r, *self._arguments(q))
 
     def decode(
         self, q: int, data: bytes | bytearray | memoryview, a: int, b: int, h: int, w: int
     ) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
         """z (C, a, b) and r (M, h, w) of a tile from its stream (FORMAT 7). Raises LicCorruptTile."""
-        d, bias, z_row = self._setting(q)
-        shape = (a, b, h, w, z_row)
-        return _core.decode_tile(data, self._bank, self._map, *shape, d, bias, self.rows, self.skip, self._mixture)
+        return _core.decode_tile(data, self._bank, self._map, a, b, h, w, *self._arguments(q))
+
+    def _arguments(self, q: int) -> tuple[Any, ...]:
+        """The core's last ones, from z_row on."""
+        d, bias, z_row, z_level = self._setting(q)
+        return z_row, z_level, d, bias, self.rows, self.skip, self._mixture
 
     def scale_index(self, q: int, z: NDArray[np.int16], h: int, w: int) -> NDArray[np.uint8]:
         """The scale index (M, h, w) that z (C, a, b) gives (FORMAT 7.5); a whole image or a tile.
 
         With mixtures: the bytes (3 K M, h, w) of FORMAT 7.8.
         """
-        d, bias, _ = self._setting(q)
+        d, bias, *_ = self._setting(q)
         rows = BYTE_VALUES if self.components else self.rows
         return self._map.index(np.ascontiguousarray(z), d, bias, rows, h, w)
 
@@ -117,11 +126,25 @@ class Tables:
         p, f, _ = rate_point(q, self.points)
         return _lerp(self.z_step[p], self.z_step[p + 1], f)
 
-    def _setting(self, q: int) -> tuple[NDArray[np.int32], NDArray[np.int32], int]:
-        """What FORMAT 7.1 interpolates for a quality: d (C,), bias (M,), and the bank row of z's first channel."""
+    def z_rows(self, q: int, z: NDArray[np.int16]) -> NDArray[np.int64]:
+        """The row of every z (C, a, b), counted from the first row of z in the bank (FORMAT 7.4). For those who fit the rows."""
+        nearest = rate_point(q, self.points)[2]
+        level = (self.activity(z)[..., None] >= self.z_level[nearest][:, None, None]).sum(-1)
+        channel = np.arange(self.hyper)[:, None, None]
+        return (nearest * self.hyper + channel) * self.levels + level
+
+    @staticmethod
+    def activity(z: NDArray[np.int16]) -> NDArray[np.int64]:
+        """That of the channels before each of z (C, a, b) (FORMAT 7.4)."""
+        size = np.minimum(np.abs(z.astype(np.int64)), LIC_ACTIVITY_MAX)
+        return size.cumsum(0) - size
+
+    def _setting(self, q: int) -> tuple[NDArray[np.int32], NDArray[np.int32], int, NDArray[np.uint16]]:
+        """What FORMAT 7.1 gives for a quality: d (C,), bias (M,), the bank row of z's first channel, its levels (C, X - 1)."""
         p, f, nearest = rate_point(q, self.points)
         d = _lerp(self.z_step[p], self.z_step[p + 1], f)
-        return d, _lerp(self.bias[p], self.bias[p + 1], f), self._first_z_row + nearest * self.hyper
+        z_row = self._first_z_row + nearest * self.hyper * self.levels
+        return d, _lerp(self.bias[p], self.bias[p + 1], f), z_row, self.z_level[nearest]
 
 
 def rate_point(q: int, points: int) -> tuple[int, int, int]:
@@ -156,6 +179,16 @@ def _components(arrays: Mapping[str, NDArray[Any]], latent: int) -> int:
     if rest or not 1 <= components <= LIC_COMPONENTS_MAX:
         raise _bad(f"weight has {rows} rows, want {CELL * PLANES * latent} for each of 1 to {LIC_COMPONENTS_MAX} components")
     return components
+
+
+def _levels(arrays: Mapping[str, NDArray[Any]], points: int, hyper: int) -> NDArray[np.uint16]:
+    """z_level (P, C, X - 1) of FORMAT 7.4; where there is none, X is 1."""
+    if "z_level" not in arrays:
+        return np.empty((points, hyper, 0), np.uint16)
+    array = _array(arrays, "z_level", np.uint16, (points, hyper, None))
+    if not 1 <= array.shape[2] < LIC_LEVELS_MAX:
+        raise _bad(f"z_level has {array.shape[2]} columns, want 1 to {LIC_LEVELS_MAX - 1}")
+    return array
 
 
 def _hidden(arrays: Mapping[str, NDArray[Any]], inputs: int) -> list[tuple[NDArray[np.int16], NDArray[np.int32]]]:

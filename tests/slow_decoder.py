@@ -247,6 +247,8 @@ class Tables:
             demand(rest == 0 and 1 <= self.components <= 4 and skip == 0, "a map of mixtures is not as 7.8 says")
         self.scale_rows = 0 if self.components else scale_rows
         self.channels = 3 * self.components * latent or latent
+        self.levels = 1 + arrays["z_level"].shape[-1] if "z_level" in arrays else 1
+        demand(self.levels <= 16, "too many levels of z")
         self.check_shapes(arrays)
         self.first = arrays["first"].tolist()
         self.freq, self.cumulative, at = [], [], 0
@@ -260,6 +262,7 @@ class Tables:
         demand(at == len(frequencies), "frequencies left over")
         self.weight, self.offset = arrays["weight"].tolist(), arrays["offset"].tolist()
         self.bias, self.z_step = arrays["bias"].tolist(), arrays["z_step"].tolist()
+        self.z_level = arrays["z_level"].tolist() if self.levels > 1 else [[[]] * hyper] * points
         self.hidden = [(arrays[f"hidden{n}_weight"].tolist(), arrays[f"hidden{n}_offset"].tolist()) for n in self.layers]
         if self.components:
             self.normal, self.inverse = arrays["normal"].tolist(), arrays["inverse"].tolist()
@@ -268,7 +271,8 @@ class Tables:
     def check_shapes(self, arrays):
         """Types, shapes and ranges of FORMAT 9.2 and 7.5."""
         m, c, p = self.channels, self.hyper, self.points
-        bank = self.scale_rows + p * c
+        bank = self.scale_rows + p * c * self.levels
+        demand(bank <= 65536, "too many rows")
         ranges = [("weight", -1023, 1023), ("offset", 1 - 2 ** 22, 2 ** 22 - 1), ("bias", 1 - 2 ** 22, 2 ** 22 - 1), ("z_step", 1, 255)]
         hidden, inputs = {}, c
         self.layers = list(itertools.takewhile(lambda n: f"hidden{n}_weight" in arrays, itertools.count(1)))
@@ -280,6 +284,9 @@ class Tables:
             inputs = outputs
         wanted = {"freq": ("u2", None), "count": ("i4", (bank,)), "first": ("i2", (bank,)), "weight": ("i2", (16 * m, inputs)),
                   "offset": ("i4", (16 * m,)), "bias": ("i4", (p, m)), "z_step": ("u1", (p, c)), **hidden}
+        if "z_level" in arrays:
+            wanted["z_level"] = ("u2", (p, c, self.levels - 1))
+            demand(self.levels > 1, "z_level is empty")
         if self.components:
             wanted |= {"normal": ("u2", (257,)), "inverse": ("u4", (self.scales,))}
             ranges.append(("inverse", 2048, 16777216))
@@ -335,7 +342,7 @@ class TileStream:
         raise Refused("escape of more than 3 bytes")
 
     def finish(self, checksum):
-        """What must hold after the second run."""
+        """What must hold after the last run."""
         demand(self.front == self.back, f"{self.back - self.front} bytes left over between words and escapes")
         end = [65536 + (checksum & 65535), 65536 + (checksum >> 16), 65536, 65536]
         demand(self.x == end, "the checksum in the states is not that of the symbols")
@@ -343,10 +350,15 @@ class TileStream:
 
 # ---- FORMAT 7.4 to 7.7: one tile ------------------------------------------------------------------------------------
 
-def z_rows(tables, quality, positions):
-    """The bank row of every z, in coding order, for `positions` hyper positions (FORMAT 7.4)."""
-    nearest = rate_point(quality, tables.points)[2]
-    return [tables.scale_rows + nearest * tables.hyper + c for c in range(tables.hyper) for _ in range(positions)]
+def z_rows(tables, quality, earlier, positions):
+    """The bank rows of the next channel of z, in coding order; `earlier` channels are flat lists of so many positions (FORMAT 7.4)."""
+    nearest, c = rate_point(quality, tables.points)[2], len(earlier)
+    rows = []
+    for at in range(positions):
+        activity = sum(min(abs(plane[at]), 3) for plane in earlier)
+        level = sum(activity >= reach for reach in tables.z_level[nearest][c])
+        rows.append(tables.scale_rows + (nearest * tables.hyper + c) * tables.levels + level)
+    return rows
 
 
 def dequantise(tables, quality, z):
@@ -455,7 +467,10 @@ def decode_mixed_run(stream, tables, grids):
 def decode_tile(data, tables, quality, hyper_shape, latent_shape):
     """(z, r), nested lists, of one tile with (rows, columns) hyper and latent positions."""
     stream = TileStream(data)
-    z = decode_run(stream, tables, z_rows(tables, quality, hyper_shape[0] * hyper_shape[1]))  # FORMAT 7.4
+    channels = []
+    for _ in range(tables.hyper):
+        channels.append(decode_run(stream, tables, z_rows(tables, quality, channels, hyper_shape[0] * hyper_shape[1])))
+    z = [value for plane in channels for value in plane]
     planes = unflatten(z, tables.hyper, *hyper_shape)
     if tables.components:
         grids = scale_indices(tables, quality, dequantise(tables, quality, planes), *latent_shape)
@@ -475,7 +490,7 @@ def load_model(model_dir):
     """(manifest, tables, bytes of decoder.pt, 32-byte hash) with every digest verified (FORMAT 9.1)."""
     folder = pathlib.Path(model_dir)
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    demand(manifest.get("format") == 1, "unknown manifest format")
+    demand(manifest.get("format") == 2, "unknown manifest format")
     digests, files = b"", {}
     for name in ("tables.npz", "decoder.pt"):
         files[name] = (folder / name).read_bytes()
@@ -534,11 +549,14 @@ def synthesise(network, v, r, header):
     with torch.no_grad():
         z_hat = torch.from_numpy(v).float()[None] / 32
         features, mean, step = (part[..., :hy, :wy] for part in model.prior(z_hat, t))
-        even = (torch.arange(hy)[:, None] + torch.arange(wy)[None, :]) % 2 == 0
         residual = torch.from_numpy(r).float()[None]
-        known = (mean + residual * step) * even
-        mean2, log_step2 = model.refine(features, known)
-        y_hat = torch.where(even, known, mean + mean2 + residual * step * torch.exp(log_step2))
+        y_hat = torch.zeros_like(mean)
+        y_hat[..., ::2, ::2] = (mean + residual * step)[..., ::2, ::2]
+        for group, (row, column) in ((1, (1, 1)), (2, (0, 1)), (3, (1, 0))):
+            if hy > row and wy > column:
+                mean2, log_step2 = model.refine(features, y_hat, group)
+                at = (..., slice(row, None, 2), slice(column, None, 2))
+                y_hat[at] = mean[at] + mean2 + residual[at] * step[at] * torch.exp(log_step2)
         return model.synthesis(y_hat, t)[0, :, :header.height, :header.width].numpy()
 
 

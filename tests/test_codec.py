@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import pillow_lic
 from pillow_lic import codec, errors, format
 from pillow_lic.codec import boundary, latents
+from pillow_lic.models import loader, registry
 
 SIZES = [(1, 1), (1, 17), (5, 7), (15, 16), (16, 16), (17, 33), (63, 65), (64, 64), (200, 131), (3, 700)]
 
@@ -81,6 +82,32 @@ def test_halo_is_needed_and_enough(make_picture, monkeypatch):
     synthesise = latents.synthesise
     monkeypatch.setattr(latents, "synthesise", lambda net, r, v, t, _halo, *rest: synthesise(net, r, v, t, 0, *rest))
     assert np.abs(whole.astype(int) - codec.decode(data)).max() > 1
+
+
+def test_groups_see_those_before_them():
+    """FORMAT 8, steps 3 and 4: a symbol moves its own y_hat and, of its neighbours, those of later groups alone; all positions are filled."""
+    decoder = loader.load(registry.by_name("toy")).decoder()
+    z = torch.linspace(-2, 2, 8 * 6).reshape(1, 8, 2, 3)
+    for h, w in ((7, 10), (1, 10), (7, 1), (1, 1)):
+        with torch.inference_mode():
+            features, mean, step = (part[..., :h, :w] for part in decoder.prior(z, torch.tensor([0.5])))
+        order = torch.tensor([[0, 2], [3, 1]]).repeat(4, 5)[:h, :w]
+
+        def y_hat(r, parts=(features, mean, step)):
+            with torch.inference_mode():
+                return latents.reconstruct(decoder.refine, *parts, lambda at, *_: r[at])
+
+        plain = y_hat(torch.ones_like(mean))
+        assert (plain != 0).all()
+        for row in range(min(h, 2)):
+            for column in range(min(w, 2)):
+                r = torch.ones_like(mean)
+                r[..., row, column] = 30.0
+                moved = (y_hat(r) != plain).any(1)[0]
+                assert moved[row, column]
+                moved[row, column] = False
+                assert (order[moved] > order[row, column]).all()
+                assert moved.any() == (order > order[row, column]).any()
 
 
 def test_encoding_in_pieces_changes_next_to_nothing(make_picture, monkeypatch):
@@ -204,11 +231,21 @@ def test_encoding_is_deterministic(make_picture):
 
 
 def test_residuals_round_towards_the_cheaper_value():
-    thresholds = torch.tensor([[0.7, 0.55]])
+    more = torch.tensor([[4.0, 1.0]])  # bits: thresholds of 0.7 and 0.55
     index = torch.zeros(1, 1, 6, dtype=torch.int32)
     ratio = torch.tensor([[[0.69, 0.71, -0.69, -0.71, 1.54, 1.56]]])
-    assert boundary.residual_symbols(ratio, index, thresholds, 0).flatten().tolist() == [0, 1, 0, -1, 1, 2]
-    assert boundary.residual_symbols(ratio, index, thresholds, 1).abs().max() == 0
+    assert boundary.residual_symbols(ratio, index, more, 0.1, 0).flatten().tolist() == [0, 1, 0, -1, 1, 2]
+    assert boundary.residual_symbols(ratio, index, more, 0.1, 1).abs().max() == 0
+
+
+def test_bits_weigh_more_at_low_rates(make_picture, monkeypatch):
+    weights = [boundary.bit_weight(one) for one in (1e-4, 0.0014, (0.0014 * 0.0045) ** 0.5, 0.0045, 0.25, None)]
+    assert weights == pytest.approx([0.07, 0.07, 0.0625, 0.055, 0.055, 0.055])
+    array = make_picture(150, 200)
+    low, high = (codec.encode(array, model="toy", quality=quality) for quality in (5, 60))
+    monkeypatch.setattr(boundary, "BIT_WEIGHT_LOW", 0.5)
+    assert np.abs(symbols(codec.encode(array, model="toy", quality=5))[1]).sum() < np.abs(symbols(low)[1]).sum()
+    assert codec.encode(array, model="toy", quality=60) == high
 
 
 def test_no_warning_on_a_clean_round_trip(make_picture):

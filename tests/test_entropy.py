@@ -34,13 +34,14 @@ def random_row(rng: np.random.Generator, most: int) -> np.ndarray:
     return freq.astype(np.uint16)
 
 
-def random_arrays(rng, latent: int, hyper: int, points: int, rows: int, most: int = 40) -> dict[str, np.ndarray]:
+def random_arrays(rng, latent: int, hyper: int, points: int, rows: int, most: int = 40, levels: int = 1) -> dict[str, np.ndarray]:
     """The arrays of FORMAT 9.2, with scale indices that spread over all rows."""
-    bank = [random_row(rng, most) for _ in range(rows + points * hyper)]
+    bank = [random_row(rng, most) for _ in range(rows + points * hyper * levels)]
     count = np.array([len(row) for row in bank], np.int32)
     near = -(count // 2)
     first = np.where(rng.random(len(bank)) < 0.9, near, rng.choice([-32768, 32767], len(bank)))
     return {
+        **({"z_level": rng.integers(0, 3 * hyper, (points, hyper, levels - 1)).astype(np.uint16)} if levels > 1 else {}),
         "freq": np.concatenate(bank),
         "count": count,
         "first": first.astype(np.int16),
@@ -64,11 +65,11 @@ def random_symbols(rng, shape: tuple[int, ...]) -> np.ndarray:
 class Case:
     """Random tables and a tile that they can hold."""
 
-    def __init__(self, seed: int, h: int, w: int, latent: int = 3, hyper: int = 5, rows: int = 8, skip: int = 2):
+    def __init__(self, seed: int, h: int, w: int, latent: int = 3, hyper: int = 5, rows: int = 8, skip: int = 2, levels: int = 4):
         rng = np.random.default_rng(seed)
         self.h, self.w, self.a, self.b = h, w, -(-h // 4), -(-w // 4)
         self.points = int(rng.integers(2, 6))
-        self.arrays = random_arrays(rng, latent, hyper, self.points, rows)
+        self.arrays = random_arrays(rng, latent, hyper, self.points, rows, levels=levels)
         self.tables = Tables(self.arrays, latent, hyper, self.points, rows, skip)
         self.q = int(rng.choice([100, 10000, rng.integers(100, 10001)]))
         self.z = random_symbols(rng, (hyper, self.a, self.b))
@@ -83,10 +84,11 @@ class Case:
 
     def core(self) -> dict:
         """The arguments of `_core.encode_tile` and `decode_tile`, behind the symbols or the stream."""
-        d, bias, z_row = self.tables._setting(self.q)
+        d, bias, z_row, z_level = self.tables._setting(self.q)
         rows, skip = self.tables.rows, self.tables.skip
         bank, scale_map = self.tables._bank, self.tables._map
-        return {"bank": bank, "scale_map": scale_map, "z_row": z_row, "d": d, "bias": bias, "rows": rows, "skip": skip}
+        z_rows = {"z_row": z_row, "z_level": z_level}
+        return {"bank": bank, "scale_map": scale_map, **z_rows, "d": d, "bias": bias, "rows": rows, "skip": skip}
 
     def shape(self) -> dict[str, int]:
         return {"a": self.a, "b": self.b, "h": self.h, "w": self.w}
@@ -100,6 +102,7 @@ cases = st.builds(
     latent=st.integers(1, 6),
     hyper=st.integers(1, 9),
     rows=st.integers(1, 12),
+    levels=st.sampled_from([1, 2, 4, 16]),
     skip=st.sampled_from([0, 1]),
 )
 
@@ -176,7 +179,7 @@ def test_threads():
 @given(cases)
 @settings(max_examples=60, deadline=None)
 def test_scale_index_twins(case: Case):
-    d, bias, _ = case.tables._setting(case.q)
+    d, bias, *_ = case.tables._setting(case.q)
     wanted = _core.scale_index_slow(case.tables._map, case.z, d, bias, case.tables.rows, case.h, case.w)
     assert np.array_equal(wanted, case.tables.scale_index(case.q, case.z, case.h, case.w))
 
@@ -291,16 +294,16 @@ def test_values_beyond_i16():
     arrays["freq"] = np.array([16384, 16384, 32768] * 17, np.uint16)
     arrays["count"], arrays["first"] = np.full(17, 3, np.int32), np.full(17, 32767, np.int16)
     tables = Tables(arrays, 1, 8, 2, 1, 1)
-    z, r = np.full((8, 1, 1), 32767, np.int16), np.zeros((1, 1, 1), np.int16)
-    z[3] = -32768  # an escape
+    z, r = np.full((8, 2, 2), 32767, np.int16), np.zeros((1, 8, 8), np.int16)
+    z[3] = -32768  # escapes
     data = tables.encode(100, z, r)
-    assert np.array_equal(tables.decode(100, data, 1, 1, 1, 1)[0], z)
+    assert np.array_equal(tables.decode(100, data, 2, 2, 8, 8)[0], z)
     for slots in range(4):
         states = np.full(4, 0xFFFF0000, "<u4")  # slot 0, far from needing a word
         states[slots] += 16384
         for padding in (0, 60):  # the careful tail, the fast loop
             with pytest.raises(LicCorruptTile, match="a symbol is outside i16"):
-                tables.decode(100, states.tobytes() + bytes(padding), 1, 1, 1, 1)
+                tables.decode(100, states.tobytes() + bytes(padding), 2, 2, 8, 8)
 
 
 def test_message_says_what_and_where():
@@ -349,6 +352,11 @@ def test_wrong_arrays(what: str, name: str):
         *({"z_row": n} for n in (-1, 0, 7, 1 << 20, 1 << 62)),
         *({"rows": n} for n in (-1, 0, 257, 1 << 33)),
         *({"skip": n} for n in (-1, 9)),
+        {"z_level": np.zeros((4, 1), np.uint16)},
+        {"z_level": np.zeros((5, 15), np.uint16)},
+        {"z_level": np.zeros((5, 16), np.uint16)},
+        {"z_level": np.zeros(5, np.uint16)},
+        {"z_level": np.zeros((5, 1), np.int32)},
         {"d": np.zeros(5, np.int32)},
         {"d": np.full(5, 256, np.int32)},
         {"d": np.full(4, 1, np.uint8)},
@@ -429,6 +437,10 @@ WRONG_TABLES = {
     "dtype": replace("weight", lambda x: x.astype(np.int32)),
     "shape": replace("bias", lambda x: x[:, :-1]),
     "dimensions": replace("z_step", lambda x: x[0]),
+    "no levels": lambda arrays: arrays.__setitem__("z_level", np.empty((2, 3, 0), np.uint16)),
+    "too many levels": lambda arrays: arrays.__setitem__("z_level", np.zeros((2, 3, 16), np.uint16)),
+    "levels of other channels": lambda arrays: arrays.__setitem__("z_level", np.zeros((2, 4, 1), np.uint16)),
+    "levels without rows": lambda arrays: arrays.__setitem__("z_level", np.zeros((2, 3, 15), np.uint16)),
     "a row too few": replace("count", lambda x: x[:-1]),
 }
 
@@ -440,6 +452,13 @@ def test_wrong_tables(what: str):
     WRONG_TABLES[what](arrays)
     with pytest.raises(LicModelMissing, match="tables are not intact: .*; reinstall"):
         Tables(arrays, 2, 3, 2, 4, 1)
+
+
+def test_too_many_rows():
+    arrays = random_arrays(np.random.default_rng(1), 1, 256, 64, 1, most=3)
+    arrays["z_level"] = np.zeros((64, 256, 4), np.uint16)
+    with pytest.raises(LicModelMissing, match="the bank has 81921 rows, want at most 65536"):
+        Tables(arrays, 1, 256, 64, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -462,6 +481,22 @@ def test_tables_do_not_share_memory():
     for array in case.arrays.values():
         array[:] = 0
     assert case.encode() == data
+
+
+# ---- rows of z (FORMAT 7.4) ------------------------------------------------------------------------------------------
+
+
+@given(cases)
+@settings(max_examples=60, deadline=None)
+def test_rows_of_z(case: Case):
+    """Those that export counts under, by the words of FORMAT 7.4; the streams of test_slow_decoder hold the core to them."""
+    nearest = rate_point(case.q, case.points)[2]
+    rows = case.tables.z_rows(case.q, case.z)
+    for c, a, b in np.ndindex(case.z.shape):
+        activity = sum(min(abs(int(value)), 3) for value in case.z[:c, a, b])
+        reach = case.arrays["z_level"][nearest][c].tolist() if "z_level" in case.arrays else []
+        level = sum(activity >= limit for limit in reach)
+        assert rows[c, a, b] == (nearest * len(case.z) + c) * (len(reach) + 1) + level
 
 
 # ---- quality (FORMAT 7.1) --------------------------------------------------------------------------------------------
@@ -489,10 +524,12 @@ def test_interpolation(q: int):
     def lerp(table: np.ndarray) -> list[int]:
         return [(int(x) * (256 - f) + int(y) * f + 128) >> 8 for x, y in zip(table[p], table[p + 1])]
 
-    d, bias, z_row = tables._setting(q)
+    d, bias, z_row, z_level = tables._setting(q)
     assert d.tolist() == tables.z_steps(q).tolist() == lerp(arrays["z_step"])
     assert bias.tolist() == lerp(arrays["bias"])
-    assert z_row == tables.rows + ((position + 128) >> 8) * tables.hyper
+    nearest = (position + 128) >> 8
+    assert z_row == tables.rows + nearest * tables.hyper * tables.levels
+    assert np.array_equal(z_level, arrays["z_level"][nearest] if "z_level" in arrays else np.empty((tables.hyper, 0)))
     v = tables.dequantised(q, case.z)
     assert v.dtype == np.int16 and v.shape == case.z.shape
     assert v[2].tolist() == [[min(max(int(x) * int(d[2]), -4096), 4095) for x in row] for row in case.z[2]]

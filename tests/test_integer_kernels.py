@@ -92,7 +92,7 @@ def test_mixture_kernels(cdf: ctypes.CDLL, components: int):
 def test_map_kernels(scale_map: ctypes.CDLL, seed: int):
     """z to bytes, through hidden layers."""
     case = MixedCase(seed, 9 + seed, 22, components=1 + seed % 3, hidden=seed % 3)
-    d, bias, _ = case.tables._setting(case.q)
+    d, bias, *_ = case.tables._setting(case.q)
     positions = ctypes.c_longlong(case.a * case.b)
     v = np.empty_like(case.z)
     call(scale_map.dequantise, np.ascontiguousarray(case.z), d, len(v), positions, v)

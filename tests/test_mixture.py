@@ -101,7 +101,7 @@ class MixedCase:
         rng = np.random.default_rng(seed)
         latent, hyper, scales, points = int(rng.integers(1, 4)), int(rng.integers(1, 8)), int(rng.integers(1, 40)), 3
         planes = PLANES * components
-        arrays = random_arrays(rng, latent * planes, hyper, points, 1)
+        arrays = random_arrays(rng, latent * planes, hyper, points, 1, levels=int(rng.integers(1, 5)))
         arrays["freq"] = arrays["freq"][arrays["count"][0] :]
         arrays["count"], arrays["first"] = arrays["count"][1:], arrays["first"][1:]
         inputs = hyper
@@ -121,9 +121,9 @@ class MixedCase:
         self.r = random_symbols(rng, (latent, h, w))
 
     def core(self) -> dict:
-        d, bias, z_row = self.tables._setting(self.q)
+        d, bias, z_row, z_level = self.tables._setting(self.q)
         t = self.tables
-        same = {"z_row": z_row, "d": d, "bias": bias, "rows": t.rows, "skip": 0, "mixture": t._mixture}
+        same = {"z_row": z_row, "z_level": z_level, "d": d, "bias": bias, "rows": t.rows, "skip": 0, "mixture": t._mixture}
         return {"bank": t._bank, "scale_map": t._map, **same}
 
     def shape(self) -> dict[str, int]:

@@ -145,7 +145,9 @@ def test_encoder_halo_is_the_manifests(make_picture, monkeypatch, tmp_path):
 def test_encoder_halo_is_not_part_of_the_hash(tmp_path):
     entry = registry.read_entry(0, copy_of_toy(tmp_path, encoder_halo=30))
     assert entry.hash == registry.by_name("toy").hash and entry.manifest["encoder_halo"] == 30
-    assert registry.by_name("toy").manifest["encoder_halo"] == 8  # which it does not state
+    del (stated := json.loads((entry.path / "manifest.json").read_text()))["encoder_halo"]
+    (entry.path / "manifest.json").write_text(json.dumps(stated))
+    assert registry.read_entry(0, entry.path).manifest["encoder_halo"] == 8
 
 
 # ---- Networks that are not what the manifest says -----------------------------------------------------------------
@@ -173,12 +175,20 @@ class GreyDecoder(nn.Module):
         return self.toy.prior(z_hat, t)
 
     @torch.jit.export
-    def refine(self, features: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        return self.toy.refine(features, known)
+    def refine(self, features: Tensor, known: Tensor, group: int) -> tuple[Tensor, Tensor]:
+        return self.toy.refine(features, known, group)
 
     @torch.jit.export
     def synthesis(self, y_hat: Tensor, t: Tensor) -> Tensor:
         return self.toy.synthesis(y_hat, t)[:, :1]
+
+
+class WholeGrid(GreyDecoder):
+    """A refine that returns all positions, as if there were no groups."""
+
+    @torch.jit.export
+    def refine(self, features: Tensor, known: Tensor, group: int) -> tuple[Tensor, Tensor]:
+        return known, known
 
 
 @pytest.mark.parametrize(
@@ -200,6 +210,7 @@ def test_wrong_encoder(make_picture, network, problem, tmp_path):
     [
         (lambda: (registry.by_name("photo").path / "decoder.pt").read_bytes(), "decoder.pt: RuntimeError: .* channels"),
         (lambda: script(GreyDecoder(toy_network("decoder.pt"))), r"synthesis yields torch.float32 \(1, 1, 112, 48\)"),
+        (lambda: script(WholeGrid(toy_network("decoder.pt"))), r"refine yields torch.float32 \(1, 8, 7, 3\), want torch.float32 \(1, 8, 3, 1\)"),
     ],
 )
 def test_wrong_decoder(make_picture, network, problem, tmp_path):

@@ -59,11 +59,13 @@ def encode_tile(z, r, tables, quality, checksum=None):
     flat_z, flat_r = slow.flatten(z), slow.flatten(r)
     flat_r = [value if k >= tables.skip else 0 for k, value in zip(indices, flat_r)]
     r[:] = slow.unflatten(flat_r, tables.latent, *latent)
-    first = list(zip(slow.z_rows(tables, quality, hyper[0] * hyper[1]), flat_z))
-    second = [(k, value) for k, value in zip(indices, flat_r) if k >= tables.skip]
+    n = hyper[0] * hyper[1]
+    planes = [flat_z[i : i + n] for i in range(0, len(flat_z), n)]
+    z_runs = [list(zip(slow.z_rows(tables, quality, planes[:c], n), plane)) for c, plane in enumerate(planes)]
+    r_run = [(k, value) for k, value in zip(indices, flat_r) if k >= tables.skip]
     if checksum is None:
         checksum = slow.checksum(flat_z + flat_r)
-    return encode_runs([first, second], tables, checksum)
+    return encode_runs([*z_runs, r_run], tables, checksum)
 
 
 # ---- random material -------------------------------------------------------------------------------------------------
@@ -80,9 +82,11 @@ def random_row(rng):
 
 def random_arrays(rng, latent, hyper, points, scale_rows):
     """Arrays of FORMAT 9.2."""
-    rows = [random_row(rng) for _ in range(scale_rows + points * hyper)]
+    levels = rng.choice([1, 2, 3, 16])
+    rows = [random_row(rng) for _ in range(scale_rows + points * hyper * levels)]
     draw = np.random.default_rng(rng.randrange(2 ** 32))
     return {
+        **({"z_level": draw.integers(0, 9, (points, hyper, levels - 1)).astype(np.uint16)} if levels > 1 else {}),
         "freq": np.array(sum(rows, []), np.uint16),
         "count": np.array([len(g) for g in rows], np.int32),
         "first": np.array([rng.choice([-32768, -2000, -len(g) // 2, 0, 32767]) for g in rows], np.int16),

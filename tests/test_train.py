@@ -20,12 +20,12 @@ from PIL import Image
 
 import pillow_lic
 from pillow_lic import codec
-from pillow_lic.codec import boundary
+from pillow_lic.codec import boundary, latents
 from pillow_lic.models import registry
 
 pytest.importorskip("tqdm", reason="the train extra is not installed")
 from train import data, gpu_data, losses, networks, start, train  # noqa: E402
-from train.export import encoder_halo_of, export, gaussian_row, scale_grid, to_frequencies  # noqa: E402
+from train.export import encoder_halo_of, export, halo_of, gaussian_row, scale_grid, to_frequencies  # noqa: E402
 
 CONFIG = Path(train.__file__).parent / "configs" / "toy.toml"
 
@@ -201,6 +201,25 @@ def test_encoder_halo_is_the_reach_of_the_networks():
         assert encoder_halo_of(config) == reach
 
 
+def test_halo_is_the_reach_of_the_decoder():
+    """Measured by gradients of pixels by symbols, along rows and columns; the prior, which comes before, sees one position more."""
+    small = dict(latent=4, hyper=2, body=8, spread=2, detail=4, render=2, points=2)
+    for body_blocks, detail_blocks in ((0, 1), (2, 4), (1, 2)):
+        config = networks.PhotoConfig(**small, body_blocks=body_blocks, detail_blocks=detail_blocks)
+        model, t = networks.PhotoModel(config), torch.zeros(1)
+        reach = 0
+        for axis, at in ((0, 19), (0, 20), (1, 19), (1, 20)):  # positions of all groups
+            size = (41, 5) if axis == 0 else (5, 41)
+            features, mean, step = torch.rand(1, 8, *size), torch.zeros(1, 4, *size), torch.ones(1, 4, *size)
+            r = torch.rand(1, 4, *size, requires_grad=True)
+            y_hat = latents.reconstruct(model.refine, features, mean, step, lambda here, *_, r=r: r[here])
+            pixels = model.synthesis(y_hat, t).movedim(2 + axis, 0)[16 * at : 16 * at + 16]
+            pixels.square().sum().backward()
+            seen = r.grad.abs().movedim(2 + axis, 0).flatten(1).sum(1).nonzero()
+            reach = max(reach, int(at - seen.min()), int(seen.max() - at))
+        assert halo_of(config) == reach + 1
+
+
 def test_trained_model_can_be_exported_registered_and_used(photographs, tmp_path, make_picture):
     run(photographs, tmp_path / "run", 4)
     export(tmp_path / "run" / "checkpoint.pt", photographs, tmp_path / "model", None, batches=1)
@@ -228,14 +247,14 @@ def test_gradients_reach_every_parameter():
 
 
 def test_training_rounds_as_the_encoder_does():
-    """The thresholds of `hard` passes are those of the exported rows before they are bent towards counts."""
+    """The bits of `hard` passes are those of the exported rows before they are bent towards counts."""
     shapes = [gaussian_row(sigma) for sigma in scale_grid()]
     freqs = [to_frequencies(mass) for _, mass in shapes]
     first, counts = np.array([first for first, _ in shapes]), np.array([len(f) for f in freqs])
-    rows = boundary.rounding_thresholds(np.concatenate(freqs), counts, first, networks.ROWS)
-    differences = (networks.gaussian_thresholds() - rows).abs()
-    assert differences[20:].max() < 0.002  # below, a symbol of 2 is as rare as a frequency of 1 can be: 2^-16
-    assert differences[8:, 0].max() < 0.002
+    rows = boundary.bits_more(np.concatenate(freqs), counts, first, networks.ROWS)
+    differences = (networks.gaussian_bits_more() - rows).abs()
+    assert differences[20:].max() < 0.07  # below, a symbol of 2 is as rare as a frequency of 1 can be: 2^-16
+    assert differences[8:, 0].max() < 0.07
     model = networks.PhotoModel(train.load_config(CONFIG, []).network)
     sigma = torch.full((1, 1, 1, 5), 0.5).log()
     found = model.codec_round(torch.tensor([0.5, 0.55, -0.59, 1.52, 0.9]).reshape_as(sigma), sigma)

@@ -2,7 +2,7 @@
 
 Writes tables.npz (integers), decoder.pt and encoder.pt (TorchScript, float16 weights) and manifest.json (FORMAT 9).
 The bank's rows start as Gaussians (y) and mixtures of logistics (z) and are then bent towards what the network really produces on
-the training photographs, rounded as the encoder rounds.
+the training photographs, rounded as the encoder rounds; those of z by levels (FORMAT 7.4).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from tqdm import tqdm
 
 from pillow_lic.codec import boundary, latents
 from pillow_lic.constants import (
+    LIC_ACTIVITY_MAX,
     LIC_BIAS_MAX,
     LIC_INVERSE_MAX,
     LIC_INVERSE_MIN,
@@ -36,14 +36,17 @@ from pillow_lic.constants import (
     LIC_WEIGHT_MAX,
     LIC_Z_STEP_BITS,
 )
+from pillow_lic.models import registry
 from pillow_lic.entropy import CELL, Tables, rate_point
 from train.data import Crops, load_split
 from train.gdn import WEIGHT_UNIT, GdnConfig, GdnModel
-from train.networks import ROWS, SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, PhotoConfig, PhotoModel, checkerboard
+from train.networks import ROWS, SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, PhotoConfig, PhotoModel
 from train.train import build, network_config
 
 QUALITIES = (1, 12, 25, 38, 50, 62, 75, 88, 100)  # at which the rows are fitted
 PRIOR_COUNT = 400.0  # weight, in symbols, of the parametric shape against the counted one
+LEVELS = 4  # rows of each channel of z at each rate, by the activity of earlier channels (FORMAT 7.4)
+LEVEL_COUNT = 20.0  # weight, in symbols, of the channel's shape at all levels against the one counted at a level
 FLAT_SKIP = 0.001  # rows in which a symbol is non-zero more rarely than this are not coded
 
 
@@ -59,8 +62,8 @@ class DecoderStages(nn.Module):
         return self.prior_net(z_hat, t)
 
     @torch.jit.export
-    def refine(self, features: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        return self.refine_net(features, known)
+    def refine(self, features: Tensor, known: Tensor, group: int) -> tuple[Tensor, Tensor]:
+        return self.refine_net(features, known, group)
 
     @torch.jit.export
     def synthesis(self, y_hat: Tensor, t: Tensor) -> Tensor:
@@ -182,13 +185,19 @@ def to_frequencies(mass: np.ndarray) -> np.ndarray:
     return freq.astype(np.uint16)
 
 
-@dataclass
 class Rows:
-    """The bank while it is made: parametric shapes, and counts of what was seen."""
+    """The bank while it is made: parametric shapes, and how often each of their values was seen."""
 
-    shapes: list[tuple[int, np.ndarray]]
-    counts: list[np.ndarray]
-    scale_rows: int  # ROWS, or 0 where r is coded under mixtures
+    def __init__(self, shapes: list[tuple[int, np.ndarray]], scale_rows: int, z_level: np.ndarray | None = None):
+        """shapes: first value and probabilities of each row, the tails as last entry. scale_rows: ROWS, or 0 where r is coded under mixtures.
+
+        z_level: FORMAT 7.4 (P, C, X - 1), and shapes has each row of z X times; None for one level.
+        """
+        self.shapes, self.scale_rows, self.z_level = shapes, scale_rows, z_level
+        self.first = np.array([first for first, _ in shapes], np.int64)
+        self.length = np.array([len(mass) for _, mass in shapes], np.int64)
+        self.start = self.length.cumsum() - self.length
+        self.seen = np.zeros(self.length.sum())  # all rows, one after the other
 
     @classmethod
     def parametric(cls, model: PhotoModel | GdnModel, scale_rows: int) -> Rows:
@@ -197,34 +206,51 @@ class Rows:
         weight = rate.logit.unflatten(1, (-1, Z_COMPONENTS)).softmax(2)
         tables = (rate.mean, rate.log_scale, weight)
         mean, log_scale, weight = (part.detach().double().numpy().reshape(-1, Z_COMPONENTS) for part in tables)
-        shapes += [logistic_row(*row) for row in zip(mean, log_scale, weight)]
-        return cls(shapes, [np.zeros(len(mass)) for _, mass in shapes], scale_rows)
+        return cls(shapes + [logistic_row(*row) for row in zip(mean, log_scale, weight)], scale_rows)
 
-    def count(self, row: int, symbols: np.ndarray) -> None:
-        first, mass = self.shapes[row]
-        place = symbols.astype(np.int64) - first
-        place[(place < 0) | (place >= len(mass) - 1)] = len(mass) - 1  # escapes
-        self.counts[row] += np.bincount(place, minlength=len(mass))
+    @property
+    def levels(self) -> int:
+        return 1 if self.z_level is None else self.z_level.shape[2] + 1
+
+    def split(self, z_level: np.ndarray) -> Rows:
+        """The same with levels of z, at each of which the whole channel's values were seen."""
+        repeats = np.ones(len(self.shapes), np.int64)
+        repeats[self.scale_rows :] = z_level.shape[2] + 1
+        source = np.arange(len(repeats)).repeat(repeats)
+        rows = Rows([self.shapes[row] for row in source], self.scale_rows, z_level)
+        rows.seen = np.concatenate([self.of(row) for row in source])
+        return rows
+
+    def of(self, row: int) -> np.ndarray:
+        """How often each value of a row was seen, beyond them as last entry."""
+        return self.seen[self.start[row] : self.start[row] + self.length[row]]
+
+    def count(self, row: np.ndarray, symbols: np.ndarray) -> None:
+        """Adds symbols, each under its row."""
+        place, last = symbols - self.first[row], self.length[row] - 1
+        place = np.where((place < 0) | (place > last), last, place)  # escapes
+        self.seen += np.bincount((self.start[row] + place).ravel(), minlength=len(self.seen))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """freq, count, first of FORMAT 9.2. Scale rows are made symmetric: nothing prefers a sign."""
+        """freq, count, first and z_level of FORMAT 9.2. Scale rows are made symmetric: nothing prefers a sign."""
         freqs = []
-        for row, ((_, mass), seen) in enumerate(zip(self.shapes, self.counts)):
-            if row < self.scale_rows:
-                seen = np.append((seen[:-1] + seen[:-1][::-1]) / 2, seen[-1])
-            freqs.append(to_frequencies(seen + PRIOR_COUNT * (mass + 1e-7)))
-        return {
-            "freq": np.concatenate(freqs),
-            "count": np.array([len(f) for f in freqs], np.int32),
-            "first": np.array([first for first, _ in self.shapes], np.int16),
-        }
+        for row in range(self.scale_rows):
+            seen = self.of(row)
+            seen = np.append((seen[:-1] + seen[:-1][::-1]) / 2, seen[-1])
+            freqs.append(to_frequencies(seen + PRIOR_COUNT * (self.shapes[row][1] + 1e-7)))
+        for row in range(self.scale_rows, len(self.shapes), self.levels):
+            seen = [self.of(row + level) for level in range(self.levels)]
+            channel = sum(seen) + PRIOR_COUNT * (self.shapes[row][1] + 1e-7)
+            own = [one + LEVEL_COUNT * channel / channel.sum() for one in seen] if self.levels > 1 else [channel]
+            freqs += [to_frequencies(one) for one in own]
+        levels = {} if self.z_level is None else {"z_level": self.z_level}
+        return {"freq": np.concatenate(freqs), "count": self.length.astype(np.int32), "first": self.first.astype(np.int16), **levels}
 
     def skip(self) -> int:
         """Number of lowest rows that are almost surely zero."""
         for row in range(self.scale_rows):
-            first, _ = self.shapes[row]
-            seen = self.counts[row]
-            if seen.sum() > 0 and 1.0 - seen[-first] / seen.sum() > FLAT_SKIP:
+            seen = self.of(row)
+            if seen.sum() > 0 and 1.0 - seen[-self.first[row]] / seen.sum() > FLAT_SKIP:
                 return row
         return self.scale_rows
 
@@ -237,9 +263,16 @@ class Fitter:
 
     def __init__(self, model: PhotoModel | GdnModel, manifest: dict, integers: dict[str, np.ndarray]):
         self.model, self.manifest, self.integers = model, manifest, integers
+        self.activities = np.zeros((manifest["points"], manifest["hyper"], LIC_ACTIVITY_MAX * manifest["hyper"]))  # how often each was seen
 
     def tables(self, rows: Rows) -> dict[str, np.ndarray]:
         return {**rows.arrays(), **self.integers}
+
+    def z_level(self) -> np.ndarray:
+        """Activities at which the levels begin: LEVELS of them about equally frequent, as far as `fit` has seen."""
+        share = self.activities.cumsum(2) / self.activities.sum(2, keepdims=True).clip(1)
+        below = share[:, :, None] < (np.arange(1, LEVELS) / LEVELS)[:, None]
+        return (1 + below.sum(3)).astype(np.uint16)
 
     @torch.inference_mode()
     def fit(self, rows: Rows, crops: Crops, batches: int) -> Rows:
@@ -247,7 +280,7 @@ class Fitter:
         arrays = self.tables(rows)
         tables = Tables.from_model(self.manifest, arrays)
         rounding = boundary.rounding(tables, arrays, 0)
-        counted = Rows(rows.shapes, [np.zeros(len(mass)) for _, mass in rows.shapes], rows.scale_rows)
+        counted = Rows(rows.shapes, rows.scale_rows, rows.z_level)
         for step in tqdm(range(batches), desc="fitting rows"):
             x = torch.from_numpy(crops.at(step)).float().div(255)
             for quality in QUALITIES:
@@ -260,44 +293,33 @@ class Fitter:
     def _count(self, rows: Rows, tables: Tables, rounding: boundary.Rounding, y: Tensor, q: int, t: Tensor) -> None:
         model = self.model
         z = boundary.hyper_symbols(model.hyper_analysis(y[None], t)[0], tables.z_steps(q))
+        rows.count(rows.scale_rows + tables.z_rows(q, z), z)
         nearest = rate_point(q, self.manifest["points"])[2]
-        for channel, values in enumerate(z):
-            rows.count(rows.scale_rows + nearest * len(z) + channel, values.ravel())
-        if not rows.scale_rows:
-            return
-        index = tables.scale_index(q, z, *y.shape[1:])
-        flat, symbols = index.ravel(), self._residuals(tables, rounding, y, z, index, q, t).ravel()
-        order = np.argsort(flat, kind="stable")
-        ends = np.searchsorted(flat[order], np.arange(ROWS + 1))
-        for row in range(ROWS):
-            if ends[row] < ends[row + 1]:
-                rows.count(row, symbols[order[ends[row] : ends[row + 1]]])
+        for seen, values in zip(self.activities[nearest], tables.activity(z)):
+            seen += np.bincount(values.ravel(), minlength=len(seen))
+        if rows.scale_rows:
+            index = tables.scale_index(q, z, *y.shape[1:])
+            rows.count(index.astype(np.int64), self._residuals(tables, rounding, y, z, index, q, t))
 
     def _residuals(self, tables: Tables, rounding: boundary.Rounding, y: Tensor, z, index, q: int, t: Tensor) -> np.ndarray:
         """r of one y (M, h, w), nothing skipped."""
-        model = self.model
-        z_hat = torch.from_numpy(tables.dequantised(q, z).astype(np.float32)) / Z_ONE
-        h, w = y.shape[1:]
-        features, mean, step = (part[:, :, :h, :w] for part in model.prior(z_hat[None], t))
-        scale = torch.from_numpy(index.astype(np.int32))
-        even = checkerboard(mean)
-        first = rounding(((y - mean) / step)[0], scale)
-        mean2, log_step2 = model.refine(features, (mean + first * step) * even)
-        odd = rounding(((y - mean - mean2) / (step * log_step2.exp()))[0], scale)
-        return torch.where(even[0] > 0, first, odd).numpy()
+        v, index = (torch.from_numpy(part)[None] for part in (tables.dequantised(q, z), index))
+        weight = boundary.bit_weight(registry.lambda_at(self.manifest, q))
+        return latents.residuals(self.model, y[None], v, index, t, self.manifest["halo"], lambda *both: rounding(*both, weight))[0].numpy()
 
 
 # --- writing ----------------------------------------------------------------------------------------------------
 
 
 def halo_of(config: PhotoConfig | GdnConfig) -> int:
-    """Latent positions beyond a piece that its pixels depend on: prior 1, refine 2, synthesis its blocks.
+    """Latent positions beyond a piece that its pixels depend on: prior 1, refine 4, synthesis its blocks.
 
+    Refine, along columns: group 3 looks 2 positions far, but meets group 2 only 1 away; that looks 2 far, and group 1 then 1.
     Of a GDN network: the mean 7 (1 + 2 + 4), synthesis 30 pixels.
     """
     if isinstance(config, GdnConfig):
         return 9 if config.components else 2
-    reach = 1 + 2 + config.body_blocks + config.detail_blocks / 2 + 0.25
+    reach = 1 + 4 + config.body_blocks + config.detail_blocks / 2 + 0.25
     return int(np.ceil(reach))
 
 
@@ -332,7 +354,7 @@ def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: i
     model.load_state_dict(state["average"])
     model.half().float()  # the shipped weights are float16: fit the tables to what they do
     manifest = {
-        "format": 1,
+        "format": registry.FORMAT,
         "name": name or state["config"]["name"],
         "latent": config.latent,
         "hyper": config.hyper,
@@ -348,8 +370,9 @@ def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: i
     training, _ = load_split(data)
     crops = Crops(training, 256, 8, seed=11, grey=0.02)
     rows = Rows.parametric(model, 0 if getattr(config, "components", 0) else ROWS)
-    for _ in range(2 if rows.scale_rows else 1):  # rounding depends on the rows, the rows on the rounding
-        rows = fitter.fit(rows, crops, batches)
+    rows = fitter.fit(rows, crops, batches)
+    # Again: rounding depends on the rows, the rows on the rounding; and the activities of z have been seen.
+    rows = fitter.fit(rows.split(fitter.z_level()), crops, batches)
     manifest["skip"] = rows.skip()
     out.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(out / "tables.npz", **fitter.tables(rows))

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pillow_lic.constants import GROUPS
 from pillow_lic.models import operators  # noqa: F401  registers torch.ops.pillow_lic.gdn and igdn
 from train.networks import (
     SIGMA_MAX,
@@ -178,10 +179,15 @@ class ZeroMean(nn.Module):
 
 
 class NoRefine(nn.Module):
-    """These codecs have no context model: the second step changes nothing."""
+    """These codecs have no context model: nothing changes at the positions of any group (FORMAT 8)."""
 
-    def forward(self, features: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        nothing = torch.zeros_like(known)
+    def __init__(self):
+        super().__init__()
+        self.groups = list(GROUPS)
+
+    def forward(self, features: Tensor, known: Tensor, group: int) -> tuple[Tensor, Tensor]:
+        row, column = self.groups[group]
+        nothing = torch.zeros_like(known[:, :, row::2, column::2])
         return nothing, nothing
 
 

@@ -1,6 +1,6 @@
 """Networks of the `photo` family: a hyperprior autoencoder with a cheap decoder.
 
-Imports torch and numpy; of pillow_lic how its encoder rounds. Every stage is scriptable; `export.py` turns the stages into a model directory.
+Imports torch and numpy; of pillow_lic how its encoder rounds and what is refined after what. Every stage is scriptable; `export.py` turns the stages into a model directory.
 
 Cost is counted in multiply-adds per pixel of the image (MAC/px). A 1x1 convolution of C to D channels costs
 C*D/64 at 1/8 resolution and C*D/256 at 1/16.
@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pillow_lic.codec import boundary
-from pillow_lic.constants import LIC_PROB_BITS
+from pillow_lic.codec import boundary, latents
+from pillow_lic.constants import GROUPS, LIC_PROB_BITS
 
 @dataclass(frozen=True)
 class PhotoConfig:
@@ -168,16 +168,16 @@ class Prior(nn.Module):
         return features, self.mean(features).float(), step
 
 
-class Refine(nn.Module):
-    """Second step: the mean and the log-step change of the odd checkerboard positions, from the even ones.
+class RefineGroup(nn.Module):
+    """Mean and log-step change of one group of positions, those of (row, column) modulo 2, from the groups before it."""
 
-    known is y_hat at even positions (row + column even) and zero elsewhere. Never touches a probability.
-    """
-
-    def __init__(self, c: PhotoConfig):
+    def __init__(self, c: PhotoConfig, group: int):
         super().__init__()
+        self.row, self.column = GROUPS[group]
+        kernel = 3 if group == 1 else 5  # of group 1, what is known lies at the four diagonal neighbours
+        self.reach = kernel // 2
         self.enter = conv1x1(c.latent + c.body, c.body, 1.4)
-        self.spatial = nn.Conv2d(c.body, c.body, 5, padding=2, groups=c.body)
+        self.spatial = nn.Conv2d(c.body, c.body, kernel, stride=2, groups=c.body)
         self.join = conv1x1(c.body, c.body)
         self.expand = conv1x1(c.body, 2 * c.body, 1.4)
         self.contract = conv1x1(2 * c.body, c.body, 0.3)
@@ -185,10 +185,33 @@ class Refine(nn.Module):
         self.step = conv1x1(c.body, c.latent, 0.1)
 
     def forward(self, features: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        own = features[:, :, self.row :: 2, self.column :: 2]
         x = torch.cat([features, known], 1).to(self.enter.weight.dtype)
-        x = features.to(x.dtype) + self.join(self.spatial(F.leaky_relu(self.enter(x), 0.1)))
+        x = F.leaky_relu(self.enter(x), 0.1)
+        x = F.pad(x, [self.reach - self.column, self.reach, self.reach - self.row, self.reach])  # so that stride 2 meets the group
+        x = own.to(x.dtype) + self.join(self.spatial(x))
         x = (x + self.contract(F.leaky_relu(self.expand(x), 0.1))).float()
         return self.mean(x).float(), 0.5 * torch.tanh(self.step(x).float())
+
+
+class Refine(nn.Module):
+    """The mean and the log-step change of each group of positions after the first. Never touches a probability.
+
+    The multistage context of Lu et al. 2022 (arXiv 2202.01446) and He et al. 2021, of means alone: FORMAT 8.
+    known (N, M, h, w) is y_hat at the positions of earlier groups and zero elsewhere; what returns has the group's positions.
+    """
+
+    def __init__(self, c: PhotoConfig):
+        super().__init__()
+        self.groups = nn.ModuleList([RefineGroup(c, group) for group in range(1, len(GROUPS))])
+
+    def forward(self, features: Tensor, known: Tensor, group: int) -> tuple[Tensor, Tensor]:
+        assert 1 <= group <= len(self.groups), "no such group"
+        result = features, known
+        for number, network in enumerate(self.groups):
+            if number + 1 == group:
+                result = network(features, known)
+        return result
 
 
 class Synthesis(nn.Module):
@@ -252,13 +275,6 @@ class HyperRate(nn.Module):
         return -bounded((mass * logit.softmax(2)).sum(2), 2.0**-16, 1.0).log2().sum((1, 2, 3))
 
 
-def checkerboard(like: Tensor) -> Tensor:
-    """(1, 1, h, w) mask, 1 where row + column is even."""
-    rows = torch.arange(like.shape[2], device=like.device)[:, None]
-    columns = torch.arange(like.shape[3], device=like.device)[None, :]
-    return ((rows + columns) % 2 == 0).to(like.dtype)[None, None]
-
-
 class PhotoModel(nn.Module):
     """All stages together, as training runs them."""
 
@@ -272,13 +288,13 @@ class PhotoModel(nn.Module):
         self.prior = Prior(config)
         self.refine = Refine(config)
         self.synthesis = Synthesis(config)
-        self.register_buffer("thresholds", gaussian_thresholds(), persistent=False)
+        self.register_buffer("bits_more", gaussian_bits_more(), persistent=False)
 
     def codec_round(self, residual: Tensor, log_sigma: Tensor) -> Tensor:
-        """Integers as the encoder chooses them under the Gaussian rows of the bank: towards zero unless the bits are worth it."""
+        """Integers as the encoder chooses them under the Gaussian rows of the bank, at all but the lowest rates."""
         low, high = math.log(SIGMA_MIN), math.log(SIGMA_MAX)
         row = ((log_sigma - low) / (high - low) * (ROWS - 1)).round().clamp(0, ROWS - 1).long()
-        return boundary.residual_symbols(residual, row, self.thresholds, 0).to(residual.dtype)
+        return boundary.residual_symbols(residual, row, self.bits_more, boundary.BIT_WEIGHT, 0).to(residual.dtype)
 
     def forward(self, x: Tensor, t: Tensor, hard: bool = False) -> dict[str, Tensor]:
         """Training pass (`hard=False`: noise for the rate, straight-through rounding for the distortion).
@@ -298,25 +314,24 @@ class PhotoModel(nn.Module):
         features, mean, step = self.prior(z_hat, t)
         features = features[:, :, :h, :w]
         mean, step = mean[:, :, :h, :w], step[:, :, :h, :w]
-        even = checkerboard(y)
-        rounding = self.codec_round if hard else straight_through_round
-        first = mean + rounding((y - mean) / step, log_sigma) * step
-        mean_change, step_change = self.refine(features, first * even)
-        mean = mean + mean_change * (1 - even)
-        step = step * (step_change * (1 - even)).exp()
-        residual = (y - mean) / step
-        rounded = rounding(residual, log_sigma)
-        y_bits = gaussian_bits(rounded if hard else add_noise(residual), log_sigma)
-        x_hat = self.synthesis(mean + rounded * step, t)
-        return {"x_hat": x_hat, "y_bits": y_bits, "z_bits": z_bits}
+        y_bits: list[Tensor] = []  # of each group
+
+        def symbols(at: tuple, mean: Tensor, step: Tensor) -> Tensor:
+            residual, sigma = (y[at] - mean) / step, log_sigma[at]
+            rounded = self.codec_round(residual, sigma) if hard else straight_through_round(residual)
+            y_bits.append(gaussian_bits(rounded if hard else add_noise(residual), sigma))
+            return rounded
+
+        x_hat = self.synthesis(latents.reconstruct(self.refine, features, mean, step, symbols), t)
+        return {"x_hat": x_hat, "y_bits": sum(y_bits), "z_bits": z_bits}
 
 
 def add_noise(x: Tensor) -> Tensor:
     return x + torch.rand_like(x) - 0.5
 
 
-def straight_through_round(x: Tensor, log_sigma: Tensor | None = None) -> Tensor:
-    """To the nearest integer, the gradient as if nothing had happened. log_sigma: ignored; PhotoModel.codec_round asks for it."""
+def straight_through_round(x: Tensor) -> Tensor:
+    """To the nearest integer, the gradient as if nothing had happened."""
     return x + (x.round() - x).detach()
 
 
@@ -324,12 +339,12 @@ Z_COMPONENTS = 3  # logistics in the prior of each channel of z
 SIGMA_MIN, SIGMA_MAX, ROWS = 0.11, 64.0, 64  # the bank of Gaussians, geometric: export.py makes it from the same three
 
 
-def gaussian_thresholds() -> Tensor:
-    """(ROWS, 2): codec/boundary.py's rounding_thresholds of the bank before it is bent towards counts."""
+def gaussian_bits_more() -> Tensor:
+    """(ROWS, 2): codec/boundary.py's bits_more of the bank before it is bent towards counts."""
     sigma = torch.linspace(math.log(SIGMA_MIN), math.log(SIGMA_MAX), ROWS, dtype=torch.float64).exp()
     edges = torch.special.ndtr(torch.arange(-0.5, 3.0) / sigma[:, None])  # around 0, 1 and 2
     bits = -edges.diff().clamp_min(2.0**-LIC_PROB_BITS).log2().numpy()
-    return torch.from_numpy(boundary.threshold(np.diff(bits))).float()
+    return torch.from_numpy(np.diff(bits).clip(0.0)).float()
 
 
 def gaussian_bits(residual: Tensor, log_sigma: Tensor) -> Tensor:

@@ -134,7 +134,8 @@ def start_from_model(model: PhotoModel, folder: Path) -> None:
         raise ValueError(msg)
     with np.load(folder / "tables.npz", allow_pickle=False) as archive:
         tables = {name: torch.from_numpy(archive[name].astype(np.float64)) for name in archive.files}
-    z_rows = model.hyper_rate.gain.numel()
+    levels = 1 + (tables["z_level"].shape[2] if "z_level" in tables else 0)
+    z_rows = model.hyper_rate.gain.numel() * levels
     unit = math.log(SIGMA_MAX / SIGMA_MIN) / (len(tables["count"]) - z_rows - 1)
     one = 1 << LIC_MAP_SHIFT
     model.scale_map.weight.copy_(tables["weight"] * unit * (1 << LIC_Z_STEP_BITS) / one)
@@ -144,7 +145,8 @@ def start_from_model(model: PhotoModel, folder: Path) -> None:
     rate.gain.copy_(-(tables["z_step"] / (1 << LIC_Z_STEP_BITS)).log())
     counts = tables["count"].long()[-z_rows:].tolist()
     rows = tables["freq"][-sum(counts) :].split(counts)
-    for k, (freq, first) in enumerate(zip(rows, tables["first"][-z_rows:])):
+    rows = [sum(rows[k : k + levels]) for k in range(0, z_rows, levels)]  # of one length and about as frequent, as export makes them
+    for k, (freq, first) in enumerate(zip(rows, tables["first"][-z_rows::levels])):
         value, share = first + torch.arange(len(freq) - 1), freq[:-1] / freq[:-1].sum()
         mean = (share * value).sum()
         spread = ((share * (value - mean).square()).sum() + 0.02).sqrt() * 3**0.5 / math.pi  # of a logistic

@@ -28,8 +28,10 @@ Z_LIMIT = 127  # an encoder's own bound on |z|; what lies beyond FORMAT 7.5's cl
 
 # Weight of a bit against a squared rounding error in units of step^2. At high rate D = step^2/12 and one bit more halves
 # the step, so dD/dR = -2 ln2 / 12 = -0.1155. Half of that is best in practice: on the validation photographs 0.055 gives
-# files 2 % smaller at equal PSNR than 0.1155, and 0.03 or 0.085 ones 1 % and 0.6 % larger than 0.055.
-RATE_WEIGHT = 0.055
+# files 2 % smaller at equal PSNR than 0.1155, and 0.03 or 0.085 ones 1 % and 0.6 % larger than 0.055. At the lowest rates more
+# is better: 0.07 gives files 0.9 % smaller at quality 10 of `photo`, 0.3 % larger at 30.
+BIT_WEIGHT, BIT_WEIGHT_LOW = 0.055, 0.07
+LOW, HIGH = 0.0014, 0.0045  # lambda up to which the latter holds and from which on the former: qualities 10 and 30 of `photo`
 PRICED = 511  # symbols beyond +-PRICED are taken to cost as much as that
 
 
@@ -49,16 +51,24 @@ def settled(r: Tensor) -> Tensor:
     return r.round().clamp_(LIC_SYMBOL_MIN, LIC_SYMBOL_MAX)
 
 
-Rounding = Callable[[Tensor, Tensor], Tensor]  # (y - mean) / step (..., M, h, w) and its index (int) to int16 symbols
+# (y - mean) / step (..., M, h, w), its index (int), and a bit's weight: to int16 symbols
+Rounding = Callable[[Tensor, Tensor, float], Tensor]
 
 
 def rounding(tables: Tables, arrays: Mapping[str, np.ndarray], skip: int, device: str = "cpu") -> Rounding:
     """How an encoder rounds the residuals of a model on a device; `index` is what tables.scale_index gives."""
     if tables.components:
         sigma = mixture_sigmas(arrays["normal"], arrays["inverse"]).to(device)
-        return lambda ratio, index: mixture_symbols(ratio, index, sigma)
-    thresholds = rounding_thresholds(arrays["freq"], arrays["count"], arrays["first"], tables.rows).to(device)
-    return lambda ratio, index: residual_symbols(ratio, index, thresholds, skip)
+        return lambda ratio, index, weight: mixture_symbols(ratio, index, sigma, weight)
+    more = bits_more(arrays["freq"], arrays["count"], arrays["first"], tables.rows).to(device)
+    return lambda ratio, index, weight: residual_symbols(ratio, index, more, weight, skip)
+
+
+def bit_weight(rate_weight: float | None) -> float:
+    """What a bit weighs where the model was trained for lambda = rate_weight; None: for another distortion than squared error."""
+    if rate_weight is None:
+        return BIT_WEIGHT
+    return float(np.interp(np.log(rate_weight), np.log((LOW, HIGH)), (BIT_WEIGHT_LOW, BIT_WEIGHT)))
 
 
 def mixture_sigmas(normal: np.ndarray, inverse: np.ndarray) -> Tensor:
@@ -68,8 +78,8 @@ def mixture_sigmas(normal: np.ndarray, inverse: np.ndarray) -> Tensor:
     return torch.from_numpy(distance.astype(np.float32))
 
 
-def mixture_symbols(ratio: Tensor, index: Tensor, sigma: Tensor) -> Tensor:
-    """Rounds up or down, whichever costs less by squared error and RATE_WEIGHT * bits, under the bytes of FORMAT 7.8.
+def mixture_symbols(ratio: Tensor, index: Tensor, sigma: Tensor, weight: float) -> Tensor:
+    """Rounds up or down, whichever costs less by squared error and weight * bits, under the bytes of FORMAT 7.8.
 
     ratio: (..., M, h, w), index: (..., 3 K M, h, w), sigma: (R,). Returns int16 (..., M, h, w).
     """
@@ -79,7 +89,7 @@ def mixture_symbols(ratio: Tensor, index: Tensor, sigma: Tensor) -> Tensor:
     below = [torch.special.ndtr((edge + k) * inverse) for k in range(3)]
     bits = [-((share * (b - a)).sum(-4) + 2.0**-LIC_PROB_BITS).log2() for a, b in zip(below, below[1:])]
     part = ratio - low
-    up = (1.0 - part).square() + RATE_WEIGHT * bits[1] < part.square() + RATE_WEIGHT * bits[0]
+    up = (1.0 - part).square() + weight * bits[1] < part.square() + weight * bits[0]
     return (low + up).clamp_(LIC_SYMBOL_MIN, LIC_SYMBOL_MAX).to(torch.int16)
 
 
@@ -91,13 +101,9 @@ def _components(index: Tensor, channels: int, sigma: Tensor) -> tuple[Tensor, Te
     return 1.0 / sigma[scale.clamp(max=len(sigma) - 1)], centre, share / share.sum(-4, keepdim=True)
 
 
-def rounding_thresholds(freq: np.ndarray, count: np.ndarray, first: np.ndarray, rows: int) -> Tensor:
-    """Fractions above which |r| is rounded up, (rows, 2): from 0 to 1, and from 1 on.
-
-    Rate-distortion optimal between two neighbours q, q+1 of a value q + x: up when x^2 + w bits(q) exceeds
-    (1-x)^2 + w bits(q+1), that is x > (1 + w (bits(q+1) - bits(q))) / 2, with w = RATE_WEIGHT.
-    """
-    thresholds = np.full((rows, 2), 0.5, np.float32)
+def bits_more(freq: np.ndarray, count: np.ndarray, first: np.ndarray, rows: int) -> Tensor:
+    """How many bits more a larger |r| costs, (rows, 2): 1 than 0, and 2 than 1, which stands for all further steps. Not below 0."""
+    more = np.zeros((rows, 2), np.float32)
     starts = np.concatenate([[0], np.cumsum(count)])
     for row in range(rows):
         values = freq[starts[row] : starts[row + 1] - 1].astype(np.float64)  # the last one is the escape
@@ -105,24 +111,20 @@ def rounding_thresholds(freq: np.ndarray, count: np.ndarray, first: np.ndarray, 
         zero = -int(first[row])
         for q in (0, 1):
             if 0 <= zero + q and zero + q + 1 < len(bits):
-                thresholds[row, q] = threshold(bits[zero + q + 1] - bits[zero + q])
-    return torch.from_numpy(thresholds)
+                more[row, q] = max(0.0, bits[zero + q + 1] - bits[zero + q])
+    return torch.from_numpy(more)
 
 
-def threshold(more: np.ndarray) -> np.ndarray:
-    """The fraction above which rounding up is worth `more` bits."""
-    return np.minimum(0.5 * (1.0 + RATE_WEIGHT * np.maximum(more, 0.0)), 0.95)
+def residual_symbols(ratio: Tensor, index: Tensor, more: Tensor, weight: float, skip: int) -> Tensor:
+    """(y - mean) / step to integers, both (..., M, h, w); index is the scale index (int), more of bits_more, weight a bit's. Returns int16.
 
-
-def residual_symbols(ratio: Tensor, index: Tensor, thresholds: Tensor, skip: int) -> Tensor:
-    """(y - mean) / step to integers, both (..., M, h, w); index is the scale index (int). Returns int16.
-
-    Rounds towards zero unless the fraction passes its threshold; zero where the index is below `skip`.
+    Rate-distortion optimal between two neighbours q, q+1 of a value q + x: up when x^2 + w bits(q) exceeds
+    (1-x)^2 + w bits(q+1), that is x > (1 + w (bits(q+1) - bits(q))) / 2. Zero where the index is below `skip`.
     """
     size = ratio.abs()
     whole = size.floor()
-    threshold = torch.where(whole < 1, thresholds[:, 0][index], thresholds[:, 1][index])
-    whole += size - whole > threshold
+    threshold = 0.5 * (1.0 + weight * torch.where(whole < 1, more[:, 0][index], more[:, 1][index]))
+    whole += size - whole > threshold.clamp_(max=0.95)
     whole = torch.where(index < skip, torch.zeros_like(whole), whole)
     return torch.copysign(whole, ratio).clamp_(LIC_SYMBOL_MIN, LIC_SYMBOL_MAX).to(torch.int16)
 

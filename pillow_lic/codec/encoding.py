@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from .. import format as container_format
-from ..models import loader
+from ..models import loader, registry
 from . import alpha as alpha_plane
-from . import batch, latents, search, tables
+from . import batch, boundary, latents, search, tables
 from .device import Arrival, Place
 
 
@@ -45,7 +45,8 @@ def run(place: Place, pictures: list[Picture], side: int | None) -> list[Arrival
         y = latents.analyse(encoder, [picture.colour for picture in pictures], *grid, t, halo, place, side)
         z = latents.hyper_analyse(encoder, y, t, place.up(torch.from_numpy(own.z_steps(q))), halo, side)
         v, index = tables.mapped(model, place, q, z, *grid)
-        r = latents.residuals(decoder, y, v, index, t, manifest["halo"], tables.rounding(model, place.name), side)
+        rounding, weight = tables.rounding(model, place.name), boundary.bit_weight(registry.lambda_at(manifest, q))
+        r = latents.residuals(decoder, y, v, index, t, manifest["halo"], lambda *both: rounding(*both, weight), side)
         if pictures[0].effort:
             r = _searched(place, pictures, y, v, index, r, t, side)
         z, r = place.down(z), place.down(r)
@@ -56,8 +57,8 @@ def run(place: Place, pictures: list[Picture], side: int | None) -> list[Arrival
 def _searched(place: Place, pictures: list[Picture], y, v, index, r, t, side: int | None) -> torch.Tensor:
     first, images = pictures[0], [picture.colour for picture in pictures]
     model, manifest = first.model, first.model.entry.manifest
-    position = float(latents.positions(first.header.quality_q))  # of t, without waiting for a GPU
-    bit, price = search.error_of_bit(*manifest["lambda"], position), tables.price(model, place.name)
+    bit = search.error_of_bit(registry.lambda_at(manifest, first.header.quality_q))
+    price = tables.price(model, place.name)
     decoder, halo = model.decoder(place.name), manifest["halo"]
     return search.improve(decoder, images, y, v, index, r, t, halo, bit, price, first.effort, place, side)
 

@@ -6,14 +6,14 @@ and the first axis, N, counts images with the same latent grid (hy, wy). `side` 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..constants import LIC_HYPER_STRIDE, LIC_LATENT_STRIDE, LIC_QUALITY_MAX, LIC_QUALITY_MIN, LIC_Z_STEP_BITS
+from ..constants import GROUPS, LIC_HYPER_STRIDE, LIC_LATENT_STRIDE, LIC_QUALITY_MAX, LIC_QUALITY_MIN, LIC_Z_STEP_BITS
 from . import boundary
 from .device import Place
 
@@ -120,12 +120,6 @@ def stacked(tensors: Sequence[Tensor]) -> Tensor:
     return tensors[0][None] if len(tensors) == 1 else torch.stack(tensors)
 
 
-def even_positions(h: int, w: int, device: torch.device | str = "cpu") -> Tensor:
-    """(1, h, w) mask of the positions whose row + column is even (FORMAT 8, step 3)."""
-    rows, columns = torch.arange(h, device=device)[:, None], torch.arange(w, device=device)[None, :]
-    return ((rows + columns) % 2 == 0)[None]
-
-
 def prior(decoder, v: Tensor, piece: Piece, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Features, mean and step over the outer rectangle of a piece (FORMAT 8, steps 1 and 2)."""
     z_hat = v[(..., *piece.hyper)].float() / (1 << LIC_Z_STEP_BITS)
@@ -133,22 +127,48 @@ def prior(decoder, v: Tensor, piece: Piece, t: Tensor) -> tuple[Tensor, Tensor, 
     return tuple(part[:, :, :h, :w] for part in decoder.prior(z_hat, t))
 
 
-def residuals(
-    decoder, y: Tensor, v: Tensor, index: Tensor, t: Tensor, halo: int, rounding: boundary.Rounding, side: int | None = None
+def reconstruct(
+    refine: Callable, features: Tensor, mean: Tensor, step: Tensor, symbols: Callable[[tuple, Tensor, Tensor], Tensor]
 ) -> Tensor:
-    """r (N, M, hy, wy) int16 of y, given dequantised z v (N, C, hz, wz) and scale indices (N, M, hy, wy) uint8, or (N, 3 K M, hy, wy)."""
+    """y_hat (N, M, h, w), group after group, the mean and step of each refined from those before (FORMAT 8, steps 3 and 4).
+
+    symbols(at, mean, step) yields the r of a group: `at` are its positions, as an index of (N, M, h, w), mean and step its own.
+    """
+    y_hat = torch.zeros_like(mean)
+    for group, (row, column) in enumerate(GROUPS):
+        at = (..., slice(row, None, 2), slice(column, None, 2))
+        own_mean, own_step = mean[at], step[at]
+        if not own_mean.numel():
+            continue  # a grid of one row or column
+        if group:
+            change, log_step = refine(features, y_hat, group)
+            own_mean, own_step = own_mean + change, own_step * log_step.exp()
+        if torch.is_grad_enabled():
+            y_hat = y_hat.clone()  # the one before is a part of what is differentiated
+        y_hat[at] = own_mean + symbols(at, own_mean, own_step) * own_step
+    return y_hat
+
+
+def residuals(
+    decoder, y: Tensor, v: Tensor, index: Tensor, t: Tensor, halo: int, rounding: Callable[[Tensor, Tensor], Tensor], side: int | None = None
+) -> Tensor:
+    """r (N, M, hy, wy) int16 of y, given dequantised z v (N, C, hz, wz) and scale indices (N, M, hy, wy) uint8, or (N, 3 K M, hy, wy).
+
+    rounding: a boundary.Rounding whose weight is given.
+    """
     r = torch.empty_like(y, dtype=torch.int16)
     for piece in pieces(y.shape[2], y.shape[3], halo, side):
         outer = (..., *piece.outer)
         features, mean, step = prior(decoder, v, piece, t)
         scale = index[outer].to(torch.int32)
         target = y[outer]
-        even = even_positions(*target.shape[2:], y.device)
-        symbols = rounding((target - mean) / step, scale)
-        known = (mean + symbols * step) * even
-        mean2, log_step2 = decoder.refine(features, known)
-        odd = rounding((target - mean - mean2) / (step * log_step2.exp()), scale)
-        symbols = torch.where(even, symbols, odd)
+        symbols = torch.empty_like(target, dtype=torch.int16)
+
+        def rounded(at: tuple, mean: Tensor, step: Tensor) -> Tensor:
+            symbols[at] = rounding((target[at] - mean) / step, scale[at])
+            return symbols[at]
+
+        reconstruct(decoder.refine, features, mean, step, rounded)
         r[(..., *piece.inner)] = symbols[(..., *piece.within())]
     return r
 
@@ -161,11 +181,8 @@ def synthesise(
     for piece in pieces(r.shape[2], r.shape[3], halo, side):
         features, mean, step = prior(decoder, v, piece, t)
         symbols = r[(..., *piece.outer)].float()
-        even = even_positions(*symbols.shape[2:], r.device)
-        known = (mean + symbols * step) * even
-        mean2, log_step2 = decoder.refine(features, known)
-        odd = mean + mean2 + symbols * step * log_step2.exp()
-        x = decoder.synthesis(torch.where(even, known, odd), t)[(..., *piece.within(s))]
+        y_hat = reconstruct(decoder.refine, features, mean, step, lambda at, *_: symbols[at])
+        x = decoder.synthesis(y_hat, t)[(..., *piece.within(s))]
         for pixels, image in zip(x, images):  # (3, 16h, 16w) each
             target = image[piece.top * s : piece.bottom * s, piece.left * s : piece.right * s]
             target.copy_(boundary.samples(pixels[:, : target.shape[0], : target.shape[1]], grey=image.dim() == 2))

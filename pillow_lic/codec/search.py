@@ -9,7 +9,7 @@ Imports numpy and torch; gets networks, tables and tensors from others, and leav
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +35,6 @@ class Problem(NamedTuple):
     features: Tensor
     mean: Tensor
     step: Tensor
-    even: Tensor
     pixels: Tensor  # (N, 3, 16h, 16w) in 0..1
     counted: Tensor  # (N, 1, 16h, 16w): 1, or 0 beyond the picture
     bit: float  # the squared error, of samples in 0..1, that a bit is worth
@@ -43,16 +42,13 @@ class Problem(NamedTuple):
     index: Tensor  # for the price
     free: Tensor  # (N, M, h, w) bool: which residuals may change; the others are the piece's margin and what is not coded
 
-    def refined(self, r: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and step at all positions, those of the odd ones from the even ones' residuals r (N, M, h, w) (FORMAT 8, steps 3 and 4)."""
-        mean2, log_step2 = self.decoder.refine(self.features, (self.mean + r * self.step) * self.even)
-        odd = ~self.even
-        return self.mean + mean2 * odd, self.step * (log_step2 * odd).exp()
+    def reconstructed(self, symbols: Callable[[tuple, Tensor, Tensor], Tensor]) -> Tensor:
+        """y_hat (N, M, h, w); symbols: as of latents.reconstruct."""
+        return latents.reconstruct(self.decoder.refine, self.features, self.mean, self.step, symbols)
 
     def distortion(self, r: Tensor, clipped: bool = False) -> Tensor:
         """Squared error (N,) of residuals r (N, M, h, w), integers or between. clipped: to 0..1, as decoders do."""
-        mean, step = self.refined(r)
-        x = self.decoder.synthesis(mean + r * step, self.t)
+        x = self.decoder.synthesis(self.reconstructed(lambda at, *_: r[at]), self.t)
         x = x.clamp(0.0, 1.0) if clipped else x  # where it is clipped no gradient would lead back
         return ((x - self.pixels).square() * self.counted).sum((1, 2, 3))
 
@@ -63,8 +59,14 @@ class Problem(NamedTuple):
 
     def ratio(self, y: Tensor, r: Tensor) -> Tensor:
         """Where y lies between the integers around r: (y - mean) / step, kept within half a step of r."""
-        mean, step = self.refined(r)
-        return r + ((y - mean) / step - r).clamp(-0.49, 0.49)
+        ratio = torch.empty_like(r)
+
+        def given(at: tuple, mean: Tensor, step: Tensor) -> Tensor:
+            ratio[at] = (y[at] - mean) / step
+            return r[at]
+
+        self.reconstructed(given)
+        return r + (ratio - r).clamp(-0.49, 0.49)
 
 
 def improve(
@@ -105,7 +107,7 @@ def improve(
 
 @torch.no_grad()
 def _fixed(decoder, images, piece: latents.Piece, v: Tensor, t: Tensor, place: Place) -> tuple[Tensor, ...]:
-    """Features, mean, step, even, pixels and counted of a Problem."""
+    """Features, mean, step, pixels and counted of a Problem."""
     features, mean, step = latents.prior(decoder, v, piece, t)
     pixels = latents.padded_pixels(images, piece, place)
     counted = torch.zeros_like(pixels[:, :1])
@@ -113,7 +115,7 @@ def _fixed(decoder, images, piece: latents.Piece, v: Tensor, t: Tensor, place: P
     for part, image in zip(counted, images):
         height, width = image.shape[0] - piece.outer_top * s, image.shape[1] - piece.outer_left * s
         part[:, : max(height, 0), : max(width, 0)] = 1.0
-    return features, mean, step, latents.even_positions(*mean.shape[2:], mean.device), pixels, counted
+    return features, mean, step, pixels, counted
 
 
 def _anneal(problem: Problem, start: Tensor, target: Tensor, iterations: int, random: torch.Generator) -> Tensor:
@@ -150,9 +152,9 @@ def _up(fraction: Tensor, tau: float, random: torch.Generator) -> Tensor:
     return torch.sigmoid(((torch.atanh(inside) - torch.atanh(1.0 - inside)) / tau + up - down) / tau)
 
 
-def error_of_bit(lowest: float, highest: float, t: float) -> float:
-    """The squared error of samples in 0..1 that a bit is worth at position t: 3 / (lambda 255^2), lambda geometric between the ends.
+def error_of_bit(weight: float) -> float:
+    """The squared error of samples in 0..1 that a bit is worth: 3 / (lambda 255^2), weight being lambda.
 
     lambda 255^2 MSE + bits per pixel, times the pixels, is lambda 255^2 / 3 of the squared error of three samples a pixel, and the bits.
     """
-    return 3.0 / (lowest * (highest / lowest) ** t * 255.0**2)
+    return 3.0 / (weight * 255.0**2)

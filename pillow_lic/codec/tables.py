@@ -55,7 +55,7 @@ def _on_gpu(model: Model, place: Place, q: int, z: Tensor, hy: int, wy: int) -> 
 
     tables = of(model)
     *hidden, (weight, offset) = _layers(model, place.name)
-    d, bias, _ = tables._setting(q)
+    d, bias, *_ = tables._setting(q)
     d, bias = (place.up(torch.from_numpy(values)) for values in (d, bias))
     z = z.contiguous()
     c, a, b = z.shape

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..constants import LIC_HYPER_STRIDE, LIC_LATENT_STRIDE
+from ..constants import GROUPS, LIC_HYPER_STRIDE, LIC_LATENT_STRIDE
 from ..errors import LicBadOption, LicGpuUnavailable, LicModelMissing
 from .registry import Entry
 
@@ -187,9 +187,9 @@ def _try_decoder(network: Any, latent: int, hyper: int, device: str) -> None:
         for part, channels in ((features, features.shape[1]), (mean, latent), (step, latent)):
             _check_shape("prior", part, channels, _A * LIC_HYPER_STRIDE, _B * LIC_HYPER_STRIDE)
         known = mean[:, :, :_H, :_W]
-        mean2, log_step2 = network.refine(features[:, :, :_H, :_W], known)
-        _check_shape("refine", mean2, latent, _H, _W)
-        _check_shape("refine", log_step2, latent, _H, _W)
+        for group, (row, column) in enumerate(GROUPS[1:], start=1):
+            for part in network.refine(features[:, :, :_H, :_W], known, group):
+                _check_shape("refine", part, latent, -(-(_H - row) // 2), -(-(_W - column) // 2))
         _check_shape("synthesis", network.synthesis(known, t), 3, _H * LIC_LATENT_STRIDE, _W * LIC_LATENT_STRIDE)
 
 

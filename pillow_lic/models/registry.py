@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..constants import HASH_BYTES, MODEL_LIMITS
+from ..constants import HASH_BYTES, LIC_QUALITY_MAX, LIC_QUALITY_MIN, MODEL_LIMITS
 from ..errors import LicBadOption, LicModelMissing, LicUnknownModel
 
 HERE = Path(__file__).parent
+FORMAT = 2  # of manifests and of the interfaces of networks (FORMAT 9)
 MANIFEST_MAX = 1 << 20  # bytes of manifest.json that are read
 FILE_MAX = 1 << 29  # bytes of one file of a model
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -89,8 +90,8 @@ def read_entry(number: int, path: Path) -> Entry:
 
 
 def _problem(manifest: Any) -> str | None:
-    if not isinstance(manifest, dict) or manifest.get("format") != 1:
-        return "not a manifest of format 1"
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        return f"not a manifest of format {FORMAT}"
     if not isinstance(manifest.get("name"), str) or not NAME.fullmatch(manifest["name"]):
         return "name missing or not of the form [a-z0-9][a-z0-9._-]*"
     for key, (low, high) in (MODEL_LIMITS | {"encoder_halo": MODEL_LIMITS["halo"]}).items():
@@ -106,6 +107,14 @@ def _problem(manifest: Any) -> str | None:
         if not all(isinstance(d, str) and re.fullmatch("[0-9a-f]{64}", d) for d in listed.values()):
             return f"{key} must hold SHA-256 digests in lower-case hexadecimal"
     return None
+
+
+def lambda_at(manifest: dict[str, Any], q: int) -> float | None:
+    """lambda at quality Q (100 to 10000) of the objective that a model was trained for (FORMAT 9.1), None where its manifest has none."""
+    if "lambda" not in manifest:
+        return None
+    lowest, highest = manifest["lambda"]
+    return lowest * (highest / lowest) ** ((q - LIC_QUALITY_MIN) / (LIC_QUALITY_MAX - LIC_QUALITY_MIN))
 
 
 def _is_range(value: Any) -> bool:

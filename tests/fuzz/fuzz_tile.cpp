@@ -56,6 +56,8 @@ struct Tables {
     lic::ScaleMap map;
     lic::Mixture mixture;
     std::vector<std::int32_t> d, bias;
+    std::size_t levels = 1;
+    std::vector<std::uint16_t> z_level;
     std::int32_t rows = kRows, skip;
     std::size_t planes = 1;
 
@@ -67,7 +69,9 @@ struct Tables {
             make_mixture(random);
             for (std::uint32_t n = random.below(3); n > 0; --n) inputs = add_layer(random, inputs);
         }
-        make_bank(random, static_cast<std::size_t>(rows) + C);
+        levels = random.below(8) ? 1 + random.below(3) : LIC_LEVELS_MAX;
+        for (std::size_t i = 0; i < C * (levels - 1); ++i) z_level.push_back(static_cast<std::uint16_t>(random.below(8)));
+        make_bank(random, static_cast<std::size_t>(rows) + C * levels);
         const std::size_t channels = planes * M;
         std::vector<std::int16_t> weight(lic::kCell * channels * inputs);
         const std::int32_t most = seed >= 192 ? 80 : LIC_WEIGHT_MAX;  // small weights: bytes between their ends
@@ -217,7 +221,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Tables& t = *all[data[0]];
     const std::size_t h = 1 + (data[1] & 7), w = 1 + (data[1] >> 3 & 15);
     const lic::Shape s{t.map.C(), t.map.M() / t.planes, (h + 3) / 4, (w + 3) / 4, h, w};
-    const lic::Setting q{t.d.data(), t.bias.data(), static_cast<std::size_t>(t.rows), t.rows, t.skip};
+    const lic::Setting q{t.d.data(), t.bias.data(), static_cast<std::size_t>(t.rows), t.rows, t.skip,
+                         t.levels, t.z_level.data()};
     const std::uint8_t *at = data + 2, *end = data + size;
     Tile tile(s);
     if (data[1] < 128) {
