@@ -21,7 +21,7 @@ from . import boundary, latents
 from .device import Place
 
 ITERATIONS = (0, 40, 60, 80, 100, 130, 170, 220, 300, 400)  # of effort 0 to 9
-SIDE = 48  # of a piece in latent positions without its margin: 768 pixels, some 800 MB of activations
+SIDE = 48  # of a piece in latent positions without its margin: 768 pixels, some 800 MB of activations with a margin of 8
 HOT, COLD = 0.7, 0.2  # temperatures at the start and at the end
 RATE, STEADY = 0.05, 0.03  # Adam's rate of learning, in steps of the quantiser: below 200 iterations, and from there on
 SEED = 1  # the same picture and options give the same file on the same machine
