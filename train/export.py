@@ -304,8 +304,7 @@ class Fitter:
     def _residuals(self, tables: Tables, rounding: boundary.Rounding, y: Tensor, z, index, q: int, t: Tensor) -> np.ndarray:
         """r of one y (M, h, w), nothing skipped."""
         v, index = (torch.from_numpy(part)[None] for part in (tables.dequantised(q, z), index))
-        weight = boundary.bit_weight(registry.lambda_at(self.manifest, q))
-        return latents.residuals(self.model, y[None], v, index, t, self.manifest["halo"], lambda *both: rounding(*both, weight))[0].numpy()
+        return latents.residuals(self.model, y[None], v, index, t, self.manifest["halo"], rounding)[0].numpy()
 
 
 # --- writing ----------------------------------------------------------------------------------------------------

@@ -291,10 +291,10 @@ class PhotoModel(nn.Module):
         self.register_buffer("bits_more", gaussian_bits_more(), persistent=False)
 
     def codec_round(self, residual: Tensor, log_sigma: Tensor) -> Tensor:
-        """Integers as the encoder chooses them under the Gaussian rows of the bank, at all but the lowest rates."""
+        """Integers as the encoder chooses them under the Gaussian rows of the bank: towards zero unless the bits are worth it."""
         low, high = math.log(SIGMA_MIN), math.log(SIGMA_MAX)
         row = ((log_sigma - low) / (high - low) * (ROWS - 1)).round().clamp(0, ROWS - 1).long()
-        return boundary.residual_symbols(residual, row, self.bits_more, boundary.BIT_WEIGHT, 0).to(residual.dtype)
+        return boundary.residual_symbols(residual, row, self.bits_more, 0).to(residual.dtype)
 
     def forward(self, x: Tensor, t: Tensor, hard: bool = False) -> dict[str, Tensor]:
         """Training pass (`hard=False`: noise for the rate, straight-through rounding for the distortion).

@@ -27,11 +27,10 @@ from ..entropy import Tables
 Z_LIMIT = 127  # an encoder's own bound on |z|; what lies beyond FORMAT 7.5's clamp is clamped alike in both directions
 
 # Weight of a bit against a squared rounding error in units of step^2. At high rate D = step^2/12 and one bit more halves
-# the step, so dD/dR = -2 ln2 / 12 = -0.1155. Half of that is best in practice: on the validation photographs 0.055 gives
-# files 2 % smaller at equal PSNR than 0.1155, and 0.03 or 0.085 ones 1 % and 0.6 % larger than 0.055. At the lowest rates more
-# is better: 0.07 gives files 0.9 % smaller at quality 10 of `photo`, 0.3 % larger at 30.
-BIT_WEIGHT, BIT_WEIGHT_LOW = 0.055, 0.07
-LOW, HIGH = 0.0014, 0.0045  # lambda up to which the latter holds and from which on the former: qualities 10 and 30 of `photo`
+# the step, so dD/dR = -2 ln2 / 12 = -0.1155. Half of that is best in practice. On the held-out photographs, at qualities 3, 10 to 15,
+# 30 to 35, 50 and 80 of `photo`: 0.03 instead of 0.055 changes the rate by -0.4, +0.2, +1.1, -, +0.1 %, 0.045 by -0.5, -0.2, +0.2, -, -0.1 %,
+# 0.07 by +1.0, +0.8, +0.7, +0.1, +0.2 %, 0.1 by +3.7, +3.2, +2.7, +1.1, +1.0 %.
+BIT_WEIGHT = 0.05
 PRICED = 511  # symbols beyond +-PRICED are taken to cost as much as that
 
 
@@ -51,24 +50,16 @@ def settled(r: Tensor) -> Tensor:
     return r.round().clamp_(LIC_SYMBOL_MIN, LIC_SYMBOL_MAX)
 
 
-# (y - mean) / step (..., M, h, w), its index (int), and a bit's weight: to int16 symbols
-Rounding = Callable[[Tensor, Tensor, float], Tensor]
+Rounding = Callable[[Tensor, Tensor], Tensor]  # (y - mean) / step (..., M, h, w) and its index (int) to int16 symbols
 
 
 def rounding(tables: Tables, arrays: Mapping[str, np.ndarray], skip: int, device: str = "cpu") -> Rounding:
     """How an encoder rounds the residuals of a model on a device; `index` is what tables.scale_index gives."""
     if tables.components:
         sigma = mixture_sigmas(arrays["normal"], arrays["inverse"]).to(device)
-        return lambda ratio, index, weight: mixture_symbols(ratio, index, sigma, weight)
+        return lambda ratio, index: mixture_symbols(ratio, index, sigma)
     more = bits_more(arrays["freq"], arrays["count"], arrays["first"], tables.rows).to(device)
-    return lambda ratio, index, weight: residual_symbols(ratio, index, more, weight, skip)
-
-
-def bit_weight(rate_weight: float | None) -> float:
-    """What a bit weighs where the model was trained for lambda = rate_weight; None: for another distortion than squared error."""
-    if rate_weight is None:
-        return BIT_WEIGHT
-    return float(np.interp(np.log(rate_weight), np.log((LOW, HIGH)), (BIT_WEIGHT_LOW, BIT_WEIGHT)))
+    return lambda ratio, index: residual_symbols(ratio, index, more, skip)
 
 
 def mixture_sigmas(normal: np.ndarray, inverse: np.ndarray) -> Tensor:
@@ -78,8 +69,8 @@ def mixture_sigmas(normal: np.ndarray, inverse: np.ndarray) -> Tensor:
     return torch.from_numpy(distance.astype(np.float32))
 
 
-def mixture_symbols(ratio: Tensor, index: Tensor, sigma: Tensor, weight: float) -> Tensor:
-    """Rounds up or down, whichever costs less by squared error and weight * bits, under the bytes of FORMAT 7.8.
+def mixture_symbols(ratio: Tensor, index: Tensor, sigma: Tensor) -> Tensor:
+    """Rounds up or down, whichever costs less by squared error and BIT_WEIGHT * bits, under the bytes of FORMAT 7.8.
 
     ratio: (..., M, h, w), index: (..., 3 K M, h, w), sigma: (R,). Returns int16 (..., M, h, w).
     """
@@ -89,7 +80,7 @@ def mixture_symbols(ratio: Tensor, index: Tensor, sigma: Tensor, weight: float) 
     below = [torch.special.ndtr((edge + k) * inverse) for k in range(3)]
     bits = [-((share * (b - a)).sum(-4) + 2.0**-LIC_PROB_BITS).log2() for a, b in zip(below, below[1:])]
     part = ratio - low
-    up = (1.0 - part).square() + weight * bits[1] < part.square() + weight * bits[0]
+    up = (1.0 - part).square() + BIT_WEIGHT * bits[1] < part.square() + BIT_WEIGHT * bits[0]
     return (low + up).clamp_(LIC_SYMBOL_MIN, LIC_SYMBOL_MAX).to(torch.int16)
 
 
@@ -115,15 +106,15 @@ def bits_more(freq: np.ndarray, count: np.ndarray, first: np.ndarray, rows: int)
     return torch.from_numpy(more)
 
 
-def residual_symbols(ratio: Tensor, index: Tensor, more: Tensor, weight: float, skip: int) -> Tensor:
-    """(y - mean) / step to integers, both (..., M, h, w); index is the scale index (int), more of bits_more, weight a bit's. Returns int16.
+def residual_symbols(ratio: Tensor, index: Tensor, more: Tensor, skip: int) -> Tensor:
+    """(y - mean) / step to integers, both (..., M, h, w); index is the scale index (int), more of bits_more. Returns int16.
 
     Rate-distortion optimal between two neighbours q, q+1 of a value q + x: up when x^2 + w bits(q) exceeds
-    (1-x)^2 + w bits(q+1), that is x > (1 + w (bits(q+1) - bits(q))) / 2. Zero where the index is below `skip`.
+    (1-x)^2 + w bits(q+1), that is x > (1 + w (bits(q+1) - bits(q))) / 2, with w = BIT_WEIGHT. Zero where the index is below `skip`.
     """
     size = ratio.abs()
     whole = size.floor()
-    threshold = 0.5 * (1.0 + weight * torch.where(whole < 1, more[:, 0][index], more[:, 1][index]))
+    threshold = 0.5 * (1.0 + BIT_WEIGHT * torch.where(whole < 1, more[:, 0][index], more[:, 1][index]))
     whole += size - whole > threshold.clamp_(max=0.95)
     whole = torch.where(index < skip, torch.zeros_like(whole), whole)
     return torch.copysign(whole, ratio).clamp_(LIC_SYMBOL_MIN, LIC_SYMBOL_MAX).to(torch.int16)

@@ -14,7 +14,7 @@ import torch
 from .. import format as container_format
 from ..models import loader, registry
 from . import alpha as alpha_plane
-from . import batch, boundary, latents, search, tables
+from . import batch, latents, search, tables
 from .device import Arrival, Place
 
 
@@ -45,8 +45,7 @@ def run(place: Place, pictures: list[Picture], side: int | None) -> list[Arrival
         y = latents.analyse(encoder, [picture.colour for picture in pictures], *grid, t, halo, place, side)
         z = latents.hyper_analyse(encoder, y, t, place.up(torch.from_numpy(own.z_steps(q))), halo, side)
         v, index = tables.mapped(model, place, q, z, *grid)
-        rounding, weight = tables.rounding(model, place.name), boundary.bit_weight(registry.lambda_at(manifest, q))
-        r = latents.residuals(decoder, y, v, index, t, manifest["halo"], lambda *both: rounding(*both, weight), side)
+        r = latents.residuals(decoder, y, v, index, t, manifest["halo"], tables.rounding(model, place.name), side)
         if pictures[0].effort:
             r = _searched(place, pictures, y, v, index, r, t, side)
         z, r = place.down(z), place.down(r)

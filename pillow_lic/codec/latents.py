@@ -150,12 +150,9 @@ def reconstruct(
 
 
 def residuals(
-    decoder, y: Tensor, v: Tensor, index: Tensor, t: Tensor, halo: int, rounding: Callable[[Tensor, Tensor], Tensor], side: int | None = None
+    decoder, y: Tensor, v: Tensor, index: Tensor, t: Tensor, halo: int, rounding: boundary.Rounding, side: int | None = None
 ) -> Tensor:
-    """r (N, M, hy, wy) int16 of y, given dequantised z v (N, C, hz, wz) and scale indices (N, M, hy, wy) uint8, or (N, 3 K M, hy, wy).
-
-    rounding: a boundary.Rounding whose weight is given.
-    """
+    """r (N, M, hy, wy) int16 of y, given dequantised z v (N, C, hz, wz) and scale indices (N, M, hy, wy) uint8, or (N, 3 K M, hy, wy)."""
     r = torch.empty_like(y, dtype=torch.int16)
     for piece in pieces(y.shape[2], y.shape[3], halo, side):
         outer = (..., *piece.outer)
