@@ -45,7 +45,7 @@ gpu:             ## tests and benches that need a CUDA device: GPU_PYTHON with t
 	$(GPU_PYTHON) -c "import pillow_lic._core" 2>/dev/null || $(CXX) -O3 -std=c++17 -ffp-contract=off -fvisibility=hidden -shared -fPIC -Icsrc \
 	    $$($(GPU_PYTHON) -c 'import os, sysconfig, torch; print("-I" + sysconfig.get_path("include"), "-I" + os.path.dirname(torch.__file__) + "/include")') \
 	    csrc/bind.cpp -o pillow_lic/_core$$($(GPU_PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
-	$(GPU_PYTHON) -m pytest -q tests/gpu
+	$(GPU_PYTHON) -m pytest -q tests/gpu $$($(GPU_PYTHON) -c "import xdist; print('-n 8')" 2>/dev/null)
 	$(GPU_PYTHON) bench/gpu.py $(if $(GPU_IMAGES),--images $(GPU_IMAGES))
 
 bench: bench-coder bench-speed bench-rd ## all benches; IMAGES=folder of test images

@@ -382,10 +382,10 @@ __device__ __forceinline__ void store(const Packets& packets, Raw* to, const Sha
 // A warp's corner of shared memory; the vectors of a lane stand 32 vectors apart, those of a warp side by side. A lane reads only
 // what it copied itself: no barrier is needed, only that its copies have arrived.
 struct Stage {
-    u32* mine;
-    __device__ __forceinline__ Stage(void* shared, int warp, int lane)
-        : mine(static_cast<u32*>(shared) + (warp * kGroups * kVectors * 32 + lane) * kVectorWords) {}
-    __device__ __forceinline__ u32* vector(int group, int k) const { return mine + (group * kVectors + k) * 32 * kVectorWords; }
+    u32 mine;  // an address in shared memory
+    __device__ __forceinline__ Stage(const void* shared, int warp, int lane)
+        : mine(shared_address(shared) + (warp * kGroups * kVectors * 32 + lane) * kVectorWords * 4) {}
+    __device__ __forceinline__ u32 vector(int group, int k) const { return mine + (group * kVectors + k) * 32 * kVectorWords * 4; }
 
     __device__ __forceinline__ void fill(const Raw* from, const Share& share, i64 pixels) const {
 #pragma unroll

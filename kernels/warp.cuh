@@ -131,15 +131,17 @@ __device__ __forceinline__ void write_global(const u32 (&v)[WORDS], void* to, bo
     }
 }
 
+// Shared memory by addresses of 32 bits: from pointers, NVRTC computes each one anew in 64, which costs registers.
+__device__ __forceinline__ u32 shared_address(const void* pointer) { return static_cast<u32>(__cvta_generic_to_shared(pointer)); }
+
 template <int WORDS>
-__device__ __forceinline__ void read_shared(u32 (&v)[WORDS], const void* from) {
-    const u32 at = static_cast<u32>(__cvta_generic_to_shared(from));
+__device__ __forceinline__ void read_shared(u32 (&v)[WORDS], u32 from) {
     if constexpr (WORDS == 4) {
-        asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];" : "=r"(v[0]), "=r"(v[1]), "=r"(v[2]), "=r"(v[3]) : "r"(at) : "memory");
+        asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];" : "=r"(v[0]), "=r"(v[1]), "=r"(v[2]), "=r"(v[3]) : "r"(from) : "memory");
     } else if constexpr (WORDS == 2) {
-        asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];" : "=r"(v[0]), "=r"(v[1]) : "r"(at) : "memory");
+        asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];" : "=r"(v[0]), "=r"(v[1]) : "r"(from) : "memory");
     } else {
-        asm volatile("ld.shared.b32 %0, [%1];" : "=r"(v[0]) : "r"(at) : "memory");
+        asm volatile("ld.shared.b32 %0, [%1];" : "=r"(v[0]) : "r"(from) : "memory");
     }
 }
 
@@ -148,12 +150,12 @@ __device__ __forceinline__ void read_shared(u32 (&v)[WORDS], const void* from) {
 // --- asynchronous copies of 1, 2 or 4 words from global to shared memory; zeros where it is outside, and nothing is read -----
 
 template <int WORDS>
-__device__ __forceinline__ void copy_async(void* to, const void* from, bool inside) {
-    const u32 at = static_cast<u32>(__cvta_generic_to_shared(to)), bytes = inside ? 4 * WORDS : 0;
+__device__ __forceinline__ void copy_async(u32 to, const void* from, bool inside) {
+    const u32 bytes = inside ? 4 * WORDS : 0;
     if constexpr (WORDS == 4) {
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(bytes) : "memory");
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
     } else {
-        asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(at), "l"(from), "n"(4 * WORDS), "r"(bytes) : "memory");
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to), "l"(from), "n"(4 * WORDS), "r"(bytes) : "memory");
     }
 }
 

@@ -219,9 +219,10 @@ def gdn_plan(a: Activation, step: int, limits: Limits) -> Plan | None:
     slice_groups = -(-groups // slices)
     shared = slice_groups * (row + 4 * group) + 16
     keep = step != BACKWARD_LAST and slices == 1 and width <= (256 if half else 192)
-    wide = 2 if not half and keep and slice_groups % 2 == 0 else 1
+    two_planes = a.channels_first and step != FORWARD  # what takes most registers
+    wide = 2 if not half and keep and slice_groups % 2 == 0 and not two_planes else 1
 
-    blocks = 2 if width <= 64 else 1
+    blocks = 2 if width <= 64 and not two_planes else 1
     room = limits.shared if blocks == 1 else limits.shared // 2 - 1024  # 1 KiB of each block is the system's
     slim = step == FORWARD and not a.channels_first and width <= (192 if half else 128)
     warps = 12 if slim and blocks == 1 else 8

@@ -223,12 +223,15 @@ template <int WORDS>
 inline void write_global(const u32 (&v)[WORDS], void* to, bool inside) {
     if (inside) check_aligned<WORDS>(to), std::memcpy(to, v, sizeof v);
 }
+inline u32 shared_address(const void* pointer) { return static_cast<const char*>(pointer) - reinterpret_cast<char*>(lic_shared); }
+inline char* at_shared(u32 address) { return reinterpret_cast<char*>(lic_shared) + address; }
 template <int WORDS>
-inline void read_shared(u32 (&v)[WORDS], const void* from) {
-    check_aligned<WORDS>(from), std::memcpy(v, from, sizeof v);
+inline void read_shared(u32 (&v)[WORDS], u32 from) {
+    check_aligned<WORDS>(at_shared(from)), std::memcpy(v, at_shared(from), sizeof v);
 }
 template <int WORDS>
-inline void copy_async(void* to, const void* from, bool inside) {
+inline void copy_async(u32 address, const void* from, bool inside) {
+    char* const to = at_shared(address);
     const auto copy = [=] {
         check_aligned<WORDS>(to);
         if (inside) check_aligned<WORDS>(from), std::memcpy(to, from, 4 * WORDS);

@@ -51,6 +51,7 @@ class TrainConfig:
     metric: str = "mse"  # what distortion means: "mse" or "ms-ssim", see train/losses.py
     lowest: float = 0.0008  # lambda at quality 1
     highest: float = 0.25  # lambda at quality 100
+    rate: float = -1.0  # one rate alone, its position t in 0..1, to see what variable rate costs; below 0: all
     settle: int = 0  # last steps, in which the synthesis alone learns, from symbols as the encoder really rounds them
     free_until: int = 0  # up to this step the rate counts only 10^(-t^2), so that no channel dies before it is of use
     seed: int = 1
@@ -240,7 +241,8 @@ class Trainer:
             group["lr"] = learning_rate(config, self.step)
         x = batch.to(self.device).float().div(255)
         x = x.contiguous(memory_format=torch.channels_last)  # (N, 3, size, size)
-        t = rates(len(x)).to(self.device, non_blocking=True)
+        t = rates(len(x)) if config.rate < 0 else torch.full((len(x),), config.rate)
+        t = t.to(self.device, non_blocking=True)
         settling = settles(config, self.step)
         for name, p in self.model.named_parameters():
             p.requires_grad_(not settling or name.startswith("synthesis."))

@@ -13,7 +13,7 @@ from PIL import Image
 
 import pillow_lic
 from pillow_lic import codec, errors, format
-from pillow_lic.codec import device, encoding, latents
+from pillow_lic.codec import device, encoding, latents, search
 from pillow_lic.models import loader, registry
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
@@ -81,6 +81,22 @@ def test_cpu_to_gpu(model, quality, arrays):
     for array in arrays:
         data = codec.encode(array, model=model, quality=quality)
         assert level(codec.decode(data, device="cuda"), codec.decode(data)) <= 1
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_effort(model, arrays):
+    """The search on the GPU: a file that the CPU decodes to the same pixels, and as much better as the CPU's own search makes it."""
+    array, quality = arrays[0], 60
+    plain, searched = (codec.encode(array, model=model, quality=quality, effort=effort, device="cuda") for effort in (0, 3))
+    own = codec.encode(array, model=model, quality=quality, effort=3)
+    assert level(codec.decode(searched, device="cuda"), codec.decode(searched)) <= 1
+    bit = search.error_of_bit(registry.lambda_at(registry.by_name(model).manifest, 100 * quality))
+
+    def cost(data: bytes) -> float:
+        return 8 * len(data) + error(array, data) * array.size / 255.0**2 / bit
+
+    assert cost(searched) < cost(plain)
+    assert cost(searched) == pytest.approx(cost(own), rel=0.02)
 
 
 @pytest.mark.parametrize("model", MODELS)
