@@ -67,7 +67,7 @@ def encode_batch(
 def decode(data: bytes, *, max_pixels: float | None = None, device: str | None = None, output: str = "numpy") -> Any:
     """Decode the bytes of a `.lic` file to uint8 pixels: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4).
 
-    max_pixels: refuse an image of more, width times height, before memory is taken for it. None: the format's own
+    max_pixels: refuse an image of more, width times height (a side of less than 16 counts as 16), before memory is taken for it. None: the format's own
     limit, 2^30; untrusted files deserve a lower one. device: as of `encode`. output: "numpy", or "torch" for a tensor that stays on
     the device; cupy.from_dlpack takes it without a copy. Raises a LicError that says what is wrong with the file and where.
     """

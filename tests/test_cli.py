@@ -88,10 +88,17 @@ def test_two_sources_for_one_target(photo, tmp_path, capsys):
 
 
 def test_source_is_target(photo, tmp_path, capsys):
-    photo(tmp_path / "a.png")
-    assert lic("encode", tmp_path / "a.png", "-o", tmp_path / "a.png", "--force") == FAILED
+    before = photo(tmp_path / "a.lic").read_bytes()
+    assert lic("encode", tmp_path / "a.lic", "-o", tmp_path / "a.lic", "--force") == FAILED
     assert "same file" in capsys.readouterr().err
-    assert Image.open(tmp_path / "a.png").format == "PNG"
+    assert (tmp_path / "a.lic").read_bytes() == before
+
+
+def test_encode_refuses_another_ending(tmp_path, make_picture):
+    Image.fromarray(make_picture(20, 30)).save(tmp_path / "a.png")
+    for name in ("b.png", "b"):
+        assert lic("encode", tmp_path / "a.png", "-o", tmp_path / name) == USAGE
+        assert not (tmp_path / name).exists()
 
 
 def test_one_failure_does_not_stop_the_others(photo, tmp_path, capsys):

@@ -98,7 +98,7 @@ REFUSED = {
     "metadata method": (header_bytes(GOOD_H) + chunk(b"c", b"\2\1a") + T, errors.LicUnsupportedVersion),
     "metadata empty": (header_bytes(GOOD_H) + chunk(b"c", b"") + T, errors.LicCorruptChunk),
     "metadata size": (header_bytes(GOOD_H) + chunk(b"e", b"\0\2a") + T, errors.LicCorruptChunk),
-    "metadata limit": (header_bytes(GOOD_H) + chunk(b"x", b"\0\x81\x80\x80\x20a") + T, errors.LicLimitExceeded),
+    "metadata limit": (header_bytes(GOOD_H) + chunk(b"x", b"\0\x81\x80\x80\x08a") + T, errors.LicLimitExceeded),
     "metadata not zlib": (header_bytes(GOOD_H) + chunk(b"c", b"\1\1abc") + T, errors.LicCorruptChunk),
     "metadata too long": (header_bytes(GOOD_H) + chunk(b"c", b"\1\1" + zlib.compress(b"ab")) + T, errors.LicCorruptChunk),
     "metadata too short": (header_bytes(GOOD_H) + chunk(b"c", b"\1\3" + zlib.compress(b"ab")) + T, errors.LicCorruptChunk),

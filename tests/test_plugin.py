@@ -83,6 +83,9 @@ def test_file_is_closed_after_load_and_stays_usable(image, tmp_path):
 @pytest.mark.parametrize("mode", MODES)
 def test_pixels_can_be_changed(image, mode):
     im = opened(saved(image(mode)))
+    pixel = (7,) * len(im.getbands())
+    im.load()[3, 4] = pixel if len(pixel) > 1 else 7
+    assert im.getpixel((3, 4)) == (pixel if len(pixel) > 1 else 7)
     im.paste(0, (0, 0, 10, 10))
     assert im.crop((0, 0, 10, 10)).getextrema() == Image.new(mode, (10, 10), 0).getextrema()
     assert im.rotate(90, expand=True).size == (70, 100)
@@ -282,6 +285,7 @@ def test_transparent_palette():
         dict(exif="text"),
         dict(icc_profile=5),
         dict(xmp=3.5),
+        dict(lossless=True),
     ],
 )
 def test_wrong_options_raise_before_anything_is_written(image, options, tmp_path):
@@ -417,6 +421,52 @@ def test_decompression_bomb():
     data = format.write(header, [bytes(16)] * header.tile_count)
     with pytest.raises(Image.DecompressionBombError):
         opened(data)
+
+
+def test_thin_images_count_as_what_they_cost(image, monkeypatch):
+    data = saved(image(height=1, width=1000), model="toy")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 7999)
+    im = opened(data)
+    with pytest.raises(errors.LicLimitExceeded, match="1000 x 1 pixels.*counts"):
+        im.load()
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    opened(data).load()
+
+
+@pytest.mark.parametrize(("height", "mode"), [(60, "RGB"), (70, "RGBA")])
+def test_file_that_changes_before_load(image, tmp_path, height, mode):
+    path = tmp_path / "a.lic"
+    image().save(path)
+    with Image.open(path) as im:
+        path.write_bytes(saved(image(mode, height=height)))
+        with pytest.raises(errors.LicCorruptChunk, match="open it again"):
+            im.load()
+
+
+def test_file_object_whose_seek_returns_nothing(image):
+    class Wrapper(io.BytesIO):
+        def seek(self, *arguments):
+            super().seek(*arguments)
+
+    with Image.open(Wrapper(saved(image()))) as im:
+        assert same(im, image())
+
+
+def test_loading_unpacks_no_metadata(image, monkeypatch):
+    im = opened(saved(image(), xmp=XMP))
+    monkeypatch.setattr(format, "unpack_metadata", None)
+    im.load()
+    assert im.info["xmp"] == XMP
+
+
+@pytest.mark.parametrize(("mode", "colour", "wanted"), [("L", 20, "LA"), ("RGB", (1, 2, 3), "RGBA")])
+def test_transparent_colour(mode, colour, wanted):
+    im = Image.new(mode, (20, 10), colour)
+    im.paste(200 if mode == "L" else (200, 200, 200), (0, 0, 5, 10))
+    im.info["transparency"] = colour
+    back = opened(saved(im))
+    assert back.mode == wanted
+    assert back.getpixel((1, 1))[-1] == 255 and back.getpixel((10, 5))[-1] == 0
 
 
 def test_array_functions(make_picture):

@@ -34,6 +34,9 @@ class Job(NamedTuple):
 def encode(options: argparse.Namespace) -> int:
     """Convert images to `.lic`; returns how many failed."""
     register_lic_opener()
+    if options.output and _is_file_name(options) and Path(options.output).suffix.lower() != EXTENSION:
+        msg = f"-o {options.output}: what `lic encode` writes must end in {EXTENSION}; for a folder, end it in {os.sep}"
+        raise UsageError(msg)
     jobs = _plan(options, EXTENSION, _is_picture)
 
     def work(job: Job, temporary: Path) -> None:

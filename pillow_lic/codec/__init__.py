@@ -99,7 +99,7 @@ def decode(
 ) -> Any:
     """Decode the bytes of a `.lic` file to uint8 pixels: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4).
 
-    max_pixels: refuse an image of more, width times height, by LicLimitExceeded before anything is made for it.
+    max_pixels: refuse an image of more, width times height (a side of less than 16 counts as 16), by LicLimitExceeded before anything is made for it.
     truncated=True paints missing or damaged tiles grey, with a warning, instead of raising. device: see `device.find`.
     output: "numpy" for an array of the host, "torch" for a tensor that stays on the device (DLPack hands it to CuPy without a copy).
     Raises a LicError that says what is wrong with the file and where; LicBadOption for wrong types; LicGpuUnavailable.
@@ -242,7 +242,7 @@ def _container(data: bytes, max_pixels: float | None, truncated: bool) -> contai
     if max_pixels is not None and not isinstance(max_pixels, numbers.Real):
         msg = f"max_pixels must be a number or None, found {max_pixels!r}"
         raise LicBadOption(msg)
-    return container_format.read(data, truncated=truncated, max_pixels=max_pixels)
+    return container_format.read(data, truncated=truncated, max_pixels=max_pixels, metadata=False)
 
 
 def _keeps(output: str) -> bool:

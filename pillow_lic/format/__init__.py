@@ -159,15 +159,19 @@ def read_head(source: IO[bytes] | bytes, *, truncated: bool = False) -> Head:
     return _Reader(source, truncated).head()
 
 
-def read(source: IO[bytes] | bytes, *, truncated: bool = False, max_pixels: float | None = None) -> Container:
-    """The whole file, every checksum checked. max_pixels: the caller's limit on width times height.
+def read(
+    source: IO[bytes] | bytes, *, truncated: bool = False, max_pixels: float | None = None, metadata: bool = True
+) -> Container:
+    """The whole file, every checksum checked. max_pixels: the caller's limit on width times height, a side of less than 16 counted as 16.
+
+    metadata=False: for who wants pixels alone; icc, exif and xmp are then None, whatever they unpack to.
 
     truncated=True takes what is there of a cut or damaged file: tiles that are not wholly there become None, so does a
     damaged alpha payload or metadata chunk; tiles of a `T` chunk whose checksum is wrong are kept (they have their own).
     A damaged header is refused all the same. Raises the errors of FORMAT appendix A.
     """
     reader = _Reader(source, truncated)
-    head = reader.head(max_pixels)
+    head = reader.head(max_pixels, metadata)
     if not truncated:
         if not head.complete:
             refuse(LicTruncated, "no more data", head.size, ENDS)
@@ -192,9 +196,10 @@ class _Reader:
     def __init__(self, source: IO[bytes] | bytes, truncated: bool):
         self.file = io.BytesIO(source) if isinstance(source, (bytes, bytearray, memoryview)) else source
         self.truncated = truncated
-        self.size = self.file.seek(0, os.SEEK_END)
+        self.file.seek(0, os.SEEK_END)
+        self.size = self.file.tell()  # some file objects return nothing from seek
 
-    def head(self, max_pixels: float | None = None) -> Head:
+    def head(self, max_pixels: float | None = None, unpacked: bool = True) -> Head:
         major, minor = self.version()
         first = self.chunk_at(_START)
         header = parse_header(self.payload(first), first.offset)
@@ -203,7 +208,7 @@ class _Reader:
         metadata = {type: None for type in "cex"}
         for chunk in chunks:
             if chunk.type in metadata:
-                metadata[chunk.type] = self.optional(chunk, lambda payload: unpack_metadata(payload, chunk.offset))
+                metadata[chunk.type] = self.optional(chunk, lambda payload: unpack_metadata(payload, chunk.offset) if unpacked else None)
         complete = chunks[-1].type == "T" and chunks[-1].end == self.size
         return Head(header, major, minor, *metadata.values(), tuple(chunks), self.size, complete)
 
@@ -303,7 +308,7 @@ class _Reader:
                 crc = zlib.crc32(self.bytes_at(start, min(_BLOCK, chunk.offset + chunk.length - start)), crc)
             self.check_crc(chunk, crc)
 
-    def optional(self, chunk: Chunk, unpack: Callable[[bytes], bytes]) -> bytes | None:
+    def optional(self, chunk: Chunk, unpack: Callable[[bytes], bytes | None]) -> bytes | None:
         """unpack(payload); with truncated=True None where the chunk is cut or damaged."""
         try:
             return unpack(self.payload(chunk))

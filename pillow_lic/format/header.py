@@ -178,8 +178,10 @@ class Header:
 
     def check_limits(self, max_pixels: float | None = None) -> None:
         """Refuse sizes beyond the limits of FORMAT 3, and of the caller. Raises LicLimitExceeded; allocates nothing."""
-        if max_pixels is not None and not self.width * self.height <= max_pixels:  # not: true for NaN
-            msg = f"{self.width} x {self.height} pixels are more than max_pixels = {max_pixels}; raise it, or distrust the file"
+        counted = max(self.width, LIC_LATENT_STRIDE) * max(self.height, LIC_LATENT_STRIDE)  # what a thin image costs
+        if max_pixels is not None and not counted <= max_pixels:  # not: true for NaN
+            thin = f" (a side below {LIC_LATENT_STRIDE} counts as that)" if counted > self.width * self.height else ""
+            msg = f"{self.width} x {self.height} pixels are more than max_pixels = {max_pixels}{thin}; raise it, or distrust the file"
             raise LicLimitExceeded(msg)
         covered = self.hyper_grid.rows * self.hyper_grid.columns * LIC_TILE_UNIT**2  # what the arrays are made for
         if covered > LIC_PIXELS_MAX:

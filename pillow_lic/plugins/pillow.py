@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 from PIL import Image, ImageFile
 
 from .. import format as container
-from ..errors import LicBadMagic, LicBadOption
+from ..errors import LicBadMagic, LicBadOption, LicCorruptChunk
 from ..signature import FORMAT
 
 if TYPE_CHECKING:
@@ -70,9 +70,13 @@ class LicImageFile(ImageFile.ImageFile):
         from .. import codec
 
         truncated = ImageFile.LOAD_TRUNCATED_IMAGES
-        array = codec.decode_container(container.read(self.fp, truncated=truncated), truncated=truncated)
-        decoded = _image(array, self.mode, self.size)
-        self.im, self.readonly = decoded.im, decoded.readonly
+        bomb = Image.MAX_IMAGE_PIXELS and 2 * Image.MAX_IMAGE_PIXELS  # where Pillow refuses; it has not seen what thin images cost
+        whole = container.read(self.fp, truncated=truncated, max_pixels=bomb, metadata=False)
+        if (whole.header.width, whole.header.height, whole.header.layout) != (*self.size, self.mode):
+            msg = f"the file changed after it was opened: {self.mode} of {self.width} x {self.height} pixels then; open it again"
+            raise LicCorruptChunk(msg)
+        self.im = _image(codec.decode_container(whole, truncated=truncated), self.mode, self.size).im
+        self.readonly = 0
         self.tile = []
         if self._exclusive_fp:
             self.fp.close()
@@ -107,8 +111,9 @@ def _info(head: container.Head) -> dict[str, Any]:
 
 
 def _image(array: np.ndarray, mode: str, size: tuple[int, int]) -> Image.Image:
-    """L and RGBA borrow the array, read-only until changed; Pillow stores the others differently and copies."""
-    return Image.frombuffer(mode, size, array, "raw", mode, 0, 1)
+    """A copy: of L and RGBA, frombuffer would borrow the array, and Pillow let nobody write into that."""
+    image = Image.frombuffer(mode, size, array, "raw", mode, 0, 1)
+    return image.copy() if image.readonly else image
 
 
 # ---- Saving -------------------------------------------------------------------------------------------------------
@@ -142,6 +147,9 @@ def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
 def _options(im: Image.Image) -> dict[str, Any]:
     """The save options as arguments of codec.encode, which checks them."""
     given = im.encoderinfo
+    if given.get("lossless"):
+        msg = "lossless: the colours of a .lic file are lossy, at any quality; save as PNG, or as lossless WebP or JPEG XL"
+        raise LicBadOption(msg)
     for name in given:
         _warn_of_misspelling(name)
     return {
@@ -192,9 +200,9 @@ def _fitting_profile(icc: bytes | None, mode: str) -> bytes | None:
 
 
 def _to_native(im: Image.Image) -> Image.Image:
-    """The image in one of the four native modes: as Pillow's WebP and AVIF plugins convert, grey staying grey."""
+    """The image in one of the four native modes: as Pillow's WebP and AVIF plugins convert, grey staying grey, a transparent colour as alpha."""
     if im.mode in _NATIVE:
-        return im
+        return im.convert({"L": "LA", "RGB": "RGBA"}[im.mode]) if im.mode in ("L", "RGB") and im.has_transparency_data else im
     if im.mode in _DEEP:
         sixteen = im.mode.startswith("I;16")
         lost = "the upper 8 of 16 bits are kept" if sixteen else "values beyond 0 to 255 are clipped"
