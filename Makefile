@@ -41,12 +41,14 @@ fuzz: $(STAMP)   ## FUZZ_SECONDS for each fuzzer (clang++ with libFuzzer for the
 	tests/fuzz/run.sh $(BIN)/python $(FUZZ_SECONDS)
 
 # Fetches nothing: on a machine without a network, the Python that holds torch, CuPy and pytest will do (pybind11's headers come with torch).
-gpu:             ## tests and benches that need a CUDA device: GPU_PYTHON with torch, CuPy, pytest, hypothesis; GPU_IMAGES=folder
+gpu:             ## tests, then benches that need a CUDA device: GPU_PYTHON with torch, CuPy, pytest, hypothesis, tqdm; GPU_IMAGES=folder GPU_RESULTS=folder
 	$(GPU_PYTHON) -c "import pillow_lic._core" 2>/dev/null || $(CXX) -O3 -std=c++17 -ffp-contract=off -fvisibility=hidden -shared -fPIC -Icsrc \
 	    $$($(GPU_PYTHON) -c 'import os, sysconfig, torch; print("-I" + sysconfig.get_path("include"), "-I" + os.path.dirname(torch.__file__) + "/include")') \
 	    csrc/bind.cpp -o pillow_lic/_core$$($(GPU_PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
-	$(GPU_PYTHON) -m pytest -q tests/gpu $$($(GPU_PYTHON) -c "import xdist; print('-n 8')" 2>/dev/null)
-	$(GPU_PYTHON) bench/gpu.py $(if $(GPU_IMAGES),--images $(GPU_IMAGES))
+	failed=0; \
+	OMP_NUM_THREADS=2 $(GPU_PYTHON) -m pytest -q tests/gpu $$($(GPU_PYTHON) -c "import xdist; print('-n 8')" 2>/dev/null) || failed=1; \
+	$(GPU_PYTHON) bench/gpu.py $(if $(GPU_IMAGES),--images $(GPU_IMAGES)) $(if $(GPU_RESULTS),--results $(GPU_RESULTS)) || failed=1; \
+	exit $$failed
 
 bench: bench-coder bench-speed bench-rd ## all benches; IMAGES=folder of test images
 

@@ -28,6 +28,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import traceback
 
 import gpu_codec
 import machine
@@ -195,11 +196,10 @@ def gdn(options):
 FIRST_USE = """
 import sys, time
 sys.path[:0] = [{root!r}] if {clone} else []
-import torch, cupy
+import torch
 from pillow_lic.models import operators
 x = torch.ones(1, 192, 64, 64, device="cuda", dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last)
 beta, gamma = torch.ones(192, device="cuda"), torch.eye(192, device="cuda")
-cupy.zeros(1)
 torch.cuda.synchronize()
 start = time.perf_counter()
 operators.gdn(x, beta, gamma)
@@ -209,7 +209,7 @@ print(time.perf_counter() - start)
 
 
 def first_use():
-    """Seconds of the first call of a process."""
+    """Seconds of the first call of a process in which torch has begun to use CUDA; importing CuPy is a part of it."""
     clone = importlib.util.find_spec("pillow_lic").origin.startswith(str(pathlib.Path(__file__).parent.parent.resolve()))
     program = FIRST_USE.format(root=str(pathlib.Path(__file__).parent.parent.resolve()), clone=clone)
     rows = []
@@ -357,17 +357,26 @@ def main():
     parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], default=[], help="by default all")
     parser.add_argument("--repeats", type=int, default=50)
     parser.add_argument("--images", type=pathlib.Path, help="folder of pictures for codec and exact")
+    parser.add_argument("--results", type=pathlib.Path, help="folder for CSV and JSON, by default bench/results")
     parser.add_argument("--sweep", action="store_true", help="time other plans, too")
     options = parser.parse_args()
     import torch
     if not torch.cuda.is_available():
         raise SystemExit("no CUDA device: these benches need one")
-    facts = {}
-    for name in options.sections or SECTIONS:
-        facts[name] = SECTIONS[name](options)
+    machine.RESULTS = options.results or machine.RESULTS
     properties = torch.cuda.get_device_properties(0)
     device = {"name": properties.name, "multiprocessors": properties.multi_processor_count, "memory": properties.total_memory}
-    machine.write_description(machine.RESULTS / "gpu.json", device=device, cuda=torch.version.cuda, repeats=options.repeats, **facts)
+    facts, failed = {}, []
+    for name in options.sections or SECTIONS:
+        try:
+            facts[name] = SECTIONS[name](options)
+        except (Exception, SystemExit) as error:  # what the other sections find shall not be lost
+            traceback.print_exc()
+            facts[name] = {"failed": repr(error)}
+            failed.append(name)
+        machine.write_description(machine.RESULTS / "gpu.json", device=device, cuda=torch.version.cuda, repeats=options.repeats, **facts)
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

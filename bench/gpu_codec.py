@@ -38,10 +38,9 @@ def generated(height, width, seed=0):
 
 
 def images_of(options):
-    """(name of the size, list of arrays) for each size, or for the folder that was named."""
+    """(name of the size, list of arrays): the folder that was named, and generated ones of each size."""
     if options.images:
         yield options.images.name, [array for _, array in folder(options.images)]
-        return
     for name, shape in SIZES.items():
         yield name, [generated(*shape, seed) for seed in range(2)]
 
@@ -131,12 +130,13 @@ def parts(array, place, repeats):
 # ---- the codecs ------------------------------------------------------------------------------------------------------
 
 def check(arrays):
-    """What the GPU encodes decodes to its integers; the CPU's files to the CPU's pixels within a level. SystemExit if not."""
+    """What the GPU encodes decodes to its integers; the CPU's files to about the CPU's pixels. SystemExit if not."""
     for array in arrays:
         for quality in (30, 90):
             differing, level, _ = compared(array, quality, "photo")
-            if differing or level > 1:
-                raise SystemExit(f"{array.shape} at {quality}: {differing} symbols differ, pixels by {level}")
+            print(f"{array.shape} at {quality}: {differing} symbols differ, pixels by {level} at most")
+            if differing or level > 4:
+                raise SystemExit("not the same image: nothing worth timing")
 
 
 def compared(array, quality, model):
@@ -247,8 +247,8 @@ def codec(options, write):
                 for one in found:
                     one["decode_ratio"] = one["decode_mp_s"] / reference["decode_mp_s"]
                 found.append(reference)
-            except ImportError as error:
-                without = f"CompressAI cannot be imported: {error}"
+            except (ImportError, RuntimeError) as error:  # absent, or not made for this torch
+                without = f"CompressAI cannot be run: {error!r}"
                 print(without)
         for one in found:
             print("{codec:24} {size:8} {mode:6} {images:4} images  encode {encode_images_s:8.1f}/s {encode_mp_s:7.1f} MP/s   "
@@ -267,7 +267,8 @@ def exact(options, write):
         differing, level, count = compared(array, quality, model)
         rows.append({"model": model, "image": name, "quality": quality, "symbols": count, "differing": differing,
                      "largest_pixel_difference": level})
-    write("gpu-exact.csv", EXACT_FIELDS, rows)
+        if len(rows) % len(QUALITIES) == 0:
+            write("gpu-exact.csv", EXACT_FIELDS, rows)  # now and then, so that a run that is cut short leaves something
     differing, level = sum(one["differing"] for one in rows), max(one["largest_pixel_difference"] for one in rows)
     print(f"exact: {len(rows)} cases, {sum(one['symbols'] for one in rows)} symbols, {differing} differ; pixels within {level}")
     if differing:

@@ -85,8 +85,8 @@ def _cupy(cuda: str | None) -> Any:
         import cupy
 
         found = cupy.cuda.runtime.runtimeGetVersion() // 1000
-    except ImportError as error:
-        msg = f"kernels on the GPU need CuPy, which cannot be imported ({error}): {advice}"
+    except (ImportError, RuntimeError) as error:  # RuntimeError: the driver is too old for this CuPy, or there is none
+        msg = f"kernels on the GPU need CuPy, which cannot be used ({error}): {advice}"
         raise LicGpuUnavailable(msg) from error
     if cuda and found != int(cuda.split(".")[0]):
         msg = f"CuPy was built for CUDA {found}, this process runs on CUDA {cuda}: {advice}"
@@ -104,11 +104,15 @@ def limits_of(device: int, cuda: str | None = None) -> Limits:
     if device not in _limits:
         cupy = _cupy(cuda)
         runtime = cupy.cuda.runtime
-        _limits[device] = Limits(
-            int(cupy.cuda.Device(device).compute_capability),
-            runtime.deviceGetAttribute(runtime.cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
-            runtime.deviceGetAttribute(runtime.cudaDevAttrMultiProcessorCount, device),
-        )
+        try:
+            _limits[device] = Limits(
+                int(cupy.cuda.Device(device).compute_capability),
+                runtime.deviceGetAttribute(runtime.cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+                runtime.deviceGetAttribute(runtime.cudaDevAttrMultiProcessorCount, device),
+            )
+        except RuntimeError as error:
+            msg = f"CuPy {cupy.__version__} cannot use device {device} ({error}): update NVIDIA's driver, or take device='cpu'"
+            raise LicGpuUnavailable(msg) from error
     return _limits[device]
 
 

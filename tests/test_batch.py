@@ -231,6 +231,18 @@ def test_files_of_the_late_place_are_the_same(arrays, late):
     assert [line for line in late.log if line.startswith("stream")][:2] == ["stream 0", "stream 1"]
 
 
+@pytest.mark.parametrize("model", ["photo", "photo-ms-ssim", "gdn-mixture"])
+def test_models_at_the_late_place(model, arrays, late):
+    """The shipped models, mixtures with their kernel's indices among them."""
+    few = [arrays[0], arrays[3], arrays[4]]
+    found = codec.encode_batch(few, model=model, quality=50, device="cuda")
+    wanted = [codec.encode(array, model=model, quality=50) for array in few]
+    assert all(map(same_symbols, found, wanted))
+    assert {"dequantise", "scale_map"} <= {name for name, *_ in late.kernels}
+    for a, b in zip(codec.decode_batch(wanted, device="cuda"), map(codec.decode, wanted), strict=True):
+        assert np.abs(a.astype(int) - b).max() <= 1
+
+
 def test_pixels_of_the_late_place_are_the_same(files, late):
     wanted = [pillow_lic.decode(data) for data in files]
     for found in (pillow_lic.decode_batch(files, device="cuda"), [pillow_lic.decode(data, device="cuda") for data in files]):

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import pillow_lic
-from pillow_lic import codec, errors
+from pillow_lic import codec, errors, gpu
 from pillow_lic.cli import DONE, FAILED, USAGE, main
 from pillow_lic.codec import device
 from pillow_lic.models import loader, operators, registry
@@ -32,7 +32,7 @@ def two_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
-    monkeypatch.setattr(device.importlib.util, "find_spec", lambda name: name == "cupy")
+    monkeypatch.setattr(gpu, "limits_of", lambda number, cuda: gpu.Limits(90, 232448, 132))
 
 
 @pytest.fixture
@@ -72,7 +72,11 @@ def test_auto(two_gpus, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert device.find("auto").name == "cuda:1"
-        monkeypatch.setattr(device.importlib.util, "find_spec", lambda name: None)
+
+        def none(number, cuda):
+            raise errors.LicGpuUnavailable("CuPy is missing, of another CUDA release, or its driver too old")
+
+        monkeypatch.setattr(gpu, "limits_of", none)
         assert device.find("auto").name == "cpu"  # torch alone cannot run the kernels
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
         assert device.find("auto").name == "cpu"

@@ -7,14 +7,13 @@ GPU, grids and all, through a stand-in for CuPy; tests/gpu takes the same compar
 from __future__ import annotations
 
 import ctypes
-import shutil
-import subprocess
 from pathlib import Path
 
 import cupy_on_cpu
 import numpy as np
 import pytest
 import torch
+from on_host import COMPILER, built, call
 
 from pillow_lic import _core, gpu
 from pillow_lic.codec import device, tables
@@ -22,26 +21,7 @@ from pillow_lic.models import loader, registry
 from test_entropy import Case, random_symbols
 from test_mixture import NORMAL, MixedCase, inverses
 
-ROOT = Path(__file__).parent.parent
-COMPILER = shutil.which("g++") or shutil.which("clang++")
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler to build the kernels for the CPU with")
-
-HOST = """
-#define __global__
-#define __device__
-struct One { unsigned x; };
-static const One blockIdx{0}, threadIdx{0}, blockDim{1}, gridDim{1};
-"""
-
-
-def built(name: str, folder: Path) -> ctypes.CDLL:
-    source = folder / f"{name}.cpp"
-    source.write_text(f'{HOST}#include "{ROOT}/kernels/{name}.cu"\n')
-    library = folder / f"{name}.so"
-    flags = ["-std=c++17", "-O2", "-shared", "-fPIC", f"-I{ROOT}/csrc"]
-    subprocess.run([COMPILER, *flags, str(source), "-o", str(library)], check=True)
-    return ctypes.CDLL(str(library))
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
@@ -56,12 +36,6 @@ def cdf(folder: Path) -> ctypes.CDLL:
 @pytest.fixture(scope="module")
 def scale_map(folder: Path) -> ctypes.CDLL:
     return built("scale_map", folder)
-
-
-def call(function, *arguments) -> None:
-    """Arrays as pointers, integers as int, or as long long where they are of that class."""
-    plain = [a.ctypes.data_as(ctypes.c_void_p) if isinstance(a, np.ndarray) else a for a in arguments]
-    function(*(ctypes.c_int(a) if type(a) is int else a for a in plain))
 
 
 @pytest.mark.parametrize("components", [1, 2, 3, 4])
@@ -86,6 +60,16 @@ def test_mixture_kernels(cdf: ctypes.CDLL, components: int):
     call(cdf.mixture_window, planes, ctypes.c_longlong(n), *scales, -3, 8, window)
     for k in range(8):
         assert np.array_equal(window[:, k], mixture.cumulative(planes, np.full(n, k - 3, np.int16))[2])
+
+    few, edges = np.ascontiguousarray(planes[:, :400]), 2401  # far beyond every support, on both sides
+    window = np.empty((400, edges), np.uint16)
+    call(cdf.mixture_window, few, ctypes.c_longlong(400), *scales, -1200, edges, window)
+    edge = np.arange(-1200, 1201)
+    inside = (edge >= -radius[:400, None].astype(int)) & (edge <= radius[:400, None].astype(int) + 1)
+    wanted = np.stack([mixture.cumulative(few, np.full(400, x, np.int16))[2] for x in edge], 1)
+    outside = np.where(edge < 0, 0, 65535)
+    assert np.array_equal(window, np.where(inside, wanted, outside))
+    assert not inside.all(0)[[0, -1]].any()
 
 
 @pytest.mark.parametrize("seed", range(4))

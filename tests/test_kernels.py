@@ -16,6 +16,7 @@ from typing import NamedTuple
 import cupy_on_cpu
 import gdn_twin
 import numpy as np
+import nvrtc
 import pytest
 import torch
 
@@ -36,63 +37,21 @@ KIND_NAMES = ("float32", "float16", "bfloat16")
 # --- every kernel compiles, and hot ones keep everything in registers ----------------------------------------------------
 
 
-class Report(NamedTuple):
-    """What the compiler says about a kernel."""
-
-    returncode: int
-    text: str
-
-    @property
-    def spilled(self) -> int:
-        return sum(int(n) for n in re.findall(r"(\d+) bytes spill", self.text))
-
-    @property
-    def registers(self) -> int:
-        return int(re.search(r"Used (\d+) registers", self.text)[1])
-
-
-def nvrtc():
-    """CuPy's binding of NVRTC, if the library is there too."""
-    try:
-        from cupy_backends.cuda.libs import nvrtc
-
-        nvrtc.getVersion()
-    except Exception:  # whatever is missing, there is no NVRTC
-        return None
-    return nvrtc
-
-
-def compile_with_nvcc(instance: gpu.Instance, capability: int, folder: Path) -> Report:
+def compile_with_nvcc(instance: gpu.Instance, capability: int, folder: Path) -> nvrtc.Report:
     text = folder / f"{threading.get_ident()}.cu"
     text.write_text(gpu.source(instance.file))
     command = ["nvcc", "-cubin", f"-arch=sm_{capability}", "-ftz=true", "-Xptxas=-v", *instance.compiler_options(), str(text)]
     done = subprocess.run([*command, "-o", str(text.with_suffix(".cubin"))], capture_output=True, text=True)
-    return Report(done.returncode, done.stdout + done.stderr)
-
-
-def compile_with_nvrtc(instance: gpu.Instance, capability: int) -> Report:
-    """As CuPy calls it: no include path, no headers."""
-    library = nvrtc()
-    program = library.createProgram(gpu.source(instance.file), instance.file, (), ())
-    added = ("-ftz=true", f"-arch=sm_{capability}", "--device-as-default-execution-space", "--ptxas-options=-v")
-    options = (*instance.compiler_options(), *added)
-    try:
-        library.compileProgram(program, options)
-        return Report(0, library.getProgramLog(program))
-    except library.NVRTCError:
-        return Report(1, library.getProgramLog(program))
-    finally:
-        library.destroyProgram(program)
+    return nvrtc.Report(done.returncode, done.stdout + done.stderr)
 
 
 class Case(NamedTuple):
-    """One kernel to compile. hot: it must not spill."""
+    """One kernel to compile, which must not spill."""
 
     capability: int
     activation: gpu.Activation
     step: int = gpu.FORWARD
     inverse: bool = False
-    hot: bool = True
 
     def __str__(self):
         a = self.activation
@@ -113,7 +72,9 @@ def first(channels: int, kind: int = gpu.BFLOAT16, pixels: int = 4096) -> gpu.Ac
     return gpu.Activation(1, channels, pixels, kind, channels_first=True)
 
 
-CASES = [
+STEPS = (gpu.FORWARD, gpu.BACKWARD, gpu.BACKWARD_LAST, gpu.SUMS)
+CASES = list(dict.fromkeys([  # each step on each architecture, in either order; then what is special. dict: each once
+    *[Case(cap, order(192, kind), step) for cap in (75, 80, 90) for order in (last, first) for kind in (0, 2) for step in STEPS],
     *[Case(90, last(c), inverse=inverse) for c in (128, 192) for inverse in (False, True)],
     Case(90, last(192, gpu.FLOAT16)),
     Case(90, last(192, gpu.FLOAT32)),
@@ -131,7 +92,7 @@ CASES = [
     Case(80, last(128, gpu.FLOAT32), gpu.BACKWARD_LAST),
     Case(80, last(128), gpu.SUMS),
     *[Case(75, last(192, kind), step) for kind, step in ((2, 0), (1, 1), (2, 2), (0, 3))],
-]
+]))
 
 
 INTEGER_KERNELS = {
@@ -143,10 +104,10 @@ INTEGER_KERNELS = {
 @pytest.mark.parametrize("capability", [75, 80, 90])
 @pytest.mark.parametrize("file", INTEGER_KERNELS)
 def test_integer_kernels_compile_without_spills(file, capability, tmp_path):
-    if not shutil.which("nvcc") and not nvrtc():
-        pytest.skip("neither nvcc nor CuPy with NVRTC is installed")
+    if not shutil.which("nvcc") and not nvrtc.library():
+        pytest.skip("neither NVRTC nor nvcc is installed")
     instance = gpu.Instance(file, INTEGER_KERNELS[file][0], (), gpu.BLOCK)
-    report = compile_with_nvrtc(instance, capability) if nvrtc() else compile_with_nvcc(instance, capability, tmp_path)
+    report = nvrtc.compiled(instance, capability) if nvrtc.library() else compile_with_nvcc(instance, capability, tmp_path)
     assert report.returncode == 0, report.text
     assert report.spilled == 0, report.text
     for name in INTEGER_KERNELS[file]:
@@ -154,15 +115,15 @@ def test_integer_kernels_compile_without_spills(file, capability, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def reports(tmp_path_factory) -> dict[Case, Report]:
+def reports(tmp_path_factory) -> dict[Case, nvrtc.Report]:
     """All cases, compiled side by side: by NVRTC, as on a GPU, which needs more registers than nvcc; else by that."""
-    library = nvrtc()
+    library = nvrtc.library()
     if not library and not shutil.which("nvcc"):
-        pytest.skip("neither nvcc nor CuPy with NVRTC is installed")
+        pytest.skip("neither NVRTC nor nvcc is installed")
     folder = tmp_path_factory.mktemp("cubin")
 
-    def one(case: Case) -> Report:
-        return compile_with_nvrtc(case.instance, case.capability) if library else compile_with_nvcc(case.instance, case.capability, folder)
+    def one(case: Case) -> nvrtc.Report:
+        return nvrtc.compiled(case.instance, case.capability) if library else compile_with_nvcc(case.instance, case.capability, folder)
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(zip(CASES, pool.map(one, CASES), strict=True))
@@ -178,10 +139,10 @@ def test_compiles_without_spills(case, reports):
 
 def test_nvrtc_takes_the_same_source():
     """What runs on a GPU is compiled by NVRTC, which has no headers and no host compiler."""
-    if not nvrtc():
-        pytest.skip("CuPy with NVRTC is not installed")
+    if not nvrtc.library():
+        pytest.skip("NVRTC is not installed")
     for case in (Case(90, last(128)), Case(75, last(3))):
-        report = compile_with_nvrtc(case.instance, case.capability)
+        report = nvrtc.compiled(case.instance, case.capability)
         assert report.returncode == 0, report.text
         assert report.spilled == 0, report.text
 
@@ -317,6 +278,9 @@ def test_forward_source(shape, dtype, channels_last, inverse, device, scale, on_
 
 
 BACKWARD = {
+    "staged, 192": ((1, 192, 5, 9), BF16, True, False, 90),
+    "again loaded": ((1, 320, 3, 5), F16, True, True, 90),
+    "slices, 512": ((1, 512, 3, 5), BF16, False, False, 90),
     "staged": ((1, 64, 9, 7), BF16, True, False, 90),
     "first": ((2, 40, 6, 6), BF16, False, True, 90),
     "odd": ((3, 24, 5, 7), F16, False, False, 90),
@@ -340,6 +304,21 @@ def test_backward_source(shape, dtype, channels_last, inverse, device, on_cpu):
         for gradient, exact, size in zip(found, wanted, sizes, strict=True):
             assert (np.abs(gradient.double().numpy() - exact) <= GRADIENT_BOUNDS[dtype] * size).all()
     assert len(calls) == 6
+
+
+def test_backward_under_another_default_type(on_cpu):
+    """The kernels write float32 sums, whatever torch makes by default."""
+    on_cpu(DEVICES[90])
+    (x, grad, beta, gamma), (x64, grad64, beta64, gamma64) = tensors((1, 64, 5, 7), BF16, True)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        found = operators._cuda_backward(grad, x, beta, gamma, False)
+    finally:
+        torch.set_default_dtype(before)
+    wanted, sizes = gdn_twin.backward(grad64, x64, beta64, gamma64, False)
+    for gradient, exact, size in zip(found, wanted, sizes, strict=True):
+        assert (np.abs(gradient.double().numpy() - exact) <= GRADIENT_BOUNDS[BF16] * size).all()
 
 
 def test_views_off_the_grid_are_copied(on_cpu):
@@ -390,6 +369,21 @@ def test_missing_cupy_is_named(monkeypatch):
     with pytest.raises(LicGpuUnavailable, match=r"pillow-lic\[cuda13\]"):
         gpu.limits_of(0)
     assert issubclass(LicGpuUnavailable, LicError)
+
+
+def test_driver_too_old_is_named(monkeypatch, tmp_path):
+    for failing in ("runtimeGetVersion", "deviceGetAttribute"):
+        module, _ = cupy_on_cpu.fake(tmp_path)
+        module.__version__ = "14.2.0"
+
+        def fail(*_):
+            raise RuntimeError("cudaErrorInsufficientDriver")
+
+        setattr(module.cuda.runtime, failing, fail)
+        monkeypatch.setitem(sys.modules, "cupy", module)
+        monkeypatch.setattr(gpu, "_limits", {})
+        with pytest.raises(LicGpuUnavailable, match="cudaErrorInsufficientDriver.*"):
+            gpu.limits_of(0, "13.0")
 
 
 def test_other_cuda_release_is_named(monkeypatch, tmp_path):

@@ -5,7 +5,6 @@ Imports torch and errors; knows no models and no files. On a CPU every transfer 
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -39,7 +38,7 @@ def choose(name: str | None) -> str | None:
 def find(name: str | None = None) -> Place:
     """The place that an option, else `choose`, else PILLOW_LIC_DEVICE, else the CPU names.
 
-    name: "cpu", "cuda", "cuda:N", or "auto": CUDA where torch sees a device and CuPy is installed, else the CPU.
+    name: "cpu", "cuda", "cuda:N", or "auto": CUDA where torch sees a device and CuPy can use it, else the CPU.
     Raises LicBadOption for other names, LicGpuUnavailable for a GPU that is not there.
     """
     source = "device" if name is not None or _chosen is not None else VARIABLE
@@ -48,11 +47,23 @@ def find(name: str | None = None) -> Place:
         msg = f"{source} must be 'cpu', 'cuda', 'cuda:N' or 'auto', found {name!r}"
         raise LicBadOption(msg)
     if name == "auto":
-        usable = torch.cuda.is_available() and not _forked() and importlib.util.find_spec("cupy")
-        name = "cuda" if usable else "cpu"
+        name = "cuda" if _usable() else "cpu"
     if name == "cpu":
         return Place("cpu")
     return Place(_existing(name))
+
+
+def _usable() -> bool:
+    """Whether torch sees a CUDA device that CuPy can use as well."""
+    if not torch.cuda.is_available() or _forked():
+        return False
+    from .. import gpu
+
+    try:
+        gpu.limits_of(torch.cuda.current_device(), torch.version.cuda)
+    except LicGpuUnavailable:
+        return False
+    return True
 
 
 def _forked() -> bool:

@@ -1,21 +1,27 @@
 """Random mixtures by the hundred million: python mixture_sets.py [SETS] [SEED]. Exits 1 at the first difference.
 
 Every set is one position's bytes and a symbol. For each: the cumulative frequency below the symbol by the definition (csrc/lic_cdf.h), by the
-tables one at a time and by the window of eight agree; and a stream of all the symbols decodes to them, which takes window,
+tables one at a time and by the window of eight agree, and the interval and window that the CUDA kernels' source (kernels/mixture_cdf.cu), compiled for the host, finds; and a stream of all the symbols decodes to them, which takes window,
 search and gallop through every set. The bytes themselves are made by the integer map at random weights: on every code path of the
 machine (scalar, SSE4.1, AVX2, AVX-512 as far as it has them) they are those of the map's definition.
 """
 
 from __future__ import annotations
 
+import ctypes
 import math
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 
 from pillow_lic import _core
 from pillow_lic.constants import LIC_BIAS_MAX, LIC_INVERSE_MAX, LIC_INVERSE_MIN, LIC_NORMAL_STEPS, LIC_WEIGHT_MAX
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from on_host import built, call  # noqa: E402
 
 LEVELS = ("scalar", "sse4.1", "avx2", "avx512")
 CHANNELS, SIDE = 24, 96  # of a round's z and of its latent grid
@@ -61,7 +67,26 @@ def planes_of_the_map(rng: np.random.Generator, components: int, paths: list[str
     return wanted.reshape(3 * components, -1)
 
 
-def round_of(seed: int, paths: list[str]) -> int:
+def check_kernels(kernels: ctypes.CDLL, mixture: _core.Mixture, inverse: np.ndarray, planes: np.ndarray, x: np.ndarray, slow: np.ndarray) -> None:
+    """Interval of each symbol and window around it, as kernels/mixture_cdf.cu finds them."""
+    count, components = len(x), len(planes) // 3
+    radius = mixture.cumulative(planes, x)[3].astype(np.int32)
+    held = np.abs(x.astype(np.int32)) <= radius
+    escape = mixture.cumulative(planes, (radius + 1).astype(np.int16))[2]
+    above = mixture.cumulative(planes, np.minimum(x, 32766) + np.int16(1))[2]
+    start, freq = np.empty(count, np.uint32), np.empty(count, np.uint32)
+    tables = components, inverse, len(inverse), normal()
+    call(kernels.mixture_intervals, planes, ctypes.c_longlong(count), x, *tables, start, freq)
+    low = np.where(held, slow, escape)
+    if not np.array_equal(start, low) or not np.array_equal(freq, np.where(held, above.astype(np.int64), 65536) - low):
+        sys.exit("the kernel of intervals differs")
+    window = np.empty((count, 8), np.uint16)
+    call(kernels.mixture_window, planes, ctypes.c_longlong(count), *tables, -3, 8, window)
+    if not np.array_equal(window[:, 4], mixture.cumulative(planes, np.ones(count, np.int16))[2]):
+        sys.exit("the kernel of windows differs")
+
+
+def round_of(seed: int, paths: list[str], kernels: ctypes.CDLL) -> int:
     """One round: a map, a mixture model, CHANNELS * SIDE^2 sets. Returns their number."""
     rng = np.random.default_rng(seed)
     components = 1 + seed % 4
@@ -78,6 +103,7 @@ def round_of(seed: int, paths: list[str]) -> int:
         if not np.array_equal(found, slow):
             place = int(np.argmax(found != slow))
             sys.exit(f"seed {seed}: the {name} differs at {place}: bytes {planes[:, place].tolist()}, x {x[place]}")
+    check_kernels(kernels, mixture, inverse, planes, x, slow)
     for path in paths:
         _core.set_simd(path)
         if not np.array_equal(mixture.decode(mixture.encode(planes, x), planes), x):
@@ -89,13 +115,15 @@ def round_of(seed: int, paths: list[str]) -> int:
 def main() -> None:
     wanted, seed = (int(float(a)) for a in (*sys.argv[1:], *("1e8", "1")[len(sys.argv) - 1 :]))
     paths, sets, start, shown = levels(), 0, time.monotonic(), 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        kernels = built("mixture_cdf", Path(folder))
     while sets < wanted:
-        sets += round_of(seed, paths)
+        sets += round_of(seed, paths, kernels)
         seed += 1
         if time.monotonic() - shown > 10:
             shown = time.monotonic()
             print(f"{sets:,} sets", flush=True)
-    print(f"{sets:,} sets of 1 to 4 components, {', '.join(paths)}: 0 differences, {time.monotonic() - start:.0f} s")
+    print(f"{sets:,} sets of 1 to 4 components, {', '.join(paths)}, kernels: 0 differences, {time.monotonic() - start:.0f} s")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def test_maps_with_hidden_layers(seed):
     assert compare_maps(device.find("cuda:0"), CaseModel(case), case.q, z, case.h, case.w) == 0
 
 
-@pytest.mark.parametrize("name", ["toy", "photo"])
+@pytest.mark.parametrize("name", ["toy", "photo", "gdn-mixture"])
 @pytest.mark.parametrize("grid", [(1, 1), (68, 120), (250, 188)])
 def test_maps_of_models(name, grid):
     """One position, 1080p, 12 megapixels; small z as there are, and ones beyond every clamp."""
