@@ -14,8 +14,8 @@ import peers
 from rd import live_curves, read
 
 ROOT = pathlib.Path(__file__).parent.parent
-PUBLISHED = ("jpeg", "webp", "bpg444", "vtm", "cai-bmshj2018-hyperprior", "cai-mbt2018-mean", "cai-cheng2020-anchor")
-LIVE = ("jpeg", "jpeg2000", "webp", "jxl", "heic", "avif")
+PUBLISHED = ("jpeg", "webp", "bpg444", "hm", "av1", "vtm", "cai-bmshj2018-hyperprior", "cai-mbt2018-mean", "cai-cheng2020-anchor")
+LIVE = ("jpeg", "jpeg2000", "webp", "jxl", "heic", "heic-default", "avif", "avif-default")
 
 
 def percent(text):
@@ -50,7 +50,7 @@ def speed_table(dataset, results):
 
         def median(column, group=group):
             return statistics.median(float(row[column] or "nan") for row in group)
-        label = "CompressAI mbt2018-mean" if name == "compressai" else peers.label(name)
+        label = "CompressAI mbt2018-mean, random weights, 0.63 bits per pixel" if name == "compressai" else peers.label(name)
         lines.append(f"| {label} | {median('encode_ms'):.0f} ms | {median('decode_ms'):.1f} ms | {median('decode_ratio'):.1f} |")
     return lines
 

@@ -73,7 +73,7 @@ CODECS = {codec.name: codec for codec in (
     Codec("lic", "LIC (ours)", "LIC", lambda quality: {"quality": quality}, (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100),
           "pillow_lic"),
     Codec("jpeg", "JPEG optimised, progressive", "JPEG", _quality(optimize=True, progressive=True), PERCENT),
-    Codec("jpeg-default", "JPEG", "JPEG", _quality(), PERCENT),
+    Codec("jpeg-default", "JPEG, defaults", "JPEG", _quality(), PERCENT),
     # The quality of JPEG 2000 is the compression ratio: 24 bits a pixel divided by it.
     Codec("jpeg2000", "JPEG 2000", "JPEG2000",
           lambda ratio: {"quality_mode": "rates", "quality_layers": [ratio], "irreversible": True, "mct": 1},
@@ -81,11 +81,11 @@ CODECS = {codec.name: codec for codec in (
     Codec("webp", "WebP, method 6", "WEBP", _quality(method=6), (0, *PERCENT)),
     Codec("avif", "AVIF 4:4:4, speed 4", "AVIF", _quality(subsampling="4:4:4", speed=4),
           (10, 20, 30, 40, 50, 60, 70, 80, 90)),
-    Codec("avif-default", "AVIF", "AVIF", _quality(), (10, 20, 30, 40, 50, 60, 70, 80, 90)),
+    Codec("avif-default", "AVIF, defaults", "AVIF", _quality(), (10, 20, 30, 40, 50, 60, 70, 80, 90)),
     Codec("heic", "HEIC 4:4:4", "HEIF", _quality(chroma=444), (5, 10, 15, 20, 25, 30, 35, 40, 50, 60), "pillow_heif"),
-    Codec("heic-default", "HEIC", "HEIF", _quality(), (5, 10, 15, 20, 25, 30, 35, 40, 50, 60), "pillow_heif"),
+    Codec("heic-default", "HEIC, defaults", "HEIF", _quality(), (5, 10, 15, 20, 25, 30, 35, 40, 50, 60), "pillow_heif"),
     Codec("jxl", "JPEG XL, effort 9", "JXL", _quality(effort=9), (0, 10, 20, 30, 40, 50, 60, 70, 80, 90), "pillow_jxl"),
-    Codec("jxl-default", "JPEG XL", "JXL", _quality(), (0, 10, 20, 30, 40, 50, 60, 70, 80, 90), "pillow_jxl"),
+    Codec("jxl-default", "JPEG XL, defaults", "JXL", _quality(), (0, 10, 20, 30, 40, 50, 60, 70, 80, 90), "pillow_jxl"),
 )}
 
 

@@ -1,4 +1,4 @@
-"""The float/integer boundary (STYLE 8): the one place that rounds. Nothing after it sees a float.
+"""The float/integer boundary: the one place that rounds. Nothing after it sees a float.
 
 Imports numpy and torch; knows shapes and tables, no networks and no bytes.
 """
