@@ -339,6 +339,21 @@ def scale_map(
     _each("scale_map.cu", "scale_map", channels * latent[0] * latent[1], arguments, where)
 
 
+def coded_symbols(index: int, n: int, skip: int, coded: int, *where: Any) -> None:
+    """coded (n,) uint8: 1 where index (n,) uint8 reaches `skip` (FORMAT 7.6). Its running sums (n,) int64 are the `place` of the next two."""
+    _each("scale_map.cu", "coded_symbols", n, (index, n, *_int(skip), coded), where)
+
+
+def pack_symbols(index: int, r: int, place: int, n: int, skip: int, rows: int, symbols: int, *where: Any) -> None:
+    """Of index (n,) uint8 and r (n,) int16 what is coded, in order: rows uint8 and symbols int16."""
+    _each("scale_map.cu", "pack_symbols", n, (index, r, place, n, *_int(skip), rows, symbols), where)
+
+
+def spread_symbols(index: int, symbols: int, place: int, n: int, skip: int, r: int, *where: Any) -> None:
+    """The inverse: r (n,) int16, 0 where nothing was coded."""
+    _each("scale_map.cu", "spread_symbols", n, (index, symbols, place, n, *_int(skip), r), where)
+
+
 def mixture_intervals(
     planes: int, n: int, symbols: int, components: int, inverse: int, scales: int, normal: int, start: int, freq: int, *where: Any
 ) -> None:

@@ -169,6 +169,25 @@ def compare_maps(place: device.Place, model: loader.Model, q: int, z: np.ndarray
     return int(differ + (index[0].cpu().numpy() != own.scale_index(q, z, h, w)).sum())
 
 
+def compare_packing(place: str, seed: int, n: int, skip: int) -> int:
+    """What is packed is index and r where they are coded, what is spread is r again: how many differ."""
+    rng = np.random.default_rng(seed)
+    index = rng.integers(0, 6, n).astype(np.uint8)
+    r = (random_symbols(rng, (n,)) * (index >= skip)).astype(np.int16)
+    index_there, r_there = on(place, index), on(place, r)
+    coded, back = torch.full_like(index_there, 9), torch.full_like(r_there, 9)
+    where = tables._where(coded)
+    gpu.coded_symbols(index_there.data_ptr(), n, skip, coded.data_ptr(), *where)
+    places = coded.long().cumsum(0)
+    rows = torch.zeros(int(places[-1]), dtype=torch.uint8, device=place)
+    symbols = torch.zeros(len(rows), dtype=torch.int16, device=place)
+    inputs = index_there.data_ptr(), r_there.data_ptr(), places.data_ptr(), n, skip
+    gpu.pack_symbols(*inputs, rows.data_ptr(), symbols.data_ptr(), *where)
+    gpu.spread_symbols(index_there.data_ptr(), symbols.data_ptr(), places.data_ptr(), n, skip, back.data_ptr(), *where)
+    differ = (rows.cpu().numpy() != index[index >= skip]).sum() + (symbols.cpu().numpy() != r[index >= skip]).sum()
+    return int(differ + (back.cpu().numpy() != r).sum())
+
+
 class CaseModel:
     """Tables of a test case in the place of a loaded model."""
 
@@ -183,6 +202,12 @@ def test_launched_mixtures(components: int, stand_in: list):
     assert compare_mixtures("cpu", components, components, MANY["cpu"]) == 0
     assert [name for name, *_ in stand_in] == ["mixture_intervals", "mixture_window"]
     assert stand_in[0][1] == (64, 1, 1)  # fewer threads than symbols: each goes on to further ones
+
+
+@pytest.mark.parametrize("skip", [0, 2, 5])
+def test_launched_packing(skip: int, stand_in: list):
+    assert compare_packing("cpu", skip, 5000, skip) == 0
+    assert [name for name, *_ in stand_in] == ["coded_symbols", "pack_symbols", "spread_symbols"]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from test_integer_kernels import MANY, CaseModel, compare_maps, compare_mixtures
+from test_integer_kernels import MANY, CaseModel, compare_maps, compare_mixtures, compare_packing
 from test_mixture import MixedCase
 
 from pillow_lic.codec import device, tables
@@ -19,6 +19,11 @@ def test_mixtures(components):
     """Seven times four million symbols for each number of components."""
     for seed in range(7):
         assert compare_mixtures("cuda:0", 10 * components + seed, components, MANY["cuda"]) == 0
+
+
+@pytest.mark.parametrize("skip", [0, 2, 5])
+def test_packing(skip):
+    assert compare_packing("cuda:0", skip, MANY["cuda"], skip) == 0
 
 
 @pytest.mark.parametrize("seed", range(6))
