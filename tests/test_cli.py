@@ -87,6 +87,18 @@ def test_two_sources_for_one_target(photo, tmp_path, capsys):
     assert Image.open(tmp_path / "a.lic").size == (60, 40)
 
 
+def test_version(capsys):
+    assert lic("--version") == DONE
+    assert capsys.readouterr().out.startswith("pillow-lic ")
+
+
+def test_quality_of_the_format_to_write(photo, tmp_path):
+    photo(tmp_path / "a.lic")
+    for quality in (20, 95):
+        assert lic("decode", tmp_path / "a.lic", "-o", tmp_path / f"{quality}.jpg", "-q", quality) == DONE
+    assert (tmp_path / "20.jpg").stat().st_size < (tmp_path / "95.jpg").stat().st_size
+
+
 def test_source_is_target(photo, tmp_path, capsys):
     before = photo(tmp_path / "a.lic").read_bytes()
     assert lic("encode", tmp_path / "a.lic", "-o", tmp_path / "a.lic", "--force") == FAILED

@@ -50,6 +50,7 @@ def _show_warning(message, category, filename, lineno, file=None, line=None):
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lic", description="Learned image compression: .lic files to and from other formats.")
+    parser.add_argument("--version", action=_Version, help="versions of the package and of the format it writes")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     encode = commands.add_parser("encode", help="images to .lic")
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     decode = commands.add_parser("decode", help=".lic to another format")
     _add_batch(decode, _decode)
     decode.add_argument("-t", "--to", metavar="EXT", default="png", help="extension of the format to write; default png")
+    decode.add_argument("-q", "--quality", type=int, help="handed to the format to write, if it has one; default: Pillow's for it")
     decode.add_argument("--truncated", action="store_true", help="load damaged files, missing tiles in grey")
 
     info = commands.add_parser("info", help="what a .lic file says, field by field, and whether it is intact")
@@ -83,6 +85,20 @@ def _parser() -> argparse.ArgumentParser:
     models.add_argument("--json", action="store_true", help="whole manifests, one JSON document")
     models.set_defaults(run=_models)
     return parser
+
+
+class _Version(argparse.Action):
+    """Looked up when asked for."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, nargs=0, **options)
+
+    def __call__(self, parser, *_):
+        from .. import __version__
+        from ..constants import LIC_MAJOR, LIC_MINOR
+
+        print(f"pillow-lic {__version__}, format {LIC_MAJOR}.{LIC_MINOR}")
+        parser.exit()
 
 
 def _add_batch(parser: argparse.ArgumentParser, run) -> None:

@@ -61,10 +61,11 @@ def decode(options: argparse.Namespace) -> int:
         msg = f"Pillow cannot write {suffix!r} files"
         raise UsageError(msg)
     jobs = _plan(options, suffix, _is_lic)
+    quality = {} if options.quality is None else {"quality": options.quality}
 
     def work(job: Job, temporary: Path) -> None:
         with Image.open(job.source, formats=[FORMAT]) as im:
-            im.save(temporary, format, **_metadata(im, job, format))
+            im.save(temporary, format, **_metadata(im, job, format), **quality)
 
     before = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = before or options.truncated
