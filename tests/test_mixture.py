@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import slow_decoder
 from fuzz import mixture_sets
+from on_host import COMPILER, built
 from pillow_lic import _core
 from pillow_lic.entropy import CELL, PLANES, Tables
 from pillow_lic.errors import LicCorruptTile, LicModelMissing
@@ -89,9 +90,10 @@ def test_run_of_given_mixtures(seed: int, components: int, n: int):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_sets_on_every_code_path(seed: int):
-    """A part of `make fuzz`: bytes from the map, frequencies and streams, on all code paths of this machine."""
-    assert mixture_sets.round_of(seed, mixture_sets.levels()) == 24 * 96 * 96
+def test_sets_on_every_code_path(seed: int, tmp_path):
+    """A part of `make fuzz`: bytes from the map, frequencies and streams, on all code paths of this machine, and in the kernels' source."""
+    kernels = built("mixture_cdf", tmp_path) if COMPILER else None
+    assert mixture_sets.round_of(seed, mixture_sets.levels(), kernels) == 24 * 96 * 96
 
 
 class MixedCase:
