@@ -1,4 +1,4 @@
-"""CompressAI's mbt2018-mean (quality 4) as a codec to time, without downloaded weights.
+"""CompressAI's mbt2018-mean (quality 4), or its bmshj2018-hyperprior, as a codec to time, without downloaded weights.
 
 Its networks are the real ones with random weights, which cost what trained ones cost. Random weights would leave the entropy coder
 nothing to do (all latents near zero), so y and the distribution parameters are replaced, after the networks have run, by synthetic
@@ -88,12 +88,13 @@ class MeanScale:
     """The codec: encode(image, quality) to bytes, decode(bytes) to an image."""
 
     name, label = "compressai", "CompressAI mbt2018-mean"
+    model, has_means = "mbt2018_mean", True
 
     def __init__(self):
         sys.meta_path.insert(0, Absent())
-        from compressai.zoo import mbt2018_mean
+        from compressai import zoo
         torch.manual_seed(0)
-        self.net = mbt2018_mean(quality=QUALITY, metric="mse", pretrained=False).eval()
+        self.net = getattr(zoo, self.model)(quality=QUALITY, metric="mse", pretrained=False).eval()
         self.net.update(force=True)
         self.net.g_a, self.net.h_s = Replaced(self.net.g_a), Replaced(self.net.h_s)
         for part in (self.net.entropy_bottleneck, self.net.gaussian_conditional):
@@ -106,7 +107,9 @@ class MeanScale:
         for _ in range(12):
             middle = (low + high) / 2
             y, scales, means = synthetic((1, self.net.M, rows, columns), middle)
-            self.net.g_a.output, self.net.h_s.output = y, torch.cat([scales, means], 1)
+            if not self.has_means:
+                y, means = y - means, None
+            self.net.g_a.output, self.net.h_s.output = y, torch.cat([scales, means], 1) if self.has_means else scales
             coded = self.net.gaussian_conditional.compress(y, self.net.gaussian_conditional.build_indexes(scales), means=means)
             low, high = (low, middle) if len(coded[0]) > size else (middle, high)
         return QUALITY, self.encode(image, QUALITY)
@@ -133,3 +136,10 @@ class MeanScale:
             for method in (part.compress, part.decompress):
                 total, method.seconds = total + method.seconds, 0.0
         return total
+
+
+class Hyperprior(MeanScale):
+    """The scale hyperprior of Balle et al. 2018, without means."""
+
+    name, label = "compressai-hyperprior", "CompressAI bmshj2018-hyperprior"
+    model, has_means = "bmshj2018_hyperprior", False

@@ -183,13 +183,13 @@ def ours(size, arrays, options):
 
 
 class OnGpu:
-    """CompressAI's mean-scale model with its networks, and what stands in for their output, on the GPU."""
+    """A model of CompressAI with its networks, and what stands in for their output, on the GPU; name: MeanScale or Hyperprior."""
 
-    def __init__(self):
+    def __init__(self, name):
         import compressai_peer
         import torch
         self.torch, self.stride = torch, compressai_peer.STRIDE
-        self.peer = compressai_peer.MeanScale()
+        self.peer = getattr(compressai_peer, name)()
 
     def fit(self, image, size):
         """Chooses the latents on the CPU, for `size` bytes of y, then moves all there is."""
@@ -218,10 +218,10 @@ class OnGpu:
             return (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
 
-def peer(size, array, data_bytes, options):
-    """CompressAI's row, one image at a time, y of as many bytes as our file."""
+def peer(name, size, array, data_bytes, options):
+    """The row of a model of CompressAI, one image at a time, y of as many bytes as our file."""
     from PIL import Image
-    codec = OnGpu()
+    codec = OnGpu(name)
     codec.fit(Image.fromarray(array), data_bytes)
     coded = codec.encode(array)
     height, width = array.shape[:2]
@@ -229,7 +229,7 @@ def peer(size, array, data_bytes, options):
         raise SystemExit("CompressAI: another shape came back")
     repeats = max(options.repeats // 10, 3)
     times = median(lambda: codec.encode(array), repeats), median(lambda: codec.decode(coded, height, width), repeats)
-    return row("compressai-mbt2018-mean", size, "single", [array], [b"".join(sum(coded[0], []))], *times)
+    return row(codec.peer.label.lower().replace(" ", "-"), size, "single", [array], [b"".join(sum(coded[0], []))], *times)
 
 
 # ---- sections of bench/gpu.py ----------------------------------------------------------------------------------------
@@ -243,10 +243,10 @@ def codec(options, write):
         found = list(ours(size, arrays, options))
         if without is None and arrays[0].size <= 3 * PEER_PIXELS:
             try:
-                reference = peer(size, arrays[0], found[0]["bytes"], options)
+                reference, other = (peer(name, size, arrays[0], found[0]["bytes"], options) for name in ("MeanScale", "Hyperprior"))
                 for one in found:
                     one["decode_ratio"] = one["decode_mp_s"] / reference["decode_mp_s"]
-                found.append(reference)
+                found += [reference, other]
             except (ImportError, RuntimeError) as error:  # absent, or not made for this torch
                 without = f"CompressAI cannot be run: {error!r}"
                 print(without)
