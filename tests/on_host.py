@@ -29,6 +29,16 @@ def built(name: str, folder: Path) -> ctypes.CDLL:
     return ctypes.CDLL(str(library))
 
 
+def intervals(mixture, planes: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """start and freq, int64 (n,), of symbols x (n,) int16 under mixtures, by the core's definition; of the escape where x is not held."""
+    _, _, below, radius = mixture.cumulative(planes, x)
+    above = mixture.cumulative(planes, np.minimum(x, 32766) + np.int16(1))[2]
+    escape = mixture.cumulative(planes, radius + np.int16(1))[2]
+    held = np.abs(x.astype(np.int32)) <= radius
+    start = np.where(held, below, escape).astype(np.int64)
+    return start, np.where(held, above.astype(np.int64), 65536) - start
+
+
 def call(function, *arguments) -> None:
     """Arrays as pointers, integers as int, or as long long where they are of that class."""
     plain = [a.ctypes.data_as(ctypes.c_void_p) if isinstance(a, np.ndarray) else a for a in arguments]

@@ -13,7 +13,7 @@ import cupy_on_cpu
 import numpy as np
 import pytest
 import torch
-from on_host import COMPILER, built, call
+from on_host import COMPILER, built, call, intervals
 
 from pillow_lic import _core, gpu
 from pillow_lic.codec import device, tables
@@ -49,12 +49,8 @@ def test_mixture_kernels(cdf: ctypes.CDLL, components: int):
     start, freq = np.empty(n, np.uint32), np.empty(n, np.uint32)
     scales = (components, inverse, len(inverse), NORMAL)
     call(cdf.mixture_intervals, planes, ctypes.c_longlong(n), x, *scales, start, freq)
-    _, _, below, radius = mixture.cumulative(planes, x)
-    _, _, above, _ = mixture.cumulative(planes, x + 1)
-    _, _, escape, _ = mixture.cumulative(planes, radius + 1)
-    held = np.abs(x.astype(int)) <= radius
-    assert np.array_equal(start, np.where(held, below, escape))
-    assert np.array_equal(freq, np.where(held, above.astype(np.int64) - below, 65536 - escape.astype(np.int64)))
+    radius = mixture.cumulative(planes, x)[3]
+    assert all(map(np.array_equal, (start, freq), intervals(mixture, planes, x)))
 
     window = np.empty((n, 8), np.uint16)
     call(cdf.mixture_window, planes, ctypes.c_longlong(n), *scales, -3, 8, window)
@@ -135,12 +131,7 @@ def compare_mixtures(place: str, seed: int, components: int, n: int) -> int:
     planes = rng.integers(0, 256, (3 * components, n), np.uint8)
     x = np.round(rng.normal(0, 1, n) * rng.choice([2, 40, 400], n)).astype(np.int16)
     x[: n // 50] = rng.choice([-32768, 32767, -1, 0, 1], n // 50)
-    _, _, below, radius = mixture.cumulative(planes, x)
-    above = mixture.cumulative(planes, np.minimum(x, 32766) + np.int16(1))[2]
-    escape = mixture.cumulative(planes, radius + np.int16(1))[2]
-    held = np.abs(x.astype(np.int32)) <= radius
-    wanted_start = np.where(held, below, escape)
-    wanted_freq = np.where(held, above.astype(np.int64) - below, 65536 - escape.astype(np.int64))
+    wanted_start, wanted_freq = intervals(mixture, planes, x)
 
     there = [on(place, array) for array in (planes, x, inverse, NORMAL)]
     start, freq = (torch.zeros(n, dtype=torch.int32, device=place) for _ in range(2))

@@ -21,7 +21,7 @@ from pillow_lic import _core
 from pillow_lic.constants import LIC_BIAS_MAX, LIC_INVERSE_MAX, LIC_INVERSE_MIN, LIC_NORMAL_STEPS, LIC_WEIGHT_MAX
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from on_host import built, call  # noqa: E402
+from on_host import built, call, intervals  # noqa: E402
 
 LEVELS = ("scalar", "sse4.1", "avx2", "avx512")
 CHANNELS, SIDE = 24, 96  # of a round's z and of its latent grid
@@ -67,18 +67,13 @@ def planes_of_the_map(rng: np.random.Generator, components: int, paths: list[str
     return wanted.reshape(3 * components, -1)
 
 
-def check_kernels(kernels: ctypes.CDLL, mixture: _core.Mixture, inverse: np.ndarray, planes: np.ndarray, x: np.ndarray, slow: np.ndarray) -> None:
-    """Interval of each symbol and window around it, as kernels/mixture_cdf.cu finds them."""
+def check_kernels(kernels: ctypes.CDLL, mixture: _core.Mixture, inverse: np.ndarray, planes: np.ndarray, x: np.ndarray) -> None:
+    """Interval of each symbol, and the window's edge at 1, as kernels/mixture_cdf.cu finds them."""
     count, components = len(x), len(planes) // 3
-    radius = mixture.cumulative(planes, x)[3].astype(np.int32)
-    held = np.abs(x.astype(np.int32)) <= radius
-    escape = mixture.cumulative(planes, (radius + 1).astype(np.int16))[2]
-    above = mixture.cumulative(planes, np.minimum(x, 32766) + np.int16(1))[2]
     start, freq = np.empty(count, np.uint32), np.empty(count, np.uint32)
     tables = components, inverse, len(inverse), normal()
     call(kernels.mixture_intervals, planes, ctypes.c_longlong(count), x, *tables, start, freq)
-    low = np.where(held, slow, escape)
-    if not np.array_equal(start, low) or not np.array_equal(freq, np.where(held, above.astype(np.int64), 65536) - low):
+    if not all(map(np.array_equal, (start, freq), intervals(mixture, planes, x))):
         sys.exit("the kernel of intervals differs")
     window = np.empty((count, 8), np.uint16)
     call(kernels.mixture_window, planes, ctypes.c_longlong(count), *tables, -3, 8, window)
@@ -104,7 +99,7 @@ def round_of(seed: int, paths: list[str], kernels: ctypes.CDLL | None) -> int:
             place = int(np.argmax(found != slow))
             sys.exit(f"seed {seed}: the {name} differs at {place}: bytes {planes[:, place].tolist()}, x {x[place]}")
     if kernels:
-        check_kernels(kernels, mixture, inverse, planes, x, slow)
+        check_kernels(kernels, mixture, inverse, planes, x)
     for path in paths:
         _core.set_simd(path)
         if not np.array_equal(mixture.decode(mixture.encode(planes, x), planes), x):
