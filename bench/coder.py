@@ -91,16 +91,16 @@ class Case:
         self.q, self.symbols = Q, self.r.size
 
 
-def integers(path: pathlib.Path, quality: float, name: str) -> tuple:
-    """The loaded model, its tables, and q, z and r of an image."""
+def integers(path: pathlib.Path, quality: float, name: str | None) -> tuple:
+    """The loaded model (name, or the default one), its tables, and q, z and r of an image."""
     from PIL import Image
 
     from pillow_lic import codec, format
     from pillow_lic.models import loader, registry
 
-    model = loader.load(registry.by_name(name))
     array = np.asarray(Image.open(path).convert("RGB"))
     container = format.read(codec.encode(array, quality=quality, model=name))
+    model = loader.load(registry.by_hash(container.header.model, container.header.model_hash))
     z, r, _ = codec.decode_symbols(container)
     return model, Tables.from_model(model.entry.manifest, model.arrays), container.header.quality_q, z, r
 
@@ -109,9 +109,7 @@ class Latents:
     """What a Case holds, for a real image: the model's tables, its z and r, and the symbols of r that are coded."""
 
     def __init__(self, path: pathlib.Path, quality: float):
-        from pillow_lic.models import registry
-
-        model, self.tables, self.q, self.z, self.r = integers(path, quality, registry.DEFAULT)
+        model, self.tables, self.q, self.z, self.r = integers(path, quality, None)
         index = self.tables.scale_index(self.q, self.z, *self.r.shape[1:])
         coded = index >= self.tables.skip
         self.index, self.coded = index[coded], self.r[coded]

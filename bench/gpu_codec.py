@@ -104,7 +104,7 @@ def parts(array, place, repeats):
     from pillow_lic import codec, format
     from pillow_lic.codec import decoding, encoding
     from pillow_lic.models import registry
-    picture = encoding.begin(codec._checked_picture(array, QUALITY, registry.by_name("photo"), 0, {}))
+    picture = encoding.begin(codec._checked_picture(array, format.quality_to_q(QUALITY), registry.by_name("photo"), 0, {}))
     (arrival,) = encoding.run(place, [picture], place.side)
     data = encoding.end(picture, arrival)
     container = format.read(data)

@@ -48,7 +48,7 @@ def parameters(network) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", default=[registry.DEFAULT])
+    parser.add_argument("models", nargs="*", default=["photo"])
     for name in parser.parse_args().models:
         found = stages(name)
         for stage, macs in found.items():

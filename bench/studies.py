@@ -1,19 +1,22 @@
-"""The source paper's own studies (Zhu et al. 2020), redone at equal, stated budgets: what each part of its codec is worth.
+"""What each part of a codec is worth, at equal, stated budgets: the source paper's own studies (Zhu et al. 2020), and designs of `photo`.
 
-    python bench/studies.py PHOTOGRAPHS --runs FOLDER [--steps 1200] [--seeds 3] [--only K=3,K=1] [--set filters=48 ...]
+    python bench/studies.py PHOTOGRAPHS --study paper|designs --runs FOLDER [--steps 1200] [--seeds 3] [--only "K=3;K=1"] [--set filters=48 ...]
 
 Every variant trains from the same start for the same steps on the same crops, with each of the seeds, and is judged on the held-out
 photographs at five rates with hard rounding (train.train's validation). A run that is done is not run again. BD-rate: over those five points, mean of
-the seeds, against the single zero-mean normal. Writes bench/results/studies.csv (the table), studies-curves.csv (the loss as it falls)
-and docs/img/studies.png. Never runs on a test set.
+the seeds, against the study's reference. Writes bench/results/STUDY.csv (the table), STUDY-curves.csv (the loss as it falls)
+and docs/img/STUDY.png. Never runs on a test set.
 """
 import argparse
 import collections
+import contextlib
 import csv
+import dataclasses
 import pathlib
 import statistics
 import sys
 import time
+import unittest.mock
 
 import machine
 import metrics
@@ -21,8 +24,25 @@ import metrics
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-SIZES = {"filters": 48, "latent": 64, "hyper": 48, "hidden": 48}
-VARIANTS = {
+from train.gdn import GdnConfig  # noqa: E402
+from train.networks import PhotoConfig  # noqa: E402
+from train.train import TrainConfig, Trainer  # noqa: E402
+
+import designs  # noqa: E402
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """variants: name -> (changed widths, what stands in the place of names of train.networks)."""
+
+    variants: dict
+    reference: str
+    family: type
+    sizes: dict
+    rates: dict
+
+
+PAPER = {
     "factorized": {"family": "factorized", "components": 0, "attention": False},
     "hyperprior": {"family": "hyperprior", "components": 0, "attention": False},
     "zero mean": {"family": "hyperprior", "components": 0},
@@ -32,29 +52,53 @@ VARIANTS = {
     "K=4": {"components": 4},
     "K=3, no attention": {"components": 3, "attention": False},
 }
-REFERENCE = "zero mean"
+STUDIES = {
+    "paper": Study(
+        {name: (widths, {}) for name, widths in PAPER.items()}, "zero mean", GdnConfig,
+        {"filters": 48, "latent": 64, "hyper": 48, "hidden": 48}, {"lowest": 0.0006, "highest": 0.03},
+    ),
+    "designs": Study(
+        designs.DESIGNS, next(iter(designs.DESIGNS)), PhotoConfig, designs.SIZES, {"lowest": 0.0008, "highest": 0.25},
+    ),
+}
 CHECKS = 4  # validations of a run
-CONFIG = {"batch": 8, "crop": 128, "final_crop": 128, "final_share": 0.0, "lr": 1e-3, "warmup": 50, "decay_share": 0.75,
-          "lowest": 0.0006, "highest": 0.03, "ema": 0.99}
+CONFIG = {"batch": 8, "crop": 128, "final_crop": 128, "final_share": 0.0, "lr": 1e-3, "warmup": 50, "decay_share": 0.75, "ema": 0.99}
 RATES = (0.1, 0.3, 0.5, 0.7, 0.9)  # at which train.train validates
-COLUMNS = ("variant", "seed", "steps", "seconds", "loss", *(f"{key}_{t}" for t in RATES for key in ("bpp", "psnr")))
+COLUMNS = ("variant", "seed", "steps", "seconds", "decoder_kmac", "loss", *(f"{key}_{t}" for t in RATES for key in ("bpp", "psnr")))
 
 
-def train_variant(name, seed, steps, sizes, photographs, out):
+def train_variant(study, name, seed, steps, sizes, photographs, out):
     """Train one variant unless its run is complete; returns its folder."""
-    from train.gdn import GdnConfig
-    from train.train import TrainConfig, Trainer
-    folder = out / f"{name.replace(' ', '-').replace(',', '')}-{seed}"
+    folder = out / f"{''.join(c for c in name if c.isalnum() or c in ' =-').replace(' ', '-')}-{seed}"
     if log_of(folder, "validate", steps):
         return folder
-    network = GdnConfig(**{"family": "gdn-mixture", **sizes, **VARIANTS[name]})
-    config = TrainConfig(name="study", steps=steps, seed=seed, network=network, validate_every=steps // CHECKS,
-                         checkpoint_every=steps, **CONFIG)
-    trainer = Trainer(config, photographs, folder)
-    start = time.monotonic()
-    trainer.run(None)
+    widths, parts = study.variants[name]
+    config = TrainConfig(name="study", steps=steps, seed=seed, network=study.family(**{**sizes, **widths}), validate_every=steps // CHECKS,
+                         checkpoint_every=steps, **CONFIG, **study.rates)
+    with contextlib.ExitStack() as stack:
+        for place, part in parts.items():
+            stack.enter_context(unittest.mock.patch(f"train.networks.{place}", part))
+        trainer = Trainer(config, photographs, folder)
+        (folder / "kmac").write_text(f"{decoder_cost(trainer.model):.2f}")
+        start = time.monotonic()
+        trainer.run(None)
     (folder / "seconds").write_text(f"{time.monotonic() - start:.0f}")
     return folder
+
+
+def decoder_cost(model):
+    """Thousands of multiply-adds per pixel of all but the encoder's own two networks; convolutions only, GDN is not counted."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+    x, t = torch.rand(1, 3, 256, 256), torch.tensor([0.5])
+    costs = []
+    with torch.no_grad():
+        y = model.analysis(x, t)
+        for call in (lambda: model(x, t), lambda: model.analysis(x, t), lambda: model.hyper_analysis(y, t)):
+            with FlopCounterMode(display=False) as counter:
+                call()
+            costs.append(counter.get_total_flops() / 2 / 256**2 / 1000)
+    return costs[0] - costs[1] - costs[2]
 
 
 def log_of(folder, kind, step=None):
@@ -69,6 +113,7 @@ def log_of(folder, kind, step=None):
 def result(name, seed, steps, folder):
     """One row of the table."""
     row = {"variant": name, "seed": seed, "steps": steps, "seconds": (folder / "seconds").read_text(),
+           "decoder_kmac": (folder / "kmac").read_text(),
            "loss": log_of(folder, "validate", steps)[-1]["loss"]}
     for t in RATES:
         at = log_of(folder, f"validate-{t}", steps)[-1]
@@ -81,17 +126,17 @@ def curve(rows):
     return [tuple(statistics.mean(float(row[f"{key}_{t}"]) for row in rows) for key in ("bpp", "psnr")) for t in RATES]
 
 
-def table(rows):
+def table(rows, reference):
     """The results in Markdown, a line a variant."""
     groups = collections.defaultdict(list)
     for row in rows:
         groups[row["variant"]].append(row)
-    lines = ["| variant | seeds | validation loss | BD-rate |", "|---|---:|---:|---:|"]
+    lines = ["| variant | decoder, kMAC/px | seeds | validation loss | BD-rate |", "|---|---:|---:|---:|---:|"]
     for name, group in groups.items():
         losses = [float(row["loss"]) for row in group]
         spread = f" \N{PLUS-MINUS SIGN} {statistics.stdev(losses):.3f}" if len(losses) > 1 else ""
-        change = f"{metrics.bd_rate(curve(groups[REFERENCE]), curve(group)):+.1f} %" if REFERENCE in groups else ""
-        lines.append(f"| {name} | {len(group)} | {statistics.mean(losses):.3f}{spread} | {change} |")
+        change = f"{metrics.bd_rate(curve(groups[reference]), curve(group)):+.1f} %" if reference in groups else ""
+        lines.append(f"| {name} | {group[0]['decoder_kmac']} | {len(group)} | {statistics.mean(losses):.3f}{spread} | {change} |")
     return lines
 
 
@@ -125,29 +170,31 @@ def write(path, columns, rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photographs", type=pathlib.Path)
+    parser.add_argument("--study", choices=STUDIES, default="paper")
     parser.add_argument("--runs", type=pathlib.Path, required=True, help="folder for the runs; those that are done are kept")
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", help="variants, separated by semicolons")
-    parser.add_argument("--set", action="append", default=[], metavar="width=N", help=f"one of {', '.join(SIZES)}")
+    parser.add_argument("--set", action="append", default=[], metavar="width=N", help="a width of the family's configuration")
     parser.add_argument("--results", type=pathlib.Path, default=machine.RESULTS)
     options = parser.parse_args()
     if options.steps % CHECKS:
         parser.error(f"--steps must be a multiple of {CHECKS}")
-    sizes = SIZES | {key: int(value) for key, value in (item.split("=") for item in options.set)}
-    names = options.only.split(";") if options.only else list(VARIANTS)
+    study = STUDIES[options.study]
+    sizes = study.sizes | {key: int(value) for key, value in (item.split("=") for item in options.set)}
+    names = options.only.split(";") if options.only else list(study.variants)
     rows, curves = [], []
     for seed in range(1, options.seeds + 1):  # seed by seed, so that a run cut short still compares all variants
         for name in names:
-            folder = train_variant(name, seed, options.steps, sizes, options.photographs, options.runs)
+            folder = train_variant(study, name, seed, options.steps, sizes, options.photographs, options.runs)
             rows.append(result(name, seed, options.steps, folder))
             curves += [{"variant": name, "seed": seed, "step": row["step"], "loss": row["loss"]} for row in log_of(folder, "validate")]
     rows.sort(key=lambda row: (names.index(row["variant"]), row["seed"]))
-    write(options.results / "studies.csv", COLUMNS, rows)
-    write(options.results / "studies-curves.csv", ("variant", "seed", "step", "loss"), curves)
-    machine.write_description(options.results / "studies.json", sizes=sizes, training=CONFIG, steps=options.steps, seeds=options.seeds)
-    draw(curves, ROOT / "docs" / "img" / "studies.png")
-    print("\n".join(table(rows)))
+    write(options.results / f"{options.study}.csv", COLUMNS, rows)
+    write(options.results / f"{options.study}-curves.csv", ("variant", "seed", "step", "loss"), curves)
+    machine.write_description(options.results / f"{options.study}.json", sizes=sizes, training=CONFIG | study.rates, steps=options.steps, seeds=options.seeds)
+    draw(curves, ROOT / "docs" / "img" / f"{options.study}.png")
+    print("\n".join(table(rows, study.reference)))
 
 
 if __name__ == "__main__":

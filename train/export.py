@@ -31,7 +31,8 @@ from pillow_lic.constants import (
     LIC_OFFSET_ONE,
     LIC_OFFSET_ZERO,
     LIC_PROB_BITS,
-    LIC_QUALITY_SCALE,
+    LIC_QUALITY_MAX,
+    LIC_QUALITY_MIN,
     LIC_ROW_MAX,
     LIC_WEIGHT_MAX,
     LIC_Z_STEP_BITS,
@@ -40,10 +41,10 @@ from pillow_lic.models import registry
 from pillow_lic.entropy import CELL, Tables, rate_point
 from train.data import Crops, load_split
 from train.gdn import WEIGHT_UNIT, GdnConfig, GdnModel
-from train.networks import ROWS, SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, PhotoConfig, PhotoModel
+from train.networks import ROWS, SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, PhotoConfig, PhotoModel, rate_tables
 from train.train import build, network_config
 
-QUALITIES = (1, 12, 25, 38, 50, 62, 75, 88, 100)  # at which the rows are fitted
+RATES = 9  # rates, over those that were trained, at which the rows are fitted
 PRIOR_COUNT = 400.0  # weight, in symbols, of the parametric shape against the counted one
 LEVELS = 4  # rows of each channel of z at each rate, by the activity of earlier channels (FORMAT 7.4)
 LEVEL_COUNT = 20.0  # weight, in symbols, of the channel's shape at all levels against the one counted at a level
@@ -261,8 +262,10 @@ class Rows:
 class Fitter:
     """Runs the encoder's path over training crops and counts symbols by row."""
 
-    def __init__(self, model: PhotoModel | GdnModel, manifest: dict, integers: dict[str, np.ndarray]):
-        self.model, self.manifest, self.integers = model, manifest, integers
+    def __init__(self, model: PhotoModel | GdnModel, manifest: dict, rates: tuple[float, float]):
+        self.model, self.manifest, self.integers = model, manifest, integer_map(model)
+        low, high = (LIC_QUALITY_MIN + (LIC_QUALITY_MAX - LIC_QUALITY_MIN) * t for t in rates)
+        self.qualities = np.linspace(low, high, RATES).round().astype(int).tolist()  # Q of FORMAT 3
         self.activities = np.zeros((manifest["points"], manifest["hyper"], LIC_ACTIVITY_MAX * manifest["hyper"]))  # how often each was seen
 
     def tables(self, rows: Rows) -> dict[str, np.ndarray]:
@@ -283,8 +286,7 @@ class Fitter:
         counted = Rows(rows.shapes, rows.scale_rows, rows.z_level)
         for step in tqdm(range(batches), desc="fitting rows"):
             x = torch.from_numpy(crops.at(step)).float().div(255)
-            for quality in QUALITIES:
-                q = quality * LIC_QUALITY_SCALE
+            for q in self.qualities:
                 t = latents.positions(q)
                 for one in self.model.analysis(x, t.expand(len(x))):
                     self._count(counted, tables, rounding, one, q, t)
@@ -332,6 +334,16 @@ def encoder_halo_of(config: PhotoConfig | GdnConfig) -> int:
     return max(int(np.ceil(config.encoder_blocks / 2 + config.encoder_low_blocks)), 3)
 
 
+@torch.no_grad()
+def hold_beyond(model: PhotoModel | GdnModel, low: float, high: float) -> None:
+    """Give rates outside the trained positions low..high what the nearest trained point has, where the run left what it started from."""
+    last = model.config.points - 1
+    first, final = int(low * last + 1e-6), int(np.ceil(high * last - 1e-6))
+    for table in rate_tables(model):
+        table[:first] = table[first].clone()
+        table[final + 1 :] = table[final].clone()
+
+
 def save_script(stages: nn.Module, path: Path) -> None:
     """TorchScript archive without its debug files, which are larger than a small network and name source paths."""
     buffer = io.BytesIO()
@@ -351,6 +363,8 @@ def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: i
     config = network_config(state["config"]["network"])
     model = build(config).eval()
     model.load_state_dict(state["average"])
+    rates = state["config"].get("rates", (0.0, 1.0))
+    hold_beyond(model, *rates)
     model.half().float()  # the shipped weights are float16: fit the tables to what they do
     manifest = {
         "format": registry.FORMAT,
@@ -365,7 +379,7 @@ def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: i
     }
     if state["config"].get("metric", "mse") == "mse":  # lambda of another distortion means nothing to an encoder that knows squared errors
         manifest["lambda"] = [state["config"]["lowest"], state["config"]["highest"]]
-    fitter = Fitter(model, manifest, integer_map(model))
+    fitter = Fitter(model, manifest, rates)
     training, _ = load_split(data)
     crops = Crops(training, 256, 8, seed=11, grey=0.02)
     rows = Rows.parametric(model, 0 if getattr(config, "components", 0) else ROWS)

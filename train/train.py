@@ -51,7 +51,7 @@ class TrainConfig:
     metric: str = "mse"  # what distortion means: "mse" or "ms-ssim", see train/losses.py
     lowest: float = 0.0008  # lambda at quality 1
     highest: float = 0.25  # lambda at quality 100
-    rate: float = -1.0  # one rate alone, its position t in 0..1, to see what variable rate costs; below 0: all
+    rates: tuple[float, float] = (0.0, 1.0)  # positions t that are trained; export holds the tables beyond them at the nearest
     settle: int = 0  # last steps, in which the synthesis alone learns, from symbols as the encoder really rounds them
     free_until: int = 0  # up to this step the rate counts only 10^(-t^2), so that no channel dies before it is of use
     seed: int = 1
@@ -72,7 +72,11 @@ def load_config(path: Path, overrides: list[str]) -> TrainConfig:
         for parent in parents:
             node = node.setdefault(parent, {})
         node[last] = tomllib.loads(f"v = {value}")["v"]
-    return TrainConfig(network=network_config(table.pop("network", {})), **table)
+    low, high = table.pop("rates", TrainConfig.rates)
+    if not 0.0 <= low <= high <= 1.0:
+        msg = f"rates must be two positions from 0 to 1 that do not fall, found {[low, high]}"
+        raise ValueError(msg)
+    return TrainConfig(network=network_config(table.pop("network", {})), rates=(low, high), **table)
 
 
 def network_config(table: dict) -> PhotoConfig | GdnConfig:
@@ -97,10 +101,10 @@ def encoder_share(model: PhotoModel | GdnModel, x: torch.Tensor, t: torch.Tensor
     return float(learned.var((0, 2, 3)).mean() / (linear + learned).var((0, 2, 3)).mean())
 
 
-def rates(count: int) -> torch.Tensor:
-    """Positions t (count,) in 0..1 for a batch, stratified; a little beyond the ends too, whose rows would else be seen half as often."""
+def positions(count: int, low: float, high: float) -> torch.Tensor:
+    """Positions t (count,) in low..high for a batch, stratified; a little beyond the ends too, whose rows would else be seen half as often."""
     t = (torch.arange(count) + torch.rand(count)) / count
-    return (t * (1 + 2 * BEYOND) - BEYOND).clamp(0.0, 1.0)
+    return (low + (high - low) * (t * (1 + 2 * BEYOND) - BEYOND)).clamp(low, high)
 
 
 def settles(config: TrainConfig, step: int) -> bool:
@@ -241,8 +245,7 @@ class Trainer:
             group["lr"] = learning_rate(config, self.step)
         x = batch.to(self.device).float().div(255)
         x = x.contiguous(memory_format=torch.channels_last)  # (N, 3, size, size)
-        t = rates(len(x)) if config.rate < 0 else torch.full((len(x),), config.rate)
-        t = t.to(self.device, non_blocking=True)
+        t = positions(len(x), *config.rates).to(self.device, non_blocking=True)
         settling = settles(config, self.step)
         for name, p in self.model.named_parameters():
             p.requires_grad_(not settling or name.startswith("synthesis."))
@@ -273,7 +276,9 @@ class Trainer:
         model.load_state_dict(self.average)
         crops = Crops(self.validation, 256, 8, 0, grey=0.0)
         losses = []
-        for t in (0.1, 0.3, 0.5, 0.7, 0.9):
+        low, high = self.config.rates
+        for share in (0.1, 0.3, 0.5, 0.7, 0.9):
+            t = round(low + (high - low) * share, 3)
             rows = []
             for k in range(6):
                 x = torch.from_numpy(crops.at(k)).to(self.device).float().div(255)
@@ -286,7 +291,7 @@ class Trainer:
             row = np.mean(rows, 0)
             losses.append(row[0])
             self.log(f"validate-{t}", dict(zip(("loss", "mse", "bpp", "z_bpp", "psnr"), row)))
-            if t == 0.5:
+            if share == 0.5:
                 self.picture(x, out["x_hat"])
         share = encoder_share(model, x, position)
         self.log("validate", {"loss": float(np.mean(losses)), "share": share})

@@ -1,0 +1,176 @@
+"""Designs of the `photo` family to compare (studies.py --study designs): each a change of widths, or parts put in the place of those of train/networks.py.
+
+Blocks are compared at about equal multiply-adds; what changes the cost by its nature shows it in the table.
+"""
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from train import networks
+from train.gdn import Gdn, GlobalContext
+from train.networks import Block, conv1x1, toned
+
+SIZES = {"latent": 96, "hyper": 48, "encoder": 96, "encoder_low": 128, "encoder_blocks": 2, "encoder_low_blocks": 3, "body": 96,
+         "spread": 32, "body_blocks": 2, "detail": 64, "detail_blocks": 3, "render": 16, "points": 4}
+
+
+class WideBlock(Block):
+    """Depthwise convolutions of 5x5."""
+
+    def __init__(self, width, points):
+        super().__init__(width, points, kernel=5)
+
+
+class Bottlenecks(nn.Module):
+    """Two residual bottlenecks with a full 3x3 convolution of half the width: 6.5 * C * C multiply-adds, of Block 6 * C * C."""
+
+    def __init__(self, width, points):
+        super().__init__()
+        half = width // 2
+        self.reduce = nn.ModuleList([conv1x1(width, half, 1.4) for _ in range(2)])
+        self.tones = nn.ParameterList([nn.Parameter(torch.zeros(points, 2, half)) for _ in range(2)])
+        self.full = nn.ModuleList([nn.Conv2d(half, half, 3, padding=1) for _ in range(2)])
+        self.widen = nn.ModuleList([conv1x1(half, width, 0.3) for _ in range(2)])
+
+    def forward(self, x, t):
+        for reduce, tone, full, widen in zip(self.reduce, self.tones, self.full, self.widen):
+            x = x + widen(F.leaky_relu(full(F.leaky_relu(toned(reduce(x), tone, t), 0.1)), 0.1))
+        return x
+
+
+class NextBlock(nn.Module):
+    """Depthwise first, then one expansion to three times the width, as ConvNeXt (Liu et al. 2022): 6 * C * C."""
+
+    def __init__(self, width, points):
+        super().__init__()
+        self.spatial = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.expand = conv1x1(width, 3 * width, 1.4)
+        self.tone = nn.Parameter(torch.zeros(points, 2, 3 * width))
+        self.contract = conv1x1(3 * width, width, 0.3)
+
+    def forward(self, x, t):
+        return x + self.contract(F.leaky_relu(toned(self.expand(self.spatial(x)), self.tone, t), 0.1))
+
+
+class GdnBlock(nn.Module):
+    """GDN in the place of the first activation, paid for by an expansion to 1.5 times the width: 6 * C * C."""
+
+    def __init__(self, width, points):
+        super().__init__()
+        wide = 3 * width // 2
+        self.mix = conv1x1(width, width, 1.4)
+        self.mix_tone = nn.Parameter(torch.zeros(points, 2, width))
+        self.norm = Gdn(width, False)
+        self.spatial = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.join = conv1x1(width, width, 0.3)
+        self.expand = conv1x1(width, wide, 1.4)
+        self.expand_tone = nn.Parameter(torch.zeros(points, 2, wide))
+        self.contract = conv1x1(wide, width, 0.3)
+
+    def forward(self, x, t):
+        x = x + self.join(self.spatial(self.norm(toned(self.mix(x), self.mix_tone, t).contiguous())))
+        return x + self.contract(F.leaky_relu(toned(self.expand(x), self.expand_tone, t), 0.1))
+
+
+class InverseSynthesis(networks.Synthesis):
+    """Synthesis with the inverse of each GDN."""
+
+    def __init__(self, c):
+        super().__init__(c)
+        for part in self.modules():
+            if isinstance(part, Gdn):
+                part.inverse = True
+
+
+class Gate(nn.Module):
+    """Squeeze and excitation (Hu et al. 2018)."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.squeeze = conv1x1(width, width // 4)
+        self.excite = conv1x1(width // 4, width, 0.1)
+
+    def forward(self, x):
+        return x * 2.0 * torch.sigmoid(self.excite(F.relu(self.squeeze(x.mean((2, 3), keepdim=True)))))
+
+
+class Followed(nn.Module):
+    """A block of the analysis and what looks at the whole picture after it."""
+
+    def __init__(self, block, after):
+        super().__init__()
+        self.block, self.after = block, after
+
+    def forward(self, x, t):
+        return self.after(self.block(x, t))
+
+
+class GatedAnalysis(networks.Analysis):
+    """A gate after every block at 1/16."""
+
+    def __init__(self, c):
+        super().__init__(c)
+        for k, block in enumerate(self.low):
+            self.low[k] = Followed(block, Gate(c.encoder_low))
+
+
+class AttentiveAnalysis(networks.Analysis):
+    """Global context attention (Zhu et al. 2020) after the last block."""
+
+    def __init__(self, c):
+        super().__init__(c)
+        self.low[-1] = Followed(self.low[-1], GlobalContext(c.encoder_low))
+
+
+class NoRefinement(networks.RefineGroup):
+    """Means from z alone."""
+
+    def forward(self, features, known):
+        nothing = features.new_zeros(1).expand(len(known), known.shape[1], *features[:, 0, self.row :: 2, self.column :: 2].shape[1:])
+        return nothing, nothing
+
+
+class FixedStepPrior(networks.Prior):
+    """No step of its own for each element: the gain of the rate alone."""
+
+    def forward(self, z_hat, t):
+        features, mean, _ = super().forward(z_hat, t)
+        return features, mean, (-networks.interpolate(self.gain, t)).exp()[:, :, None, None].expand_as(mean)
+
+
+class FixedStepRefine(networks.RefineGroup):
+    def forward(self, features, known):
+        mean, step = super().forward(features, known)
+        return mean, torch.zeros_like(step)
+
+
+class ScaledConv(nn.Conv2d):
+    """A 1x1 convolution with a learned scale for each output, which export would fold into the weights."""
+
+    def __init__(self, inputs, outputs, gain=1.0):
+        super().__init__(inputs, outputs, 1)
+        plain = conv1x1(inputs, outputs, gain)
+        self.weight, self.bias = plain.weight, plain.bias
+        self.scale = nn.Parameter(torch.ones(outputs, 1, 1, 1))
+
+    def forward(self, x):
+        return F.conv2d(x, self.weight * self.scale, self.bias)
+
+
+# name -> changed widths, and what stands in the place of names of train.networks
+DESIGNS = {
+    "as shipped, narrower": ({}, {}),
+    "blocks: depthwise 5x5": ({}, {"Block": WideBlock}),
+    "blocks: full 3x3 bottlenecks": ({}, {"Block": Bottlenecks}),
+    "blocks: depthwise first, one expansion": ({}, {"Block": NextBlock}),
+    "blocks: GDN and its inverse": ({}, {"Block": GdnBlock, "Synthesis": InverseSynthesis}),
+    "blocks: GELU": ({}, {"F.leaky_relu": lambda x, slope: F.gelu(x)}),
+    "encoder: squeeze and excitation": ({}, {"Analysis": GatedAnalysis}),
+    "encoder: global context attention": ({}, {"Analysis": AttentiveAnalysis}),
+    "synthesis: all blocks at 1/16": ({"body_blocks": 7, "detail_blocks": 0}, {}),
+    "synthesis: all blocks at 1/8": ({"body_blocks": 0, "detail_blocks": 4}, {}),
+    "no refinement of the mean": ({}, {"RefineGroup": NoRefinement}),
+    "no predicted step": ({}, {"Prior": FixedStepPrior, "RefineGroup": FixedStepRefine}),
+    "no rate inside the blocks": ({}, {"toned": lambda x, table, t: x}),
+    "learned scales of convolutions": ({}, {"conv1x1": ScaledConv}),
+}
