@@ -18,7 +18,7 @@ from on_host import COMPILER, built, call, intervals
 from pillow_lic import _core, gpu
 from pillow_lic.codec import device, tables
 from pillow_lic.models import loader, registry
-from test_entropy import Case, random_symbols
+from random_tables import Case, random_symbols
 from test_mixture import NORMAL, MixedCase, inverses
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler to build the kernels for the CPU with")

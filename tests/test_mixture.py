@@ -15,7 +15,7 @@ from on_host import COMPILER, built
 from pillow_lic import _core
 from pillow_lic.entropy import CELL, PLANES, Tables
 from pillow_lic.errors import LicCorruptTile, LicModelMissing
-from test_entropy import random_arrays, random_symbols
+from random_tables import random_arrays, random_symbols
 
 NORMAL = np.array(
     [round(65536 * 0.5 * math.erf(4.25 * i / 256 / 2**0.5)) for i in range(256)] + [32768], np.uint16
