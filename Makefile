@@ -9,8 +9,10 @@ GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
 FUZZ_SECONDS ?= 600
 IMAGES ?= ../shared/data/kodak
 PHOTOS ?= ../shared/data/photos
+GPU_IMAGES ?= $(wildcard $(IMAGES))
+MINUTES ?= 9
 
-.PHONY: help install quick test demo fuzz gpu bench bench-rd bench-speed bench-coder bench-exact bench-large toy clean
+.PHONY: help install quick test demo fuzz gpu train-gpu bench bench-rd bench-speed bench-coder bench-exact bench-large toy clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/  -/'
@@ -41,7 +43,7 @@ fuzz: $(STAMP)   ## FUZZ_SECONDS for each fuzzer (clang++ with libFuzzer for the
 	tests/fuzz/run.sh $(BIN)/python $(FUZZ_SECONDS)
 
 # Fetches nothing: on a machine without a network, the Python that holds torch, CuPy and pytest will do (pybind11's headers come with torch).
-gpu:             ## tests, then benches that need a CUDA device: GPU_PYTHON with torch, CuPy, pytest, hypothesis, tqdm; GPU_IMAGES=folder GPU_RESULTS=folder
+gpu:             ## tests, then benches that need a CUDA device: GPU_PYTHON with torch, CuPy, pytest, hypothesis, tqdm (and compressai, to have its rows); GPU_IMAGES=folder GPU_RESULTS=folder
 	$(GPU_PYTHON) -c "import pillow_lic._core" 2>/dev/null || $(CXX) -O3 -std=c++17 -ffp-contract=off -fvisibility=hidden -shared -fPIC -Icsrc \
 	    $$($(GPU_PYTHON) -c 'import os, sysconfig, torch; print("-I" + sysconfig.get_path("include"), "-I" + os.path.dirname(torch.__file__) + "/include")') \
 	    csrc/bind.cpp -o pillow_lic/_core$$($(GPU_PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
@@ -49,6 +51,14 @@ gpu:             ## tests, then benches that need a CUDA device: GPU_PYTHON with
 	OMP_NUM_THREADS=2 $(GPU_PYTHON) -m pytest -q tests/gpu $$($(GPU_PYTHON) -c "import xdist; print('-n 8')" 2>/dev/null) || failed=1; \
 	$(GPU_PYTHON) bench/gpu.py $(if $(GPU_IMAGES),--images $(GPU_IMAGES)) $(if $(GPU_RESULTS),--results $(GPU_RESULTS)) || failed=1; \
 	exit $$failed
+
+# RUN/checkpoint.part-* are what to carry to the next machine: the same command there goes on exactly.
+train-gpu:       ## MINUTES of training `photo` on a GPU, from the shipped weights or from where RUN stopped; PHOTOS=folder RUN=folder
+	@test -n "$(RUN)" || { echo "say where: make train-gpu PHOTOS=folder RUN=folder"; exit 2; }
+	test -f $(RUN)/checkpoint.pt || test ! -f $(RUN)/checkpoint.part-aa || cat $(RUN)/checkpoint.part-* > $(RUN)/checkpoint.pt
+	$(GPU_PYTHON) -m train.train train/configs/photo-gpu.toml --data $(PHOTOS) --out $(RUN) --start pillow_lic/models/photo --minutes $(MINUTES)
+	rm -f $(RUN)/checkpoint.part-*
+	split -b 15M $(RUN)/checkpoint.pt $(RUN)/checkpoint.part-
 
 bench: bench-coder bench-speed bench-rd ## all benches; IMAGES=folder of test images
 

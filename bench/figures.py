@@ -15,7 +15,7 @@ from rd import live_curves, read
 
 ROOT = pathlib.Path(__file__).parent.parent
 PUBLISHED = ("jpeg", "webp", "bpg444", "hm", "av1", "vtm", "cai-bmshj2018-hyperprior", "cai-mbt2018-mean", "cai-cheng2020-anchor")
-LIVE = ("jpeg", "jpeg2000", "webp", "jxl", "heic", "heic-default", "avif", "avif-default")
+LIVE = ("jpeg", "jpeg2000", "webp", "jxl", "heic-psnr", "heic", "heic-default", "avif-psnr", "avif", "avif-default")
 
 
 def percent(text):

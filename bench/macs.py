@@ -2,28 +2,40 @@
 
     python bench/macs.py [MODEL ...]
 
-Convolutions are counted by torch's dispatcher (torch.utils.flop_counter), the integer map from its shape. Imports the package and torch.
+Convolutions and GDN are counted by torch's dispatcher (torch.utils.flop_counter), the integer map from its shape. Imports the package and torch.
 """
 
 from __future__ import annotations
 
 import argparse
+import collections
+import math
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from pillow_lic.constants import GROUPS
-from pillow_lic.models import loader, registry
+from pillow_lic.models import loader, operators, registry  # noqa: F401  operators: torch.ops.pillow_lic
 
 HEIGHT, WIDTH = 512, 768  # a multiple of 64, so that nothing is padded
 
 
-def counted(call, *arguments) -> tuple[float, object]:
-    """Multiply-adds per pixel of one call, and its result."""
-    counter = FlopCounterMode(display=False)
-    with torch.inference_mode(), counter:
+def multiply_adds(call, *arguments) -> tuple[float, object]:
+    """Multiply-adds of one call, and its result. Convolutions, and the channel mixing of GDN."""
+
+    def mixing(x, *_, **__) -> int:
+        return 2 * math.prod(x) * x[1]
+
+    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.pillow_lic.gdn: mixing, torch.ops.pillow_lic.igdn: mixing})
+    with torch.no_grad(), counter:
         result = call(*arguments)
-    return counter.get_total_flops() / 2 / (HEIGHT * WIDTH), result
+    return counter.get_total_flops() / 2, result
+
+
+def counted(call, *arguments) -> tuple[float, object]:
+    """Multiply-adds per pixel of HEIGHT x WIDTH."""
+    total, result = multiply_adds(call, *arguments)
+    return total / (HEIGHT * WIDTH), result
 
 
 def stages(name: str) -> dict[str, float]:
@@ -42,8 +54,12 @@ def stages(name: str) -> dict[str, float]:
     return found
 
 
-def parameters(network) -> int:
-    return sum(p.numel() for p in network.parameters())
+def parameters(network) -> dict[str, int]:
+    """By the stage that holds them."""
+    found = collections.Counter()
+    for name, p in network.named_parameters():
+        found[name.split("_net.")[0]] += p.numel()
+    return found
 
 
 def main() -> None:
@@ -51,13 +67,15 @@ def main() -> None:
     parser.add_argument("models", nargs="*", default=["photo"])
     for name in parser.parse_args().models:
         found = stages(name)
+        model = loader.Model(registry.by_name(name))
+        held = [parameters(network) for network in (model.decoder(), model.encoder())]
         for stage, macs in found.items():
-            print(f"{name:12} {stage:22} {macs:10.1f} MAC/px")
+            count = macs * 64**2 if "integers" in stage else held[0][stage] or held[1][stage.removesuffix("_analysis") if stage == "hyper_analysis" else stage]
+            print(f"{name:12} {stage:22} {macs:10.1f} MAC/px, {count / 1e6:6.3f} M parameters")
         decoder = sum(found[s] for s in ("scale map (integers)", "prior", "refine", "synthesis"))
         encoder = decoder - found["synthesis"] + found["analysis"] + found["hyper_analysis"]
-        model = loader.Model(registry.by_name(name))
-        print(f"{name:12} decoder, all it runs    {decoder:10.1f} MAC/px, {parameters(model.decoder()) / 1e6:.2f} M parameters")
-        print(f"{name:12} encoder, all it runs    {encoder:10.1f} MAC/px, {parameters(model.encoder()) / 1e6:.2f} M parameters of its own")
+        print(f"{name:12} decoder, all it runs    {decoder:10.1f} MAC/px, {sum(held[0].values()) / 1e6:.2f} M parameters")
+        print(f"{name:12} encoder, all it runs    {encoder:10.1f} MAC/px, {sum(held[1].values()) / 1e6:.2f} M parameters of its own")
 
 
 if __name__ == "__main__":

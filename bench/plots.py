@@ -9,7 +9,7 @@ import peers  # noqa: E402
 
 AXES = {"psnr": "PSNR, RGB (dB)", "msssimdb": "MS-SSIM (dB)", "ssimdb": "SSIM (dB)"}
 COLOURS = {"jpeg": "#9c755f", "jpeg-default": "#9c755f", "jpeg2000": "#bab0ac", "webp": "#59a14f", "avif": "#f28e2b",
-           "avif-default": "#f28e2b", "heic": "#4e79a7", "heic-default": "#4e79a7", "jxl": "#b07aa1", "jxl-default": "#b07aa1"}
+           "avif-psnr": "#b35806", "avif-default": "#f28e2b", "heic-psnr": "#1f3f66", "heic": "#4e79a7", "heic-default": "#4e79a7", "jxl": "#b07aa1", "jxl-default": "#b07aa1"}
 OURS = ("#d62728", "#e377c2", "#7f0000", "#ff9896")
 GREY = "#8a8a8a"
 DASHES = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)), (0, (8, 2)))

@@ -9,6 +9,7 @@ says what ran. PSNR is the mean of the images' dB; SSIM and MS-SSIM are averaged
 import argparse
 import collections
 import csv
+import json
 import multiprocessing
 import pathlib
 import time
@@ -184,6 +185,13 @@ def report(rows, dataset, results):
         show(bd, name)
 
 
+def describe(path, images, kept, codecs):
+    """The JSON beside the tables: this run, and of codecs whose rows are kept what their own run said, with its commit."""
+    earlier = json.loads(path.read_text("utf-8")) if kept and path.exists() else {}
+    old = {name: {"commit": earlier["commit"], **facts} for name, facts in earlier.get("codecs", {}).items() if name in kept}
+    machine.write_description(path, images=images, codecs=old | codecs)
+
+
 def kept_rows(path, codecs):
     """The rows of other codecs in an earlier CSV."""
     measured = {codec.name for codec in codecs}
@@ -200,9 +208,8 @@ def main():
     target = chosen.results / f"rd-{dataset}-images.csv"
     kept = kept_rows(target, codecs) if chosen.update else []
     qualities = [qualities_of(codec, chosen.qualities) for codec in codecs]
-    machine.write_description(chosen.results / f"rd-{dataset}.json", images=len(paths), kept=sorted({r["codec"] for r in kept}),
-                              codecs={c.name: {"label": c.label, "options": str(c.options(q[0])), "qualities": q}
-                                      for c, q in zip(codecs, qualities)})
+    describe(chosen.results / f"rd-{dataset}.json", len(paths), {row["codec"] for row in kept},
+             {c.name: {"label": c.label, "options": str(c.options(q[0])), "qualities": q} for c, q in zip(codecs, qualities)})
     if chosen.limit:
         print("note: published curves are of the whole set, these figures are not")
     one_thread()

@@ -19,6 +19,7 @@ import time
 import unittest.mock
 
 import machine
+import macs
 import metrics
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -87,18 +88,12 @@ def train_variant(study, name, seed, steps, sizes, photographs, out):
 
 
 def decoder_cost(model):
-    """Thousands of multiply-adds per pixel of all but the encoder's own two networks; convolutions only, GDN is not counted."""
+    """Thousands of multiply-adds per pixel of all but the encoder's own two networks."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
     x, t = torch.rand(1, 3, 256, 256), torch.tensor([0.5])
-    costs = []
-    with torch.no_grad():
-        y = model.analysis(x, t)
-        for call in (lambda: model(x, t), lambda: model.analysis(x, t), lambda: model.hyper_analysis(y, t)):
-            with FlopCounterMode(display=False) as counter:
-                call()
-            costs.append(counter.get_total_flops() / 2 / 256**2 / 1000)
-    return costs[0] - costs[1] - costs[2]
+    analysis, y = macs.multiply_adds(model.analysis, x, t)
+    whole, hyper = (macs.multiply_adds(*call)[0] for call in ((model, x, t), (model.hyper_analysis, y, t)))
+    return (whole - analysis - hyper) / 256**2 / 1000
 
 
 def log_of(folder, kind, step=None):

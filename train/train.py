@@ -51,7 +51,7 @@ class TrainConfig:
     metric: str = "mse"  # what distortion means: "mse" or "ms-ssim", see train/losses.py
     lowest: float = 0.0008  # lambda at quality 1
     highest: float = 0.25  # lambda at quality 100
-    rates: tuple[float, float] = (0.0, 1.0)  # positions t that are trained; export holds the tables beyond them at the nearest
+    rates: tuple[float, float] = (0.0, 1.0)  # positions t that are trained
     settle: int = 0  # last steps, in which the synthesis alone learns, from symbols as the encoder really rounds them
     free_until: int = 0  # up to this step the rate counts only 10^(-t^2), so that no channel dies before it is of use
     seed: int = 1
@@ -195,6 +195,7 @@ class Trainer:
 
     def run(self, minutes: float | None) -> None:
         deadline = time.monotonic() + minutes * 60 if minutes else float("inf")
+        begun, first = time.monotonic(), self.step
         bar = tqdm(total=self.config.steps, initial=self.step, disable=self.rank > 0, mininterval=5, smoothing=0.02)
         batches, size = None, 0
         while self.step < self.config.steps and not self.stops(deadline):
@@ -213,7 +214,21 @@ class Trainer:
             if self.step % self.config.checkpoint_every == 0:
                 self.save()
         bar.close()
+        if self.step > first and not self.rank:
+            seconds = time.monotonic() - begun
+            rate = self.step_cost() * (self.step - first) / seconds / 1e12
+            print(f"{self.step - first} steps in {seconds:.0f} s, validation and compilation included: {rate:.2f} TFLOP/s in matrix products")
         self.save()  # not after an error: the state may be half updated, and the last checkpoint is whole
+
+    def step_cost(self) -> float:
+        """Floating-point operations of one step: two for each multiply-add of the convolutions, three times for the gradients."""
+        from torch.utils.flop_counter import FlopCounterMode
+
+        size = self.config.crop
+        x, t = torch.zeros(1, 3, size, size, device=self.device), torch.full((1,), self.config.rates[0], device=self.device)
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            self.model(x.contiguous(memory_format=torch.channels_last), t)
+        return 3.0 * counter.get_total_flops() * self.config.batch * self.world
 
     def crops(self, size: int) -> Iterator[torch.Tensor]:
         """Batches (N, 3, size, size) uint8 on the device, from this step on."""
