@@ -82,6 +82,39 @@ class InverseSynthesis(networks.Synthesis):
                 part.inverse = True
 
 
+def haar(levels=3):
+    """(4^levels, 4^levels) orthonormal: the pyramid of Haar wavelets over the pixels of a square block, as pixel_unshuffle lists them."""
+    side = 2**levels
+    line = torch.eye(side)
+    for level in range(levels):  # the averages, in front, are split again
+        size = side >> level
+        step = torch.zeros(size, size)
+        for k in range(size // 2):
+            step[k, 2 * k : 2 * k + 2] = 0.5**0.5
+            step[size // 2 + k, 2 * k : 2 * k + 2] = torch.tensor([0.5**0.5, -(0.5**0.5)])
+        line = torch.block_diag(step, torch.eye(side - size)) @ line
+    return torch.kron(line, line)
+
+
+class HaarPatch(nn.Conv2d):
+    """The first convolution of the analysis behind a Haar transform of its patches."""
+
+    def __init__(self, outputs):
+        super().__init__(192, outputs, 1)
+        plain = conv1x1(192, outputs)
+        self.weight, self.bias = plain.weight, plain.bias
+        self.register_buffer("basis", torch.block_diag(*[haar()] * 3)[:, :, None, None], persistent=False)
+
+    def forward(self, x):
+        return super().forward(F.conv2d(x, self.basis.to(x.dtype)))
+
+
+class HaarAnalysis(networks.Analysis):
+    def __init__(self, c):
+        super().__init__(c)
+        self.patch = HaarPatch(c.encoder)
+
+
 class Gate(nn.Module):
     """Squeeze and excitation (Hu et al. 2018)."""
 
@@ -130,6 +163,20 @@ class NoRefinement(networks.RefineGroup):
         return nothing, nothing
 
 
+class OneStepRefinement(networks.RefineGroup):
+    """A checkerboard: the first two groups from z alone, the others from those two."""
+
+    def __init__(self, c, group):
+        super().__init__(c, group)
+        self.first = group == 1
+
+    def forward(self, features, known):
+        known = known.clone()
+        known[:, :, 0::2, 1::2] = 0.0  # the third group
+        mean, step = super().forward(features, known)
+        return (mean * 0.0, step * 0.0) if self.first else (mean, step)
+
+
 class FixedStepPrior(networks.Prior):
     """No step of its own for each element: the gain of the rate alone."""
 
@@ -165,10 +212,12 @@ DESIGNS = {
     "blocks: depthwise first, one expansion": ({}, {"Block": NextBlock}),
     "blocks: GDN and its inverse": ({}, {"Block": GdnBlock, "Synthesis": InverseSynthesis}),
     "blocks: GELU": ({}, {"F.leaky_relu": lambda x, slope: F.gelu(x)}),
+    "encoder: Haar transform of the patches": ({}, {"Analysis": HaarAnalysis}),
     "encoder: squeeze and excitation": ({}, {"Analysis": GatedAnalysis}),
     "encoder: global context attention": ({}, {"Analysis": AttentiveAnalysis}),
     "synthesis: all blocks at 1/16": ({"body_blocks": 7, "detail_blocks": 0}, {}),
     "synthesis: all blocks at 1/8": ({"body_blocks": 0, "detail_blocks": 4}, {}),
+    "one step of refinement": ({}, {"RefineGroup": OneStepRefinement}),
     "no refinement of the mean": ({}, {"RefineGroup": NoRefinement}),
     "no predicted step": ({}, {"Prior": FixedStepPrior, "RefineGroup": FixedStepRefine}),
     "no rate inside the blocks": ({}, {"toned": lambda x, table, t: x}),

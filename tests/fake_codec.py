@@ -21,7 +21,7 @@ calls: list[str] = []
 
 def encode(array, *, quality=75, model=None, tune=None, effort=0, icc=None, exif=None, xmp=None, device=None):
     calls.append(f"encode {model} {quality}" + (f" on {device}" if device else ""))
-    registry.chosen(model, tune)
+    registry.chosen(model, tune, format.quality_to_q(quality))
     array = array[:, :, None] if array.ndim == 2 else array
     layout = LAYOUT[array.shape[2]]
     header = format.Header(array.shape[1], array.shape[0], layout, MODEL, HASH, format.quality_to_q(quality), 1)

@@ -63,6 +63,18 @@ def test_rate_grows_with_quality(make_picture):
     assert sizes == sorted(sizes) and sizes[-1] > 1.2 * sizes[0]
 
 
+def test_rate_and_error_go_on_where_the_model_changes(make_picture):
+    """On both sides of each quality at which another model is taken: about the same size and the same error."""
+    array = make_picture(192, 256)
+    for tune, models in registry.TUNES.items():
+        for highest, _ in models[:-1]:
+            files = [codec.encode(array, quality=(highest + step) / 100, tune=tune) for step in (0, 1)]
+            assert format.read(files[0]).header.model != format.read(files[1]).header.model
+            far = [np.square(codec.decode(data).astype(float) - array).mean() for data in files]
+            assert len(files[1]) == pytest.approx(len(files[0]), rel=0.15)
+            assert far[1] == pytest.approx(far[0], rel=0.15)
+
+
 def test_pieces_equal_the_whole(make_picture, monkeypatch):
     """FORMAT 8: the image does not depend on how the synthesis is cut up; at most one level apart."""
     data = codec.encode(make_picture(330, 460), model="toy", quality=80)

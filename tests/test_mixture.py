@@ -9,17 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import mixture_twin
 import slow_decoder
 from fuzz import mixture_sets
-from on_host import COMPILER, built
+from on_host import COMPILER
 from pillow_lic import _core
 from pillow_lic.entropy import CELL, PLANES, Tables
 from pillow_lic.errors import LicCorruptTile, LicModelMissing
 from random_tables import random_arrays, random_symbols
 
-NORMAL = np.array(
-    [round(65536 * 0.5 * math.erf(4.25 * i / 256 / 2**0.5)) for i in range(256)] + [32768], np.uint16
-)
+NORMAL = mixture_twin.normal()
 
 
 def inverses(rng, scales: int) -> np.ndarray:
@@ -64,6 +63,8 @@ def test_cumulative(components: int):
     fast, window, slow, radius = mixture.cumulative(planes, x)
     assert np.array_equal(fast, slow)
     assert np.array_equal(window, slow)
+    twin, reach = mixture_twin.below(planes, inverse, x)
+    assert np.array_equal(slow, twin) and np.array_equal(radius, reach)
     for i in range(0, n, 97):
         assert (slow[i], radius[i]) == reference(planes[:, i], inverse, components, int(x[i]))
 
@@ -92,7 +93,7 @@ def test_run_of_given_mixtures(seed: int, components: int, n: int):
 @pytest.mark.parametrize("seed", range(4))
 def test_sets_on_every_code_path(seed: int, tmp_path):
     """A part of `make fuzz`: bytes from the map, frequencies and streams, on all code paths of this machine, and in the kernels' source."""
-    kernels = built("mixture_cdf", tmp_path) if COMPILER else None
+    kernels = mixture_sets.Kernels(tmp_path) if COMPILER else None
     assert mixture_sets.round_of(seed, mixture_sets.levels(), kernels) == 24 * 96 * 96
 
 

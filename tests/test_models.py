@@ -80,7 +80,8 @@ def test_registering_checks_every_file(file, tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [{"halo": 65}, {"encoder_halo": -1}, {"encoder_halo": 65}, {"encoder_halo": "8"}, {"lambda": [0.1]},
-                                   {"lambda": [0.2, 0.1]}, {"lambda": [0, 1]}, {"lambda": [0.1, True]}, {"lambda": "0.1"}])  # fmt: skip
+                                   {"lambda": [0.2, 0.1]}, {"lambda": [0, 1]}, {"lambda": [0.1, True]}, {"lambda": "0.1"}, {"quality": [1, 100]}, {"quality": [300, 200]},
+                                   {"quality": [100.0, 200]}, {"quality": 5000}])  # fmt: skip
 def test_manifest_out_of_range(wrong, tmp_path):
     with pytest.raises(errors.LicModelMissing, match=next(iter(wrong))):
         pillow_lic.register_model(copy_of_toy(tmp_path, **wrong))

@@ -487,10 +487,11 @@ def test_public_names():
 def test_tune_chooses_the_model():
     from pillow_lic.models import registry
 
-    assert [registry.chosen(None, tune).name for tune in (None, "psnr", "ms-ssim")] == ["photo", "photo", "photo-ms-ssim"]
-    assert registry.chosen("toy", None).name == "toy"
+    for q, psnr in ((100, "photo-low"), (5000, "photo-low"), (5001, "photo"), (10000, "photo")):
+        assert [registry.chosen(None, tune, q).name for tune in (None, "psnr", "ms-ssim")] == [psnr, psnr, "photo-ms-ssim"]
+        assert registry.chosen("toy", None, q).name == "toy"
     with pytest.raises(errors.LicBadOption, match="give one of the two"):
-        registry.chosen("toy", "psnr")
+        registry.chosen("toy", "psnr", 100)
     for wrong in ("vmaf", 3, ["psnr"]):
         with pytest.raises(errors.LicBadOption, match="tune must be one of 'psnr', 'ms-ssim'"):
-            registry.chosen(None, wrong)
+            registry.chosen(None, wrong, 100)

@@ -41,7 +41,7 @@ from pillow_lic.models import registry
 from pillow_lic.entropy import CELL, Tables, rate_point
 from train.data import Crops, load_split
 from train.gdn import WEIGHT_UNIT, GdnConfig, GdnModel
-from train.networks import ROWS, SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, PhotoConfig, PhotoModel, rate_tables
+from train.networks import ROWS, SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, PhotoConfig, PhotoModel
 from train.train import build, network_config
 
 RATES = 9  # rates, over those that were trained, at which the rows are fitted
@@ -262,10 +262,9 @@ class Rows:
 class Fitter:
     """Runs the encoder's path over training crops and counts symbols by row."""
 
-    def __init__(self, model: PhotoModel | GdnModel, manifest: dict, rates: tuple[float, float]):
+    def __init__(self, model: PhotoModel | GdnModel, manifest: dict):
         self.model, self.manifest, self.integers = model, manifest, integer_map(model)
-        low, high = (LIC_QUALITY_MIN + (LIC_QUALITY_MAX - LIC_QUALITY_MIN) * t for t in rates)
-        self.qualities = np.linspace(low, high, RATES).round().astype(int).tolist()  # Q of FORMAT 3
+        self.qualities = np.linspace(*manifest["quality"], RATES).round().astype(int).tolist()
         self.activities = np.zeros((manifest["points"], manifest["hyper"], LIC_ACTIVITY_MAX * manifest["hyper"]))  # how often each was seen
 
     def tables(self, rows: Rows) -> dict[str, np.ndarray]:
@@ -334,16 +333,6 @@ def encoder_halo_of(config: PhotoConfig | GdnConfig) -> int:
     return max(int(np.ceil(config.encoder_blocks / 2 + config.encoder_low_blocks)), 3)
 
 
-@torch.no_grad()
-def hold_beyond(model: PhotoModel | GdnModel, low: float, high: float) -> None:
-    """Give rates outside the trained positions low..high what the nearest trained point has, where the run left what it started from."""
-    last = model.config.points - 1
-    first, final = int(low * last + 1e-6), int(np.ceil(high * last - 1e-6))
-    for table in rate_tables(model):
-        table[:first] = table[first].clone()
-        table[final + 1 :] = table[final].clone()
-
-
 def save_script(stages: nn.Module, path: Path) -> None:
     """TorchScript archive without its debug files, which are larger than a small network and name source paths."""
     buffer = io.BytesIO()
@@ -363,8 +352,6 @@ def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: i
     config = network_config(state["config"]["network"])
     model = build(config).eval()
     model.load_state_dict(state["average"])
-    rates = state["config"].get("rates", (0.0, 1.0))
-    hold_beyond(model, *rates)
     model.half().float()  # the shipped weights are float16: fit the tables to what they do
     manifest = {
         "format": registry.FORMAT,
@@ -376,10 +363,11 @@ def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: i
         "skip": 0,
         "halo": halo_of(config),
         "encoder_halo": encoder_halo_of(config),
+        "quality": [LIC_QUALITY_MIN + round((LIC_QUALITY_MAX - LIC_QUALITY_MIN) * t) for t in state["config"].get("rates", (0, 1))],
     }
     if state["config"].get("metric", "mse") == "mse":  # lambda of another distortion means nothing to an encoder that knows squared errors
         manifest["lambda"] = [state["config"]["lowest"], state["config"]["highest"]]
-    fitter = Fitter(model, manifest, rates)
+    fitter = Fitter(model, manifest)
     training, _ = load_split(data)
     crops = Crops(training, 256, 8, seed=11, grey=0.02)
     rows = Rows.parametric(model, 0 if getattr(config, "components", 0) else ROWS)

@@ -49,13 +49,6 @@ def interpolate(table: Tensor, t: Tensor) -> Tensor:
     return (near.clamp_min(0.0)[:, :, None] * table).sum(1)
 
 
-def rate_tables(model: nn.Module) -> list[nn.Parameter]:
-    """All parameters of a PhotoModel or GdnModel whose rows (P, ...) belong to its trained rates."""
-    own = {"gain", "tone", "mix_tone", "expand_tone"}
-    named = model.named_parameters()
-    return [p for name, p in named if name.rpartition(".")[2] in own or name.startswith("hyper_rate.") or name in ("scale_map.bias", "shape.bias")]
-
-
 def conv1x1(inputs: int, outputs: int, gain: float = 1.0) -> nn.Conv2d:
     layer = nn.Conv2d(inputs, outputs, 1)
     nn.init.normal_(layer.weight, std=gain / inputs**0.5)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import format as container
+from ..constants import LIC_QUALITY_SCALE
 from ..models import registry
 from ..signature import SIGNATURE
 
@@ -91,5 +92,14 @@ def show_models(*, as_json: bool) -> None:
     if not described:
         print("lic: no model is installed; reinstall pillow-lic", file=sys.stderr)
     for name, facts in described.items():
-        default = "  (default)" if name == registry.DEFAULT else ""
-        print(f"{name:<16} number {facts.get('number')}  hash {str(facts.get('hash'))[:16]}  {facts.get('path')}{default}")
+        print(f"{name:<16} number {facts.get('number')}  hash {str(facts.get('hash'))[:16]}  {facts.get('path')}{_taken_for(name)}")
+
+
+def _taken_for(name: str) -> str:
+    """When a model is the one that is used, in words."""
+    for tune, models in registry.TUNES.items():
+        for highest, known in models:
+            if known == name:
+                when = "by default" if tune == registry.DEFAULT_TUNE else f"tune={tune!r}"
+                return f"  ({when}, up to quality {highest / LIC_QUALITY_SCALE:g})"
+    return ""

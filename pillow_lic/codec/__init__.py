@@ -49,12 +49,14 @@ def encode(
 
     array: (H, W) or (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGBA. Alpha is kept exactly.
     quality: 1 to 100, may be fractional. device: see `device.find`.
-    model: a name of `registry.names()`; or tune: "psnr" or "ms-ssim", what the model shall be good at; neither: `registry.DEFAULT`.
+    model: a name of `registry.names()`; or tune: "psnr" or "ms-ssim", what the model shall be good at; neither: "psnr".
     effort: 0 for one pass of the networks, 1 to 9 for a search, longer and longer, for symbols that cost less (codec/search.py).
     Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing, LicLimitExceeded, LicGpuUnavailable.
     """
     place = devices.find(device)
-    picture = encoding.begin(_checked_picture(array, quality, registry.chosen(model, tune), effort, {"icc": icc, "exif": exif, "xmp": xmp}))
+    q = container_format.quality_to_q(quality)
+    entry = registry.chosen(model, tune, q)
+    picture = encoding.begin(_checked_picture(array, q, entry, effort, {"icc": icc, "exif": exif, "xmp": xmp}))
     (arrival,) = place.fitting(partial(encoding.run, place), [picture])
     return encoding.end(picture, arrival)
 
@@ -77,8 +79,9 @@ def encode_batch(
     if isinstance(arrays, np.ndarray) and (arrays.ndim < 3 or (arrays.ndim == 3 and arrays.shape[2] in LAYOUTS)):
         msg = f"arrays must be several pictures, found an array of shape {arrays.shape}, which is one: hand in [array]"
         raise LicBadOption(msg)
-    entry = registry.chosen(model, tune)
-    pictures = _noted(arrays, lambda array: _checked_picture(array, quality, entry, effort, {}))
+    q = container_format.quality_to_q(quality)
+    entry = registry.chosen(model, tune, q)
+    pictures = _noted(arrays, lambda array: _checked_picture(array, q, entry, effort, {}))
     stages = batch.Stages(
         lambda picture, _: encoding.begin(picture),
         partial(encoding.run, place),
@@ -177,9 +180,8 @@ def _covered(header: container_format.Header) -> int:
 
 
 def _checked_picture(
-    array: np.ndarray, quality: float, entry: registry.Entry, effort: int, metadata: dict[str, bytes | None]
+    array: np.ndarray, q: int, entry: registry.Entry, effort: int, metadata: dict[str, bytes | None]
 ) -> encoding.Picture:
-    q = container_format.quality_to_q(quality)
     metadata = {name: _checked_metadata(name, value) for name, value in metadata.items()}
     array, layout = _checked_array(array)
     _check_effort(effort, entry)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..constants import HASH_BYTES, LIC_QUALITY_MAX, LIC_QUALITY_MIN, MODEL_LIMITS
+from ..constants import HASH_BYTES, LIC_QUALITY_MAX, LIC_QUALITY_MIN, LIC_QUALITY_SCALE, MODEL_LIMITS
 from ..errors import LicBadOption, LicModelMissing, LicUnknownModel
 
 HERE = Path(__file__).parent
@@ -24,7 +24,7 @@ FORMAT = 2  # of manifests and of the interfaces of networks (FORMAT 9)
 MANIFEST_MAX = 1 << 20  # bytes of manifest.json that are read
 FILE_MAX = 1 << 29  # bytes of one file of a model
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-DEFAULTS = {"encoder_halo": 8}  # what a manifest need not state
+DEFAULTS = {"encoder_halo": 8, "quality": [LIC_QUALITY_MIN, LIC_QUALITY_MAX]}  # what a manifest need not state
 DECODER_FILES, ENCODER_FILES = ["tables.npz", "decoder.pt"], ["encoder.pt"]
 
 # Number in the file -> (name, directory). Append only: a number is never given to another model.
@@ -33,9 +33,14 @@ SHIPPED: dict[int, tuple[str, str]] = {
     2: ("photo", "photo"),
     3: ("gdn-mixture", "gdn-mixture"),
     4: ("photo-ms-ssim", "photo-ms-ssim"),
+    5: ("photo-low", "photo-low"),
 }
-TUNES = {"psnr": "photo", "ms-ssim": "photo-ms-ssim"}  # what a model was trained for -> its name
-DEFAULT = TUNES["psnr"]
+# What models were trained for -> the highest Q (FORMAT 3) that each is taken for, rising, and its name.
+TUNES = {
+    "psnr": ((5000, "photo-low"), (LIC_QUALITY_MAX, "photo")),
+    "ms-ssim": ((LIC_QUALITY_MAX, "photo-ms-ssim"),),
+}
+DEFAULT_TUNE = "psnr"
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,11 @@ class Entry:
         digests = [bytes.fromhex(self.manifest["decoder"][file]) for file in DECODER_FILES]
         integers = [self.manifest[key] for key in MODEL_LIMITS]
         return hashlib.sha256(b"".join(digests) + struct.pack("<6I", *integers)).digest()
+
+    def fits(self, q: int) -> bool:
+        """Whether the model was trained for a quality Q (100 to 10000)."""
+        low, high = self.manifest["quality"]
+        return low <= q <= high
 
     def read(self, file: str) -> bytes:
         """One of the model's files. Raises LicModelMissing unless it is there and the one that the manifest names."""
@@ -98,6 +108,10 @@ def _problem(manifest: Any) -> str | None:
         value = manifest.get(key, DEFAULTS.get(key))
         if type(value) is not int or not low <= value <= high:
             return f"{key} must be an integer from {low} to {high}, found {value!r}"
+    quality = manifest.get("quality", DEFAULTS["quality"])
+    whole = isinstance(quality, list) and len(quality) == 2 and all(type(q) is int for q in quality)
+    if not (whole and LIC_QUALITY_MIN <= quality[0] <= quality[1] <= LIC_QUALITY_MAX):
+        return f"quality must be two integers from {LIC_QUALITY_MIN} to {LIC_QUALITY_MAX} that do not fall, found {quality!r}"
     if "lambda" in manifest and not _is_range(manifest["lambda"]):
         return f"lambda must be two numbers above 0 that do not fall, found {manifest['lambda']!r}"
     for key, files in (("decoder", DECODER_FILES), ("encoder", ENCODER_FILES)):
@@ -150,17 +164,26 @@ def _find_shipped(name: str) -> Entry | None:
     return None
 
 
-def chosen(model: str | None, tune: str | None) -> Entry:
-    """The model to encode with: by name, or by what it shall be good at, or the default. Raises as by_name, LicBadOption if both are given."""
-    if tune is None:
-        return by_name(DEFAULT if model is None else model)
+def chosen(model: str | None, tune: str | None, q: int) -> Entry:
+    """The model to encode with: by name, or by what it shall be good at and the quality Q (100 to 10000); by default DEFAULT_TUNE.
+
+    Raises as by_name, LicBadOption if both are given or the named model was not trained for the quality.
+    """
+    if model is not None and tune is None:
+        entry = by_name(model)
+        if not entry.fits(q):
+            spoken = " to ".join(f"{end / LIC_QUALITY_SCALE:g}" for end in entry.manifest["quality"])
+            msg = f"model {model!r} is for quality {spoken}, found {q / LIC_QUALITY_SCALE:g}; leave model out to have one chosen"
+            raise LicBadOption(msg)
+        return entry
     if model is not None:
         msg = f"tune={tune!r} chooses a model, and so does model={model!r}: give one of the two"
         raise LicBadOption(msg)
+    tune = DEFAULT_TUNE if tune is None else tune
     if not isinstance(tune, str) or tune not in TUNES:
         msg = f"tune must be one of {', '.join(map(repr, TUNES))}, found {tune!r}"
         raise LicBadOption(msg)
-    return by_name(TUNES[tune])
+    return by_name(next(name for highest, name in TUNES[tune] if q <= highest))
 
 
 def by_name(name: str) -> Entry:
@@ -208,8 +231,9 @@ def name_of(number: int, model_hash: bytes) -> str:
 
 
 def names() -> list[str]:
-    """Names of all models that can be used, the default first."""
-    return sorted((e.name for e in _known()), key=lambda name: (name != DEFAULT, name))
+    """Names of all models that can be used, those of the default first."""
+    default = [name for _, name in TUNES[DEFAULT_TUNE]]
+    return sorted((e.name for e in _known()), key=lambda name: (name not in default, name))
 
 
 def describe(name: str) -> dict[str, Any]:
