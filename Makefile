@@ -11,6 +11,7 @@ IMAGES ?= ../shared/data/kodak
 PHOTOS ?= ../shared/data/photos
 GPU_IMAGES ?= $(wildcard $(IMAGES))
 MINUTES ?= 9
+MODEL ?= photo
 
 .PHONY: help install quick test demo fuzz gpu train-gpu bench bench-rd bench-speed bench-coder bench-exact bench-large toy clean
 
@@ -53,10 +54,13 @@ gpu:             ## tests, then benches that need a CUDA device: GPU_PYTHON with
 	exit $$failed
 
 # RUN/checkpoint.part-* are what to carry to the next machine: the same command there goes on exactly.
-train-gpu:       ## MINUTES of training `photo` on a GPU, from the shipped weights or from where RUN stopped; PHOTOS=folder RUN=folder
+RATES_photo     = [0.42857142857142855, 1.0]
+RATES_photo-low = [0.0, 0.5714285714285714]
+train-gpu:       ## MINUTES of training MODEL=photo or photo-low on one GPU, from the shipped weights or from where RUN stopped; PHOTOS=folder RUN=folder
 	@test -n "$(RUN)" || { echo "say where: make train-gpu PHOTOS=folder RUN=folder"; exit 2; }
-	test -f $(RUN)/checkpoint.pt || test ! -f $(RUN)/checkpoint.part-aa || cat $(RUN)/checkpoint.part-* > $(RUN)/checkpoint.pt
-	$(GPU_PYTHON) -m train.train train/configs/photo-gpu.toml --data $(PHOTOS) --out $(RUN) --start pillow_lic/models/photo --minutes $(MINUTES)
+	test ! $(RUN)/checkpoint.part-aa -nt $(RUN)/checkpoint.pt || cat $(RUN)/checkpoint.part-* > $(RUN)/checkpoint.pt
+	$(GPU_PYTHON) -m train.train train/configs/photo-gpu.toml --data $(PHOTOS) --out $(RUN) --start pillow_lic/models/$(MODEL) --minutes $(MINUTES) \
+	    --set 'name="$(MODEL)"' --set 'rates=$(RATES_$(MODEL))'
 	rm -f $(RUN)/checkpoint.part-*
 	split -b 15M $(RUN)/checkpoint.pt $(RUN)/checkpoint.part-
 

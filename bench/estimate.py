@@ -70,11 +70,14 @@ def main():
     parser.add_argument("--results", type=pathlib.Path, default=machine.RESULTS)
     options = parser.parse_args()
     import pillow_lic
+    from pillow_lic.models import registry
     name = pillow_lic.register_model(options.model) if pathlib.Path(options.model).is_dir() else options.model
     model = load_checkpoint(options.checkpoint)
     paths = sorted(path for path in options.images.iterdir() if path.suffix.lower() in SUFFIXES)[: options.limit]
     rows = []
     for quality in map(float, options.qualities.split(",")):
+        if not registry.by_name(name).fits(round(100 * quality)):
+            continue
         pixels, bits, z_bits, r_bits = np.sum([measure(path, quality, name, model) for path in paths], 0)
         estimate = z_bits + r_bits
         rows.append(dict(zip(COLUMNS, (f"{quality:g}", len(paths), f"{bits / pixels:.5f}", f"{estimate / pixels:.5f}",

@@ -104,7 +104,7 @@ def parts(array, place, repeats):
     from pillow_lic import codec, format
     from pillow_lic.codec import decoding, encoding
     from pillow_lic.models import registry
-    picture = encoding.begin(codec._checked_picture(array, format.quality_to_q(QUALITY), registry.by_name("photo"), 0, {}))
+    picture = encoding.begin(codec._checked_picture(array, format.quality_to_q(QUALITY), registry.chosen(None, None, format.quality_to_q(QUALITY)), 0, {}))
     (arrival,) = encoding.run(place, [picture], place.side)
     data = encoding.end(picture, arrival)
     container = format.read(data)
@@ -133,7 +133,7 @@ def check(arrays):
     """What the GPU encodes decodes to its integers; the CPU's files to about the CPU's pixels. SystemExit if not."""
     for array in arrays:
         for quality in (30, 90):
-            differing, level, _ = compared(array, quality, "photo")
+            differing, level, _ = compared(array, quality, None)
             print(f"{array.shape} at {quality}: {differing} symbols differ, pixels by {level} at most")
             if differing or level > 4:
                 raise SystemExit("not the same image: nothing worth timing")
@@ -147,7 +147,7 @@ def compared(array, quality, model):
     from pillow_lic.codec import device, encoding
     from pillow_lic.models import loader, registry
     place = device.find("cuda")
-    picture = encoding.begin(codec._checked_picture(array, format.quality_to_q(quality), registry.by_name(model), 0, {}))
+    picture = encoding.begin(codec._checked_picture(array, format.quality_to_q(quality), registry.chosen(model, None, format.quality_to_q(quality)), 0, {}))
     (arrival,) = encoding.run(place, [picture], place.side)
     arrival.wait()
     integers = [part.numpy().copy() for part in arrival.value]

@@ -43,7 +43,7 @@ def measure(what: str, path: Path, megapixels: int, quality: float) -> None:
     """Run in the process under test: prints seconds, seconds of processor time, peak megabytes and file bytes."""
     import pillow_lic
 
-    pillow_lic.decode(pillow_lic.encode(picture(64, 64)))  # imports and model loading are not what is asked here
+    pillow_lic.decode(pillow_lic.encode(picture(64, 64), quality=quality))  # imports and model loading are not what is asked here
     if what == "encode":
         array = picture(*SIDES[megapixels])
         start, busy = time.perf_counter(), time.process_time()

@@ -112,8 +112,14 @@ def lic_with(name):
     if pathlib.Path(model or "none", "manifest.json").exists():
         model = plugin.register_model(model)
     fixed = ({"model": model} if model else {}) | ({"effort": int(effort)} if effort else {})
+    qualities = CODECS["lic"].qualities
+    if model:
+        from pillow_lic.models import registry
+        low, high = (q / 100 for q in registry.by_name(model).manifest["quality"])
+        qualities = tuple(dict.fromkeys(min(max(quality, low), high) for quality in qualities))  # those beyond, at its ends
     name = f"lic{'@' * bool(model)}{model}{'+' * bool(effort)}{effort}"
-    return dataclasses.replace(CODECS["lic"], name=name, label=label(name), options=lambda quality: {"quality": quality, **fixed})
+    return dataclasses.replace(CODECS["lic"], name=name, label=label(name), qualities=qualities,
+                               options=lambda quality: {"quality": quality, **fixed})
 
 
 def parts(name):

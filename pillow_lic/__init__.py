@@ -36,7 +36,7 @@ def encode(
 
     array: (H, W) or (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGBA. Alpha is kept exactly.
     quality: 1 to 100, may be fractional. exif: a TIFF structure.
-    tune: "psnr" (the default) or "ms-ssim", what the files shall be good at; or model: a name that `lic models` lists.
+    tune: "psnr" (the default) or "ms-ssim", what the files shall be good at; or model: a name that `lic models` lists, with the quality that it is for.
     effort: 0 for one pass of the networks; 1 to 9 search for smaller files, seconds to minutes a megapixel. No decoder sees a difference.
     device: where the networks run: "cpu", "cuda", "cuda:N", "auto" (CUDA if it can be used, else the CPU); None: see `set_device`.
     Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing, LicLimitExceeded, LicGpuUnavailable; all are LicErrors.

@@ -232,6 +232,11 @@ def test_models(capsys):
     assert lic("models", "--json") == DONE
     assert list(json.loads(capsys.readouterr().out)) == registry.names()
     assert lic("models") == DONE
+    lines = {line.split()[0]: line.strip() for line in capsys.readouterr().out.splitlines()}
+    assert lines["photo-low"].endswith(", the default up to 50")
+    assert lines["photo"].endswith("to 100, the default above 50")
+    assert lines["photo-ms-ssim"].endswith("quality 1 to 100, tune='ms-ssim'")
+    assert lines["toy"].endswith("quality 1 to 100")
 
 
 def test_demo(photo, tmp_path, capsys):

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -77,6 +78,28 @@ def test_registering_checks_every_file(file, tmp_path):
     with pytest.raises(errors.LicModelMissing, match=f"{file} cannot be read"):
         pillow_lic.register_model(tmp_path)
     assert "copy" not in registry.names()
+
+
+def test_every_quality_has_a_model():
+    """What a tune takes is trained for the quality that it is taken for, from one end to the other."""
+    for models in registry.TUNES.values():
+        lowest = constants.LIC_QUALITY_MIN
+        for highest, name in models:
+            assert lowest <= highest
+            assert registry.by_name(name).fits(lowest) and registry.by_name(name).fits(highest)
+            lowest = highest + 1
+        assert lowest == constants.LIC_QUALITY_MAX + 1
+
+
+def test_a_model_refuses_a_quality_that_is_not_its_own(make_picture, tmp_path):
+    array = make_picture(20, 30)
+    with pytest.raises(errors.LicBadOption, match="model 'photo-low' is for quality 1 to 57.57, found 75; leave model out"):
+        pillow_lic.encode(array, model="photo-low")
+    with pytest.raises(errors.LicBadOption, match="found 60"):
+        pillow_lic.encode_batch([array], model="photo-low", quality=60)
+    with pytest.raises(errors.LicBadOption, match="found 57.58"):
+        Image.fromarray(array).save(tmp_path / "a.lic", model="photo-low", quality=57.58)
+    assert pillow_lic.decode(pillow_lic.encode(array, model="photo-low", quality=57.57)).shape == array.shape
 
 
 @pytest.mark.parametrize("wrong", [{"halo": 65}, {"encoder_halo": -1}, {"encoder_halo": 65}, {"encoder_halo": "8"}, {"lambda": [0.1]},

@@ -51,7 +51,7 @@ class TrainConfig:
     metric: str = "mse"  # what distortion means: "mse" or "ms-ssim", see train/losses.py
     lowest: float = 0.0008  # lambda at quality 1
     highest: float = 0.25  # lambda at quality 100
-    rates: tuple[float, float] = (0.0, 1.0)  # positions t that are trained
+    rates: tuple[float, float] = (0.0, 1.0)  # lowest and highest position t that is trained
     settle: int = 0  # last steps, in which the synthesis alone learns, from symbols as the encoder really rounds them
     free_until: int = 0  # up to this step the rate counts only 10^(-t^2), so that no channel dies before it is of use
     seed: int = 1
@@ -61,6 +61,12 @@ class TrainConfig:
     compiled: bool = False  # torch.compile: worth it on a GPU, slower on a CPU
     turn_every: int = 24  # steps between two turns of SOAP's basis, see train/optim.py
     network: PhotoConfig | GdnConfig = field(default_factory=PhotoConfig)
+
+    def __post_init__(self):
+        low, high = self.rates
+        if not 0.0 <= low <= high <= 1.0:
+            msg = f"rates must be two positions from 0 to 1 that do not fall, found {list(self.rates)}"
+            raise ValueError(msg)
 
 
 def load_config(path: Path, overrides: list[str]) -> TrainConfig:
@@ -72,11 +78,8 @@ def load_config(path: Path, overrides: list[str]) -> TrainConfig:
         for parent in parents:
             node = node.setdefault(parent, {})
         node[last] = tomllib.loads(f"v = {value}")["v"]
-    low, high = table.pop("rates", TrainConfig.rates)
-    if not 0.0 <= low <= high <= 1.0:
-        msg = f"rates must be two positions from 0 to 1 that do not fall, found {[low, high]}"
-        raise ValueError(msg)
-    return TrainConfig(network=network_config(table.pop("network", {})), rates=(low, high), **table)
+    rates = tuple(table.pop("rates", TrainConfig.rates))
+    return TrainConfig(network=network_config(table.pop("network", {})), rates=rates, **table)
 
 
 def network_config(table: dict) -> PhotoConfig | GdnConfig:
@@ -179,6 +182,9 @@ class Trainer:
         if network_config(state["config"]["network"]) != self.config.network:
             msg = f"{self.checkpoint} holds a network of other widths; choose another --out"
             raise ValueError(msg)
+        if tuple(state["config"].get("rates", TrainConfig.rates)) != self.config.rates:
+            msg = f"{self.checkpoint} is of a training of other rates; choose another --out, or start from its export"
+            raise ValueError(msg)
         self.model.load_state_dict(state["model"])
         self.average = state["average"]
         saved = state["optimizer"]["state"]
@@ -197,12 +203,14 @@ class Trainer:
         deadline = time.monotonic() + minutes * 60 if minutes else float("inf")
         begun, first = time.monotonic(), self.step
         bar = tqdm(total=self.config.steps, initial=self.step, disable=self.rank > 0, mininterval=5, smoothing=0.02)
-        batches, size = None, 0
+        batches, size, pixels = None, 0, 0
         while self.step < self.config.steps and not self.stops(deadline):
             if batches is None or self.phase(self.step) != size:
                 size, batches = self.phase(self.step), None  # None: on a GPU the photographs lie beside the crops
                 batches = self.crops(size)
-            figures = self.train_step(next(batches))
+            batch = next(batches)
+            figures = self.train_step(batch)
+            pixels += batch.numel() // 3
             self.step += 1
             bar.update()
             if self.step % 50 == 0:
@@ -214,21 +222,23 @@ class Trainer:
             if self.step % self.config.checkpoint_every == 0:
                 self.save()
         bar.close()
+        self.save()  # not after an error: the state may be half updated, and the last checkpoint is whole
         if self.step > first and not self.rank:
             seconds = time.monotonic() - begun
-            rate = self.step_cost() * (self.step - first) / seconds / 1e12
-            print(f"{self.step - first} steps in {seconds:.0f} s, validation and compilation included: {rate:.2f} TFLOP/s in matrix products")
-        self.save()  # not after an error: the state may be half updated, and the last checkpoint is whole
+            rate = self.pixel_cost() * pixels * self.world / seconds / 1e12
+            print(f"{self.step - first} steps in {seconds:.0f} s, validation and compilation included: {rate:.2f} TFLOP/s in convolutions")
 
-    def step_cost(self) -> float:
-        """Floating-point operations of one step: two for each multiply-add of the convolutions, three times for the gradients."""
+    def pixel_cost(self) -> float:
+        """Floating-point operations of a step for each pixel: two for each multiply-add of the convolutions, three times for the gradients.
+
+        While the synthesis alone learns (`settle`) they are fewer.
+        """
         from torch.utils.flop_counter import FlopCounterMode
 
-        size = self.config.crop
-        x, t = torch.zeros(1, 3, size, size, device=self.device), torch.full((1,), self.config.rates[0], device=self.device)
+        x = torch.zeros(1, 3, 256, 256, device=self.device).contiguous(memory_format=torch.channels_last)
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            self.model(x.contiguous(memory_format=torch.channels_last), t)
-        return 3.0 * counter.get_total_flops() * self.config.batch * self.world
+            self.model(x, torch.full((1,), self.config.rates[0], device=self.device))
+        return 3.0 * counter.get_total_flops() / 256**2
 
     def crops(self, size: int) -> Iterator[torch.Tensor]:
         """Batches (N, 3, size, size) uint8 on the device, from this step on."""

@@ -9,7 +9,7 @@ import importlib.util
 import io
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,14 +51,15 @@ def installed_photograph() -> Path | None:
     return None
 
 
-def run(photograph: Path, output: Path, qualities: Iterable[float], model: str | None) -> None:
+def run(photograph: Path, output: Path, qualities: Sequence[float], model: str | None) -> None:
     """Code the photograph, print the figures and write the picture. Raises OSError when a file cannot be read."""
     register_lic_opener()
     with Image.open(photograph) as im:
         original = ImageOps.exif_transpose(im).convert("RGB")
     original.info.clear()  # compare pixels, not profiles
     named = {"model": model} if model else {}
-    _decode(_save(original.resize((64, 64)), FORMAT, 50, **named))  # loads the networks, so that no time below includes it
+    for quality in qualities:
+        _decode(_save(original.resize((64, 64)), FORMAT, quality, **named))  # loads the networks, so that no time below includes it
     print(f"{photograph}: {original.width} x {original.height}")
     print("codec  quality     bytes     bpp   PSNR dB   encode s  decode s")
     rows = []

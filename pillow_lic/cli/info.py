@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import format as container
-from ..constants import LIC_QUALITY_SCALE
+from ..constants import LIC_QUALITY_MAX, LIC_QUALITY_SCALE
 from ..models import registry
 from ..signature import SIGNATURE
 
@@ -96,10 +96,14 @@ def show_models(*, as_json: bool) -> None:
 
 
 def _taken_for(name: str) -> str:
-    """When a model is the one that is used, in words."""
+    """The quality that a model is for, and when it is the one that is used, in words."""
+    low, high = registry.by_name(name).manifest["quality"]
+    words = f"  quality {low / LIC_QUALITY_SCALE:g} to {high / LIC_QUALITY_SCALE:g}"
     for tune, models in registry.TUNES.items():
+        below = None
         for highest, known in models:
             if known == name:
-                when = "by default" if tune == registry.DEFAULT_TUNE else f"tune={tune!r}"
-                return f"  ({when}, up to quality {highest / LIC_QUALITY_SCALE:g})"
-    return ""
+                when = "the default" if tune == registry.DEFAULT_TUNE else f"tune={tune!r}"
+                return f"{words}, {when}" + (f" above {below}" if below else "") + (f" up to {highest / LIC_QUALITY_SCALE:g}" if highest < LIC_QUALITY_MAX else "")
+            below = f"{highest / LIC_QUALITY_SCALE:g}"
+    return words

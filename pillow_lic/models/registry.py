@@ -233,7 +233,7 @@ def name_of(number: int, model_hash: bytes) -> str:
 def names() -> list[str]:
     """Names of all models that can be used, those of the default first."""
     default = [name for _, name in TUNES[DEFAULT_TUNE]]
-    return sorted((e.name for e in _known()), key=lambda name: (name not in default, name))
+    return sorted((e.name for e in _known()), key=lambda name: (default.index(name) if name in default else len(default), name))
 
 
 def describe(name: str) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     """Handler of `im.save("x.lic", quality=75, tune="psnr", effort=0, exif=, icc_profile=, xmp=, device=)`.
 
     quality: 1 to 100, int or float. effort: 0 to 9, smaller files for more time.
-    tune: "psnr" or "ms-ssim", what the file shall be good at; or model: a name that `lic models` lists.
+    tune: "psnr" or "ms-ssim", what the file shall be good at; or model: a name that `lic models` lists, with the quality that it is for.
     exif: bytes or Image.Exif. xmp: bytes or str. device: as of `pillow_lic.encode`; opening has no options, there `pillow_lic.set_device` or PILLOW_LIC_DEVICE decides.
     icc_profile is taken from im.info unless given (None or b"" drops it), as Pillow's PNG and AVIF plugins do, but left out
     where it describes other colours than those stored; one that is given is written as it is. exif and xmp are written
