@@ -11,7 +11,7 @@ IMAGES ?= ../shared/data/kodak
 PHOTOS ?= ../shared/data/photos
 GPU_IMAGES ?= $(wildcard $(IMAGES))
 MINUTES ?= 9
-MODEL ?= photo
+HALF ?= high
 
 .PHONY: help install quick test demo fuzz gpu train-gpu bench bench-rd bench-speed bench-coder bench-exact bench-large toy clean
 
@@ -54,13 +54,12 @@ gpu:             ## tests, then benches that need a CUDA device: GPU_PYTHON with
 	exit $$failed
 
 # RUN/checkpoint.part-* are what to carry to the next machine: the same command there goes on exactly.
-RATES_photo     = [0.42857142857142855, 1.0]
-RATES_photo-low = [0.0, 0.5714285714285714]
-train-gpu:       ## MINUTES of training MODEL=photo or photo-low on one GPU, from the shipped weights or from where RUN stopped; PHOTOS=folder RUN=folder
+half = $(shell sed -n 's/^$(1) = \([^#]*\).*/\1/p' train/configs/photo-$(HALF).toml)
+train-gpu:       ## MINUTES of training HALF=low or high of the rates on one GPU, from the shipped weights or from where RUN stopped; PHOTOS=folder RUN=folder
 	@test -n "$(RUN)" || { echo "say where: make train-gpu PHOTOS=folder RUN=folder"; exit 2; }
 	test ! $(RUN)/checkpoint.part-aa -nt $(RUN)/checkpoint.pt || cat $(RUN)/checkpoint.part-* > $(RUN)/checkpoint.pt
-	$(GPU_PYTHON) -m train.train train/configs/photo-gpu.toml --data $(PHOTOS) --out $(RUN) --start pillow_lic/models/$(MODEL) --minutes $(MINUTES) \
-	    --set 'name="$(MODEL)"' --set 'rates=$(RATES_$(MODEL))'
+	$(GPU_PYTHON) -m train.train train/configs/photo-gpu.toml --data $(PHOTOS) --out $(RUN) --start pillow_lic/models/$(call half,name) --minutes $(MINUTES) \
+	    --set 'name=$(call half,name)' --set 'rates=$(call half,rates)'
 	rm -f $(RUN)/checkpoint.part-*
 	split -b 15M $(RUN)/checkpoint.pt $(RUN)/checkpoint.part-
 

@@ -97,14 +97,22 @@ def batch_of(arrays):
     return list(itertools.islice(itertools.cycle(arrays), max(4, min(BATCH_MAX, int(BATCH_PIXELS / pixels)))))
 
 
+def begun(array, quality, model=None):
+    """A picture that encoding.run takes; model: a name, or the one that the quality chooses."""
+    from pillow_lic import codec, format
+    from pillow_lic.codec import encoding
+    from pillow_lic.models import registry
+    q = format.quality_to_q(quality)
+    return encoding.begin(codec._checked_picture(array, q, registry.chosen(model, None, q), 0, {}))
+
+
 def parts(array, place, repeats):
     """The breakdown of one image, in milliseconds."""
     import torch
 
-    from pillow_lic import codec, format
+    from pillow_lic import format
     from pillow_lic.codec import decoding, encoding
-    from pillow_lic.models import registry
-    picture = encoding.begin(codec._checked_picture(array, format.quality_to_q(QUALITY), registry.chosen(None, None, format.quality_to_q(QUALITY)), 0, {}))
+    picture = begun(array, QUALITY)
     (arrival,) = encoding.run(place, [picture], place.side)
     data = encoding.end(picture, arrival)
     container = format.read(data)
@@ -145,9 +153,9 @@ def compared(array, quality, model):
 
     from pillow_lic import codec, format
     from pillow_lic.codec import device, encoding
-    from pillow_lic.models import loader, registry
+    from pillow_lic.models import loader
     place = device.find("cuda")
-    picture = encoding.begin(codec._checked_picture(array, format.quality_to_q(quality), registry.chosen(model, None, format.quality_to_q(quality)), 0, {}))
+    picture = begun(array, quality, model)
     (arrival,) = encoding.run(place, [picture], place.side)
     arrival.wait()
     integers = [part.numpy().copy() for part in arrival.value]

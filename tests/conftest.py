@@ -28,6 +28,18 @@ def make_picture():
     return picture
 
 
+@pytest.fixture
+def image():
+    """A function from mode ("L", "LA", "RGB", "RGBA"), height and width to an image of Pillow."""
+
+    def make(mode="RGB", height=70, width=100):
+        from PIL import Image
+
+        return Image.fromarray(picture(height, width, len(mode)))
+
+    return make
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "gpu: needs a CUDA device")
     os.environ.setdefault("MPLBACKEND", "Agg")

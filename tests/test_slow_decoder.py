@@ -10,6 +10,7 @@ import zlib
 import numpy as np
 import pytest
 
+import slow_container as container
 import slow_decoder as slow
 
 ROOT = pathlib.Path(__file__).resolve().parent
@@ -117,7 +118,7 @@ def random_tile(rng):
     """(tables, arrays, quality, z, r) with shapes as at the edge of a grid."""
     tables, arrays = random_tables(rng)
     ry, rx = rng.randint(1, 9), rng.randint(1, 9)
-    z = random_symbols(rng, tables.hyper, slow.ceil_div(ry, 4), slow.ceil_div(rx, 4))
+    z = random_symbols(rng, tables.hyper, container.ceil_div(ry, 4), container.ceil_div(rx, 4))
     return tables, arrays, rng.choice([100, 10000, rng.randint(100, 10000)]), z, random_symbols(rng, tables.latent, ry, rx)
 
 
@@ -148,7 +149,7 @@ def test_tile_damage_is_refused(seed):
         flipped[rng.randrange(len(good))] ^= 1 << rng.randrange(8)
         bad.append(bytes(flipped))
     for stream in bad:
-        with pytest.raises(slow.Refused):
+        with pytest.raises(container.Refused):
             slow.decode_tile(stream, tables, quality, *shapes(z, r))
 
 
@@ -178,14 +179,14 @@ def test_rates_at_the_ends():
 @pytest.mark.parametrize("width, height, side", [(1, 1, 1), (64, 65, 1), (1000, 700, 3), (4097, 33, 64)])
 def test_tiles_cover_the_grids_once(width, height, side):
     """FORMAT 6.1: every hyper and every latent position belongs to one tile, and lies above its own hyper position."""
-    header = slow.read_header(header_bytes(width, height, side=side))
-    tiles = slow.tile_grid(header)
+    header = container.read_header(header_bytes(width, height, side=side))
+    tiles = container.tile_grid(header)
     for rows, columns, stride in ((0, 1, 64), (2, 3, 16)):
-        cover = np.zeros((slow.ceil_div(height, stride), slow.ceil_div(width, stride)), int)
+        cover = np.zeros((container.ceil_div(height, stride), container.ceil_div(width, stride)), int)
         for tile in tiles:
             cover[np.ix_(tile[rows], tile[columns])] += 1
         assert (cover == 1).all()
-    assert all(slow.ceil_div(len(t[2]), 4) == len(t[0]) and slow.ceil_div(len(t[3]), 4) == len(t[1]) for t in tiles)
+    assert all(container.ceil_div(len(t[2]), 4) == len(t[0]) and container.ceil_div(len(t[3]), 4) == len(t[1]) for t in tiles)
 
 
 # ---- the file from outside -------------------------------------------------------------------------------------------
@@ -220,16 +221,16 @@ def test_parse_a_file_by_hand():
     data = (chunk(b"H", header_bytes(65, 3, layout=4 | 0xC0), FRONT) + chunk(b"q", b"skipped")
             + chunk(b"c", b"\1" + varint(len(icc)) + zlib.compress(icc)) + chunk(b"e", b"\0\4II*\0")
             + chunk(b"A", b"\0\x80") + chunk(b"T", b"\x10\x10" + bytes(32)))
-    parsed = slow.parse(data)
-    assert (parsed.header.width, parsed.header.height, parsed.header.layout) == (65, 3, slow.RGBA)
+    parsed = container.parse(data)
+    assert (parsed.header.width, parsed.header.height, parsed.header.layout) == (65, 3, container.RGBA)
     assert parsed.metadata == {"c": icc, "e": b"II*\0"}
     assert parsed.alpha.shape == (3, 65) and (parsed.alpha == 128).all()
     assert [len(s) for s in parsed.streams] == [16, 16]
     for at in range(6, len(data)):  # the minor version, byte 5, may be anything but is covered by the checksum
-        with pytest.raises(slow.Refused):
-            slow.parse(data[:at] + bytes([data[at] ^ 1]) + data[at + 1:])
-        with pytest.raises(slow.Refused):
-            slow.parse(data[:at])
+        with pytest.raises(container.Refused):
+            container.parse(data[:at] + bytes([data[at] ^ 1]) + data[at + 1:])
+        with pytest.raises(container.Refused):
+            container.parse(data[:at])
 
 
 @pytest.mark.parametrize("change", [
@@ -238,8 +239,8 @@ def test_parse_a_file_by_hand():
 def test_headers_refused(change):
     """Ranges, reserved bits, limits, alpha without its chunk, a tile count that the chunk does not hold."""
     header = header_bytes(**{"width": 8, "height": 8, **change})
-    with pytest.raises(slow.Refused):
-        slow.parse(chunk(b"H", header, FRONT) + chunk(b"T", b"\x10" + bytes(16)))
+    with pytest.raises(container.Refused):
+        container.parse(chunk(b"H", header, FRONT) + chunk(b"T", b"\x10" + bytes(16)))
 
 
 # ---- the fast decoder beside the slow one ----------------------------------------------------------------------------
@@ -277,7 +278,7 @@ def test_fast_coder_refuses_what_the_slow_one_refuses(seed):
         flipped = bytearray(stream)
         flipped[at] ^= 1 << at % 8
         for bad in (bytes(flipped), stream[:at]):
-            with pytest.raises(slow.Refused):
+            with pytest.raises(container.Refused):
                 slow.decode_tile(bad, tables, quality, *shapes(z, r))
             with pytest.raises(LicCorruptTile):
                 fast.decode(quality, bad, *shapes(z, r)[0], *shapes(z, r)[1])
@@ -290,7 +291,7 @@ needs_model = pytest.mark.skipif(not (TOY / "manifest.json").exists(), reason="n
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.stem)
 def test_golden_symbols(path):
     """The integers stored beside a golden file are those of the slow decoder, tile by tile."""
-    parsed = slow.parse(path.read_bytes())
+    parsed = container.parse(path.read_bytes())
     stored = np.load(path.with_suffix(".npz"))
     for (z, r), (zr, zc, yr, yc) in zip(slow.decode_symbols(path.read_bytes(), TOY), parsed.tiles):
         assert np.array_equal(z, stored["z"][:, zr.start:zr.stop, zc.start:zc.stop])
@@ -305,7 +306,7 @@ def test_network_golden_pixels(path):
     pytest.importorskip("torch")
     stored, wanted = np.load(path.with_suffix(".npz"))["pixels"].astype(int), slow.decode(path.read_bytes(), TOY).astype(int)
     assert stored.shape == wanted.shape and np.abs(stored - wanted).max() <= 1
-    if slow.parse(path.read_bytes()).alpha is not None:
+    if container.parse(path.read_bytes()).alpha is not None:
         assert np.array_equal(stored[..., -1], wanted[..., -1])
 
 
@@ -313,5 +314,5 @@ def test_network_golden_pixels(path):
 @pytest.mark.parametrize("path", GOLDEN_ERRORS, ids=lambda p: p.stem)
 def test_golden_errors_are_refused(path):
     """What must be refused is refused by the document as well."""
-    with pytest.raises(slow.Refused):
+    with pytest.raises(container.Refused):
         slow.decode_symbols(path.read_bytes(), TOY)

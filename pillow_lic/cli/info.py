@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import format as container
-from ..constants import LIC_QUALITY_MAX, LIC_QUALITY_SCALE
+from ..constants import LIC_QUALITY_MIN, LIC_QUALITY_SCALE
 from ..models import registry
 from ..signature import SIGNATURE
 
@@ -96,14 +96,17 @@ def show_models(*, as_json: bool) -> None:
 
 
 def _taken_for(name: str) -> str:
-    """The quality that a model is for, and when it is the one that is used, in words."""
-    low, high = registry.by_name(name).manifest["quality"]
-    words = f"  quality {low / LIC_QUALITY_SCALE:g} to {high / LIC_QUALITY_SCALE:g}"
+    """The quality that a model is for, and where it is the one that is used."""
+    words = f"  quality {_span(*registry.by_name(name).manifest['quality'])}"
     for tune, models in registry.TUNES.items():
-        below = None
+        lowest = LIC_QUALITY_MIN
         for highest, known in models:
             if known == name:
                 when = "the default" if tune == registry.DEFAULT_TUNE else f"tune={tune!r}"
-                return f"{words}, {when}" + (f" above {below}" if below else "") + (f" up to {highest / LIC_QUALITY_SCALE:g}" if highest < LIC_QUALITY_MAX else "")
-            below = f"{highest / LIC_QUALITY_SCALE:g}"
+                words += f", {when} from {_span(lowest, highest)}"
+            lowest = highest + 1
     return words
+
+
+def _span(low: int, high: int) -> str:
+    return f"{low / LIC_QUALITY_SCALE:g} to {high / LIC_QUALITY_SCALE:g}"

@@ -169,21 +169,21 @@ def chosen(model: str | None, tune: str | None, q: int) -> Entry:
 
     Raises as by_name, LicBadOption if both are given or the named model was not trained for the quality.
     """
-    if model is not None and tune is None:
-        entry = by_name(model)
-        if not entry.fits(q):
-            spoken = " to ".join(f"{end / LIC_QUALITY_SCALE:g}" for end in entry.manifest["quality"])
-            msg = f"model {model!r} is for quality {spoken}, found {q / LIC_QUALITY_SCALE:g}; leave model out to have one chosen"
+    if model is None:
+        tune = DEFAULT_TUNE if tune is None else tune
+        if not isinstance(tune, str) or tune not in TUNES:
+            msg = f"tune must be one of {', '.join(map(repr, TUNES))}, found {tune!r}"
             raise LicBadOption(msg)
-        return entry
-    if model is not None:
+        return by_name(next(name for highest, name in TUNES[tune] if q <= highest))
+    if tune is not None:
         msg = f"tune={tune!r} chooses a model, and so does model={model!r}: give one of the two"
         raise LicBadOption(msg)
-    tune = DEFAULT_TUNE if tune is None else tune
-    if not isinstance(tune, str) or tune not in TUNES:
-        msg = f"tune must be one of {', '.join(map(repr, TUNES))}, found {tune!r}"
+    entry = by_name(model)
+    if not entry.fits(q):
+        spoken = " to ".join(f"{end / LIC_QUALITY_SCALE:g}" for end in entry.manifest["quality"])
+        msg = f"model {model!r} is for quality {spoken}, found {q / LIC_QUALITY_SCALE:g}; leave model out to have one chosen"
         raise LicBadOption(msg)
-    return by_name(next(name for highest, name in TUNES[tune] if q <= highest))
+    return entry
 
 
 def by_name(name: str) -> Entry:
