@@ -2,7 +2,7 @@
 
 Matrices (1x1 and strided convolutions, flattened to outputs x inputs) are preconditioned on each side of at most
 `limit` rows; everything else falls to plain Adam. Two changes for speed: the first moment is kept in the rotated
-basis, and the rotations run in bfloat16. Imports torch only.
+basis, and the rotations run in a type of their own, bfloat16 where the machine is fast at it. Imports torch only.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from torch import Tensor
 
 
 class Soap(torch.optim.Optimizer):
-    """`every`: steps between updates of the eigenbasis; `gather`: steps between updates of the preconditioner."""
+    """`every`: steps between updates of the eigenbasis; `gather`: steps between updates of the preconditioner; `rotations`: type of new bases."""
 
-    def __init__(self, params, lr=2e-3, betas=(0.95, 0.95), eps=1e-8, every=24, gather=4, limit=1100):
+    def __init__(self, params, lr=2e-3, betas=(0.95, 0.95), eps=1e-8, every=24, gather=4, limit=1100, rotations=torch.bfloat16):
         super().__init__(params, dict(lr=lr, betas=betas, eps=eps))
-        self.every, self.gather, self.limit = every, gather, limit
+        self.every, self.gather, self.limit, self.rotations = every, gather, limit, rotations
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -52,13 +52,13 @@ class Soap(torch.optim.Optimizer):
         state["square"] = torch.zeros_like(grad)
         if grad.dim() == 2 and grad.shape[0] <= self.limit:
             state["left"] = grad @ grad.T
-            state["left_basis"] = _eigenvectors(state["left"])
+            state["left_basis"] = _eigenvectors(state["left"]).to(self.rotations)
         if grad.dim() == 2 and grad.shape[1] <= self.limit:
             state["right"] = grad.T @ grad
-            state["right_basis"] = _eigenvectors(state["right"])
+            state["right_basis"] = _eigenvectors(state["right"]).to(self.rotations)
 
     def _accumulate(self, state: dict, grad: Tensor, beta: float) -> None:
-        g = grad.bfloat16()
+        g = grad.to(self.rotations)
         if "left" in state:
             state["left"].lerp_((g @ g.T).float(), 1 - beta)
         if "right" in state:
@@ -70,23 +70,27 @@ class Soap(torch.optim.Optimizer):
         for side in ("left", "right"):
             if side in state:
                 basis = state[side + "_basis"].float()
-                state[side + "_basis"] = torch.linalg.qr(state[side] @ basis).Q.bfloat16()
+                state[side + "_basis"] = torch.linalg.qr(state[side] @ basis).Q.to(self.rotations)
         state["mean"] = _rotate(mean, state)
 
 
 def _rotate(x: Tensor, state: dict) -> Tensor:
     if "left_basis" in state:
-        x = state["left_basis"].T @ x.bfloat16()
+        basis = state["left_basis"]
+        x = basis.T @ x.to(basis.dtype)
     if "right_basis" in state:
-        x = x.bfloat16() @ state["right_basis"]
+        basis = state["right_basis"]
+        x = x.to(basis.dtype) @ basis
     return x.float()
 
 
 def _rotate_back(x: Tensor, state: dict) -> Tensor:
     if "left_basis" in state:
-        x = state["left_basis"] @ x.bfloat16()
+        basis = state["left_basis"]
+        x = basis @ x.to(basis.dtype)
     if "right_basis" in state:
-        x = x.bfloat16() @ state["right_basis"].T
+        basis = state["right_basis"]
+        x = x.to(basis.dtype) @ basis.T
     return x.float()
 
 
@@ -96,4 +100,4 @@ def _eigenvectors(matrix: Tensor) -> Tensor:
         vectors = torch.linalg.eigh(matrix).eigenvectors
     except torch.linalg.LinAlgError:  # on a GPU, float32 of low rank may not converge
         vectors = torch.linalg.eigh(matrix.double().cpu()).eigenvectors.to(matrix)
-    return vectors.flip(1).bfloat16()
+    return vectors.flip(1)

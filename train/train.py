@@ -23,6 +23,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from pillow_lic.models.loader import fast_bfloat16
 from train.data import Crops, load_split
 from train.gdn import GdnConfig, GdnModel
 from train.gpu_data import DeviceCrops
@@ -57,7 +58,7 @@ class TrainConfig:
     seed: int = 1
     validate_every: int = 1000
     checkpoint_every: int = 500
-    bfloat16: bool = True
+    bfloat16: bool = True  # where the machine is fast at it; else, and with false, float32
     compiled: bool = False  # torch.compile: worth it on a GPU, slower on a CPU
     turn_every: int = 24  # steps between two turns of SOAP's basis, see train/optim.py
     network: PhotoConfig | GdnConfig = field(default_factory=PhotoConfig)
@@ -153,7 +154,9 @@ class Trainer:
         self.parallel = torch.nn.parallel.DistributedDataParallel(self.model) if self.world > 1 else self.model
         if config.compiled:
             self.parallel = torch.compile(self.parallel, dynamic=False)  # a graph for each size of crop
-        self.optimizer = Soap(self.model.parameters(), lr=config.lr, every=config.turn_every)
+        self.bfloat16 = config.bfloat16 and (cuda or fast_bfloat16())
+        rotations = torch.bfloat16 if cuda or fast_bfloat16() else torch.float32
+        self.optimizer = Soap(self.model.parameters(), lr=config.lr, every=config.turn_every, rotations=rotations)
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.step = 0
         self.stop_asked = False
@@ -274,7 +277,7 @@ class Trainer:
         settling = settles(config, self.step)
         for name, p in self.model.named_parameters():
             p.requires_grad_(not settling or name.startswith("synthesis."))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             out = self.parallel(x, t, settling)
         share = 10.0 ** -t.square() if self.step < config.free_until else 1.0
         figures = rate_distortion(x, out, rate_weight(t, config.lowest, config.highest), share, config.metric)
@@ -302,13 +305,13 @@ class Trainer:
         crops = Crops(self.validation, 256, 8, 0, grey=0.0)
         losses = []
         low, high = self.config.rates
-        for share in (0.1, 0.3, 0.5, 0.7, 0.9):
-            t = round(low + (high - low) * share, 3)
+        for part in (0.1, 0.3, 0.5, 0.7, 0.9):
+            t = round(low + (high - low) * part, 3)
             rows = []
             for k in range(6):
                 x = torch.from_numpy(crops.at(k)).to(self.device).float().div(255)
                 position = torch.full((len(x),), t, device=self.device)
-                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                     out = model(x, position, hard=True)
                 weight = rate_weight(position, self.config.lowest, self.config.highest)
                 figures = rate_distortion(x, out, weight, metric=self.config.metric)
@@ -316,7 +319,7 @@ class Trainer:
             row = np.mean(rows, 0)
             losses.append(row[0])
             self.log(f"validate-{t}", dict(zip(("loss", "mse", "bpp", "z_bpp", "psnr"), row)))
-            if share == 0.5:
+            if part == 0.5:
                 self.picture(x, out["x_hat"])
         share = encoder_share(model, x, position)
         self.log("validate", {"loss": float(np.mean(losses)), "share": share})

@@ -213,10 +213,11 @@ def precision(device: str = "cpu") -> str:
         return wish
     if device != "cpu":
         return "float16"
-    return "bfloat16" if _fast_bfloat16() else "float32"
+    return "bfloat16" if fast_bfloat16() else "float32"
 
 
-def _fast_bfloat16() -> bool:
+def fast_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 natively; elsewhere it is slower than float32 by far."""
     import torch
 
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
