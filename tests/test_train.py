@@ -327,9 +327,25 @@ def test_a_run_starts_from_an_exported_model(photographs, tmp_path):
     deep = train.Trainer(deeper, photographs, tmp_path / "deeper", tmp_path / "model")  # further blocks change nothing at first
     with torch.no_grad():
         assert torch.equal(deep.model(x, torch.tensor([0.2, 0.8]), hard=True)["x_hat"], new["x_hat"])
-    with pytest.raises(ValueError, match="another network"):
-        shallower = dataclasses.replace(trainer.config, network=dataclasses.replace(trainer.config.network, body_blocks=0))
-        train.Trainer(shallower, photographs, tmp_path / "shallower", tmp_path / "model")
+    for other in ({"body_blocks": 0}, {"body": trainer.config.network.body + 8}, {"latent": trainer.config.network.latent - 4}):
+        with pytest.raises(ValueError, match="another network"):
+            narrower = dataclasses.replace(trainer.config, network=dataclasses.replace(trainer.config.network, **other))
+            train.Trainer(narrower, photographs, tmp_path / "other", tmp_path / "model")
+
+
+def test_further_channels_carry_what_the_others_leave_over(photographs, tmp_path):
+    """Before any step: more channels than the exported model has, and less is lost at the highest rate; the first channels stay as they were."""
+    trainer = run(photographs, tmp_path / "run", 4)
+    export(tmp_path / "run" / "checkpoint.pt", photographs, tmp_path / "model", None, batches=1)
+    config, had = trainer.config, trainer.config.network.latent
+    wider = dataclasses.replace(config, network=dataclasses.replace(config.network, latent=had + 24))
+    plain, more = (train.Trainer(c, photographs, tmp_path / name, tmp_path / "model").model for c, name in ((config, "plain"), (wider, "more")))
+    x = torch.from_numpy(data.Crops(trainer.training, 64, 16, seed=3).at(0)).float().div(255)
+    t = torch.ones(len(x))
+    with torch.no_grad():
+        lost, less = ((model(x, t, hard=True)["x_hat"] - x).square().mean() for model in (plain, more))
+        assert torch.allclose(more.analysis(x, t)[:, :had], plain.analysis(x, t), atol=1e-5)
+    assert less < 0.9 * lost
 
 
 def test_a_dead_encoder_shows(photographs):

@@ -4,11 +4,12 @@ The block transform: the linear paths as the Karhunen-Loeve transform of 16x16 p
 
 From random weights, channels of y whose spread is below their step round to zero everywhere, get no gradient through
 the decoder and stay dead (160 of 256 in the first long run). From here every channel carries what it can from step one.
-Imports torch and numpy; of pillow_lic the constants.
+Imports torch and numpy; of pillow_lic constants.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import torch
 from torch.nn import functional as F
 
 from pillow_lic.constants import LIC_MAP_SHIFT, LIC_Z_STEP_BITS
+from pillow_lic.entropy import CELL
 from train.gdn import GdnModel
 from train.losses import rate_weight
 from train.networks import SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, PhotoModel
@@ -110,25 +112,31 @@ def start_from_cascade(model: GdnModel, x: torch.Tensor, lowest: float, highest:
 
 
 @torch.no_grad()
-def start_from_model(model: PhotoModel, folder: Path) -> None:
-    """Weights of an exported model of the same widths: what export.py did, backwards.
+def start_from_model(model: PhotoModel, folder: Path) -> int:
+    """Weights of an exported model: what export.py did, backwards. Returns how many channels of y the model has beyond it.
 
-    The prior of z, of which a model directory has tables alone, gets their means and spreads.
+    These channels are the last, and zero (`start_further_channels` gives them something to do); blocks beyond those of the exported
+    model change nothing at first; all other widths are the same. The prior of z, of which a model directory has tables alone, gets
+    their means and spreads.
     """
     networks: dict[str, torch.Tensor] = {}
+    whole = model.state_dict()
+    further = model.config.latent - json.loads((folder / "manifest.json").read_text())["latent"]
     for file, parts in (("encoder.pt", ("analysis", "hyper")), ("decoder.pt", ("prior", "refine", "synthesis"))):
         for name, value in torch.jit.load(str(folder / file), map_location="cpu").state_dict().items():
             part, rest = name.split("_net.")
             assert part in parts, name
-            networks[f"{'hyper_analysis' if part == 'hyper' else part}.{rest}"] = value.float()
-    missing, unexpected = model.load_state_dict(networks, strict=False)
+            known_as = f"{'hyper_analysis' if part == 'hyper' else part}.{rest}"
+            networks[known_as] = _padded(value.float(), whole.get(known_as, value), further)
+    odd = [name for name, value in networks.items() if name in whole and value.shape != whole[name].shape]
+    missing, unexpected = model.load_state_dict({name: value for name, value in networks.items() if name not in odd}, strict=False)
     added = {name.rpartition(".")[0].rpartition(".")[0] for name in missing if name.endswith(".mix.weight")}  # further blocks
     for name in added:
         block = model.get_submodule(name)
         for layer in (block.join, block.contract):  # changes nothing at first
             layer.weight.zero_()
     known = ("scale_map.", "hyper_rate.", *(f"{name}." for name in added))
-    foreign = [name for name in missing if not name.startswith(known) and not name.endswith("_tone")] + unexpected
+    foreign = [name for name in missing if not name.startswith(known) and not name.endswith("_tone")] + unexpected + odd
     if foreign:
         msg = f"{folder} holds another network than the configuration's: {', '.join(foreign[:5])}"
         raise ValueError(msg)
@@ -138,9 +146,10 @@ def start_from_model(model: PhotoModel, folder: Path) -> None:
     z_rows = model.hyper_rate.gain.numel() * levels
     unit = math.log(SIGMA_MAX / SIGMA_MIN) / (len(tables["count"]) - z_rows - 1)
     one = 1 << LIC_MAP_SHIFT
-    model.scale_map.weight.copy_(tables["weight"] * unit * (1 << LIC_Z_STEP_BITS) / one)
-    model.scale_map.offset.copy_((tables["offset"] / one - 0.5) * unit + math.log(SIGMA_MIN))
-    model.scale_map.bias.copy_(tables["bias"] * unit / one)
+    cells = len(tables["offset"])
+    model.scale_map.weight.zero_()[:cells] = tables["weight"] * unit * (1 << LIC_Z_STEP_BITS) / one
+    model.scale_map.offset.zero_()[:cells] = (tables["offset"] / one - 0.5) * unit + math.log(SIGMA_MIN)
+    model.scale_map.bias.zero_()[:, : tables["bias"].shape[1]] = tables["bias"] * unit / one
     rate = model.hyper_rate
     rate.gain.copy_(-(tables["z_step"] / (1 << LIC_Z_STEP_BITS)).log())
     counts = tables["count"].long()[-z_rows:].tolist()
@@ -153,3 +162,42 @@ def start_from_model(model: PhotoModel, folder: Path) -> None:
         cell = slice(k % rate.gain.shape[1] * Z_COMPONENTS, (k % rate.gain.shape[1] + 1) * Z_COMPONENTS)
         rate.mean[k // rate.gain.shape[1], cell] = mean.float()
         rate.log_scale[k // rate.gain.shape[1], cell] += spread.log().float()
+    return further
+
+
+def _padded(value: torch.Tensor, like: torch.Tensor, further: int) -> torch.Tensor:
+    """value with zeros behind it where `like` has `further` more of something, else value."""
+    if further <= 0 or value.dim() != like.dim() or any(b - a not in (0, further) for a, b in zip(value.shape, like.shape)):
+        return value
+    whole = torch.zeros_like(like)
+    whole[tuple(slice(size) for size in value.shape)] = value
+    return whole
+
+
+@torch.no_grad()
+def start_further_channels(model: PhotoModel, further: int, x: torch.Tensor, lowest: float, highest: float) -> None:
+    """Have the last channels of y carry what the others leave over. x: crops (N, 3, H, W) in 0..1, a hundred or more.
+
+    Reduced-rank regression (Izenman 1975) from blocks of pixels to what is lost of them at the highest rate: the best linear
+    encoder and decoder of so few channels, in the linear paths. The rest of the network does not know of them yet.
+    """
+    t = torch.ones(8)
+    lost = torch.cat([encoder_order((part - model(part, t[: len(part)], hard=True)["x_hat"].clamp(0, 1)) * 4.0) for part in x.split(8)]).double()
+    u = encoder_order((x - 0.5) * 4.0).double()
+    mean = u.mean(0)
+    u = u - mean
+    ridge = 1e-4 * len(u) * u.var() * torch.eye(SAMPLES, dtype=u.dtype)
+    weights = torch.linalg.solve(u.T @ u + ridge, u.T @ lost)  # (768, 768), u to what is lost
+    variance, basis = torch.linalg.eigh(weights.T @ (u.T @ u) @ weights / len(u))
+    basis = basis.flip(1)[:, :further]  # (768, further)
+    spread = variance.flip(0)[:further].clamp_min(1e-8).sqrt()
+    encoder = weights @ basis  # (768, further)
+    model.analysis.direct.weight[-further:] = encoder.T.reshape_as(model.analysis.direct.weight[-further:]).float()
+    model.prior.mean.bias[-further:] = (mean @ encoder).float()
+    order = decoder_order()
+    model.synthesis.direct.weight[:, -further:] = basis[order][:, :, None, None].float()
+    model.synthesis.direct.bias -= (basis @ (mean @ encoder))[order].float()
+    gain = -step_of(rate_weight(torch.linspace(0, 1, model.config.points), lowest, highest)).log()[:, None]
+    for table in (model.prior.gain, model.hyper_analysis.gain, model.scale_map.bias):
+        table[:, -further:] = gain
+    model.scale_map.offset[-CELL * further :] = spread.log().repeat_interleave(CELL).float()

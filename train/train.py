@@ -30,7 +30,7 @@ from train.gpu_data import DeviceCrops
 from train.losses import METRICS, MS_SSIM_SIDE, rate_distortion, rate_weight
 from train.networks import PhotoConfig, PhotoModel
 from train.optim import Soap
-from train.start import start_from_block_transform, start_from_cascade, start_from_model
+from train.start import start_from_block_transform, start_from_cascade, start_from_model, start_further_channels
 
 BEYOND = 0.03  # how far rates are drawn beyond the ends of 0..1, and then clamped
 AGREE_EVERY = 10  # steps from one agreement on stopping to the next, where several processes train
@@ -144,12 +144,7 @@ class Trainer:
         self.training, self.validation = load_split(data)
         torch.manual_seed(config.seed)
         self.model = build(config.network)
-        sample = Crops(self.training, 256, 48, config.seed).at(0)
-        if model:
-            start_from_model(self.model, model)
-        else:
-            start = start_from_cascade if isinstance(config.network, GdnConfig) else start_from_block_transform
-            start(self.model, torch.from_numpy(sample).float().div(255), config.lowest, config.highest)
+        self.start(model)
         self.model.to(self.device, memory_format=torch.channels_last)
         self.parallel = torch.nn.parallel.DistributedDataParallel(self.model) if self.world > 1 else self.model
         if config.compiled:
@@ -160,6 +155,20 @@ class Trainer:
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.step = 0
         self.stop_asked = False
+
+    def start(self, model: Path | None) -> None:
+        """The weights before the first step."""
+        config = self.config
+        further = start_from_model(self.model, model) if model else 0
+        if model and not further:
+            return
+        sample = Crops(self.training, 256, 144 if further else 48, config.seed).at(0)
+        x = torch.from_numpy(sample).float().div(255)
+        if further:
+            start_further_channels(self.model, further, x, config.lowest, config.highest)
+        else:
+            start = start_from_cascade if isinstance(config.network, GdnConfig) else start_from_block_transform
+            start(self.model, x, config.lowest, config.highest)
 
     @property
     def checkpoint(self) -> Path:
@@ -350,7 +359,7 @@ def main() -> None:
     parser.add_argument("config", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="folder of photographs or of tar files of them")
     parser.add_argument("--out", type=Path, required=True, help="folder of this run: checkpoint, log, pictures")
-    parser.add_argument("--start", type=Path, help="model directory whose weights a fresh run starts from (photo family)")
+    parser.add_argument("--start", type=Path, help="model directory whose weights a fresh run starts from (photo family); with more channels of y than it has, the further ones get what it leaves over")
     parser.add_argument("--minutes", type=float, help="stop, with a checkpoint, after so many minutes")
     parser.add_argument("--set", action="append", default=[], metavar="key=value", help="override a config value, also network.KEY")
     arguments = parser.parse_args()
