@@ -11,7 +11,7 @@ IMAGES ?= ../shared/data/kodak
 PHOTOS ?= ../shared/data/photos
 GPU_IMAGES ?= $(wildcard $(IMAGES))
 MINUTES ?= 9
-HALF ?= high
+MODEL ?= photo
 
 .PHONY: help install quick test demo fuzz gpu train-gpu bench bench-rd bench-speed bench-coder bench-exact bench-large toy clean
 
@@ -54,12 +54,10 @@ gpu:             ## tests, then benches that need a CUDA device: GPU_PYTHON with
 	exit $$failed
 
 # RUN/checkpoint.part-* are what to carry to the next machine: the same command there goes on exactly.
-half = $(shell sed -n 's/^$(1) = \([^#]*\).*/\1/p' train/configs/photo-$(HALF).toml)
-train-gpu:       ## MINUTES of training HALF=low or high of the rates on one GPU, from the shipped weights or from where RUN stopped; PHOTOS=folder RUN=folder
+train-gpu:       ## MINUTES of training MODEL=photo or photo-low on one GPU, from the shipped weights or from where RUN stopped; PHOTOS=folder RUN=folder
 	@test -n "$(RUN)" || { echo "say where: make train-gpu PHOTOS=folder RUN=folder"; exit 2; }
 	test ! $(RUN)/checkpoint.part-aa -nt $(RUN)/checkpoint.pt || cat $(RUN)/checkpoint.part-* > $(RUN)/checkpoint.pt
-	$(GPU_PYTHON) -m train.train train/configs/photo-gpu.toml --data $(PHOTOS) --out $(RUN) --start pillow_lic/models/$(call half,name) --minutes $(MINUTES) \
-	    --set 'name=$(call half,name)' --set 'rates=$(call half,rates)'
+	$(GPU_PYTHON) -m train.train train/configs/$(MODEL).toml --over train/configs/gpu.toml --data $(PHOTOS) --out $(RUN) --start pillow_lic/models/$(MODEL) --minutes $(MINUTES)
 	rm -f $(RUN)/checkpoint.part-*
 	split -b 15M $(RUN)/checkpoint.pt $(RUN)/checkpoint.part-
 

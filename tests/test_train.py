@@ -348,6 +348,14 @@ def test_further_channels_carry_what_the_others_leave_over(photographs, tmp_path
     assert less < 0.9 * lost
 
 
+def test_one_configuration_over_another():
+    """What `make train-gpu` trains: the model and rates of one file, the batches of the other, the command's word above both."""
+    both = train.load_config(CONFIG.with_name("photo-low.toml"), ["steps=7"], CONFIG.with_name("gpu.toml"))
+    low, gpu = (train.load_config(CONFIG.with_name(name), []) for name in ("photo-low.toml", "gpu.toml"))
+    assert both == dataclasses.replace(gpu, name=low.name, rates=low.rates, seed=low.seed, steps=7)
+    assert both.batch != low.batch and both.rates != gpu.rates
+
+
 def test_a_dead_encoder_shows(photographs):
     """What the log and the warning of validation rest on."""
     network = train.build(train.load_config(CONFIG, []).network)

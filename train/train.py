@@ -1,4 +1,4 @@
-"""Train a model of any family: python -m train.train CONFIG.toml --data FOLDER --out RUN [--minutes M] [--set key=value].
+"""Train a model of any family: python -m train.train CONFIG.toml --data FOLDER --out RUN [--over gpu.toml] [--minutes M] [--set key=value].
 
 Stops after `steps`, after --minutes, on Ctrl-C or SIGTERM, between two steps and with a checkpoint; the same command
 resumes it exactly.
@@ -70,8 +70,9 @@ class TrainConfig:
             raise ValueError(msg)
 
 
-def load_config(path: Path, overrides: list[str]) -> TrainConfig:
-    table = tomllib.loads(path.read_text())
+def load_config(path: Path, overrides: list[str], over: Path | None = None) -> TrainConfig:
+    """A configuration; what `over` says instead; what `overrides` ("key=value") say instead."""
+    table = tomllib.loads(path.read_text()) | (tomllib.loads(over.read_text()) if over else {})
     for item in overrides:
         key, _, value = item.partition("=")
         *parents, last = key.split(".")
@@ -360,10 +361,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of photographs or of tar files of them")
     parser.add_argument("--out", type=Path, required=True, help="folder of this run: checkpoint, log, pictures")
     parser.add_argument("--start", type=Path, help="model directory whose weights a fresh run starts from (photo family); with more channels of y than it has, the further ones get what it leaves over")
+    parser.add_argument("--over", type=Path, help="another configuration, whose values replace those of the first: train/configs/gpu.toml")
     parser.add_argument("--minutes", type=float, help="stop, with a checkpoint, after so many minutes")
     parser.add_argument("--set", action="append", default=[], metavar="key=value", help="override a config value, also network.KEY")
     arguments = parser.parse_args()
-    trainer = Trainer(load_config(arguments.config, arguments.set), arguments.data, arguments.out, arguments.start)
+    trainer = Trainer(load_config(arguments.config, arguments.set, arguments.over), arguments.data, arguments.out, arguments.start)
     for number in (signal.SIGINT, signal.SIGTERM):  # also when started in the background, where SIGINT is ignored
         signal.signal(number, trainer.ask_to_stop)
     trainer.resume()
