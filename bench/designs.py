@@ -1,12 +1,15 @@
-"""Designs of the `photo` family to compare (studies.py --study designs): each a change of widths, or parts put in the place of those of train/networks.py.
+"""Designs of the `photo` family to compare (studies.py --study designs and synthesis): each a change of widths, or parts put in the place of those of train/networks.py.
 
 Blocks are compared at about equal multiply-adds; what changes the cost by its nature shows it in the table.
 """
+import unittest.mock
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from train import networks
+from train.start import start_from_model
 from train.gdn import Gdn, GlobalContext
 from train.networks import Block, conv1x1, toned
 
@@ -204,6 +207,33 @@ class ScaledConv(nn.Conv2d):
         return F.conv2d(x, self.weight * self.scale, self.bias)
 
 
+class GeluBlock(Block):
+    def forward(self, x, t):
+        x = x + self.join(self.spatial(F.gelu(toned(self.mix(x), self.mix_tone, t))))
+        return x + self.contract(F.gelu(toned(self.expand(x), self.expand_tone, t)))
+
+
+def synthesis_of(block, base=networks.Synthesis):
+    """A synthesis whose blocks are of another kind, those of the analysis staying as they are."""
+
+    class Changed(base):
+        def __init__(self, c):
+            with unittest.mock.patch("train.networks.Block", block):
+                super().__init__(c)
+
+    return Changed
+
+
+@torch.no_grad()
+def start_fresh_synthesis(model, folder):
+    """Everything from an exported model but the network of the synthesis, whose linear path stays."""
+    trained = networks.PhotoModel(networks.PhotoConfig())
+    start_from_model(trained, folder)
+    kept = {name: value for name, value in trained.state_dict().items() if not name.startswith("synthesis.") or name.startswith("synthesis.direct.")}
+    model.load_state_dict(kept, strict=False)
+    model.synthesis.out.weight.mul_(0.1)
+
+
 # name -> changed widths, and what stands in the place of names of train.networks
 DESIGNS = {
     "as shipped, narrower": ({}, {}),
@@ -222,4 +252,16 @@ DESIGNS = {
     "no predicted step": ({}, {"Prior": FixedStepPrior, "RefineGroup": FixedStepRefine}),
     "no rate inside the blocks": ({}, {"toned": lambda x, table, t: x}),
     "learned scales of convolutions": ({}, {"conv1x1": ScaledConv}),
+}
+
+# Decoders of about equal cost for one trained encoder.
+SYNTHESES = {
+    "as shipped": ({}, {}),
+    "blocks: depthwise 5x5": ({}, {"Synthesis": synthesis_of(WideBlock)}),
+    "blocks: full 3x3 bottlenecks": ({}, {"Synthesis": synthesis_of(Bottlenecks)}),
+    "blocks: depthwise first, one expansion": ({}, {"Synthesis": synthesis_of(NextBlock)}),
+    "blocks: inverse GDN": ({}, {"Synthesis": synthesis_of(GdnBlock, InverseSynthesis)}),
+    "blocks: GELU": ({}, {"Synthesis": synthesis_of(GeluBlock)}),
+    "all blocks at 1/16": ({"body_blocks": 9, "detail_blocks": 0}, {}),
+    "all blocks at 1/8": ({"body_blocks": 0, "detail_blocks": 5}, {}),
 }

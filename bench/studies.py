@@ -1,10 +1,11 @@
-"""What each part of a codec is worth, at equal, stated budgets: the source paper's own studies (Zhu et al. 2020), and designs of `photo`.
+"""What each part of a codec is worth, at equal, stated budgets: the source paper's own studies (Zhu et al. 2020), designs of `photo`, and of its synthesis alone.
 
-    python bench/studies.py PHOTOGRAPHS --study paper|designs --runs FOLDER [--steps 1200] [--seeds 3] [--only "K=3;K=1"] [--set filters=48 ...]
+    python bench/studies.py PHOTOGRAPHS --study paper|designs|synthesis --runs FOLDER [--steps 1200] [--seeds 3] [--only "K=3;K=1"] [--set filters=48 ...]
 
 Every variant trains from the same start for the same steps on the same crops, with each of the seeds, and is judged on the held-out
 photographs at five rates with hard rounding (train.train's validation). A run that is done is not run again. BD-rate: over those five points, mean of
-the seeds, against the study's reference. Writes bench/results/STUDY.csv (the table), STUDY-curves.csv (the loss as it falls)
+the seeds, against the study's reference. `share`: what the analysis network adds to the variance of y; while it is next to nothing, variants of
+the transforms have hardly been compared. Writes bench/results/STUDY.csv (the table), STUDY-curves.csv (the loss as it falls)
 and docs/img/STUDY.png. Never runs on a test set.
 """
 import argparse
@@ -40,7 +41,8 @@ class Study:
     reference: str
     family: type
     sizes: dict
-    rates: dict
+    training: dict
+    start: str | None = None  # the shipped model whose encoder and probabilities stand still, while a fresh synthesis learns
 
 
 PAPER = {
@@ -56,30 +58,37 @@ PAPER = {
 STUDIES = {
     "paper": Study(
         {name: (widths, {}) for name, widths in PAPER.items()}, "zero mean", GdnConfig,
-        {"filters": 48, "latent": 64, "hyper": 48, "hidden": 48}, {"lowest": 0.0006, "highest": 0.03},
+        {"filters": 48, "latent": 64, "hyper": 48, "hidden": 48}, {"lr": 1e-3, "lowest": 0.0006, "highest": 0.03},
     ),
     "designs": Study(
-        designs.DESIGNS, next(iter(designs.DESIGNS)), PhotoConfig, designs.SIZES, {"lowest": 0.0008, "highest": 0.25},
+        designs.DESIGNS, next(iter(designs.DESIGNS)), PhotoConfig, designs.SIZES, {"lr": 1e-3, "lowest": 0.0008, "highest": 0.25},
+    ),
+    "synthesis": Study(
+        designs.SYNTHESES, next(iter(designs.SYNTHESES)), PhotoConfig, {}, {"lr": 5e-3, "lowest": 0.0008, "highest": 0.25, "rates": (0.0, 4 / 7)},
+        start="photo-low",
     ),
 }
-CHECKS = 4  # validations of a run
-CONFIG = {"batch": 8, "crop": 128, "final_crop": 128, "final_share": 0.0, "lr": 1e-3, "warmup": 50, "decay_share": 0.75, "ema": 0.99}
-RATES = (0.1, 0.3, 0.5, 0.7, 0.9)  # at which train.train validates
-COLUMNS = ("variant", "seed", "steps", "seconds", "decoder_kmac", "loss", *(f"{key}_{t}" for t in RATES for key in ("bpp", "psnr")))
+CONFIG = {"batch": 8, "crop": 128, "final_crop": 128, "final_share": 0.0, "warmup": 50, "decay_share": 0.75, "ema": 0.99}
+PARTS = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the trained rates, at which train.train validates
+COLUMNS = ("variant", "seed", "steps", "seconds", "decoder_kmac", "share", "loss", *(f"{key}_{t}" for t in PARTS for key in ("bpp", "psnr")))
 
 
-def train_variant(study, name, seed, steps, sizes, photographs, out):
+def train_variant(study, name, seed, options, sizes):
     """Train one variant unless its run is complete; returns its folder."""
-    folder = out / f"{''.join(c for c in name if c.isalnum() or c in ' =-').replace(' ', '-')}-{seed}"
+    steps = options.steps
+    folder = options.runs / f"{''.join(c for c in name if c.isalnum() or c in ' =-').replace(' ', '-')}-{seed}"
     if log_of(folder, "validate", steps):
         return folder
     widths, parts = study.variants[name]
-    config = TrainConfig(name="study", steps=steps, seed=seed, network=study.family(**{**sizes, **widths}), validate_every=steps // CHECKS,
-                         checkpoint_every=steps, **CONFIG, **study.rates)
+    config = TrainConfig(name="study", steps=steps, seed=seed, network=study.family(**{**sizes, **widths}), validate_every=steps // options.checks,
+                         checkpoint_every=steps, settle=steps if study.start else 0, **CONFIG, **study.training)
     with contextlib.ExitStack() as stack:
         for place, part in parts.items():
             stack.enter_context(unittest.mock.patch(f"train.networks.{place}", part))
-        trainer = Trainer(config, photographs, folder)
+        if study.start:
+            start = ROOT / "pillow_lic" / "models" / study.start
+            stack.enter_context(unittest.mock.patch.object(Trainer, "start", lambda self, _: designs.start_fresh_synthesis(self.model, start)))
+        trainer = Trainer(config, options.photographs, folder)
         (folder / "kmac").write_text(f"{decoder_cost(trainer.model):.2f}")
         start = time.monotonic()
         trainer.run(None)
@@ -105,20 +114,21 @@ def log_of(folder, kind, step=None):
         return [row for row in csv.DictReader(file) if row["kind"] == kind and (step is None or int(row["step"]) == step)]
 
 
-def result(name, seed, steps, folder):
+def result(study, name, seed, steps, folder):
     """One row of the table."""
     row = {"variant": name, "seed": seed, "steps": steps, "seconds": (folder / "seconds").read_text(),
            "decoder_kmac": (folder / "kmac").read_text(),
-           "loss": log_of(folder, "validate", steps)[-1]["loss"]}
-    for t in RATES:
-        at = log_of(folder, f"validate-{t}", steps)[-1]
-        row |= {f"bpp_{t}": at["bpp"], f"psnr_{t}": at["psnr"]}
+           **{key: log_of(folder, "validate", steps)[-1][key] for key in ("share", "loss")}}
+    low, high = study.training.get("rates", TrainConfig.rates)
+    for part in PARTS:
+        at = log_of(folder, f"validate-{round(low + (high - low) * part, 3)}", steps)[-1]
+        row |= {f"bpp_{part}": at["bpp"], f"psnr_{part}": at["psnr"]}
     return row
 
 
 def curve(rows):
     """[(bits per pixel, PSNR)] at the five rates, mean of the rows."""
-    return [tuple(statistics.mean(float(row[f"{key}_{t}"]) for row in rows) for key in ("bpp", "psnr")) for t in RATES]
+    return [tuple(statistics.mean(float(row[f"{key}_{t}"]) for row in rows) for key in ("bpp", "psnr")) for t in PARTS]
 
 
 def table(rows, reference):
@@ -126,12 +136,13 @@ def table(rows, reference):
     groups = collections.defaultdict(list)
     for row in rows:
         groups[row["variant"]].append(row)
-    lines = ["| variant | decoder, kMAC/px | seeds | validation loss | BD-rate |", "|---|---:|---:|---:|---:|"]
+    lines = ["| variant | decoder, kMAC/px | seeds | share | validation loss | BD-rate |", "|---|---:|---:|---:|---:|---:|"]
     for name, group in groups.items():
         losses = [float(row["loss"]) for row in group]
         spread = f" \N{PLUS-MINUS SIGN} {statistics.stdev(losses):.3f}" if len(losses) > 1 else ""
         change = f"{metrics.bd_rate(curve(groups[reference]), curve(group)):+.1f} %" if reference in groups else ""
-        lines.append(f"| {name} | {group[0]['decoder_kmac']} | {len(group)} | {statistics.mean(losses):.3f}{spread} | {change} |")
+        share = statistics.mean(float(row["share"]) for row in group)
+        lines.append(f"| {name} | {group[0]['decoder_kmac']} | {len(group)} | {share:.2%} | {statistics.mean(losses):.3f}{spread} | {change} |")
     return lines
 
 
@@ -156,6 +167,7 @@ def draw(curves, path):
 
 
 def write(path, columns, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
@@ -168,26 +180,27 @@ def main():
     parser.add_argument("--study", choices=STUDIES, default="paper")
     parser.add_argument("--runs", type=pathlib.Path, required=True, help="folder for the runs; those that are done are kept")
     parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--checks", type=int, default=4, help="validations of a run")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", help="variants, separated by semicolons")
     parser.add_argument("--set", action="append", default=[], metavar="width=N", help="a width of the family's configuration")
     parser.add_argument("--results", type=pathlib.Path, default=machine.RESULTS)
     options = parser.parse_args()
-    if options.steps % CHECKS:
-        parser.error(f"--steps must be a multiple of {CHECKS}")
+    if options.steps % options.checks:
+        parser.error(f"--steps must be a multiple of --checks, {options.checks}")
     study = STUDIES[options.study]
     sizes = study.sizes | {key: int(value) for key, value in (item.split("=") for item in options.set)}
     names = options.only.split(";") if options.only else list(study.variants)
     rows, curves = [], []
     for seed in range(1, options.seeds + 1):  # seed by seed, so that a run cut short still compares all variants
         for name in names:
-            folder = train_variant(study, name, seed, options.steps, sizes, options.photographs, options.runs)
-            rows.append(result(name, seed, options.steps, folder))
+            folder = train_variant(study, name, seed, options, sizes)
+            rows.append(result(study, name, seed, options.steps, folder))
             curves += [{"variant": name, "seed": seed, "step": row["step"], "loss": row["loss"]} for row in log_of(folder, "validate")]
     rows.sort(key=lambda row: (names.index(row["variant"]), row["seed"]))
     write(options.results / f"{options.study}.csv", COLUMNS, rows)
     write(options.results / f"{options.study}-curves.csv", ("variant", "seed", "step", "loss"), curves)
-    machine.write_description(options.results / f"{options.study}.json", sizes=sizes, training=CONFIG | study.rates, steps=options.steps, seeds=options.seeds)
+    machine.write_description(options.results / f"{options.study}.json", sizes=sizes, training=CONFIG | study.training, steps=options.steps, seeds=options.seeds)
     draw(curves, ROOT / "docs" / "img" / f"{options.study}.png")
     print("\n".join(table(rows, study.reference)))
 

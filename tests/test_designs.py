@@ -12,7 +12,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "bench"))
 import designs  # noqa: E402
+import macs  # noqa: E402
 
+from pillow_lic.models import registry  # noqa: E402
 from train import networks  # noqa: E402
 
 NARROW = {"latent": 8, "hyper": 8, "encoder": 16, "encoder_low": 16, "encoder_blocks": 1, "encoder_low_blocks": 1, "body": 16,
@@ -32,6 +34,23 @@ def test_a_design_has_gradients(name: str):
     assert out["x_hat"].shape == (2, 3, 128, 64)
     for stage in (model.analysis, model.hyper_analysis, model.prior, model.synthesis):
         assert any(p.grad is not None and p.grad.abs().max() > 0 for p in stage.parameters())
+
+
+def test_syntheses_cost_about_the_same():
+    """What a fresh decoder for a trained encoder is made of; the encoder has its own blocks whatever the decoder's are."""
+    costs = {}
+    for name, (widths, parts) in designs.SYNTHESES.items():
+        with contextlib.ExitStack() as stack:
+            for place, part in parts.items():
+                stack.enter_context(mock.patch(f"train.networks.{place}", part))
+            model = networks.PhotoModel(networks.PhotoConfig(**widths))
+        assert all(type(block) is networks.Block for block in [*model.analysis.high, *model.analysis.low, model.prior.block]), name
+        designs.start_fresh_synthesis(model, registry.by_name("photo-low").path)
+        costs[name], x = macs.multiply_adds(model.synthesis, torch.rand(1, 256, 4, 4), torch.tensor([0.5]))
+        assert x.shape == (1, 3, 64, 64)
+    shipped = costs["as shipped"]
+    assert shipped / 64**2 == pytest.approx(10056, abs=1)
+    assert all(0.93 * shipped < cost < 1.09 * shipped for cost in costs.values()), costs
 
 
 def test_haar_is_orthonormal():
