@@ -213,7 +213,10 @@ class GeluBlock(Block):
         return x + self.contract(F.gelu(toned(self.expand(x), self.expand_tone, t)))
 
 
-def synthesis_of(block, base=networks.Synthesis):
+SHIPPED = networks.Synthesis
+
+
+def synthesis_of(block, base=SHIPPED):
     """A synthesis whose blocks are of another kind, those of the analysis staying as they are."""
 
     class Changed(base):
@@ -227,7 +230,8 @@ def synthesis_of(block, base=networks.Synthesis):
 @torch.no_grad()
 def start_fresh_synthesis(model, folder):
     """Everything from an exported model but the network of the synthesis, whose linear path stays."""
-    trained = networks.PhotoModel(networks.PhotoConfig())
+    with unittest.mock.patch("train.networks.Synthesis", SHIPPED):
+        trained = networks.PhotoModel(networks.PhotoConfig())
     start_from_model(trained, folder)
     kept = {name: value for name, value in trained.state_dict().items() if not name.startswith("synthesis.") or name.startswith("synthesis.direct.")}
     model.load_state_dict(kept, strict=False)

@@ -44,8 +44,8 @@ def test_syntheses_cost_about_the_same():
             for place, part in parts.items():
                 stack.enter_context(mock.patch(f"train.networks.{place}", part))
             model = networks.PhotoModel(networks.PhotoConfig(**widths))
+            designs.start_fresh_synthesis(model, registry.by_name("photo-low").path)
         assert all(type(block) is networks.Block for block in [*model.analysis.high, *model.analysis.low, model.prior.block]), name
-        designs.start_fresh_synthesis(model, registry.by_name("photo-low").path)
         costs[name], x = macs.multiply_adds(model.synthesis, torch.rand(1, 256, 4, 4), torch.tensor([0.5]))
         assert x.shape == (1, 3, 64, 64)
     shipped = costs["as shipped"]
