@@ -233,8 +233,9 @@ def test_models(capsys):
     assert list(json.loads(capsys.readouterr().out)) == registry.names()
     assert lic("models") == DONE
     lines = {line.split()[0]: line.strip() for line in capsys.readouterr().out.splitlines()}
-    assert lines["photo-low"].endswith("to 57.57, the default from 1 to 50")
-    assert lines["photo"].endswith("to 100, the default from 50.01 to 100")
+    last = registry.TUNES["psnr"][0][0] / 100
+    assert lines["photo-low"].endswith(f"to 57.57, the default from 1 to {last:g}")
+    assert lines["photo"].endswith(f"to 100, the default from {last + 0.01:g} to 100")
     assert lines["photo-ms-ssim"].endswith("quality 1 to 100, tune='ms-ssim' from 1 to 100")
     assert lines["toy"].endswith("quality 1 to 100")
 

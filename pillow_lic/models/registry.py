@@ -37,7 +37,7 @@ SHIPPED: dict[int, tuple[str, str]] = {
 }
 # What models were trained for -> the highest Q (FORMAT 3) that each is taken for, rising, and its name.
 TUNES = {
-    "psnr": ((5000, "photo-low"), (LIC_QUALITY_MAX, "photo")),
+    "psnr": ((5757, "photo-low"), (LIC_QUALITY_MAX, "photo")),
     "ms-ssim": ((LIC_QUALITY_MAX, "photo-ms-ssim"),),
 }
 DEFAULT_TUNE = "psnr"
