@@ -61,6 +61,18 @@ def run(python: str, settings: dict[str, str], folder: Path) -> list[str]:
     return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split()
 
 
+def available(settings: dict[str, str]) -> bool:
+    """Whether this CPU has the code path of a setting."""
+    from pillow_lic import _core
+
+    try:
+        _core.set_simd(settings.get("LIC_SIMD", "auto"))
+    except ValueError:
+        return False
+    _core.set_simd("auto")
+    return True
+
+
 def encode_all(images: Path, qualities: list[float], folder: Path, limit: int | None) -> int:
     import numpy as np
     from PIL import Image
@@ -89,7 +101,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         count = encode_all(a.images, a.qualities, folder, a.limit)
-        rows = [(name, *run(sys.executable, settings, folder)) for name, settings in SETTINGS.items()]
+        for name in (name for name, settings in SETTINGS.items() if not available(settings)):
+            print(f"{name:16} left out: this CPU has no such code path")
+        rows = [(name, *run(sys.executable, settings, folder)) for name, settings in SETTINGS.items() if available(settings)]
         rows += [(f"interpreter {n}", *run(python, {}, folder)) for n, python in enumerate(a.python, 2)]
     a.out.parent.mkdir(exist_ok=True)
     with a.out.open("w", newline="") as file:
