@@ -231,12 +231,12 @@ def test_files_of_the_late_place_are_the_same(arrays, late):
     assert [line for line in late.log if line.startswith("stream")][:2] == ["stream 0", "stream 1"]
 
 
-@pytest.mark.parametrize("model", ["photo", "photo-ms-ssim", "gdn-mixture"])
-def test_models_at_the_late_place(model, arrays, late):
+@pytest.mark.parametrize("model, quality", [("photo-low", 50), ("photo", 60), ("photo-ms-ssim", 50), ("gdn-mixture", 50)])
+def test_models_at_the_late_place(model, quality, arrays, late):
     """The shipped models, mixtures with their kernel's indices among them."""
     few = [arrays[0], arrays[3], arrays[4]]
-    found = codec.encode_batch(few, model=model, quality=50, device="cuda")
-    wanted = [codec.encode(array, model=model, quality=50) for array in few]
+    found = codec.encode_batch(few, model=model, quality=quality, device="cuda")
+    wanted = [codec.encode(array, model=model, quality=quality) for array in few]
     assert all(map(same_symbols, found, wanted))
     assert {"dequantise", "scale_map"} <= {name for name, *_ in late.kernels}
     for a, b in zip(codec.decode_batch(wanted, device="cuda"), map(codec.decode, wanted), strict=True):
