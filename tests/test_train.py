@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -354,6 +355,16 @@ def test_one_configuration_over_another():
     low, gpu = (train.load_config(CONFIG.with_name(name), []) for name in ("photo-low.toml", "gpu.toml"))
     assert both == dataclasses.replace(gpu, name=low.name, rates=low.rates, seed=low.seed, steps=7)
     assert both.batch != low.batch and both.rates != gpu.rates
+
+
+def test_no_thread_outlives_the_crops(photographs):
+    before = threading.active_count()
+    crops = data.Crops(data.load_split(photographs)[0], 64, 2, seed=1)
+    batches = crops.iterate(3)
+    assert np.array_equal(next(batches), crops.at(3)) and np.array_equal(next(batches), crops.at(4))
+    assert threading.active_count() == before + 1
+    batches.close()
+    assert threading.active_count() == before
 
 
 def test_a_dead_encoder_shows(photographs):

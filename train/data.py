@@ -5,6 +5,7 @@ Every batch is a function of (seed, step) alone, so a resumed run sees the crops
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import queue
@@ -91,13 +92,21 @@ class Crops:
     def iterate(self, start: int, ahead: int = 4) -> Iterator[np.ndarray]:
         """Batches from step `start` on, made by a thread that stays `ahead` batches in front."""
         made: queue.Queue[np.ndarray] = queue.Queue(ahead)
+        over = threading.Event()
 
         def produce() -> None:
             step = start
-            while True:
+            while not over.is_set():
                 made.put(self.at(step))
                 step += 1
 
-        threading.Thread(target=produce, daemon=True).start()
-        while True:
-            yield made.get()
+        thread = threading.Thread(target=produce, daemon=True)
+        thread.start()
+        try:
+            while True:
+                yield made.get()
+        finally:  # a thread that still runs when the interpreter ends may abort the process
+            over.set()
+            while thread.is_alive():
+                with contextlib.suppress(queue.Empty):
+                    made.get(timeout=0.05)
