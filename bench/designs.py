@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from train import networks
-from train.start import start_from_model
 from train.gdn import Gdn, GlobalContext
 from train.networks import Block, conv1x1, toned
+from train.start import start_from_model
 
 SIZES = {"latent": 96, "hyper": 48, "encoder": 96, "encoder_low": 128, "encoder_blocks": 2, "encoder_low_blocks": 3, "body": 96,
          "spread": 32, "body_blocks": 2, "detail": 64, "detail_blocks": 3, "render": 16, "points": 4}

@@ -86,8 +86,8 @@ def train_variant(study, name, seed, options, sizes):
         for place, part in parts.items():
             stack.enter_context(unittest.mock.patch(f"train.networks.{place}", part))
         if study.start:
-            start = ROOT / "pillow_lic" / "models" / study.start
-            stack.enter_context(unittest.mock.patch.object(Trainer, "start", lambda self, _: designs.start_fresh_synthesis(self.model, start)))
+            model = ROOT / "pillow_lic" / "models" / study.start
+            stack.enter_context(unittest.mock.patch.object(Trainer, "start", lambda self, _: designs.start_fresh_synthesis(self.model, model)))
         trainer = Trainer(config, options.photographs, folder)
         (folder / "kmac").write_text(f"{decoder_cost(trainer.model):.2f}")
         start = time.monotonic()

@@ -203,7 +203,7 @@ def precision(device: str = "cpu") -> str:
     """What networks compute in: 'float16' on CUDA; 'bfloat16' where the CPU multiplies it natively, else 'float32'.
 
     PILLOW_LIC_PRECISION overrides. It can change the pixels of a decoded image by rounding, never a decoded symbol. float16 has three bits
-    more than bfloat16 and is as fast on a GPU: pixels within one level of float32's (`photo`, Kodak), bfloat16 within two.
+    more than bfloat16 and is as fast on a GPU: pixels within one level of float32's (`photo`, Kodak), bfloat16 within three.
     """
     wish = os.environ.get("PILLOW_LIC_PRECISION", "auto")
     if wish not in ("auto", "float32", "bfloat16", "float16"):
