@@ -80,6 +80,15 @@ def test_crops_depend_on_the_step_alone(photographs):
     assert crops.at(5).shape == (4, 3, 64, 64)
 
 
+def test_the_last_steps_have_crops_of_their_own(photographs, tmp_path, monkeypatch):
+    settings = ["steps=4", "batch=3", "crop=64", "final_crop=128", "final_batch=2", "final_share=0.5", "validate_every=1000"]
+    trainer = train.Trainer(train.load_config(CONFIG, settings), photographs, tmp_path)
+    shapes = []
+    monkeypatch.setattr(trainer, "train_step", lambda batch: shapes.append(tuple(batch.shape)))
+    trainer.run(None)
+    assert shapes == [(3, 3, 64, 64)] * 2 + [(2, 3, 128, 128)] * 2
+
+
 def test_device_crops_depend_on_the_step_alone(photographs):
     training, _ = data.load_split(photographs)
     crops = gpu_data.DeviceCrops(training, 64, 5, 3, torch.device("cpu"), grey=0.5)

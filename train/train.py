@@ -44,6 +44,7 @@ class TrainConfig:
     crop: int = 192
     final_share: float = 0.15  # last part of the steps, on crops of final_crop
     final_crop: int = 256
+    final_batch: int | None = None  # crops a batch there; None: as many as before
     lr: float = 2e-3
     warmup: int = 100
     decay_share: float = 0.45  # last part of the steps, over which the rate falls linearly to 1 %
@@ -207,20 +208,21 @@ class Trainer:
                 self.optimizer.state[p].update(saved[number])
         self.step = state["step"]
 
-    def phase(self, step: int) -> int:
-        """Crop size at a step."""
-        final = step >= self.config.steps * (1 - self.config.final_share)
-        return self.config.final_crop if final else self.config.crop
+    def phase(self, step: int) -> tuple[int, int]:
+        """Side and number of the crops of a batch at a step."""
+        c = self.config
+        final = step >= c.steps * (1 - c.final_share)
+        return (c.final_crop, c.final_batch or c.batch) if final else (c.crop, c.batch)
 
     def run(self, minutes: float | None) -> None:
         deadline = time.monotonic() + minutes * 60 if minutes else float("inf")
         begun, first = time.monotonic(), self.step
         bar = tqdm(total=self.config.steps, initial=self.step, disable=self.rank > 0, mininterval=5, smoothing=0.02)
-        batches, size, pixels = None, 0, 0
+        batches, phase, pixels = None, None, 0
         while self.step < self.config.steps and not self.stops(deadline):
-            if batches is None or self.phase(self.step) != size:
-                size, batches = self.phase(self.step), None  # None: on a GPU the photographs lie beside the crops
-                batches = self.crops(size)
+            if self.phase(self.step) != phase:
+                phase, batches = self.phase(self.step), None  # None: on a GPU the photographs lie beside the crops
+                batches = self.crops(*phase)
             batch = next(batches)
             figures = self.train_step(batch)
             pixels += batch.numel() // 3
@@ -253,12 +255,12 @@ class Trainer:
             self.model(x, torch.full((1,), self.config.rates[0], device=self.device))
         return 3.0 * counter.get_total_flops() / 256**2
 
-    def crops(self, size: int) -> Iterator[torch.Tensor]:
-        """Batches (N, 3, size, size) uint8 on the device, from this step on."""
+    def crops(self, size: int, batch: int) -> Iterator[torch.Tensor]:
+        """Batches (batch, 3, size, size) uint8 on the device, from this step on."""
         seed = self.config.seed * 1000 + self.rank
         if self.device.type == "cuda":
-            return DeviceCrops(self.training, size, self.config.batch, seed, self.device).iterate(self.step)
-        return map(torch.from_numpy, Crops(self.training, size, self.config.batch, seed).iterate(self.step))
+            return DeviceCrops(self.training, size, batch, seed, self.device).iterate(self.step)
+        return map(torch.from_numpy, Crops(self.training, size, batch, seed).iterate(self.step))
 
     def ask_to_stop(self, *_: object) -> None:
         """Handler of SIGINT and SIGTERM."""

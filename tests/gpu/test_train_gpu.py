@@ -53,7 +53,7 @@ def test_a_checkpoint_resumes_on_the_device(photographs, tmp_path):
 
 def test_crops_lie_on_the_device(photographs, tmp_path):
     trainer = run(photographs, tmp_path, 1)
-    batch = next(trainer.crops(64))
+    batch = next(trainer.crops(64, trainer.config.batch))
     assert batch.is_cuda and batch.dtype == torch.uint8 and batch.shape == (4, 3, 64, 64)
     assert batch.is_contiguous(memory_format=torch.channels_last)
     assert np.ptp(batch.cpu().numpy()) > 0
