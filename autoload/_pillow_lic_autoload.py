@@ -45,6 +45,7 @@ class Loader:
 
 
 def register(hook=None):
+    """Import pillow_lic and register, once."""
     try:
         if hook in sys.meta_path:
             sys.meta_path.remove(hook)
@@ -56,8 +57,9 @@ def register(hook=None):
 
 
 def install():
-    if os.environ.get("PILLOW_LIC_AUTOLOAD") == "0":
-        return
+    """What the start-up files call."""
+    if os.environ.get("PILLOW_LIC_AUTOLOAD") == "0" or any(isinstance(finder, Hook) for finder in sys.meta_path):
+        return  # in a virtual environment .pth files run twice
     if any(name in sys.modules for name in TARGETS):
         register()
     else:

@@ -245,7 +245,7 @@ struct Block {
 
   private:
     // Galloping outwards from the first window, then halving, until one window holds the slot.
-    __attribute__((noinline)) Interval find_far(const Mixture::Ready& m, std::uint32_t slot, bool up) const {
+    LIC_APART Interval find_far(const Mixture::Ready& m, std::uint32_t slot, bool up) const {
         // low <= x < high of the symbol x sought, the escape being x = radius + 1: G(low) <= slot < G(high).
         std::int32_t low = up ? kMiddle + kWindow - 1 : -m.radius, high = up ? m.radius + 2 : kMiddle;
         for (std::int32_t leap = kWindow; up && low + leap < high; leap *= 2) {

@@ -25,9 +25,11 @@
 
 #if defined(__GNUC__)
 #define LIC_INLINE inline __attribute__((always_inline))
+#define LIC_APART __attribute__((noinline))
 #define LIC_RARE(condition) __builtin_expect(!!(condition), 0)
 #else
 #define LIC_INLINE inline
+#define LIC_APART
 #define LIC_RARE(condition) (condition)
 #endif
 

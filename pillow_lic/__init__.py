@@ -6,6 +6,7 @@ neither numpy nor torch.
 
 from __future__ import annotations
 
+from . import forks as _forks  # noqa: F401  takes note of forks from here on
 from . import plugins as _plugins
 from .errors import LicError
 
@@ -37,7 +38,7 @@ def encode(
     array: (H, W) or (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGBA. Alpha is kept exactly.
     quality: 1 to 100, may be fractional. exif: a TIFF structure.
     tune: "psnr" (the default) or "ms-ssim", what the files shall be good at; or model: a name that `lic models` lists, with the quality that it is for.
-    effort: 0 for one pass of the networks; 1 to 9 search for smaller files, seconds to minutes a megapixel. No decoder sees a difference.
+    effort: 0 for one pass of the networks; 1 to 9 search for smaller files, seconds to minutes a megapixel. No decoder sees a difference. Not with "ms-ssim".
     device: where the networks run: "cpu", "cuda", "cuda:N", "auto" (CUDA if it can be used, else the CPU); None: see `set_device`.
     Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing, LicLimitExceeded, LicGpuUnavailable; all are LicErrors.
     """
@@ -57,7 +58,8 @@ def encode_batch(
 ) -> list[bytes]:
     """As `encode` of each array, in less time: entropy coding on threads beside the networks, on a GPU several images at once.
 
-    arrays: of any sizes and layouts; a generator is read as fast as there is room. Raises as `encode` does, for the first that is wrong.
+    arrays: of any sizes and layouts; a generator is read as fast as there is room, and may fill the same array again and again.
+    Raises as `encode` does for one that is wrong, with a note of which.
     """
     from . import codec
 
@@ -79,7 +81,7 @@ def decode(data: bytes, *, max_pixels: float | None = None, device: str | None =
 def decode_batch(
     files: Iterable[bytes], *, max_pixels: float | None = None, device: str | None = None, output: str = "numpy"
 ) -> list[Any]:
-    """As `decode` of each file's bytes, in less time, as `encode_batch`. Raises as `decode` does, for the first that is wrong."""
+    """As `decode` of each file's bytes, in less time, as `encode_batch`. Raises as `decode` does for one that is wrong, with a note of which."""
     from . import codec
 
     return codec.decode_batch(files, max_pixels=max_pixels, device=device, output=output)

@@ -41,6 +41,7 @@ class Instance(NamedTuple):
     options: tuple[str, ...] = ()
 
     def compiler_options(self) -> tuple[str, ...]:
+        """What NVRTC is called with."""
         return ("-std=c++17", *self.options, *(f"-DLIC_{name}={value}" for name, value in self.defines))
 
 
@@ -178,6 +179,7 @@ class Activation(NamedTuple):
 
     @property
     def element(self) -> int:
+        """Bytes of one value."""
         return 4 if self.kind == FLOAT32 else 2
 
     @property

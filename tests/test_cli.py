@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 from fake_codec import fake_codec  # noqa: F401
-from PIL import Image, ImageFile
+from PIL import ExifTags, Image, ImageFile
 
 from pillow_lic import format
 from pillow_lic.cli import DONE, FAILED, USAGE, main
@@ -172,6 +172,29 @@ def test_metadata_goes_there_and_back(photo, tmp_path):
         assert back.info["icc_profile"] == icc
         found = back.info["xmp"]
         assert (found.encode() if isinstance(found, str) else found) == xmp
+
+
+def test_exif_of_tiff(photo, tmp_path):
+    """Pillow keeps it among the tags of the file; those that say how the file stores its pixels stay behind."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = "made up"
+    exif[ExifTags.Base.Orientation] = 6
+    exif[ExifTags.IFD.Exif] = exif.get_ifd(ExifTags.IFD.Exif)  # else TIFF is written without
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.LensModel] = "a lens"
+    assert lic("encode", photo(tmp_path / "a.tif", exif=exif)) == DONE
+    back = Image.open(tmp_path / "a.lic")
+    assert back.size == Image.open(tmp_path / "a.tif").size
+    assert dict(back.getexif().get_ifd(ExifTags.IFD.Exif)) == {ExifTags.Base.LensModel: "a lens"}
+    assert back.getexif()[ExifTags.Base.ImageDescription] == "made up"
+    assert not {ExifTags.Base.Orientation, ExifTags.Base.ImageWidth, ExifTags.Base.StripOffsets} & set(back.getexif())
+
+
+def test_warnings_name_their_file(tmp_path, capsys):
+    for name in ("a", "b"):
+        Image.new("I;16", (9, 9), 3000).save(tmp_path / f"{name}.png")
+    assert lic("encode", tmp_path, "-o", tmp_path / "out") == DONE
+    said = capsys.readouterr().err
+    assert all(f"{tmp_path / name}.png: warning: mode I;16" in said for name in ("a", "b"))
 
 
 def test_only_first_frame(tmp_path, capsys):

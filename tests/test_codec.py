@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 import multiprocessing
 import os
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import picture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -271,6 +275,68 @@ def test_forked_child_decodes_after_its_parent(make_picture):
     alive = child.is_alive()
     child.kill()
     assert not alive and child.exitcode == 0
+
+
+def in_forked_child(setup: str, tmp_path: Path) -> str:
+    """What a child prints that decodes x.lic, forked by a fresh process after `setup`, which has not imported the codec yet."""
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork on this system")
+    (tmp_path / "x.lic").write_bytes(codec.encode(picture(256, 256), model="toy"))
+    code = f"""
+import os, sys, threading, time
+import torch
+from PIL import Image
+{setup}
+child = os.fork()
+if child == 0:
+    with Image.open("x.lic") as im:
+        im.load()
+        print(im.size, torch.get_num_threads(), flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    run = [sys.executable, "-W", "ignore", "-c", "import pillow_lic" + code]
+    try:
+        return subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60).stdout.strip()
+    except subprocess.TimeoutExpired:
+        return "it hangs"
+
+
+def test_forked_child_decodes_where_its_parent_used_torch_alone(tmp_path):
+    setup = "assert torch.rand(900, 900).mm(torch.rand(900, 900)).sum() > 0 and 'pillow_lic.codec' not in sys.modules"
+    assert in_forked_child(setup, tmp_path) == "(256, 256) 1"
+
+
+def test_fork_while_another_thread_loads_a_model(tmp_path):
+    setup = """
+from pillow_lic.models import loader
+real, begun = loader._load_network, threading.Event()
+def slow(*arguments):
+    begun.set()
+    time.sleep(0.5)
+    return real(*arguments)
+loader._load_network = slow
+threading.Thread(target=lambda: Image.open("x.lic").load()).start()
+begun.wait(30)
+"""
+    assert in_forked_child(setup, tmp_path) == "(256, 256) 1"
+
+
+def test_a_generator_may_fill_one_array_again_and_again():
+    def frames():
+        frame = np.empty((32, 32, 3), np.uint8)
+        for value in (0, 60, 120, 180):
+            frame[:] = value
+            yield frame
+
+    means = [codec.decode(data).mean() for data in codec.encode_batch(frames(), quality=90)]
+    assert np.abs(np.subtract(means, (0, 60, 120, 180))).max() < 3
+
+
+def test_empty_metadata_is_none(make_picture):
+    plain = codec.encode(make_picture(8, 8), model="toy")
+    assert codec.encode(make_picture(8, 8), model="toy", icc=b"", exif=b"Exif\0\0", xmp=b"") == plain
 
 
 def test_small_numpy_integers_are_qualities():

@@ -19,6 +19,7 @@ PACKAGE = ROOT / "pillow_lic"
 # registry, to name what a header says.
 ARROWS = {
     "signature": set(),
+    "forks": set(),
     "errors": set(),
     "_core": set(),
     "constants": {"_core"},
@@ -26,11 +27,11 @@ ARROWS = {
     "entropy": {"constants", "errors", "_core"},
     "models": {"constants", "errors", "gpu"},  # operators.py: where networks and kernels meet
     "gpu": {"constants", "errors"},
-    "codec": {"format", "entropy", "models", "gpu", "constants", "errors"},
+    "codec": {"format", "entropy", "models", "gpu", "constants", "errors", "forks"},
     "plugins": {"codec", "format", "models", "constants", "errors", "signature"},
     "cli": {"", "codec", "plugins", "format", "models", "constants", "errors", "signature"},
     "LicImagePlugin": {"", "plugins"},
-    "": {"codec", "format", "plugins", "models", "errors"},  # pillow_lic/__init__.py
+    "": {"codec", "format", "plugins", "models", "errors", "forks"},  # pillow_lic/__init__.py
 }
 
 # package -> rooms, or files of them, that may import it

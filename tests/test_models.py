@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import shutil
 import re
 import warnings
 from pathlib import Path
@@ -65,6 +66,42 @@ def test_damaged_model_is_refused(tmp_path):
     model = loader.Model(registry.read_entry(0, tmp_path))
     with pytest.raises(errors.LicModelMissing, match="SHA-256"):
         _ = model.arrays
+
+
+def test_a_registered_model_may_move(make_picture, tmp_path):
+    for place in ("old", "new"):
+        (tmp_path / place).mkdir()
+        name = pillow_lic.register_model(copy_of_toy(tmp_path / place))
+        shutil.rmtree(tmp_path / "old", ignore_errors=True)
+    pillow_lic.decode(pillow_lic.encode(make_picture(8, 8), model=name))
+    assert registry.describe(name)["path"] == str(tmp_path / "new")
+
+
+def test_a_registered_model_may_get_another_encoder(make_picture, tmp_path):
+    class Dark(nn.Module):
+        """The toy's encoder of a picture half as bright."""
+
+        def __init__(self):
+            super().__init__()
+            self.toy = toy_network("encoder.pt")
+
+        @torch.jit.export
+        def analysis(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            return self.toy.analysis(0.5 * x, t)
+
+        @torch.jit.export
+        def hyper_analysis(self, y: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            return self.toy.hyper_analysis(y, t)
+
+    bright = make_picture(64, 64)
+    for folder, files in (("a", {}), ("b", {"encoder.pt": script(Dark())})):
+        (tmp_path / folder).mkdir()
+        name = pillow_lic.register_model(copy_of_toy(tmp_path / folder, files=files))
+        means = pillow_lic.decode(pillow_lic.encode(bright, model=name)).mean() / bright.mean()
+        assert abs(means - (0.5 if files else 1.0)) < 0.1
+    (tmp_path / "toy").mkdir()
+    with pytest.raises(errors.LicBadOption, match="already known"):
+        pillow_lic.register_model(copy_of_toy(tmp_path / "toy", "toy", files))
 
 
 @pytest.mark.parametrize("file", FILES)

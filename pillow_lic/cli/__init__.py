@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ from ..models import registry
 DONE, FAILED, USAGE = 0, 1, 2
 
 
+at_work = threading.local()  # `source`: the file that a thread is at, for warnings
+
+
 class UsageError(Exception):
     """The arguments contradict each other or name nothing."""
 
@@ -27,10 +31,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    show = warnings.showwarning
-    warnings.showwarning = _show_warning
     try:
-        return options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            if not sys.warnoptions:
+                warnings.simplefilter("always", UserWarning)  # of each file, not of the first alone
+            return options.run(options)
     except UsageError as error:
         print(f"lic: {error}", file=sys.stderr)
         return USAGE
@@ -40,12 +46,11 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("lic: interrupted", file=sys.stderr)
         return 130
-    finally:
-        warnings.showwarning = show
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
-    print(f"lic: warning: {message}", file=sys.stderr)
+    source = getattr(at_work, "source", None)
+    print(f"lic: warning: {message}" if source is None else f"lic: {source}: warning: {message}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     chosen = encode.add_mutually_exclusive_group()
     chosen.add_argument("--tune", choices=registry.TUNES, help="what the files shall be good at; default psnr")
     chosen.add_argument("-m", "--model", help="model name; `lic models` lists them")
-    efforts = "search for smaller files: seconds at 1, minutes at 9; default 0, one pass"
+    efforts = "search for smaller files: seconds at 1, minutes at 9; default 0, one pass; not with --tune ms-ssim"
     encode.add_argument("-e", "--effort", type=int, choices=range(10), default=0, metavar="0..9", help=efforts)
 
     decode = commands.add_parser("decode", help=".lic to another format")

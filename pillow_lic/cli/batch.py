@@ -15,11 +15,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from PIL import Image, ImageFile, PngImagePlugin
+from PIL import ExifTags, Image, ImageFile, PngImagePlugin
 
 from .. import register_lic_opener
 from ..signature import EXTENSION, FORMAT, SIGNATURE
-from . import UsageError
+from . import UsageError, at_work
+
+# The tags of a TIFF file that say something about the picture and not about how the file stores it.
+_TAGS = ExifTags.Base
+DESCRIBING = {
+    _TAGS.ImageDescription, _TAGS.Make, _TAGS.Model, _TAGS.Orientation, _TAGS.XResolution, _TAGS.YResolution, _TAGS.ResolutionUnit,
+    _TAGS.Software, _TAGS.DateTime, _TAGS.Artist, _TAGS.Copyright, _TAGS.Rating, ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo,
+}  # fmt: skip
 
 _serial = itertools.count()
 
@@ -43,8 +50,7 @@ def encode(options: argparse.Namespace) -> int:
         with Image.open(job.source) as im:
             if getattr(im, "n_frames", 1) > 1:
                 _say(f"{job.source}: only the first of {im.n_frames} frames is kept")
-            # The ICC profile goes along by itself; the rest must be handed over.
-            metadata = {key: im.info[key] for key in ("exif", "xmp") if im.info.get(key)}
+            metadata = {"exif": _exif(im), "xmp": im.info.get("xmp")}  # the ICC profile goes along by itself
             im.save(temporary, FORMAT, quality=options.quality, model=options.model, tune=options.tune, effort=options.effort, **metadata)
 
     return _run(options, jobs, work)
@@ -73,6 +79,17 @@ def decode(options: argparse.Namespace) -> int:
         return _run(options, jobs, work)
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def _exif(im: Image.Image) -> bytes | None:
+    """The image's EXIF; of TIFF, which keeps it among the tags of the file itself, what is about the picture."""
+    if im.format != "TIFF" or im.info.get("exif"):
+        return im.info.get("exif")
+    im.load()  # turns the pixels as the orientation says, which is then no longer true
+    exif = im.getexif()
+    for tag in set(exif) - DESCRIBING:
+        del exif[tag]
+    return exif.tobytes() if len(exif) else None
 
 
 def _metadata(im: Image.Image, job: Job, format: str) -> dict[str, Any]:
@@ -151,6 +168,7 @@ def _run(options: argparse.Namespace, jobs: list[Job], work: Callable[[Job, Path
             first = claimed.setdefault(job.target, job.source)
         if first != job.source:
             return f"{job.source}: {job.target} is already taken by {first}"
+        at_work.source = job.source
         try:
             _convert(job, options.force, work)
         except Exception as error:  # one bad file must not stop the others

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numbers
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from .. import format as container_format
+from .. import forks
 from ..constants import HASH_BYTES, LIC_LATENT_STRIDE
 from ..errors import LicBadOption, LicError
 from ..models import loader, registry
@@ -24,7 +25,9 @@ from .device import Place
 
 TILE_SIDE = 16  # units of 64 pixels: 1024, large enough that a tile's own cost (about 20 bytes) does not show
 
-if hasattr(os, "register_at_fork"):  # a child has none of its parent's OpenMP threads and would wait for them for ever
+if forks.with_torch:
+    torch.set_num_threads(1)
+if hasattr(os, "register_at_fork"):  # the same in children of this process (forks.py)
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 LAYOUTS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
@@ -73,7 +76,7 @@ def encode_batch(
     """As `encode` of each array, sizes and layouts mixed at will; faster, above all on a GPU. Arrays may come from a generator.
 
     On a CPU the files are those of `encode`; on a GPU images may share network calls, whose rounding may turn a residual by one.
-    Raises as `encode` does for the first array that is wrong, with a note of which it is.
+    Raises as `encode` does for an array that is wrong, with a note of which it is.
     """
     place = devices.find(device)
     if isinstance(arrays, np.ndarray) and (arrays.ndim < 3 or (arrays.ndim == 3 and arrays.shape[2] in LAYOUTS)):
@@ -81,7 +84,8 @@ def encode_batch(
         raise LicBadOption(msg)
     q = container_format.quality_to_q(quality)
     entry = registry.chosen(model, tune, q)
-    pictures = _noted(arrays, lambda array: _checked_picture(array, q, entry, effort, {}))
+    own = np.asarray if isinstance(arrays, (Sequence, np.ndarray)) else np.array  # a generator may fill one array again and again
+    pictures = _noted(arrays, lambda array: _checked_picture(own(array), q, entry, effort, {}))
     stages = batch.Stages(
         lambda picture, _: encoding.begin(picture),
         partial(encoding.run, place),
@@ -121,7 +125,7 @@ def decode_batch(
 ) -> list[Any]:
     """As `decode` of each file, models, sizes and layouts mixed at will; faster, above all on a GPU. Files may come from a generator.
 
-    Raises as `decode` does for the first file that is wrong, with a note of which it is.
+    Raises as `decode` does for a file that is wrong, with a note of which it is.
     """
     place, keep = devices.find(device), _keeps(output)
     containers = _noted(files, lambda data: _container(data, max_pixels, truncated))
@@ -203,18 +207,18 @@ def _check_effort(effort: int, entry: registry.Entry) -> None:
         msg = f"effort must be an integer from 0 to {len(search.ITERATIONS) - 1}, found {effort!r}"
         raise LicBadOption(msg)
     if effort and "lambda" not in entry.manifest:
-        msg = f"the manifest of the model {entry.name!r} has no lambda, which effort needs: use effort 0, or export the model again"
+        msg = f"effort knows squared errors alone, and the manifest of {entry.name!r} has no lambda of them: use effort 0, or tune='psnr'"
         raise LicBadOption(msg)
 
 
 def _checked_metadata(name: str, value: bytes | None) -> bytes | None:
-    """As bytes; EXIF without the prefix that JPEG files and Pillow's info give it (FORMAT 4)."""
+    """As bytes, None if empty; EXIF without the prefix that JPEG files and Pillow's info give it (FORMAT 4)."""
     if value is None:
         return None
     if not isinstance(value, (bytes, bytearray, memoryview)):
         msg = f"{name} must be bytes, found {type(value).__name__}"
         raise LicBadOption(msg)
-    return bytes(value).removeprefix(b"Exif\0\0") if name == "exif" else bytes(value)
+    return (bytes(value).removeprefix(b"Exif\0\0") if name == "exif" else bytes(value)) or None
 
 
 def _checked_array(array: np.ndarray) -> tuple[np.ndarray, str]:

@@ -34,10 +34,12 @@ class Piece(NamedTuple):
 
     @property
     def outer(self) -> tuple[slice, slice]:
+        """Rows and columns that the network must see."""
         return slice(self.outer_top, self.outer_bottom), slice(self.outer_left, self.outer_right)
 
     @property
     def inner(self) -> tuple[slice, slice]:
+        """Rows and columns that it yields."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def within(self, scale: int = 1) -> tuple[slice, slice]:

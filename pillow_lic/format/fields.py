@@ -15,11 +15,13 @@ ENDS = "the data ends too early, fetch the file again"
 
 
 def refuse(kind: type[LicError], what: str, offset: int, advice: str) -> NoReturn:
+    """Raises the error, with where in the file and what to do."""
     msg = f"{what} at byte {offset}; {advice}"
     raise kind(msg)
 
 
 def varint(value: int) -> bytes:
+    """FORMAT 1: seven bits a byte, the lowest first, in shortest form."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -38,19 +40,23 @@ class Cursor:
 
     @property
     def offset(self) -> int:
+        """Where in the file the next byte stands."""
         return self.start + self.position
 
     @property
     def left(self) -> int:
+        """Bytes not yet read."""
         return len(self.data) - self.position
 
     def take(self, count: int) -> bytes:
+        """The next bytes. Raises LicCorruptChunk where there are fewer."""
         if count > self.left:
             refuse(LicCorruptChunk, "chunk too short", self.start + len(self.data), REFETCH)
         self.position += count
         return self.data[self.position - count : self.position]
 
     def u8(self) -> int:
+        """The next byte."""
         return self.take(1)[0]
 
     def varint(self) -> int:
@@ -67,6 +73,7 @@ class Cursor:
         refuse(LicCorruptChunk, "integer too large or not in its shortest form", begin, REFETCH)
 
     def ranged(self, name: str, value: int, low: int, high: int) -> int:
+        """value, if it is within low to high. Raises LicCorruptChunk."""
         if not low <= value <= high:
             refuse(LicCorruptChunk, f"{name} {value} is not within {low} to {high}", self.offset, REFETCH)
         return value

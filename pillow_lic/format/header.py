@@ -19,7 +19,6 @@ from ..constants import (
     LIC_SIDE_MAX,
     LIC_TILE_SIDE_MAX,
     LIC_TILE_UNIT,
-    LIC_TILES_MAX,
 )
 from ..errors import LicBadOption, LicCorruptChunk, LicLimitExceeded, LicUnsupportedVersion
 from .fields import REFETCH, UPGRADE, VARINT_LIMIT, VARINT_MAX, Cursor, refuse, varint
@@ -181,18 +180,16 @@ class Header:
         counted = max(self.width, LIC_LATENT_STRIDE) * max(self.height, LIC_LATENT_STRIDE)  # what a thin image costs
         if max_pixels is not None and not counted <= max_pixels:  # not: true for NaN
             thin = f" (a side below {LIC_LATENT_STRIDE} counts as that)" if counted > self.width * self.height else ""
-            msg = f"{self.width} x {self.height} pixels are more than max_pixels = {max_pixels}{thin}; raise it, or distrust the file"
+            msg = f"{self.width} x {self.height} pixels are more than max_pixels = {max_pixels}{thin}; raise it (of Image.open: PIL.Image.MAX_IMAGE_PIXELS, half of it), or distrust the file"
             raise LicLimitExceeded(msg)
         covered = self.hyper_grid.rows * self.hyper_grid.columns * LIC_TILE_UNIT**2  # what the arrays are made for
         if covered > LIC_PIXELS_MAX:
             msg = f"{self.width} x {self.height} pixels take {covered} with padding, more than {LIC_PIXELS_MAX}; split the image"
             raise LicLimitExceeded(msg)
-        if self.tile_count > LIC_TILES_MAX:
-            msg = f"{self.tile_count} tiles are more than {LIC_TILES_MAX}; use larger tiles"
-            raise LicLimitExceeded(msg)
 
 
 def pack_header(header: Header) -> bytes:
+    """The payload of `H`. Raises as _check_fields does."""
     _check_fields(header)
     fields = (
         varint(header.width),

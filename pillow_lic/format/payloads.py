@@ -20,6 +20,7 @@ _CONSTANT, _PNG = 0, 1  # methods of alpha, FORMAT 5
 
 
 def pack_metadata(payload: bytes) -> bytes:
+    """The payload of a metadata chunk, deflated where that is shorter. Raises LicLimitExceeded."""
     if len(payload) > LIC_METADATA_MAX:
         msg = f"metadata of {len(payload)} bytes is more than {LIC_METADATA_MAX}; leave it out or shorten it"
         raise LicLimitExceeded(msg)
@@ -29,6 +30,7 @@ def pack_metadata(payload: bytes) -> bytes:
 
 
 def unpack_metadata(data: bytes, start: int) -> bytes:
+    """What pack_metadata packed; the chunk's payload begins at byte `start` of the file. Raises a LicError for anything else."""
     cursor = Cursor(data, start)
     method = cursor.u8()
     if method not in (_STORED, _DEFLATED):
@@ -74,6 +76,7 @@ def checked_alpha(payload: bytes, header: Header, start: int) -> bytes:
 
 
 def pack_tiles(header: Header, tiles: list[bytes]) -> bytes:
+    """The payload of `T`: lengths, then streams. Raises LicBadOption for streams that no decoder would take."""
     if len(tiles) != header.tile_count:
         msg = f"{len(tiles)} tile streams for {header.tile_count} tiles"
         raise LicBadOption(msg)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import torch
 
 _lock = threading.Lock()  # of all that is loaded once
+if hasattr(os, "register_at_fork"):  # a child must not inherit it locked, nor a network half read
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class Model:
@@ -224,10 +226,10 @@ def fast_bfloat16() -> bool:
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
 
 
-_models: dict[tuple[str, bytes], Model] = {}
+_models: dict[Entry, Model] = {}
 
 
 def load(entry: Entry) -> Model:
     """The model of a registry entry, one object per process."""
     with _lock:
-        return _models.setdefault((str(entry.path), entry.hash), Model(entry))
+        return _models.setdefault(entry, Model(entry))

@@ -43,9 +43,9 @@ TUNES = {
 DEFAULT_TUNE = "psnr"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
-    """One known model: its number (0 for registered ones), its directory and its manifest."""
+    """One known model: its number (0 for registered ones), its directory and its manifest. Equal to itself alone."""
 
     number: int
     name: str
@@ -80,6 +80,8 @@ class Entry:
 
 
 _lock = threading.Lock()
+if hasattr(os, "register_at_fork"):  # a child must not inherit it locked
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 _shipped: dict[str, Entry] = {}
 _registered: dict[str, Entry] = {}
 
@@ -139,18 +141,21 @@ def _is_range(value: Any) -> bool:
 def register(path: str | os.PathLike[str]) -> str:
     """Make a model directory known to this process and return its name, to be used as `model=NAME`.
 
-    Files made with it carry its hash; whoever opens them must register the same model. Raises LicModelMissing
-    when `path` is not a model directory or a file of it is not intact, LicBadOption when another model has the name.
+    Files made with it carry its hash; whoever opens them must register the same model. What was registered before under the same name and
+    hash is replaced: the directory may have moved, or hold a better encoder. Raises LicModelMissing when `path` is not a model directory or
+    a file of it is not intact, LicBadOption when another model has the name.
     """
     entry = read_entry(0, Path(path).absolute())
     for file in DECODER_FILES + ENCODER_FILES:
         entry.read(file)
     with _lock:
-        taken = _registered.get(entry.name) or _find_shipped(entry.name)
-        if taken is not None and taken.hash != entry.hash:
+        shipped = _find_shipped(entry.name)
+        taken = _registered.get(entry.name) or shipped
+        other = taken is not None and taken.hash != entry.hash or shipped is not None and shipped.manifest["encoder"] != entry.manifest["encoder"]
+        if other:
             msg = f"a different model named {entry.name!r} is already known ({taken.path}); give yours another name"
             raise LicBadOption(msg)
-        if taken is None:
+        if shipped is None:
             _registered[entry.name] = entry
     return entry.name
 

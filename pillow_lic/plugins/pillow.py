@@ -173,10 +173,7 @@ def _warn_of_misspelling(name: str) -> None:
 
 
 def _checked_exif(exif: Any) -> bytes | None:
-    if isinstance(exif, Image.Exif):
-        exif = exif.tobytes()
-    exif = _checked_bytes("exif", exif)
-    return exif.removeprefix(_EXIF_PREFIX) or None if exif else None
+    return _checked_bytes("exif", exif.tobytes() if isinstance(exif, Image.Exif) else exif)
 
 
 def _checked_bytes(name: str, value: Any) -> bytes | None:
