@@ -173,7 +173,8 @@ def _warn_of_misspelling(name: str) -> None:
 
 
 def _checked_exif(exif: Any) -> bytes | None:
-    return _checked_bytes("exif", exif.tobytes() if isinstance(exif, Image.Exif) else exif)
+    exif = _checked_bytes("exif", exif.tobytes() if isinstance(exif, Image.Exif) else exif)
+    return exif.removeprefix(_EXIF_PREFIX) or None if exif else None
 
 
 def _checked_bytes(name: str, value: Any) -> bytes | None:
