@@ -21,7 +21,7 @@ from pillow_lic.constants import LIC_MAP_SHIFT, LIC_Z_STEP_BITS
 from pillow_lic.entropy import CELL
 from train.gdn import GdnModel
 from train.losses import rate_weight
-from train.networks import SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, PhotoModel
+from train.networks import SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, HyperRate, PhotoModel, logistic_mass
 
 BLOCK = 16
 SAMPLES = 3 * BLOCK * BLOCK  # 768 samples of a block
@@ -116,8 +116,8 @@ def start_from_model(model: PhotoModel, folder: Path) -> int:
     """Weights of an exported model: what export.py did, backwards. Returns how many channels of y the model has beyond it.
 
     These channels are the last, and zero (`start_further_channels` gives them something to do); blocks beyond those of the exported
-    model change nothing at first; all other widths are the same. The prior of z, of which a model directory has tables alone, gets
-    their means and spreads.
+    model change nothing at first; all other widths are the same. The prior of z, of which a model directory has tables alone, is
+    fitted to them.
     """
     networks: dict[str, torch.Tensor] = {}
     whole = model.state_dict()
@@ -155,14 +155,36 @@ def start_from_model(model: PhotoModel, folder: Path) -> int:
     counts = tables["count"].long()[-z_rows:].tolist()
     rows = tables["freq"][-sum(counts) :].split(counts)
     rows = [sum(rows[k : k + levels]) for k in range(0, z_rows, levels)]  # of one length and about as frequent, as export makes them
-    for k, (freq, first) in enumerate(zip(rows, tables["first"][-z_rows::levels])):
-        value, share = first + torch.arange(len(freq) - 1), freq[:-1] / freq[:-1].sum()
-        mean = (share * value).sum()
-        spread = ((share * (value - mean).square()).sum() + 0.02).sqrt() * 3**0.5 / math.pi  # of a logistic
-        cell = slice(k % rate.gain.shape[1] * Z_COMPONENTS, (k % rate.gain.shape[1] + 1) * Z_COMPONENTS)
-        rate.mean[k // rate.gain.shape[1], cell] = mean.float()
-        rate.log_scale[k // rate.gain.shape[1], cell] += spread.log().float()
+    fit_hyper_rate(rate, rows, tables["first"][-z_rows::levels])
     return further
+
+
+def fit_hyper_rate(rate: HyperRate, rows: list[torch.Tensor], firsts: torch.Tensor, steps: int = 400) -> None:
+    """Mixtures of logistics for rows of z: frequencies, that of the escape last, of values from `firsts` on.
+
+    They begin at the mean and around the spread of each row; Adam lowers the cross-entropy.
+    """
+    count, length = len(rows), max(map(len, rows)) - 1
+    share, value = torch.zeros(count, length), torch.zeros(count, length)
+    for k, (freq, first) in enumerate(zip(rows, firsts)):
+        share[k, : len(freq) - 1] = freq[:-1] / freq[:-1].sum()
+        value[k, : len(freq) - 1] = first + torch.arange(len(freq) - 1)
+    middle = (share * value).sum(1, keepdim=True)
+    spread = ((share * (value - middle).square()).sum(1, keepdim=True) + 0.02).sqrt() * 3**0.5 / math.pi  # of a logistic
+    mean = middle.expand(count, Z_COMPONENTS).clone()
+    log_scale = rate.log_scale.view(count, Z_COMPONENTS) + spread.log()
+    fitted = [part.requires_grad_() for part in (mean, log_scale, torch.zeros(count, Z_COMPONENTS))]
+    optimizer = torch.optim.Adam(fitted, lr=0.03)
+    with torch.enable_grad():
+        for _ in range(steps):
+            mean, log_scale, logit = fitted
+            mass = logistic_mass(value[:, None], mean[:, :, None], log_scale[:, :, None])  # (rows, components, values)
+            mass = (mass * logit.softmax(1)[:, :, None]).sum(1).clamp_min(2.0**-16)
+            optimizer.zero_grad()
+            (-share * mass.log2()).sum().backward()
+            optimizer.step()
+    for table, part in zip((rate.mean, rate.log_scale, rate.logit), fitted):
+        table.copy_(part.detach().view_as(table))
 
 
 def _padded(value: torch.Tensor, like: torch.Tensor, further: int) -> torch.Tensor:
