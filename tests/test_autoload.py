@@ -354,6 +354,17 @@ def test_uninstalling_removes_the_start_up_files():
     assert {"pillow_lic.pth", "pillow_lic.start", "_pillow_lic_autoload.py"} <= listed
 
 
+def test_the_hook_is_there_once(tmp_path):
+    """In a virtual environment the start-up files run twice."""
+    code = """
+    import sys, _pillow_lic_autoload as autoload
+    autoload.install()
+    autoload.install()
+    print(sum(isinstance(finder, autoload.Hook) for finder in sys.meta_path))
+    """
+    assert run(code, tmp_path, fake=False) == "1"
+
+
 # ---- What it costs ------------------------------------------------------------------------------------------------
 
 

@@ -189,6 +189,15 @@ def test_exif_of_tiff(photo, tmp_path):
     assert not {ExifTags.Base.Orientation, ExifTags.Base.ImageWidth, ExifTags.Base.StripOffsets} & set(back.getexif())
 
 
+def test_damaged_exif_of_tiff_costs_the_exif_alone(photo, tmp_path, capsys, monkeypatch):
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = "made up"
+    source = photo(tmp_path / "a.tif", exif=exif)
+    monkeypatch.setattr(Image.Exif, "tobytes", lambda self: 1 / 0)
+    assert lic("encode", source) == DONE
+    assert "a.tif: its EXIF cannot be read" in capsys.readouterr().err
+
+
 def test_warnings_name_their_file(tmp_path, capsys):
     for name in ("a", "b"):
         Image.new("I;16", (9, 9), 3000).save(tmp_path / f"{name}.png")

@@ -25,7 +25,7 @@ ARROWS = {
     "constants": {"_core"},
     "format": {"constants", "errors", "signature"},
     "entropy": {"constants", "errors", "_core"},
-    "models": {"constants", "errors", "gpu"},  # operators.py: where networks and kernels meet
+    "models": {"constants", "errors", "forks", "gpu"},  # operators.py: where networks and kernels meet
     "gpu": {"constants", "errors"},
     "codec": {"format", "entropy", "models", "gpu", "constants", "errors", "forks"},
     "plugins": {"codec", "format", "models", "constants", "errors", "signature"},

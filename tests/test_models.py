@@ -6,8 +6,8 @@ import dataclasses
 import hashlib
 import io
 import json
-import shutil
 import re
+import shutil
 import warnings
 from pathlib import Path
 
@@ -75,6 +75,12 @@ def test_a_registered_model_may_move(make_picture, tmp_path):
         shutil.rmtree(tmp_path / "old", ignore_errors=True)
     pillow_lic.decode(pillow_lic.encode(make_picture(8, 8), model=name))
     assert registry.describe(name)["path"] == str(tmp_path / "new")
+
+
+def test_registering_again_loads_nothing_again(tmp_path):
+    name = pillow_lic.register_model(copy_of_toy(tmp_path))
+    loaded = loader.load(registry.by_name(name))
+    assert pillow_lic.register_model(tmp_path) == name and loader.load(registry.by_name(name)) is loaded
 
 
 def test_a_registered_model_may_get_another_encoder(make_picture, tmp_path):

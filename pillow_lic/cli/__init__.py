@@ -19,7 +19,6 @@ from ..models import registry
 
 DONE, FAILED, USAGE = 0, 1, 2
 
-
 at_work = threading.local()  # `source`: the file that a thread is at, for warnings
 
 

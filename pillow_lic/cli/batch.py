@@ -50,7 +50,7 @@ def encode(options: argparse.Namespace) -> int:
         with Image.open(job.source) as im:
             if getattr(im, "n_frames", 1) > 1:
                 _say(f"{job.source}: only the first of {im.n_frames} frames is kept")
-            metadata = {"exif": _exif(im), "xmp": im.info.get("xmp")}  # the ICC profile goes along by itself
+            metadata = {"exif": _exif(im, job), "xmp": im.info.get("xmp")}  # the ICC profile goes along by itself
             im.save(temporary, FORMAT, quality=options.quality, model=options.model, tune=options.tune, effort=options.effort, **metadata)
 
     return _run(options, jobs, work)
@@ -81,15 +81,19 @@ def decode(options: argparse.Namespace) -> int:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def _exif(im: Image.Image) -> bytes | None:
+def _exif(im: Image.Image, job: Job) -> bytes | None:
     """The image's EXIF; of TIFF, which keeps it among the tags of the file itself, what is about the picture."""
     if im.format != "TIFF" or im.info.get("exif"):
         return im.info.get("exif")
     im.load()  # turns the pixels as the orientation says, which is then no longer true
-    exif = im.getexif()
-    for tag in set(exif) - DESCRIBING:
-        del exif[tag]
-    return exif.tobytes() if len(exif) else None
+    try:
+        exif = im.getexif()
+        for tag in set(exif) - DESCRIBING:
+            del exif[tag]
+        return exif.tobytes() if len(exif) else None
+    except Exception as error:  # Pillow raises this and that for damaged tags, of which the pixels know nothing
+        _say(f"{job.source}: its EXIF cannot be read ({error}); it is left out")
+        return None
 
 
 def _metadata(im: Image.Image, job: Job, format: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Loads a model directory: integer tables as NumPy arrays, networks as callables on torch tensors (FORMAT 9).
 
-Imports numpy, constants and errors, and torch on first use of a network. The only file that knows that a network is TorchScript.
+Imports numpy, constants, errors and forks, and torch on first use of a network. The only file that knows that a network is TorchScript.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ import numpy as np
 
 from ..constants import GROUPS, LIC_HYPER_STRIDE, LIC_LATENT_STRIDE
 from ..errors import LicBadOption, LicGpuUnavailable, LicModelMissing
+from ..forks import held
 from .registry import Entry
 
 if TYPE_CHECKING:
     import torch
 
-_lock = threading.Lock()  # of all that is loaded once
-if hasattr(os, "register_at_fork"):  # a child must not inherit it locked, nor a network half read
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+_lock = held(threading.Lock())  # of all that is loaded once; so no child inherits a network half read
 
 
 class Model:

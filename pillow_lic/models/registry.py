@@ -1,6 +1,6 @@
 """The registry: which models exist, by number, name and hash, and where their directories lie (FORMAT 9).
 
-Imports the standard library, constants and errors only; no network is loaded here.
+Imports the standard library, constants, errors and forks only; no network is loaded here.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 from ..constants import HASH_BYTES, LIC_QUALITY_MAX, LIC_QUALITY_MIN, LIC_QUALITY_SCALE, MODEL_LIMITS
 from ..errors import LicBadOption, LicModelMissing, LicUnknownModel
+from ..forks import held
 
 HERE = Path(__file__).parent
 FORMAT = 2  # of manifests and of the interfaces of networks (FORMAT 9)
@@ -79,9 +80,7 @@ class Entry:
         return data
 
 
-_lock = threading.Lock()
-if hasattr(os, "register_at_fork"):  # a child must not inherit it locked
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+_lock = held(threading.Lock())
 _shipped: dict[str, Entry] = {}
 _registered: dict[str, Entry] = {}
 
@@ -150,12 +149,12 @@ def register(path: str | os.PathLike[str]) -> str:
         entry.read(file)
     with _lock:
         shipped = _find_shipped(entry.name)
-        taken = _registered.get(entry.name) or shipped
-        other = taken is not None and taken.hash != entry.hash or shipped is not None and shipped.manifest["encoder"] != entry.manifest["encoder"]
-        if other:
+        taken = shipped or _registered.get(entry.name)
+        if taken and (taken.hash != entry.hash or (shipped and shipped.manifest["encoder"] != entry.manifest["encoder"])):
             msg = f"a different model named {entry.name!r} is already known ({taken.path}); give yours another name"
             raise LicBadOption(msg)
-        if shipped is None:
+        unchanged = taken and (taken.path, taken.manifest) == (entry.path, entry.manifest)  # then what is loaded stays loaded
+        if not shipped and not unchanged:
             _registered[entry.name] = entry
     return entry.name
 
