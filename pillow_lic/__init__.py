@@ -27,7 +27,7 @@ def encode(
     quality: float = 75,
     model: str | None = None,
     tune: str | None = None,
-    effort: int = 0,
+    effort: int | None = None,
     icc: bytes | None = None,
     exif: bytes | None = None,
     xmp: bytes | None = None,
@@ -38,7 +38,7 @@ def encode(
     array: (H, W) or (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGBA. Alpha is kept exactly.
     quality: 1 to 100, may be fractional. exif: a TIFF structure.
     tune: "psnr" (the default) or "ms-ssim", what the files shall be good at; or model: a name that `lic models` lists, with the quality that it is for.
-    effort: 0 for one pass of the networks; 1 to 9 search for smaller files, seconds to minutes a megapixel. No decoder sees a difference. Not with "ms-ssim".
+    effort: 0 to 9, smaller files at equal quality for more time; None for 2. No decoder sees a difference. With "ms-ssim" 0 alone.
     device: where the networks run: "cpu", "cuda", "cuda:N", "auto" (CUDA if it can be used, else the CPU); None: see `set_device`.
     Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing, LicLimitExceeded, LicGpuUnavailable; all are LicErrors.
     """
@@ -53,7 +53,7 @@ def encode_batch(
     quality: float = 75,
     model: str | None = None,
     tune: str | None = None,
-    effort: int = 0,
+    effort: int | None = None,
     device: str | None = None,
 ) -> list[bytes]:
     """As `encode` of each array, in less time: entropy coding on threads beside the networks, on a GPU several images at once.

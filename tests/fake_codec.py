@@ -19,7 +19,7 @@ LAYOUT = {n: name for name, n in CHANNELS.items()}
 calls: list[str] = []
 
 
-def encode(array, *, quality=75, model=None, tune=None, effort=0, icc=None, exif=None, xmp=None, device=None):
+def encode(array, *, quality=75, model=None, tune=None, effort=None, icc=None, exif=None, xmp=None, device=None):
     calls.append(f"encode {model} {quality}" + (f" on {device}" if device else ""))
     registry.chosen(model, tune, format.quality_to_q(quality))
     array = array[:, :, None] if array.ndim == 2 else array

@@ -16,16 +16,17 @@ from PIL import Image
 
 import pillow_lic
 from pillow_lic import codec, format
-from pillow_lic.codec import search, tables
+from pillow_lic.codec import search
+from pillow_lic.codec.device import Place
 from pillow_lic.errors import LicBadOption
 from pillow_lic.models import loader, registry
 
 QUALITY = 60
 
 
-def cost(array: np.ndarray, data: bytes) -> float:
+def cost(array: np.ndarray, data: bytes, quality: int = QUALITY) -> float:
     """What the search makes smaller, over the whole file: bits, and squared error in bits."""
-    bit = search.error_of_bit(registry.lambda_at(registry.by_name("toy").manifest, 100 * QUALITY))
+    bit = search.error_of_bit(registry.lambda_at(registry.by_name("toy").manifest, 100 * quality))
     bands = 3 if array.ndim == 3 and array.shape[2] > 2 else 1  # without alpha
     shape = (*array.shape[:2], -1)
     error = (codec.decode(data).reshape(shape)[..., :bands].astype(float) - array.reshape(shape)[..., :bands]) / 255.0
@@ -43,28 +44,66 @@ def test_effort_lowers_the_cost(height, width, channels):
     assert cost(array, searched) < cost(array, plain) + slack
 
 
-def test_least_and_most_effort():
+def test_more_effort_costs_less():
     array = picture(64, 96, 3, 3)
-    none, least, most = (cost(array, codec.encode(array, quality=QUALITY, model="toy", effort=effort)) for effort in (0, 1, 9))
-    assert least < 0.995 * none and most < 0.995 * none
+    none, one, more, most = (cost(array, codec.encode(array, quality=QUALITY, model="toy", effort=effort)) for effort in (0, 1, 3, 9))
+    assert one < 0.997 * none and more < one and most < 0.993 * none
 
 
-def test_price_is_what_the_coder_takes():
-    """Files with residuals against files without: the difference is their price, but for the bytes and states of the coder."""
-    array = picture(120, 136, 3, 6)
-    for quality in (10, 60, 95):
-        container = format.read(codec.encode(array, quality=quality, model="toy"))
-        model, q = loader.load(registry.by_name("toy")), container.header.quality_q
-        own = tables.of(model)
-        z, r, _ = codec.decode_symbols(container)
-        r[0, 0, 0] = r[0, 3, 2] = 500  # escapes, of two bytes
-        r[1, 2, 2] = -40
-        index = torch.from_numpy(own.scale_index(q, z, *r.shape[1:]).astype(np.int32))
-        price = tables.price(model, "cpu")
-        r[~price.coded(index).numpy()] = 0
-        taken = [8 * len(own.encode(q, z, symbols)) for symbols in (r, np.zeros_like(r))]
-        told = [float((price.bits(torch.from_numpy(s.astype(np.float32)), index) * price.coded(index)).sum()) for s in (r, np.zeros_like(r))]
-        assert abs((taken[0] - taken[1]) - (told[0] - told[1])) < 48
+@pytest.mark.parametrize("quality", [5, 95])
+@pytest.mark.parametrize("kind", ["noise", "flat", "stripes", "saturated"])
+def test_pictures_unlike_photographs(kind, quality):
+    """Nothing gets worse where the decoder is far from linear, or the picture at the end of its range."""
+    array = picture(64, 80, 3, 5)
+    if kind == "noise":
+        array = np.random.default_rng(1).integers(0, 256, (64, 80, 3), dtype=np.uint8)
+    elif kind == "flat":
+        array[:] = (200, 30, 90)
+    elif kind == "stripes":
+        array[:, ::2], array[:, 1::2] = 0, 255
+    else:
+        array = (array.astype(int) * 8 - 896).clip(0, 255).astype(np.uint8)
+    costs = [cost(array, codec.encode(array, quality=quality, model="toy", effort=effort), quality) for effort in (0, 1, 2, 9)]
+    assert max(costs[1:]) < 1.005 * costs[0] + 64.0
+
+
+def test_default_effort():
+    array = picture(64, 80, 3, 5)
+    assert codec.encode(array, model="toy") == codec.encode(array, model="toy", effort=search.DEFAULT_EFFORT)
+    assert codec.encode(array, tune="ms-ssim") == codec.encode(array, tune="ms-ssim", effort=0)
+
+
+def test_gradient_is_that_of_the_squared_error(monkeypatch):
+    """Against the decoder's own figures for y_hat moved a little, in one piece and in many, up to the edge of the picture."""
+    monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
+    decoder, halo = loader.load(registry.by_name("toy")).decoder(), registry.by_name("toy").manifest["halo"]
+    array, place, t = picture(75, 150, 3, 7), Place("cpu"), torch.tensor([0.6])
+    y_hat = torch.randn((1, registry.by_name("toy").manifest["latent"], 5, 10), generator=torch.Generator().manual_seed(1))
+    whole = search._gradient(decoder, [array], y_hat, t, halo, place, None)
+    assert torch.allclose(search._gradient(decoder, [array], y_hat, t, halo, place, 4), whole, atol=1e-4 * float(whole.abs().max()))
+    pixels = torch.from_numpy(array).permute(2, 0, 1)[None].double() / 255.0
+
+    def error(y: torch.Tensor) -> float:
+        with torch.no_grad():
+            x = decoder.synthesis(y, t)[:, :, :75, :150].double()
+        return float((x.clamp(0.0, 1.0) - pixels).square().sum())
+
+    for at in ((0, 0, 0, 0), (0, 5, 2, 3), (0, 1, 4, 9), (0, 3, 3, 7)):
+        moved = torch.zeros_like(y_hat)
+        moved[at] = 1e-2
+        found = (error(y_hat + moved) - error(y_hat - moved)) / 2e-2
+        assert found == pytest.approx(float(whole[at]), rel=0.05, abs=0.01 * float(whole.abs().max()))
+
+
+def test_curvature():
+    """Found where there is error enough, else by theory, and never far from that."""
+    error = torch.rand((2, 3, 40, 40), generator=torch.Generator().manual_seed(2)) - 0.5
+    theory = 12.0 / np.log(2.0)
+    slope = theory * torch.tensor([0.5, 1.5, 90.0])[:, None, None]
+    found = search._curvature(slope * error, error.clone(), 1.0)
+    assert found.shape == (2, 3, 1, 1)
+    assert found[0].flatten().tolist() == pytest.approx([0.64 * theory, 1.36 * theory, search.SPREAD * theory], rel=0.05)
+    assert search._curvature(error * 0, error * 0, 1.0).flatten().tolist() == pytest.approx([theory] * 6)
 
 
 def test_effort_after_decoding():
@@ -85,6 +124,19 @@ with torch.inference_mode():
     assert done.stdout.strip() == "True"
 
 
+def test_gradients_refused_after_a_fork(monkeypatch):
+    """What torch says beside a GPU, in a child of a process that has had gradients: the file is that of effort 0, and a warning says why."""
+
+    def refuse(*_):
+        raise RuntimeError("Unable to handle autograd's threading in combination with fork-based multiprocessing.")
+
+    array = picture(64, 80, 3, 5)
+    plain = codec.encode(array, model="toy", effort=0)
+    monkeypatch.setattr(torch.autograd, "grad", refuse)
+    with pytest.warns(UserWarning, match="forked"):
+        assert codec.encode(array, model="toy", effort=3) == plain
+
+
 def test_half_precision(monkeypatch):
     """Gradients do not overflow in float16, which GPUs run: stripes of single pixels at a high quality are the worst case."""
     array = np.zeros((64, 64, 3), np.uint8)
@@ -102,33 +154,21 @@ def test_networks_gather_no_gradients():
 
 def test_same_file_every_time():
     array = picture(80, 90, 3, 3)
-    files = []
-    for seed in (1, 2):
-        torch.manual_seed(seed)  # the caller's random numbers have no say
-        files.append(codec.encode(array, model="toy", effort=1))
-    assert files[0] == files[1]
-
-
-def test_random_numbers_of_the_caller_are_left_alone():
-    torch.manual_seed(7)
-    wanted = torch.rand(3)
-    torch.manual_seed(7)
-    codec.encode(picture(64, 64, 3, 3), model="toy", effort=1)
-    assert torch.equal(torch.rand(3), wanted)
+    assert codec.encode(array, model="toy", effort=3) == codec.encode(array, model="toy", effort=3)
 
 
 def test_pieces(monkeypatch):
-    """Many pieces with margins do about as well as one, and z stays what it was."""
+    """Pieces with margins find what one finds, but for a residual here and there, and z stays what it was."""
     array = picture(100, 140, 3, 4)
-    plain, whole = (codec.encode(array, quality=QUALITY, model="toy", effort=effort) for effort in (0, 1))
+    plain, whole = (codec.encode(array, quality=QUALITY, model="toy", effort=effort) for effort in (0, 2))
     monkeypatch.setattr(search, "SIDE", 4)
-    parts = codec.encode(array, quality=QUALITY, model="toy", effort=1)
-    assert cost(array, parts) < cost(array, plain) - 0.5 * (cost(array, plain) - cost(array, whole))
-    zs = [codec.decode_symbols(format.read(data))[0] for data in (plain, whole, parts)]
-    assert np.array_equal(zs[0], zs[1]) and np.array_equal(zs[0], zs[2])
+    parts = codec.encode(array, quality=QUALITY, model="toy", effort=2)
+    integers = [codec.decode_symbols(format.read(data)) for data in (plain, whole, parts)]
+    assert all(np.array_equal(z, integers[0][0]) for z, *_ in integers)
+    assert (integers[1][1] != integers[2][1]).mean() < 0.05 * (integers[1][1] != integers[0][1]).mean()
 
 
-@pytest.mark.parametrize("effort", [-1, 10, 1.5, True, "3", None])
+@pytest.mark.parametrize("effort", [-1, 10, 1.5, True, "3"])
 def test_wrong_effort(effort):
     with pytest.raises(LicBadOption, match="effort"):
         codec.encode(picture(16, 16, 3, 1), model="toy", effort=effort)

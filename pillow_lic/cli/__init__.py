@@ -63,8 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     chosen = encode.add_mutually_exclusive_group()
     chosen.add_argument("--tune", choices=registry.TUNES, help="what the files shall be good at; default psnr")
     chosen.add_argument("-m", "--model", help="model name; `lic models` lists them")
-    efforts = "search for smaller files: seconds at 1, minutes at 9; default 0, one pass; not with --tune ms-ssim"
-    encode.add_argument("-e", "--effort", type=int, choices=range(10), default=0, metavar="0..9", help=efforts)
+    efforts = "smaller files at equal quality for more time; default 2; with --tune ms-ssim 0 alone"
+    encode.add_argument("-e", "--effort", type=int, choices=range(10), metavar="0..9", help=efforts)
 
     decode = commands.add_parser("decode", help=".lic to another format")
     _add_batch(decode, _decode)

@@ -42,7 +42,7 @@ def encode(
     quality: float = 75.0,
     model: str | None = None,
     tune: str | None = None,
-    effort: int = 0,
+    effort: int | None = None,
     icc: bytes | None = None,
     exif: bytes | None = None,
     xmp: bytes | None = None,
@@ -53,7 +53,8 @@ def encode(
     array: (H, W) or (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGBA. Alpha is kept exactly.
     quality: 1 to 100, may be fractional. device: see `device.find`.
     model: a name of `registry.names()`; or tune: "psnr" or "ms-ssim", what the model shall be good at; neither: "psnr".
-    effort: 0 for one pass of the networks, 1 to 9 for a search, longer and longer, for symbols that cost less (codec/search.py).
+    effort: 0 to 9, for smaller files and truer pixels in more time: none to 24 passes back through the decoder (codec/search.py). None: 2, of models that weigh
+    other than squared errors 0, which is all that they take.
     Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing, LicLimitExceeded, LicGpuUnavailable.
     """
     place = devices.find(device)
@@ -70,7 +71,7 @@ def encode_batch(
     quality: float = 75.0,
     model: str | None = None,
     tune: str | None = None,
-    effort: int = 0,
+    effort: int | None = None,
     device: str | None = None,
 ) -> list[bytes]:
     """As `encode` of each array, sizes and layouts mixed at will; faster, above all on a GPU. Arrays may come from a generator.
@@ -184,11 +185,11 @@ def _covered(header: container_format.Header) -> int:
 
 
 def _checked_picture(
-    array: np.ndarray, q: int, entry: registry.Entry, effort: int, metadata: dict[str, bytes | None]
+    array: np.ndarray, q: int, entry: registry.Entry, effort: int | None, metadata: dict[str, bytes | None]
 ) -> encoding.Picture:
     metadata = {name: _checked_metadata(name, value) for name, value in metadata.items()}
     array, layout = _checked_array(array)
-    _check_effort(effort, entry)
+    effort = _checked_effort(effort, entry)
     header = container_format.Header(
         width=array.shape[1],
         height=array.shape[0],
@@ -202,13 +203,16 @@ def _checked_picture(
     return encoding.Picture(header, loader.load(entry), _colour(array), array[..., -1] if header.has_alpha else None, metadata, effort)
 
 
-def _check_effort(effort: int, entry: registry.Entry) -> None:
-    if isinstance(effort, bool) or not isinstance(effort, numbers.Integral) or not 0 <= effort < len(search.ITERATIONS):
-        msg = f"effort must be an integer from 0 to {len(search.ITERATIONS) - 1}, found {effort!r}"
+def _checked_effort(effort: int | None, entry: registry.Entry) -> int:
+    if effort is None:
+        return search.DEFAULT_EFFORT if "lambda" in entry.manifest else 0
+    if isinstance(effort, bool) or not isinstance(effort, numbers.Integral) or not 0 <= effort < len(search.PASSES):
+        msg = f"effort must be an integer from 0 to {len(search.PASSES) - 1}, found {effort!r}"
         raise LicBadOption(msg)
     if effort and "lambda" not in entry.manifest:
         msg = f"effort knows squared errors alone, and the manifest of {entry.name!r} has no lambda of them: use effort 0, or tune='psnr'"
         raise LicBadOption(msg)
+    return int(effort)
 
 
 def _checked_metadata(name: str, value: bytes | None) -> bytes | None:

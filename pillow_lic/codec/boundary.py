@@ -6,7 +6,7 @@ Imports numpy and torch; knows shapes and tables, no networks and no bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from functools import partial
 
 import numpy as np
 import torch
@@ -45,21 +45,17 @@ def rounded_hyper(z: Tensor, d: Tensor) -> Tensor:
     return torch.round(z.float() / step).clamp_(-Z_LIMIT, Z_LIMIT).to(torch.int16)
 
 
-def settled(r: Tensor) -> Tensor:
-    """Residuals that a search left between integers, to the nearest symbols, still floats."""
-    return r.round().clamp_(LIC_SYMBOL_MIN, LIC_SYMBOL_MAX)
-
-
-Rounding = Callable[[Tensor, Tensor], Tensor]  # (y - mean) / step (..., M, h, w) and its index (int) to int16 symbols
+# (y - mean) / step (..., M, h, w) and its index (int) to int16 symbols; weight: of a bit against a squared step, (..., M, 1, 1) or one for all.
+Rounding = Callable[..., Tensor]
 
 
 def rounding(tables: Tables, arrays: Mapping[str, np.ndarray], skip: int, device: str = "cpu") -> Rounding:
     """How an encoder rounds the residuals of a model on a device; `index` is what tables.scale_index gives."""
     if tables.components:
         sigma = mixture_sigmas(arrays["normal"], arrays["inverse"]).to(device)
-        return lambda ratio, index: mixture_symbols(ratio, index, sigma)
+        return partial(mixture_symbols, sigma=sigma)
     more = bits_more(arrays["freq"], arrays["count"], arrays["first"], tables.rows).to(device)
-    return lambda ratio, index: residual_symbols(ratio, index, more, skip)
+    return partial(residual_symbols, more=more, skip=skip)
 
 
 def mixture_sigmas(normal: np.ndarray, inverse: np.ndarray) -> Tensor:
@@ -69,8 +65,8 @@ def mixture_sigmas(normal: np.ndarray, inverse: np.ndarray) -> Tensor:
     return torch.from_numpy(distance.astype(np.float32))
 
 
-def mixture_symbols(ratio: Tensor, index: Tensor, sigma: Tensor) -> Tensor:
-    """Rounds up or down, whichever costs less by squared error and BIT_WEIGHT * bits, under the bytes of FORMAT 7.8.
+def mixture_symbols(ratio: Tensor, index: Tensor, sigma: Tensor, weight: float | Tensor = BIT_WEIGHT) -> Tensor:
+    """Rounds up or down, whichever costs less by squared error and weight * bits, under the bytes of FORMAT 7.8.
 
     ratio: (..., M, h, w), index: (..., 3 K M, h, w), sigma: (R,). Returns int16 (..., M, h, w).
     """
@@ -80,7 +76,7 @@ def mixture_symbols(ratio: Tensor, index: Tensor, sigma: Tensor) -> Tensor:
     below = [torch.special.ndtr((edge + k) * inverse) for k in range(3)]
     bits = [-((share * (b - a)).sum(-4) + 2.0**-LIC_PROB_BITS).log2() for a, b in zip(below, below[1:])]
     part = ratio - low
-    up = (1.0 - part).square() + BIT_WEIGHT * bits[1] < part.square() + BIT_WEIGHT * bits[0]
+    up = (1.0 - part).square() + weight * bits[1] < part.square() + weight * bits[0]
     return (low + up).clamp_(LIC_SYMBOL_MIN, LIC_SYMBOL_MAX).to(torch.int16)
 
 
@@ -106,59 +102,18 @@ def bits_more(freq: np.ndarray, count: np.ndarray, first: np.ndarray, rows: int)
     return torch.from_numpy(more)
 
 
-def residual_symbols(ratio: Tensor, index: Tensor, more: Tensor, skip: int) -> Tensor:
+def residual_symbols(ratio: Tensor, index: Tensor, more: Tensor, skip: int, weight: float | Tensor = BIT_WEIGHT) -> Tensor:
     """(y - mean) / step to integers, both (..., M, h, w); index is the scale index (int), more of bits_more. Returns int16.
 
     Rate-distortion optimal between two neighbours q, q+1 of a value q + x: up when x^2 + w bits(q) exceeds
-    (1-x)^2 + w bits(q+1), that is x > (1 + w (bits(q+1) - bits(q))) / 2, with w = BIT_WEIGHT. Zero where the index is below `skip`.
+    (1-x)^2 + w bits(q+1), that is x > (1 + w (bits(q+1) - bits(q))) / 2, with w = weight. Zero where the index is below `skip`.
     """
     size = ratio.abs()
     whole = size.floor()
-    threshold = 0.5 * (1.0 + BIT_WEIGHT * torch.where(whole < 1, more[:, 0][index], more[:, 1][index]))
+    threshold = 0.5 * (1.0 + weight * torch.where(whole < 1, more[:, 0][index], more[:, 1][index]))
     whole += size - whole > threshold.clamp_(max=0.95)
     whole = torch.where(index < skip, torch.zeros_like(whole), whole)
     return torch.copysign(whole, ratio).clamp_(LIC_SYMBOL_MIN, LIC_SYMBOL_MAX).to(torch.int16)
-
-
-class Price(NamedTuple):
-    """What symbols cost under their indices, as an encoder reckons it; both as of Rounding, the symbols floats without a fraction.
-
-    Mixtures: without the bytes of an escape, which stands for what is so far off that 16 bits cost no less.
-    """
-
-    bits: Callable[[Tensor, Tensor], Tensor]  # (symbols, index) to bits, of the symbols' shape
-    coded: Callable[[Tensor], Tensor]  # index to bool: False where the symbol must be 0 and costs nothing
-
-
-def price(tables: Tables, arrays: Mapping[str, np.ndarray], skip: int, device: str = "cpu") -> Price:
-    """The price of the residuals of a model on a device."""
-    if tables.components:
-        sigma = mixture_sigmas(arrays["normal"], arrays["inverse"]).to(device)
-
-        def bits(symbols: Tensor, index: Tensor) -> Tensor:
-            inverse, centre, share = _components(index, symbols.shape[-3], sigma)
-            edge = symbols.unsqueeze(-4) - 0.5 - centre
-            mass = torch.special.ndtr((edge + 1.0) * inverse) - torch.special.ndtr(edge * inverse)
-            return -((share * mass).sum(-4) + 2.0**-LIC_PROB_BITS).log2()
-
-        return Price(bits, lambda index: torch.ones_like(index[..., : tables.latent, :, :], dtype=torch.bool))
-    rows = row_bits(arrays["freq"], arrays["count"], arrays["first"], tables.rows).to(device)
-    listed = lambda symbols, index: rows[index, symbols.long().clamp(-PRICED, PRICED) + PRICED]  # noqa: E731
-    return Price(listed, lambda index: index >= skip)
-
-
-def row_bits(freq: np.ndarray, count: np.ndarray, first: np.ndarray, rows: int) -> Tensor:
-    """Bits of the symbols -PRICED to PRICED under each row, (rows, 2 PRICED + 1); escapes with their bytes (FORMAT 7.3)."""
-    table = np.empty((rows, 2 * PRICED + 1), np.float32)
-    starts = np.concatenate([[0], np.cumsum(count)])
-    symbols = np.arange(-PRICED, PRICED + 1)
-    for row in range(rows):
-        bits = LIC_PROB_BITS - np.log2(freq[starts[row] : starts[row + 1]].astype(np.float64))
-        place = symbols - int(first[row])
-        beyond = np.where(place < 0, -place - 1, place - (len(bits) - 1))  # steps beyond the row, from 0
-        escape = bits[-1] + 8 * np.where(beyond < 64, 1, 2)  # of seven bits each, one of them the direction
-        table[row] = np.where(beyond < 0, bits[place.clip(0, len(bits) - 2)], escape)
-    return torch.from_numpy(table)
 
 
 def samples(x: Tensor, grey: bool) -> Tensor:

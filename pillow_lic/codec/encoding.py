@@ -39,27 +39,18 @@ def run(place: Place, pictures: list[Picture], side: int | None) -> list[Arrival
     model, header = pictures[0].model, pictures[0].header
     own, manifest, q = tables.of(model), model.entry.manifest, header.quality_q
     encoder, decoder = model.encoder(place.name), model.decoder(place.name)
-    halo, grid = manifest["encoder_halo"], header.latent_grid
+    halo, grid, images = manifest["encoder_halo"], header.latent_grid, [picture.colour for picture in pictures]
     with torch.inference_mode(), loader.running(place.name):
         t = place.up(latents.positions(*[q] * len(pictures)))
-        y = latents.analyse(encoder, [picture.colour for picture in pictures], *grid, t, halo, place, side)
+        y = latents.analyse(encoder, images, *grid, t, halo, place, side)
         z = latents.hyper_analyse(encoder, y, t, place.up(torch.from_numpy(own.z_steps(q))), halo, side)
         v, index = tables.mapped(model, place, q, z, *grid)
-        r = latents.residuals(decoder, y, v, index, t, manifest["halo"], tables.rounding(model, place.name), side)
-        if pictures[0].effort:
-            r = _searched(place, pictures, y, v, index, r, t, side)
+        rounding, effort = tables.rounding(model, place.name), pictures[0].effort
+        bit = search.error_of_bit(registry.lambda_at(manifest, q)) if effort else 0.0
+        r = search.residuals(decoder, images, y, v, index, t, manifest["halo"], bit, rounding, effort, place, side)
         z, r = place.down(z), place.down(r)
     wait = place.mark()
     return [Arrival(integers, wait) for integers in zip(z, r)]
-
-
-def _searched(place: Place, pictures: list[Picture], y, v, index, r, t, side: int | None) -> torch.Tensor:
-    first, images = pictures[0], [picture.colour for picture in pictures]
-    model, manifest = first.model, first.model.entry.manifest
-    bit = search.error_of_bit(registry.lambda_at(manifest, first.header.quality_q))
-    price = tables.price(model, place.name)
-    decoder, halo = model.decoder(place.name), manifest["halo"]
-    return search.improve(decoder, images, y, v, index, r, t, halo, bit, price, first.effort, place, side)
 
 
 def end(picture: Picture, arrival: Arrival, tiles: ThreadPoolExecutor | None = None) -> bytes:

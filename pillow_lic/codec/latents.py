@@ -145,30 +145,42 @@ def reconstruct(
         if group:
             change, log_step = refine(features, y_hat, group)
             own_mean, own_step = own_mean + change, own_step * log_step.exp()
-        if torch.is_grad_enabled():
-            y_hat = y_hat.clone()  # the one before is a part of what is differentiated
         y_hat[at] = own_mean + symbols(at, own_mean, own_step) * own_step
     return y_hat
 
 
 def residuals(
-    decoder, y: Tensor, v: Tensor, index: Tensor, t: Tensor, halo: int, rounding: boundary.Rounding, side: int | None = None
+    decoder,
+    y: Tensor,
+    v: Tensor,
+    index: Tensor,
+    t: Tensor,
+    halo: int,
+    rounding: boundary.Rounding,
+    side: int | None = None,
+    also: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
-    """r (N, M, hy, wy) int16 of y, given dequantised z v (N, C, hz, wz) and scale indices (N, M, hy, wy) uint8, or (N, 3 K M, hy, wy)."""
+    """r (N, M, hy, wy) int16 of y, given dequantised z v (N, C, hz, wz) and scale indices (N, M, hy, wy) uint8, or (N, 3 K M, hy, wy).
+
+    also: two tensors like y, to be filled with what decoders reconstruct, and with the steps.
+    """
     r = torch.empty_like(y, dtype=torch.int16)
     for piece in pieces(y.shape[2], y.shape[3], halo, side):
         outer = (..., *piece.outer)
         features, mean, step = prior(decoder, v, piece, t)
         scale = index[outer].to(torch.int32)
         target = y[outer]
-        symbols = torch.empty_like(target, dtype=torch.int16)
+        symbols, steps = torch.empty_like(target, dtype=torch.int16), torch.empty_like(target) if also else None
 
         def rounded(at: tuple, mean: Tensor, step: Tensor) -> Tensor:
             symbols[at] = rounding((target[at] - mean) / step, scale[at])
+            if steps is not None:
+                steps[at] = step
             return symbols[at]
 
-        reconstruct(decoder.refine, features, mean, step, rounded)
-        r[(..., *piece.inner)] = symbols[(..., *piece.within())]
+        y_hat = reconstruct(decoder.refine, features, mean, step, rounded)
+        for whole, part in zip((r, *(also or ())), (symbols, y_hat, steps)):
+            whole[(..., *piece.inner)] = part[(..., *piece.within())]
     return r
 
 

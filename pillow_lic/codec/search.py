@@ -1,16 +1,20 @@
-"""Encoder effort: a search for cheaper or truer symbols of the image at hand, through the frozen decoder. No file changes its meaning.
+"""Encoder effort: a search for better symbols of the image at hand, through the frozen decoder. No file changes its meaning.
 
-Stochastic Gumbel annealing (Yang, Bamler, Mandt 2020, "Improving inference for neural image compression", section 3.2): every residual is
-a continuous value that is rounded up or down at random, the likelier the nearer, relaxed so that gradients pass; as the temperature
-falls, the values settle on integers. z, and with it every probability, stays as the encoder's one pass found it.
+The one pass rounds y as if every element's error were on its own, and as if the analysis had found the best y. Here each pass asks the
+decoder: the gradient of the squared error at what it would reconstruct points to where y had better be, a damped Newton step with the
+diagonal of the Hessian, and y is rounded anew, rate against distortion, with the price of a bit that its curvature says. So elements
+make up for each other's rounding. After Campos et al. 2019, "Content adaptive optimization for neural image compression", which
+descends on y alone. z, and with it every probability, stays as the encoder's one pass found it.
 
-Imports numpy and torch; gets networks, tables and tensors from others, and leaves rounding and prices to boundary.
+Imports torch and numpy; gets networks, rounding and tensors from others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import math
+import warnings
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,136 +24,93 @@ from ..constants import LIC_LATENT_STRIDE
 from . import boundary, latents
 from .device import Place
 
-ITERATIONS = (0, 40, 60, 80, 100, 130, 170, 220, 300, 400)  # of effort 0 to 9
-SIDE = 48  # of a piece in latent positions without its margin: 768 pixels, some 800 MB of activations with a margin of 8
-HOT, COLD = 0.7, 0.2  # temperatures at the start and at the end
-RATE, STEADY = 0.05, 0.03  # Adam's rate of learning, in steps of the quantiser: below 200 iterations, and from there on
-SEED = 1  # the same picture and options give the same file on the same machine
+PASSES = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)  # of effort 0 to 9
+DEFAULT_EFFORT = 2  # of models whose manifest has a lambda; 0 of others
+SIDE = 64  # of a piece in latent positions without its margin: 1,024 pixels
+STEP, FADE = 0.3, 0.87  # what part of the Newton step is taken, and by what it falls from pass to pass
+WEIGHT = 0.72  # of a bit against the curvature that was found; boundary.BIT_WEIGHT is half of what theory says
+SHRINK = 50.0  # squared steps of error that a channel's curvature by theory counts for, against what was found
+SPREAD = 3.0  # by how much it may differ from theory
+FORKED = (
+    "encoded with effort 0: this process was forked from one that had used torch's gradients beside a GPU, and torch refuses them here; "
+    "say effort=0, or start processes by 'spawn' or 'forkserver'"
+)
 
 
-class Problem(NamedTuple):
-    """A piece of a picture: all that its cost depends on besides the symbols."""
-
-    decoder: torch.nn.Module
-    t: Tensor
-    features: Tensor
-    mean: Tensor
-    step: Tensor
-    pixels: Tensor  # (N, 3, 16h, 16w) in 0..1
-    counted: Tensor  # (N, 1, 16h, 16w): 1, or 0 beyond the picture
-    bit: float  # the squared error, of samples in 0..1, that a bit is worth
-    price: boundary.Price
-    index: Tensor  # for the price
-    free: Tensor  # (N, M, h, w) bool: which residuals may change; the others are the piece's margin and what is not coded
-
-    def reconstructed(self, symbols: Callable[[tuple, Tensor, Tensor], Tensor]) -> Tensor:
-        """y_hat (N, M, h, w); symbols: as of latents.reconstruct."""
-        return latents.reconstruct(self.decoder.refine, self.features, self.mean, self.step, symbols)
-
-    def distortion(self, r: Tensor, clipped: bool = False) -> Tensor:
-        """Squared error (N,) of residuals r (N, M, h, w), integers or between. clipped: to 0..1, as decoders do."""
-        x = self.decoder.synthesis(self.reconstructed(lambda at, *_: r[at]), self.t)
-        x = x.clamp(0.0, 1.0) if clipped else x  # where it is clipped no gradient would lead back
-        return ((x - self.pixels).square() * self.counted).sum((1, 2, 3))
-
-    def cost(self, r: Tensor) -> Tensor:
-        """Squared error (N,) with the bits of what is free, of symbols."""
-        bits = self.price.bits(r, self.index) * self.free
-        return self.distortion(r, clipped=True) + self.bit * bits.sum((1, 2, 3))
-
-    def ratio(self, y: Tensor, r: Tensor) -> Tensor:
-        """Where y lies between the integers around r: (y - mean) / step, kept within half a step of r."""
-        ratio = torch.empty_like(r)
-
-        def given(at: tuple, mean: Tensor, step: Tensor) -> Tensor:
-            ratio[at] = (y[at] - mean) / step
-            return r[at]
-
-        self.reconstructed(given)
-        return r + (ratio - r).clamp(-0.49, 0.49)
-
-
-def improve(
+def residuals(
     decoder,
     images: Sequence[np.ndarray],
     y: Tensor,
     v: Tensor,
     index: Tensor,
-    r: Tensor,
     t: Tensor,
     halo: int,
     bit: float,
-    price: boundary.Price,
+    rounding: boundary.Rounding,
     effort: int,
     place: Place,
     side: int | None = None,
 ) -> Tensor:
-    """Better residuals (N, M, hy, wy) int16 than r for images of one latent grid; arguments as of latents.residuals.
+    """r (N, M, hy, wy) int16 of images of one latent grid; as latents.residuals, which effort 0 is, and as much better as effort says.
 
-    bit: see `error_of_bit`. effort: 1 to 9. A piece whose cost did not fall stays as it was. Images of a batch share their random numbers.
+    y is overwritten, with what was rounded last. bit: see `error_of_bit`; unused by effort 0.
     """
-    r = r.clone()
-    random = torch.Generator(r.device).manual_seed(SEED)
-    for piece in latents.pieces(r.shape[2], r.shape[3], halo, min(side or SIDE, SIDE)):
-        outer, inner = (..., *piece.outer), (..., *piece.inner)
-        scale = index[outer].to(torch.int32)
-        free = torch.zeros_like(y[outer], dtype=torch.bool)
-        free[(..., *piece.within())] = True
-        free &= price.coded(scale)
-        with torch.inference_mode(False), torch.enable_grad():
-            # Copies: tensors of inference mode cannot be a part of what is differentiated.
-            tensors = (t, *_fixed(decoder, images, piece, v, t, place))
-            problem = Problem(decoder, *(part.clone() for part in tensors), bit, price, scale.clone(), free.clone())
-            found = _anneal(problem, r[outer].clone().float(), y[outer].clone(), ITERATIONS[effort], random)
-        r[inner] = found[(..., *piece.within())].to(torch.int16)
+    if not PASSES[effort]:
+        return latents.residuals(decoder, y, v, index, t, halo, rounding, side)
+    y_hat, step = also = torch.empty_like(y), torch.empty_like(y)
+    r = latents.residuals(decoder, y, v, index, t, halo, rounding, side, also)
+    curvature = torch.empty(0)
+    for k in range(PASSES[effort]):
+        try:
+            gradient = _gradient(decoder, images, y_hat, t, halo, place, side).mul_(step)  # by r
+        except RuntimeError as error:
+            if "fork" not in str(error):
+                raise
+            warnings.warn(FORKED, stacklevel=2)
+            return r
+        if not k:
+            curvature = _curvature(gradient, (y_hat - y).div_(step), bit)
+            rounding = partial(rounding, weight=WEIGHT * 2.0 * bit / curvature)
+        best = gradient.div_(curvature).mul_(step).neg_().add_(y_hat)
+        y.lerp_(best, STEP * FADE**k)
+        r = latents.residuals(decoder, y, v, index, t, halo, rounding, side, also)
     return r
 
 
-@torch.no_grad()
-def _fixed(decoder, images, piece: latents.Piece, v: Tensor, t: Tensor, place: Place) -> tuple[Tensor, ...]:
-    """Features, mean, step, pixels and counted of a Problem."""
-    features, mean, step = latents.prior(decoder, v, piece, t)
-    pixels = latents.padded_pixels(images, piece, place)
-    counted = torch.zeros_like(pixels[:, :1])
-    s = LIC_LATENT_STRIDE
-    for part, image in zip(counted, images):
-        height, width = image.shape[0] - piece.outer_top * s, image.shape[1] - piece.outer_left * s
-        part[:, : max(height, 0), : max(width, 0)] = 1.0
-    return features, mean, step, pixels, counted
+def _gradient(decoder, images: Sequence[np.ndarray], y_hat: Tensor, t: Tensor, halo: int, place: Place, side: int | None) -> Tensor:
+    """Of the squared error of samples in 0..1 by y_hat (N, M, hy, wy)."""
+    gradient = torch.empty_like(y_hat)
+    for piece in latents.pieces(y_hat.shape[2], y_hat.shape[3], halo, min(side or SIDE, SIDE)):
+        pixels = latents.padded_pixels(images, piece, place)
+        with torch.inference_mode(False), torch.enable_grad():
+            # Copies: tensors of inference mode cannot be a part of what is differentiated.
+            part = y_hat[(..., *piece.outer)].clone().requires_grad_()
+            x = decoder.synthesis(part, t.clone())
+            with torch.no_grad():  # decoders clip x, which is no reason not to lead it back
+                error = x.clamp(0.0, 1.0).sub_(pixels).mul_(2.0)
+                _blank_beyond(error, images, piece)
+            (found,) = torch.autograd.grad(x, part, error)
+        gradient[(..., *piece.inner)] = found[(..., *piece.within())]
+    return gradient.nan_to_num_(0.0, 0.0, 0.0)  # sixteen-bit layers may overflow
 
 
-def _anneal(problem: Problem, start: Tensor, target: Tensor, iterations: int, random: torch.Generator) -> Tensor:
-    """The better of the symbols `start` (N, M, h, w) and of what annealing makes of them, for each image; target: y."""
-    free, index, bits_of = problem.free, problem.index, problem.price.bits
-    with torch.no_grad():
-        u = torch.where(free, problem.ratio(target, start), start)
-    u.requires_grad_()
-    top = RATE if iterations < 200 else STEADY
-    optimizer = torch.optim.Adam([u], lr=top, betas=(0.9, 0.99))
-    for k in range(iterations):
-        done = k / max(1, iterations - 1)
-        optimizer.param_groups[0]["lr"] = top * min(1.0, 2.0 * (1.0 - done) + 0.02)
-        tau = HOT * (COLD / HOT) ** done
-        low = u.detach().floor()
-        share = _up(u - low, tau, random)
-        relaxed = torch.where(free, low + share, start)
-        bits = (1.0 - share) * bits_of(low, index) + share * bits_of(low + 1.0, index)
-        optimizer.zero_grad()
-        # In squared error, not in bits: gradients on their way through 16-bit layers must not overflow.
-        (problem.distortion(relaxed).sum() + problem.bit * (bits * free).sum()).backward()
-        optimizer.step()
-    with torch.no_grad():
-        end = torch.where(free, boundary.settled(u), start)
-        better = problem.cost(end) < problem.cost(start)
-        return torch.where(better[:, None, None, None], end, start)
+def _blank_beyond(error: Tensor, images: Sequence[np.ndarray], piece: latents.Piece) -> None:
+    """0 beyond each picture's last row and column: nobody sees what is there."""
+    for part, image in zip(error, images):
+        height, width = image.shape[0] - piece.outer_top * LIC_LATENT_STRIDE, image.shape[1] - piece.outer_left * LIC_LATENT_STRIDE
+        part[:, max(height, 0) :] = 0.0
+        part[:, :, max(width, 0) :] = 0.0
 
 
-def _up(fraction: Tensor, tau: float, random: torch.Generator) -> Tensor:
-    """Relaxed share (N, M, h, w) of rounding up values that are `fraction` above an integer: 0 to 1 (section 3.2, Gumbel softmax of two)."""
-    inside = fraction.clamp(1e-4, 1.0 - 1e-4)
-    uniform = torch.rand((2, *inside.shape[1:]), generator=random, device=inside.device).clamp_(1e-6, 1.0 - 1e-6)
-    up, down = -torch.log(-torch.log(uniform))  # the same for all images
-    return torch.sigmoid(((torch.atanh(inside) - torch.atanh(1.0 - inside)) / tau + up - down) / tau)
+def _curvature(gradient: Tensor, error: Tensor, bit: float) -> Tensor:
+    """Second derivative (N, M, 1, 1) of the squared error by r: how the gradient by r follows the rounding error, in steps.
+
+    Where there is little error to go by, what it is at high rate: an error D = c / 24 of a step falls by 2 ln 2 D with a bit more,
+    which is the bit's worth.
+    """
+    theory = 12.0 * bit / math.log(2.0)
+    found = (gradient * error).sum((2, 3), keepdim=True).add_(SHRINK * theory)
+    return found.div_(error.square_().sum((2, 3), keepdim=True).add_(SHRINK)).clamp_(theory / SPREAD, theory * SPREAD)
 
 
 def error_of_bit(weight: float) -> float:

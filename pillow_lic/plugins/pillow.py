@@ -120,9 +120,9 @@ def _image(array: np.ndarray, mode: str, size: tuple[int, int]) -> Image.Image:
 
 
 def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
-    """Handler of `im.save("x.lic", quality=75, tune="psnr", effort=0, exif=, icc_profile=, xmp=, device=)`.
+    """Handler of `im.save("x.lic", quality=75, tune="psnr", effort=2, exif=, icc_profile=, xmp=, device=)`.
 
-    quality: 1 to 100, int or float. effort: 0 to 9, smaller files for more time.
+    quality: 1 to 100, int or float. effort: 0 to 9, smaller files for more time; with tune="ms-ssim" 0 alone.
     tune: "psnr" or "ms-ssim", what the file shall be good at; or model: a name that `lic models` lists, with the quality that it is for.
     exif: bytes or Image.Exif. xmp: bytes or str. device: as of `pillow_lic.encode`; opening has no options, there `pillow_lic.set_device` or PILLOW_LIC_DEVICE decides.
     icc_profile is taken from im.info unless given (None or b"" drops it), as Pillow's PNG and AVIF plugins do, but left out
@@ -156,7 +156,7 @@ def _options(im: Image.Image) -> dict[str, Any]:
         "quality": given.get("quality", QUALITY),
         "model": given.get("model"),
         "tune": given.get("tune"),
-        "effort": given.get("effort", 0),
+        "effort": given.get("effort"),
         "icc": _checked_bytes("icc_profile", given.get("icc_profile", im.info.get("icc_profile"))),
         "exif": _checked_exif(given.get("exif")),
         "xmp": _checked_bytes("xmp", given.get("xmp")),
