@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import torch
 
 _lock = held(threading.Lock())  # of all that is loaded once; so no child inherits a network half read
+_running: set[int] = set()  # threads that run networks
+_abandoned: list[dict] = []  # networks that a child must not touch, nor take apart
 
 
 class Model:
@@ -69,8 +71,13 @@ def running(device: str) -> Iterator[None]:
     """
     import torch
 
-    with torch.autocast(device.split(":")[0], enabled=False), nullcontext() if device == "cpu" else _not_fused():
-        yield
+    thread = threading.get_ident()
+    _running.add(thread)
+    try:
+        with torch.autocast(device.split(":")[0], enabled=False), nullcontext() if device == "cpu" else _not_fused():
+            yield
+    finally:
+        _running.discard(thread)
 
 
 @contextmanager
@@ -232,3 +239,16 @@ def load(entry: Entry) -> Model:
     """The model of a registry entry, one object per process."""
     with _lock:
         return _models.setdefault(entry, Model(entry))
+
+
+def _after_fork() -> None:
+    """In a child: networks that another thread of the parent was running are locked for ever, TorchScript's first run above all."""
+    if _running - {threading.get_ident()}:
+        for model in _models.values():
+            _abandoned.append(model._networks)
+            model._networks = {}
+    _running.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
