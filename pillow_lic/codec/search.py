@@ -26,7 +26,7 @@ from .device import Place
 
 PASSES = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)  # of effort 0 to 9
 DEFAULT_EFFORT = 2  # of models whose manifest has a lambda; 0 of others
-SIDE = 64  # of a piece in latent positions without its margin: 1,024 pixels
+SIDE, MARGIN = 48, 4  # of a piece of the gradient, in latent positions; the pixels beyond change it by some millionths
 STEP, FADE = 0.3, 0.87  # what part of the Newton step is taken, and by what it falls from pass to pass
 WEIGHT = 0.72  # of a bit against the curvature that was found; boundary.BIT_WEIGHT is half of what theory says
 SHRINK = 50.0  # squared steps of error that a channel's curvature by theory counts for, against what was found
@@ -62,7 +62,7 @@ def residuals(
     curvature = torch.empty(0)
     for k in range(PASSES[effort]):
         try:
-            gradient = _gradient(decoder, images, y_hat, t, halo, place, side).mul_(step)  # by r
+            gradient = _gradient(decoder, images, y_hat, t, place, side).mul_(step)  # by r
         except RuntimeError as error:
             if "fork" not in str(error):
                 raise
@@ -77,10 +77,10 @@ def residuals(
     return r
 
 
-def _gradient(decoder, images: Sequence[np.ndarray], y_hat: Tensor, t: Tensor, halo: int, place: Place, side: int | None) -> Tensor:
+def _gradient(decoder, images: Sequence[np.ndarray], y_hat: Tensor, t: Tensor, place: Place, side: int | None) -> Tensor:
     """Of the squared error of samples in 0..1 by y_hat (N, M, hy, wy)."""
     gradient = torch.empty_like(y_hat)
-    for piece in latents.pieces(y_hat.shape[2], y_hat.shape[3], halo, min(side or SIDE, SIDE)):
+    for piece in latents.pieces(y_hat.shape[2], y_hat.shape[3], MARGIN, min(side or SIDE, SIDE)):
         pixels = latents.padded_pixels(images, piece, place)
         with torch.inference_mode(False), torch.enable_grad():
             # Copies: tensors of inference mode cannot be a part of what is differentiated.

@@ -11,7 +11,7 @@ import re
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -66,22 +66,23 @@ class Model:
 
 @contextmanager
 def running(device: str) -> Iterator[None]:
-    """What networks are to be called under: no autocast of the caller's. On CUDA without TorchScript's fuser as well, which would compile
-    anew for each size of image and round elsewhere than the CPU does; that is a setting of the calling thread alone.
+    """What networks are to be called under: no autocast of the caller's, no optimization by TorchScript. That would cost the first calls of a
+    process a tenth to a half of a second and gain nothing; on CUDA its fuser would compile anew for each size of image, and round elsewhere
+    than the CPU does. Both are settings of the calling thread alone.
     """
     import torch
 
     thread = threading.get_ident()
     _running.add(thread)
     try:
-        with torch.autocast(device.split(":")[0], enabled=False), nullcontext() if device == "cpu" else _not_fused():
+        with torch.autocast(device.split(":")[0], enabled=False), _unoptimized():
             yield
     finally:
         _running.discard(thread)
 
 
 @contextmanager
-def _not_fused() -> Iterator[None]:
+def _unoptimized() -> Iterator[None]:
     import torch
 
     try:
