@@ -24,11 +24,12 @@ from ..constants import LIC_LATENT_STRIDE
 from . import boundary, latents
 from .device import Place
 
-PASSES = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)  # of effort 0 to 9
+PASSES = (0, 1, 2, 3, 4, 6, 10, 16, 30, 60)  # of effort 0 to 9
 DEFAULT_EFFORT = 2  # of models whose manifest has a lambda; 0 of others
 SIDE, MARGIN = 48, 4  # of a piece of the gradient, in latent positions; the pixels beyond change it by some millionths
-STEP, FADE = 0.3, 0.87  # what part of the Newton step is taken, and by what it falls from pass to pass
-WEIGHT = 0.72  # of a bit against the curvature that was found; boundary.BIT_WEIGHT is half of what theory says
+STEP = 0.3  # what part of the Newton step the first pass takes; it falls linearly
+DITHER, DITHERED, SEED = 0.8, 6, 1  # steps by which y is shaken at first, where there are so many passes; the same picture gives the same file
+WEIGHT = 0.76  # of a bit against the curvature that was found; boundary.BIT_WEIGHT is half of what theory says
 SHRINK = 50.0  # squared steps of error that a channel's curvature by theory counts for, against what was found
 SPREAD = 3.0  # by how much it may differ from theory
 FORKED = (
@@ -59,8 +60,9 @@ def residuals(
         return latents.residuals(decoder, y, v, index, t, halo, rounding, side)
     y_hat, step = also = torch.empty_like(y), torch.empty_like(y)
     r = latents.residuals(decoder, y, v, index, t, halo, rounding, side, also)
-    curvature = torch.empty(0)
-    for k in range(PASSES[effort]):
+    curvature, passes = torch.empty(0), PASSES[effort]
+    random = torch.Generator(y.device).manual_seed(SEED)
+    for k in range(passes):
         try:
             gradient = _gradient(decoder, images, y_hat, t, place, side).mul_(step)  # by r
         except RuntimeError as error:
@@ -72,9 +74,17 @@ def residuals(
             curvature = _curvature(gradient, (y_hat - y).div_(step), bit)
             rounding = partial(rounding, weight=WEIGHT * 2.0 * bit / curvature)
         best = gradient.div_(curvature).mul_(step).neg_().add_(y_hat)
-        y.lerp_(best, STEP * FADE**k)
-        r = latents.residuals(decoder, y, v, index, t, halo, rounding, side, also)
+        y.lerp_(best, STEP * (1.0 - k / (passes + 2)))
+        shaken = DITHER * (1.0 - (k + 1) / (0.8 * passes)) if passes >= DITHERED else 0.0
+        r = latents.residuals(decoder, _shaken(y, step, shaken, random), v, index, t, halo, rounding, side, also)
     return r
+
+
+def _shaken(y: Tensor, step: Tensor, width: float, random: torch.Generator) -> Tensor:
+    """y moved at random, by so much of a step at most in all: out of the first solution that is met into better ones. Images share the numbers."""
+    if width <= 0.0:
+        return y
+    return torch.rand(y.shape[1:], generator=random, device=y.device).sub_(0.5).mul_(width).mul(step).add_(y)
 
 
 def _gradient(decoder, images: Sequence[np.ndarray], y_hat: Tensor, t: Tensor, place: Place, side: int | None) -> Tensor:
