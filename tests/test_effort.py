@@ -22,6 +22,7 @@ from pillow_lic.errors import LicBadOption
 from pillow_lic.models import loader, registry
 
 QUALITY = 60
+SHAKEN = 5  # an effort that draws random numbers
 
 
 def cost(array: np.ndarray, data: bytes, quality: int = QUALITY) -> float:
@@ -154,7 +155,19 @@ def test_networks_gather_no_gradients():
 
 def test_same_file_every_time():
     array = picture(80, 90, 3, 3)
-    assert codec.encode(array, model="toy", effort=3) == codec.encode(array, model="toy", effort=3)
+    files = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)  # the caller's random numbers have no say
+        files.append(codec.encode(array, model="toy", effort=SHAKEN))
+    assert files[0] == files[1]
+
+
+def test_random_numbers_of_the_caller_are_left_alone():
+    torch.manual_seed(7)
+    wanted = torch.rand(3)
+    torch.manual_seed(7)
+    codec.encode(picture(64, 64, 3, 3), model="toy", effort=SHAKEN)
+    assert torch.equal(torch.rand(3), wanted)
 
 
 def test_pieces(monkeypatch):

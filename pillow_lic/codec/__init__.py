@@ -53,7 +53,7 @@ def encode(
     array: (H, W) or (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGBA. Alpha is kept exactly.
     quality: 1 to 100, may be fractional. device: see `device.find`.
     model: a name of `registry.names()`; or tune: "psnr" or "ms-ssim", what the model shall be good at; neither: "psnr".
-    effort: 0 to 9, for smaller files and truer pixels in more time: none to 24 passes back through the decoder (codec/search.py). None: 2, of models that weigh
+    effort: 0 to 9, for smaller files and truer pixels in more time: so many passes back through the decoder as search.PASSES says. None: 2; of models that weigh
     other than squared errors 0, which is all that they take.
     Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing, LicLimitExceeded, LicGpuUnavailable.
     """
@@ -76,7 +76,7 @@ def encode_batch(
 ) -> list[bytes]:
     """As `encode` of each array, sizes and layouts mixed at will; faster, above all on a GPU. Arrays may come from a generator.
 
-    On a CPU the files are those of `encode`; on a GPU images may share network calls, whose rounding may turn a residual by one.
+    On a CPU the files are those of `encode`; on a GPU images may share network calls, whose rounding may turn residuals, the more the higher the effort.
     Raises as `encode` does for an array that is wrong, with a note of which it is.
     """
     place = devices.find(device)

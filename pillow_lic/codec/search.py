@@ -56,11 +56,12 @@ def residuals(
 
     y is overwritten, with what was rounded last. bit: see `error_of_bit`; unused by effort 0.
     """
-    if not PASSES[effort]:
+    passes = PASSES[effort]
+    if not passes:
         return latents.residuals(decoder, y, v, index, t, halo, rounding, side)
     y_hat, step = also = torch.empty_like(y), torch.empty_like(y)
     r = latents.residuals(decoder, y, v, index, t, halo, rounding, side, also)
-    curvature, passes = torch.empty(0), PASSES[effort]
+    curvature: Tensor | None = None
     random = torch.Generator(y.device).manual_seed(SEED)
     for k in range(passes):
         try:
@@ -70,7 +71,7 @@ def residuals(
                 raise
             warnings.warn(FORKED, stacklevel=2)
             return r
-        if not k:
+        if curvature is None:
             curvature = _curvature(gradient, (y_hat - y).div_(step), bit)
             rounding = partial(rounding, weight=WEIGHT * 2.0 * bit / curvature)
         best = gradient.div_(curvature).mul_(step).neg_().add_(y_hat)
