@@ -16,7 +16,7 @@ from PIL import Image
 
 import pillow_lic
 from pillow_lic import codec, format
-from pillow_lic.codec import search
+from pillow_lic.codec import search, tables
 from pillow_lic.codec.device import Place
 from pillow_lic.errors import LicBadOption
 from pillow_lic.models import loader, registry
@@ -25,9 +25,9 @@ QUALITY = 60
 SHAKEN = 5  # an effort that draws random numbers
 
 
-def cost(array: np.ndarray, data: bytes, quality: int = QUALITY) -> float:
+def cost(array: np.ndarray, data: bytes, quality: int = QUALITY, model: str = "toy") -> float:
     """What the search makes smaller, over the whole file: bits, and squared error in bits."""
-    bit = search.error_of_bit(registry.lambda_at(registry.by_name("toy").manifest, 100 * quality))
+    bit = search.error_of_bit(registry.lambda_at(registry.by_name(model).manifest, 100 * quality))
     bands = 3 if array.ndim == 3 and array.shape[2] > 2 else 1  # without alpha
     shape = (*array.shape[:2], -1)
     error = (codec.decode(data).reshape(shape)[..., :bands].astype(float) - array.reshape(shape)[..., :bands]) / 255.0
@@ -51,9 +51,9 @@ def test_more_effort_costs_less():
     assert one < 0.997 * none and more < one and most < 0.993 * none
 
 
-@pytest.mark.parametrize("quality", [5, 95])
+@pytest.mark.parametrize("model, quality", [("toy", 5), ("toy", 95), ("photo-low", 40), ("photo", 100)])
 @pytest.mark.parametrize("kind", ["noise", "flat", "stripes", "saturated"])
-def test_pictures_unlike_photographs(kind, quality):
+def test_pictures_unlike_photographs(kind, model, quality):
     """Nothing gets worse where the decoder is far from linear, or the picture at the end of its range."""
     array = picture(64, 80, 3, 5)
     if kind == "noise":
@@ -64,7 +64,7 @@ def test_pictures_unlike_photographs(kind, quality):
         array[:, ::2], array[:, 1::2] = 0, 255
     else:
         array = (array.astype(int) * 8 - 896).clip(0, 255).astype(np.uint8)
-    costs = [cost(array, codec.encode(array, quality=quality, model="toy", effort=effort), quality) for effort in (0, 1, 2, 9)]
+    costs = [cost(array, codec.encode(array, quality=quality, model=model, effort=effort), quality, model) for effort in (0, 1, 2, 5)]
     assert max(costs[1:]) < 1.005 * costs[0] + 64.0
 
 
@@ -80,8 +80,8 @@ def test_gradient_is_that_of_the_squared_error(monkeypatch):
     decoder = loader.load(registry.by_name("toy")).decoder()
     array, place, t = picture(75, 150, 3, 7), Place("cpu"), torch.tensor([0.6])
     y_hat = torch.randn((1, registry.by_name("toy").manifest["latent"], 5, 10), generator=torch.Generator().manual_seed(1))
-    whole = search._gradient(decoder, [array], y_hat, t, place, None)
-    assert torch.allclose(search._gradient(decoder, [array], y_hat, t, place, 4), whole, atol=1e-4 * float(whole.abs().max()))
+    whole = search._gradient(decoder, [array], y_hat, t, place, None)[0]
+    assert torch.allclose(search._gradient(decoder, [array], y_hat, t, place, 4)[0], whole, atol=1e-4 * float(whole.abs().max()))
     pixels = torch.from_numpy(array).permute(2, 0, 1)[None].double() / 255.0
 
     def error(y: torch.Tensor) -> float:
@@ -105,6 +105,24 @@ def test_curvature():
     assert found.shape == (2, 3, 1, 1)
     assert found[0].flatten().tolist() == pytest.approx([0.64 * theory, 1.36 * theory, search.SPREAD * theory], rel=0.05)
     assert search._curvature(error * 0, error * 0, 1.0).flatten().tolist() == pytest.approx([theory] * 6)
+
+
+def test_price_is_what_the_coder_takes():
+    """Files with residuals against files without: the difference is their price, but for the bytes and states of the coder."""
+    array = picture(120, 136, 3, 6)
+    for quality in (10, 60, 95):
+        container = format.read(codec.encode(array, quality=quality, model="toy"))
+        model, q = loader.load(registry.by_name("toy")), container.header.quality_q
+        own = tables.of(model)
+        z, r, _ = codec.decode_symbols(container)
+        r[0, 0, 0] = r[0, 3, 2] = 500  # escapes, of two bytes
+        r[1, 2, 2] = -40
+        index = torch.from_numpy(own.scale_index(q, z, *r.shape[1:]).astype(np.int32))
+        price = tables.price(model, "cpu")
+        r[~price.coded(index).numpy()] = 0
+        taken = [8 * len(own.encode(q, z, symbols)) for symbols in (r, np.zeros_like(r))]
+        told = [float((price.bits(torch.from_numpy(s.astype(np.float32)), index) * price.coded(index)).sum()) for s in (r, np.zeros_like(r))]
+        assert abs((taken[0] - taken[1]) - (told[0] - told[1])) < 48
 
 
 def test_effort_after_decoding():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -114,6 +115,47 @@ def residual_symbols(ratio: Tensor, index: Tensor, more: Tensor, skip: int, weig
     whole += size - whole > threshold.clamp_(max=0.95)
     whole = torch.where(index < skip, torch.zeros_like(whole), whole)
     return torch.copysign(whole, ratio).clamp_(LIC_SYMBOL_MIN, LIC_SYMBOL_MAX).to(torch.int16)
+
+
+class Price(NamedTuple):
+    """What symbols cost under their indices, as an encoder reckons it; both as of Rounding, the symbols floats without a fraction.
+
+    Mixtures: without the bytes of an escape, which stands for what is so far off that 16 bits cost no less.
+    """
+
+    bits: Callable[[Tensor, Tensor], Tensor]  # (symbols, index) to bits, of the symbols' shape
+    coded: Callable[[Tensor], Tensor]  # index to bool: False where the symbol must be 0 and costs nothing
+
+
+def price(tables: Tables, arrays: Mapping[str, np.ndarray], skip: int, device: str = "cpu") -> Price:
+    """The price of the residuals of a model on a device."""
+    if tables.components:
+        sigma = mixture_sigmas(arrays["normal"], arrays["inverse"]).to(device)
+
+        def bits(symbols: Tensor, index: Tensor) -> Tensor:
+            inverse, centre, share = _components(index, symbols.shape[-3], sigma)
+            edge = symbols.unsqueeze(-4) - 0.5 - centre
+            mass = torch.special.ndtr((edge + 1.0) * inverse) - torch.special.ndtr(edge * inverse)
+            return -((share * mass).sum(-4) + 2.0**-LIC_PROB_BITS).log2()
+
+        return Price(bits, lambda index: torch.ones_like(index[..., : tables.latent, :, :], dtype=torch.bool))
+    rows = row_bits(arrays["freq"], arrays["count"], arrays["first"], tables.rows).to(device)
+    listed = lambda symbols, index: rows[index, symbols.long().clamp(-PRICED, PRICED) + PRICED]  # noqa: E731
+    return Price(listed, lambda index: index >= skip)
+
+
+def row_bits(freq: np.ndarray, count: np.ndarray, first: np.ndarray, rows: int) -> Tensor:
+    """Bits of the symbols -PRICED to PRICED under each row, (rows, 2 PRICED + 1); escapes with their bytes (FORMAT 7.3)."""
+    table = np.empty((rows, 2 * PRICED + 1), np.float32)
+    starts = np.concatenate([[0], np.cumsum(count)])
+    symbols = np.arange(-PRICED, PRICED + 1)
+    for row in range(rows):
+        bits = LIC_PROB_BITS - np.log2(freq[starts[row] : starts[row + 1]].astype(np.float64))
+        place = symbols - int(first[row])
+        beyond = np.where(place < 0, -place - 1, place - (len(bits) - 1))  # steps beyond the row, from 0
+        escape = bits[-1] + 8 * np.where(beyond < 64, 1, 2)  # of seven bits each, one of them the direction
+        table[row] = np.where(beyond < 0, bits[place.clip(0, len(bits) - 2)], escape)
+    return torch.from_numpy(table)
 
 
 def samples(x: Tensor, grey: bool) -> Tensor:

@@ -47,7 +47,8 @@ def run(place: Place, pictures: list[Picture], side: int | None) -> list[Arrival
         v, index = tables.mapped(model, place, q, z, *grid)
         rounding, effort = tables.rounding(model, place.name), pictures[0].effort
         bit = search.error_of_bit(registry.lambda_at(manifest, q)) if effort else 0.0
-        r = search.residuals(decoder, images, y, v, index, t, manifest["halo"], bit, rounding, effort, place, side)
+        price = tables.price(model, place.name)
+        r = search.residuals(decoder, images, y, v, index, t, manifest["halo"], bit, rounding, price, effort, place, side)
         z, r = place.down(z), place.down(r)
     wait = place.mark()
     return [Arrival(integers, wait) for integers in zip(z, r)]

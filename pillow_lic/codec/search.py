@@ -48,37 +48,43 @@ def residuals(
     halo: int,
     bit: float,
     rounding: boundary.Rounding,
+    price: boundary.Price,
     effort: int,
     place: Place,
     side: int | None = None,
 ) -> Tensor:
     """r (N, M, hy, wy) int16 of images of one latent grid; as latents.residuals, which effort 0 is, and as much better as effort says.
 
-    y is overwritten, with what was rounded last. bit: see `error_of_bit`; unused by effort 0.
+    y is overwritten, with what was rounded last. bit: see `error_of_bit`; unused by effort 0. An image whose cost, squared error and bits, did not
+    fall keeps the symbols of effort 0: stripes of single pixels, to which the decoder answers far more strongly than to what curvature was found in.
     """
     passes = PASSES[effort]
     if not passes:
         return latents.residuals(decoder, y, v, index, t, halo, rounding, side)
     y_hat, step = also = torch.empty_like(y), torch.empty_like(y)
-    r = latents.residuals(decoder, y, v, index, t, halo, rounding, side, also)
+    r = start = latents.residuals(decoder, y, v, index, t, halo, rounding, side, also)
     curvature: Tensor | None = None
     random = torch.Generator(y.device).manual_seed(SEED)
     for k in range(passes):
         try:
-            gradient = _gradient(decoder, images, y_hat, t, place, side).mul_(step)  # by r
+            gradient, error = _gradient(decoder, images, y_hat, t, place, side)
         except RuntimeError as error:
             if "fork" not in str(error):
                 raise
             warnings.warn(FORKED, stacklevel=2)
             return r
+        gradient.mul_(step)  # by r
         if curvature is None:
+            before = error + bit * _bits(price, start, index)
             curvature = _curvature(gradient, (y_hat - y).div_(step), bit)
             rounding = partial(rounding, weight=WEIGHT * 2.0 * bit / curvature)
         best = gradient.div_(curvature).mul_(step).neg_().add_(y_hat)
         y.lerp_(best, STEP * (1.0 - k / passes))
         shaken = DITHER * (1.0 - (k + 1) / (0.8 * passes)) if passes >= DITHERED else 0.0
         r = latents.residuals(decoder, _shaken(y, step, shaken, random), v, index, t, halo, rounding, side, also)
-    return r
+    _, error = _gradient(decoder, images, y_hat, t, place, side, back=False)
+    better = error + bit * _bits(price, r, index) < before
+    return torch.where(better[:, None, None, None], r, start)
 
 
 def _shaken(y: Tensor, step: Tensor, width: float, random: torch.Generator) -> Tensor:
@@ -88,21 +94,30 @@ def _shaken(y: Tensor, step: Tensor, width: float, random: torch.Generator) -> T
     return torch.rand(y.shape[1:], generator=random, device=y.device).sub_(0.5).mul_(width).mul(step).add_(y)
 
 
-def _gradient(decoder, images: Sequence[np.ndarray], y_hat: Tensor, t: Tensor, place: Place, side: int | None) -> Tensor:
-    """Of the squared error of samples in 0..1 by y_hat (N, M, hy, wy)."""
-    gradient = torch.empty_like(y_hat)
+def _bits(price: boundary.Price, r: Tensor, index: Tensor) -> Tensor:
+    """What r (N, M, hy, wy) costs, (N,)."""
+    index = index.to(torch.int32)
+    return (price.bits(r.float(), index) * price.coded(index)).sum((1, 2, 3))
+
+
+def _gradient(
+    decoder, images: Sequence[np.ndarray], y_hat: Tensor, t: Tensor, place: Place, side: int | None, back: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Of the squared error of samples in 0..1 by y_hat (N, M, hy, wy), and that error (N,). back: whether the gradient is wanted; else it has no meaning."""
+    gradient, squared = torch.empty_like(y_hat), torch.zeros(len(y_hat), device=y_hat.device)
     for piece in latents.pieces(y_hat.shape[2], y_hat.shape[3], MARGIN, min(side or SIDE, SIDE)):
         pixels = latents.padded_pixels(images, piece, place)
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.set_grad_enabled(back):
             # Copies: tensors of inference mode cannot be a part of what is differentiated.
-            part = y_hat[(..., *piece.outer)].clone().requires_grad_()
+            part = y_hat[(..., *piece.outer)].clone().requires_grad_(back)
             x = decoder.synthesis(part, t.clone())
             with torch.no_grad():  # decoders clip x, which is no reason not to lead it back
                 error = x.clamp(0.0, 1.0).sub_(pixels).mul_(2.0)
                 _blank_beyond(error, images, piece)
-            (found,) = torch.autograd.grad(x, part, error)
+            found = torch.autograd.grad(x, part, error)[0] if back else part
+        squared += error[(..., *piece.within(LIC_LATENT_STRIDE))].square().sum((1, 2, 3)) / 4.0
         gradient[(..., *piece.inner)] = found[(..., *piece.within())]
-    return gradient.nan_to_num_(0.0, 0.0, 0.0)  # sixteen-bit layers may overflow
+    return gradient.nan_to_num_(0.0, 0.0, 0.0), squared  # sixteen-bit layers may overflow
 
 
 def _blank_beyond(error: Tensor, images: Sequence[np.ndarray], piece: latents.Piece) -> None:

@@ -32,6 +32,12 @@ def rounding(model: Model, device: str) -> boundary.Rounding:
     return boundary.rounding(of(model), model.arrays, model.entry.manifest["skip"], device)
 
 
+@lru_cache(maxsize=8)
+def price(model: Model, device: str) -> boundary.Price:
+    """What residuals cost, on a device."""
+    return boundary.price(of(model), model.arrays, model.entry.manifest["skip"], device)
+
+
 def mapped(model: Model, place: Place, q: int, z: Tensor, hy: int, wy: int) -> tuple[Tensor, Tensor]:
     """v (N, C, hz, wz) int16 and the index (N, M, hy, wy) uint8, of mixtures (N, 3 K M, hy, wy), of z (N, C, hz, wz) int16."""
     one = _on_gpu if place.gpu else _on_cpu
