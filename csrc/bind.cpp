@@ -119,16 +119,25 @@ std::size_t planes_of(const lic::ScaleMap& map, const lic::Mixture* mixture) {
     return planes;
 }
 
+// FORMAT 7.9: twice as many scale rows, numbered by u8.
+void check_trellis(py::ssize_t rows, py::ssize_t skip, py::ssize_t trellis, py::ssize_t bank_rows) {
+    in_range(2 * rows, "rows (twice, with a trellis)", 2, std::min<py::ssize_t>(bank_rows, lic::kModelRowsMax));
+    in_range(skip, "skip", 0, rows);
+    in_range(trellis, "trellis", skip, rows);
+}
+
 // With mixtures the bank holds rows of z alone, and `rows` and `skip` mean nothing.
 lic::Setting setting_of(const lic::Bank& bank, const lic::ScaleMap& map, const Interpolated& values, py::ssize_t z_row,
-                        py::ssize_t rows, py::ssize_t skip, const lic::Mixture* mixture) {
+                        py::ssize_t rows, py::ssize_t skip, const lic::Mixture* mixture, py::ssize_t trellis) {
     const auto bank_rows = static_cast<py::ssize_t>(bank.rows());
     if (mixture) rows = skip = 0;
     in_range(rows, "rows", mixture ? 0 : 1, std::min<py::ssize_t>(bank_rows, lic::kModelRowsMax));
     in_range(skip, "skip", 0, rows);
-    in_range(z_row, "z_row", rows, bank_rows - static_cast<py::ssize_t>(map.C() * values.levels));
-    return {values.d.data(), values.bias.data(), static_cast<std::size_t>(z_row), static_cast<std::int32_t>(rows),
-            static_cast<std::int32_t>(skip), values.levels, values.z_level.data()};
+    const bool dependent = trellis != lic::kNoTrellis;
+    if (dependent) check_trellis(rows, skip, trellis, mixture ? 0 : bank_rows);
+    in_range(z_row, "z_row", dependent ? 2 * rows : rows, bank_rows - static_cast<py::ssize_t>(map.C() * values.levels));
+    return {values.d.data(),   values.bias.data(), static_cast<std::size_t>(z_row), static_cast<std::int32_t>(rows),
+            static_cast<std::int32_t>(skip), values.levels, values.z_level.data(), static_cast<std::int32_t>(trellis)};
 }
 
 template <class T>
@@ -355,14 +364,14 @@ py::array_t<std::int16_t> decode_any(const py::buffer& data, const lic::Bank& ba
 template <bool Slow>
 py::bytes encode_tile(const lic::Bank& bank, const lic::ScaleMap& map, const py::array& z, const py::array& r,
                       py::ssize_t z_row, const py::array& z_level, const py::array& d, const py::array& bias, py::ssize_t rows,
-                      py::ssize_t skip, const lic::Mixture* mixture) {
+                      py::ssize_t skip, const lic::Mixture* mixture, py::ssize_t trellis) {
     const std::size_t planes = planes_of(map, mixture);
     const std::int16_t* z_at = checked<std::int16_t>(z, "z", {static_cast<py::ssize_t>(map.C()), -1, -1});
     const std::int16_t* r_at = checked<std::int16_t>(r, "r", {static_cast<py::ssize_t>(map.M() / planes), -1, -1});
     const lic::Shape s = shape_of(map, z.shape(1), z.shape(2), r.shape(1), r.shape(2), kTileMost, planes);
     const Interpolated values = interpolated(map, d, bias, &z_level);
-    const lic::Setting q = setting_of(bank, map, values, z_row, rows, skip, mixture);
-    lic::Scratch work(s, true, planes / lic::kPlanes);
+    const lic::Setting q = setting_of(bank, map, values, z_row, rows, skip, mixture, trellis);
+    lic::Scratch work(s, true, planes / lic::kPlanes, q.trellis != lic::kNoTrellis);
     lic::Status status = lic::Status::ok;
     {
         py::gil_scoped_release release;
@@ -380,14 +389,14 @@ template <bool Slow>
 std::pair<py::array_t<std::int16_t>, py::array_t<std::int16_t>> decode_tile(
     const py::buffer& data, const lic::Bank& bank, const lic::ScaleMap& map, py::ssize_t a, py::ssize_t b, py::ssize_t h,
     py::ssize_t w, py::ssize_t z_row, const py::array& z_level, const py::array& d, const py::array& bias, py::ssize_t rows,
-    py::ssize_t skip, const lic::Mixture* mixture) {
+    py::ssize_t skip, const lic::Mixture* mixture, py::ssize_t trellis) {
     const py::buffer_info info = bytes_in(data);
     const std::size_t planes = planes_of(map, mixture);
     const lic::Shape s = shape_of(map, a, b, h, w, kTileMost, planes);
     const Interpolated values = interpolated(map, d, bias, &z_level);
-    const lic::Setting q = setting_of(bank, map, values, z_row, rows, skip, mixture);
+    const lic::Setting q = setting_of(bank, map, values, z_row, rows, skip, mixture, trellis);
     const auto size = static_cast<std::size_t>(info.size);
-    lic::Scratch work(s, false, planes / lic::kPlanes);
+    lic::Scratch work(s, false, planes / lic::kPlanes, q.trellis != lic::kNoTrellis);
     auto z = array_of<std::int16_t>(s.C, s.a, s.b), r = array_of<std::int16_t>(s.M, s.h, s.w);
     std::int16_t *z_at = z.mutable_data(), *r_at = r.mutable_data();
     lic::Outcome outcome{};
@@ -399,6 +408,53 @@ std::pair<py::array_t<std::int16_t>, py::array_t<std::int16_t>> decode_tile(
     }
     if (outcome.status != lic::Status::ok) refuse_stream(outcome, size);
     return {z, r};
+}
+
+// Levels r (M, n) of x (M, n): FORMAT 7.9. bits (2 * rows, sizes), weight (M,).
+py::array_t<std::int16_t> trellis_search(const py::array& x, const py::array& index, const py::array& bits, const py::array& weight,
+                                         py::ssize_t rows, py::ssize_t trellis, py::ssize_t skip) {
+    const float* values = checked<float>(x, "x", {-1, -1});
+    const py::ssize_t M = x.shape(0), n = x.shape(1);
+    in_range(M, "x (channels)", 1, static_cast<py::ssize_t>(lic::kLatentMax));
+    const std::uint8_t* scale = checked<std::uint8_t>(index, "index", {M, n});
+    check_trellis(rows, skip, trellis, lic::kModelRowsMax);
+    const float* costs = checked<float>(bits, "bits", {2 * rows, -1});
+    const py::ssize_t sizes = in_range(bits.shape(1), "bits (columns)", 1, LIC_SYMBOL_MAX);
+    const float* weights = checked<float>(weight, "weight", {M});
+    py::array_t<std::int16_t> r({M, n});
+    const auto most = static_cast<std::uint8_t>(rows - 1);
+    // A copy: another thread may write to the caller's array while we work without the GIL, and an index is looked up by.
+    std::vector<std::uint8_t> indices(static_cast<std::size_t>(M * n));
+    std::transform(scale, scale + M * n, indices.begin(), [most](std::uint8_t i) { return std::min(i, most); });
+    lic::Paths work(static_cast<std::size_t>(M));
+    const lic::Sought sought{values, indices.data(), costs, weights, static_cast<std::size_t>(M), static_cast<std::size_t>(n),
+                             static_cast<std::size_t>(sizes), static_cast<std::int32_t>(rows), static_cast<std::int32_t>(trellis),
+                             static_cast<std::int32_t>(skip), r.mutable_data()};
+    {
+        py::gil_scoped_release release;
+        lic::search(sought, work);
+    }
+    return r;
+}
+
+// The symbol and the row of every level of r (M, n).
+py::tuple trellis_symbols(const py::array& r, const py::array& index, py::ssize_t rows, py::ssize_t trellis, py::ssize_t skip) {
+    const std::int16_t* level = checked<std::int16_t>(r, "r", {-1, -1});
+    const std::uint8_t* scale = checked<std::uint8_t>(index, "index", {r.shape(0), r.shape(1)});
+    check_trellis(rows, skip, trellis, lic::kModelRowsMax);
+    const auto M = static_cast<std::size_t>(r.shape(0)), n = static_cast<std::size_t>(r.shape(1));
+    if (M * n) in_range(*std::max_element(scale, scale + M * n), "index (an element)", 0, rows - 1);
+    py::array_t<std::int16_t> symbol({r.shape(0), r.shape(1)});
+    py::array_t<std::uint8_t> row({r.shape(0), r.shape(1)});
+    std::vector<std::uint8_t> state(n);
+    bool fine = true;
+    for (std::size_t m = 0; m < M; ++m) {
+        const std::size_t at = m * n;
+        lic::trellis_rows(scale + at, state.data(), n, static_cast<std::int32_t>(trellis), static_cast<std::int32_t>(rows), row.mutable_data() + at);
+        fine &= lic::symbols(scale + at, n, static_cast<std::int32_t>(trellis), state.data(), level + at, symbol.mutable_data() + at);
+    }
+    if (!fine) refuse(lic::describe(lic::Status::no_level));
+    return py::make_tuple(symbol, row);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -469,6 +525,11 @@ py::dict constants() {
     LIC_ADD(LIC_OFFSET_ZERO);
     LIC_ADD(LIC_RADIUS_MIN);
     LIC_ADD(LIC_LEAK_SHIFT);
+    LIC_ADD(LIC_TRELLIS_STATES);
+    LIC_ADD(LIC_TRELLIS_CHECK);
+    LIC_ADD(LIC_TRELLIS_PATH);
+    LIC_ADD(LIC_LEVEL_PLAIN);
+    LIC_ADD(LIC_LEVEL_TRELLIS);
     LIC_ADD(LIC_CHECKSUM_FACTOR);
 #undef LIC_ADD
     return all;
@@ -504,7 +565,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
 
     const auto def_encode = [&m](const char* name, auto function, const char* doc) {
         m.def(name, function, py::arg("bank"), py::arg("scale_map"), py::arg("z"), py::arg("r"), py::arg("z_row"),
-              py::arg("z_level"), py::arg("d"), py::arg("bias"), py::arg("rows"), py::arg("skip"), py::arg("mixture") = nullptr, doc);
+              py::arg("z_level"), py::arg("d"), py::arg("bias"), py::arg("rows"), py::arg("skip"), py::arg("mixture") = nullptr,
+              py::arg("trellis") = lic::kNoTrellis, doc);
     };
     def_encode("encode_tile", &encode_tile<false>, "The stream of a tile (FORMAT 6.3).");
     def_encode("encode_tile_slow", &encode_tile<true>, "encode_tile by the words of FORMAT 7.");
@@ -512,7 +574,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     const auto def_decode = [&m](const char* name, auto function, const char* doc) {
         m.def(name, function, py::arg("data"), py::arg("bank"), py::arg("scale_map"), py::arg("a"), py::arg("b"), py::arg("h"),
               py::arg("w"), py::arg("z_row"), py::arg("z_level"), py::arg("d"), py::arg("bias"), py::arg("rows"), py::arg("skip"),
-              py::arg("mixture") = nullptr, doc);
+              py::arg("mixture") = nullptr,
+              py::arg("trellis") = lic::kNoTrellis, doc);
     };
     def_decode("decode_tile", &decode_tile<false>, "z and r of a tile from its stream (FORMAT 7).");
     def_decode("decode_tile_slow", &decode_tile<true>, "decode_tile by the words of FORMAT 7.");
@@ -520,6 +583,11 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     m.def("encode_symbols", &encode_any, py::arg("bank"), py::arg("rows"), py::arg("symbols"),
           "The stream of symbols under given rows of the bank, in the manner of FORMAT 7.3.");
     m.def("decode_symbols", &decode_any, py::arg("data"), py::arg("bank"), py::arg("rows"), "The inverse.");
+
+    m.def("trellis_search", &trellis_search, py::arg("x"), py::arg("index"), py::arg("bits"), py::arg("weight"), py::arg("rows"),
+          py::arg("trellis"), py::arg("skip"), "Levels (M, n) of least squared error and bits (FORMAT 7.9).");
+    m.def("trellis_symbols", &trellis_symbols, py::arg("r"), py::arg("index"), py::arg("rows"), py::arg("trellis"), py::arg("skip"),
+          "The symbols (M, n) of levels, and their rows.");
 
     m.def("simd", &simd, "The code path of the scale index map that is in use.");
     m.def("set_simd", &set_simd, py::arg("path"), "Chooses it for the whole process, for tests; 'auto' is the best one.");

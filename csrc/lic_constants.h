@@ -58,6 +58,13 @@
 #define LIC_RADIUS_MIN 4
 #define LIC_LEAK_SHIFT 3
 
+// Dependent quantisation (FORMAT 7.9)
+#define LIC_TRELLIS_STATES 128
+#define LIC_TRELLIS_CHECK 157
+#define LIC_TRELLIS_PATH 86
+#define LIC_LEVEL_PLAIN 3
+#define LIC_LEVEL_TRELLIS 4
+
 // Checksum (FORMAT 7.7)
 #define LIC_CHECKSUM_FACTOR 2654435761
 

@@ -48,6 +48,7 @@ enum class Status {
     wrong_checksum,  // the last states are not those of the checksum
     // an encoder's argument that is refused
     skipped_not_zero,
+    no_level,  // of the quantiser that the state says, FORMAT 7.9
 };
 
 inline const char* describe(Status status) {
@@ -62,6 +63,7 @@ inline const char* describe(Status status) {
         case Status::not_covered: return "bytes are left over";
         case Status::wrong_checksum: return "the checksum of its integers is wrong";
         case Status::skipped_not_zero: return "r is not 0 at a skipped position";
+        case Status::no_level: return "r is no level that its state allows";
     }
     return "unknown status";
 }

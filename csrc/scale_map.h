@@ -57,6 +57,7 @@ struct Setting {
     std::int32_t skip;         // indices below it are not coded
     std::size_t levels = 1;    // rows of each channel of z, FORMAT 7.4
     const std::uint16_t* z_level = nullptr;  // (C, levels - 1)
+    std::int32_t trellis = -1;  // the first scale index of dependent quantisation, FORMAT 7.9; kNoTrellis: r are symbols
 };
 
 // v of FORMAT 7.5: z in units of 1/32, clamped. |z * d| <= 32768 * 255 fits an i32.

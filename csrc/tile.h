@@ -1,5 +1,5 @@
 // The integers of a tile from its bytes and back (FORMAT 6.3, 7): the runs of z and r in one stream, under the bank or mixtures.
-// Includes range_coder.h, scale_map.h, mixture.h and the standard library; must not include Python.
+// Includes range_coder.h, scale_map.h, mixture.h, trellis.h and the standard library; must not include Python.
 #ifndef LIC_TILE_H
 #define LIC_TILE_H
 
@@ -11,6 +11,7 @@
 #include "mixture.h"
 #include "range_coder.h"
 #include "scale_map.h"
+#include "trellis.h"
 
 namespace lic {
 
@@ -25,15 +26,23 @@ struct Scratch {
     std::unique_ptr<std::uint8_t[]> index;    // (r_size,) the scale index of every r, or (3 K, r_size) the bytes of its mixture
     std::unique_ptr<std::uint8_t[]> rows;     // (r_size,) the row of every r that is coded; not for mixtures
     std::unique_ptr<std::int16_t[]> coded;    // (r_size + kOverread,) every r that is coded; not for mixtures
+    std::unique_ptr<std::uint8_t[]> states;   // (h, w) those of the trellis; (h, w) more for the rows of a channel
+    std::unique_ptr<std::int16_t[]> levels;   // of an encoder with a trellis: (h, w) a channel's symbols
+    std::unique_ptr<std::size_t[]> runs;      // of an encoder with a trellis: (M + 1,) where each channel's symbols begin
     std::unique_ptr<std::uint16_t[]> words;   // of an encoder: a word for every symbol and one more, see write_step
     Writer writer{};
 
-    Scratch(const Shape& s, bool encode, std::size_t components = 0)
+    Scratch(const Shape& s, bool encode, std::size_t components = 0, bool trellis = false)
         : z_rows(new std::uint16_t[s.z_size()]), activity(new std::uint16_t[s.a * s.b]) {
         index.reset(new std::uint8_t[s.r_size() * std::max<std::size_t>(kPlanes * components, 1)]);
         if (!components) {
             rows.reset(new std::uint8_t[s.r_size()]);
             coded.reset(new std::int16_t[s.r_size() + kOverread]{});
+        }
+        if (trellis) states.reset(new std::uint8_t[2 * s.h * s.w]{});
+        if (trellis && encode) {
+            levels.reset(new std::int16_t[s.h * s.w]);
+            runs.reset(new std::size_t[s.M + 1]{});
         }
         if (encode) words.reset(new std::uint16_t[s.z_size() + s.r_size() + 1]);
     }
@@ -184,6 +193,59 @@ void write_z(Writer& to, const Bank& bank, const Shape& s, const Setting& q, Scr
     }
 }
 
+// r (M, h, w) under a trellis (FORMAT 7.9): a run for each channel.
+template <bool Slow>
+Status read_trellis(Reader& in, const Bank& bank, const Shape& s, const Setting& q, Scratch& work, std::int16_t* r, Checksum& sum) {
+    const std::size_t n = s.h * s.w;
+    const std::uint8_t* index = work.index.get();
+    std::uint8_t *state = work.states.get(), *row = state + n, *rows = work.rows.get();
+    std::int16_t* coded = work.coded.get();
+    std::fill_n(state, n, std::uint8_t{0});
+    for (std::size_t m = 0; m < s.M; ++m, index += n, r += n) {
+        trellis_rows(index, state, n, q.trellis, q.rows, row);
+        const std::size_t count = compact(row, n, q.skip, rows);  // a row is not below its index, and above it only where that is coded
+        const Status status = Slow ? read_run_checked<true>(in, bank, static_cast<const std::uint8_t*>(rows), 0, count, coded)
+                                   : read_run(in, bank, static_cast<const std::uint8_t*>(rows), count, coded);
+        if (status != Status::ok) return status;
+        expand(row, n, q.skip, coded, r, sum);
+        if (!levels(index, n, q.trellis, state, r)) return Status::symbol_range;
+    }
+    return Status::ok;
+}
+
+// The other way: the symbols of r, and then their runs.
+inline Status find_symbols(const Shape& s, const Setting& q, const std::int16_t* r, Scratch& work, Checksum& sum) {
+    const std::size_t n = s.h * s.w;
+    const std::uint8_t* index = work.index.get();
+    std::uint8_t *state = work.states.get(), *row = state + n;
+    std::int16_t* k = work.levels.get();
+    std::fill_n(state, n, std::uint8_t{0});
+    std::size_t at = 0;
+    std::int32_t skipped = 0;
+    for (std::size_t m = 0; m < s.M; ++m, index += n, r += n) {
+        trellis_rows(index, state, n, q.trellis, q.rows, row);
+        if (!symbols(index, n, q.trellis, state, r, k)) return Status::no_level;
+        sum.add(k, n);
+        for (std::size_t i = 0; i < n; ++i) {
+            const bool keep = index[i] >= q.skip;
+            work.rows[at] = row[i];
+            work.coded[at] = k[i];
+            skipped |= keep ? 0 : k[i];
+            at += keep;
+        }
+        work.runs[m + 1] = at;
+    }
+    return skipped ? Status::skipped_not_zero : Status::ok;
+}
+
+template <bool Slow>
+void write_trellis(Writer& to, const Bank& bank, const Shape& s, const Scratch& work) {
+    for (std::size_t m = s.M; m-- > 0;) {
+        const std::size_t at = work.runs[m];
+        write_run<Slow>(to, bank, static_cast<const std::uint8_t*>(work.rows.get() + at), work.coded.get() + at, work.runs[m + 1] - at);
+    }
+}
+
 // A tile's integers from its stream (FORMAT 7). z: (C, a, b), r: (M, h, w); both are without meaning unless the status is ok.
 // `Slow` is the twin: the search, the map and the runs by the words of the document.
 template <bool Slow = false>
@@ -198,14 +260,18 @@ Outcome decode_tile(const std::uint8_t* data, std::size_t size, const Bank& mode
     if (status != Status::ok) return outcome(status);
 
     Slow ? map.index_slow(z, s, q, work.index.get()) : map.index(z, s, q, work.index.get());
+    Checksum sum;
+    sum.add(z, s.z_size());
+    if (q.trellis != kNoTrellis) {
+        status = read_trellis<Slow>(in, model, s, q, work, r, sum);
+        return outcome(status == Status::ok ? in.close(sum.value()) : status);
+    }
     const std::size_t n = compact(work.index.get(), s.r_size(), q.skip, work.rows.get());
     std::int16_t* symbols = work.coded.get();
     const std::uint8_t* rows = work.rows.get();
     status = Slow ? read_run_checked<true>(in, model, rows, 0, n, symbols) : read_run(in, model, rows, n, symbols);
     if (status != Status::ok) return outcome(status);
 
-    Checksum sum;
-    sum.add(z, s.z_size());
     expand(work.index.get(), s.r_size(), q.skip, symbols, r, sum);
     return outcome(in.close(sum.value()));
 }
@@ -215,6 +281,17 @@ template <bool Slow = false>
 Status encode_tile(const Bank& model, const ScaleMap& map, const Shape& s, const Setting& q, const std::int16_t* z,
                    const std::int16_t* r, Scratch& work) {
     Slow ? map.index_slow(z, s, q, work.index.get()) : map.index(z, s, q, work.index.get());
+    Checksum sum;
+    sum.add(z, s.z_size());
+    Writer& to = work.writer;
+    if (q.trellis != kNoTrellis) {
+        const Status status = find_symbols(s, q, r, work, sum);
+        if (status != Status::ok) return status;
+        begin(to, sum, work.end(s));
+        write_trellis<Slow>(to, model, s, work);
+        write_z<Slow>(to, model, s, q, work, z);
+        return Status::ok;
+    }
     std::size_t n = 0;
     std::int32_t skipped = 0;
     for (std::size_t i = 0; i < s.r_size(); ++i) {
@@ -226,10 +303,7 @@ Status encode_tile(const Bank& model, const ScaleMap& map, const Shape& s, const
     }
     if (skipped) return Status::skipped_not_zero;
 
-    Checksum sum;
-    sum.add(z, s.z_size());
     sum.add(r, s.r_size());
-    Writer& to = work.writer;
     begin(to, sum, work.end(s));
     write_run<Slow>(to, model, static_cast<const std::uint8_t*>(work.rows.get()), work.coded.get(), n);
     write_z<Slow>(to, model, s, q, work, z);

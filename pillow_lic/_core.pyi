@@ -69,6 +69,7 @@ def encode_tile(
     rows: int,
     skip: int,
     mixture: Mixture | None = None,
+    trellis: int = -1,
 ) -> bytes:
     """The stream of a tile. ValueError, too, if r is not 0 where the scale index is below skip."""
 
@@ -84,6 +85,7 @@ def encode_tile_slow(
     rows: int,
     skip: int,
     mixture: Mixture | None = None,
+    trellis: int = -1,
 ) -> bytes: ...
 def decode_tile(
     data: Buffer,
@@ -100,6 +102,7 @@ def decode_tile(
     rows: int,
     skip: int,
     mixture: Mixture | None = None,
+    trellis: int = -1,
 ) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
     """z (C, a, b) and r (M, h, w) of a stream. Raises LicCorruptTile."""
 
@@ -118,11 +121,28 @@ def decode_tile_slow(
     rows: int,
     skip: int,
     mixture: Mixture | None = None,
+    trellis: int = -1,
 ) -> tuple[NDArray[np.int16], NDArray[np.int16]]: ...
 def encode_symbols(bank: Bank, rows: Rows, symbols: NDArray[np.int16]) -> bytes:
     """The stream of symbols (n,) under rows (n,) of the bank: states, words, escapes as FORMAT 6.3 and 7.3."""
 
 def decode_symbols(data: Buffer, bank: Bank, rows: Rows) -> NDArray[np.int16]: ...
+def trellis_search(
+    x: NDArray[np.float32],
+    index: NDArray[np.uint8],
+    bits: NDArray[np.float32],
+    weight: NDArray[np.float32],
+    rows: int,
+    trellis: int,
+    skip: int,
+) -> NDArray[np.int16]:
+    """Levels (M, n) of least squared error from x and weight (M,) * bits (2 * rows, sizes): FORMAT 7.9."""
+
+def trellis_symbols(
+    r: NDArray[np.int16], index: NDArray[np.uint8], rows: int, trellis: int, skip: int
+) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+    """The symbols (M, n) of levels, and their rows. ValueError, too, for a level that its state does not allow."""
+
 def simd() -> Literal["scalar", "sse4.1", "avx2", "avx512"]: ...
 def set_simd(path: Literal["auto", "scalar", "sse4.1", "avx2", "avx512"]) -> None: ...
 def constants() -> dict[str, int]: ...

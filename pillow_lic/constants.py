@@ -50,6 +50,11 @@ LIC_OFFSET_ONE: int = _table["LIC_OFFSET_ONE"]
 LIC_OFFSET_ZERO: int = _table["LIC_OFFSET_ZERO"]
 LIC_RADIUS_MIN: int = _table["LIC_RADIUS_MIN"]
 LIC_LEAK_SHIFT: int = _table["LIC_LEAK_SHIFT"]
+LIC_TRELLIS_STATES: int = _table["LIC_TRELLIS_STATES"]
+LIC_TRELLIS_CHECK: int = _table["LIC_TRELLIS_CHECK"]
+LIC_TRELLIS_PATH: int = _table["LIC_TRELLIS_PATH"]
+LIC_LEVEL_PLAIN: int = _table["LIC_LEVEL_PLAIN"]
+LIC_LEVEL_TRELLIS: int = _table["LIC_LEVEL_TRELLIS"]
 LIC_CHECKSUM_FACTOR: int = _table["LIC_CHECKSUM_FACTOR"]
 
 GROUPS = ((0, 0), (1, 1), (0, 1), (1, 0))  # row and column modulo 2 of the latent positions of each group (FORMAT 8)

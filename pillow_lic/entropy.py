@@ -33,13 +33,15 @@ LIMITS = {key: MODEL_LIMITS[key] for key in ("latent", "hyper", "points", "rows"
 ONE = 1 << LIC_FRACTION_BITS  # the whole of a fraction in FORMAT 7.1
 PLANES = 3  # bytes of a mixture's component: scale, offset, weight (FORMAT 7.8)
 BYTE_VALUES = 256
+NO_TRELLIS = -1
 CELL = LIC_HYPER_STRIDE * LIC_HYPER_STRIDE  # latent positions above a hyper position
 
 
 class Tables:
     """The tables of FORMAT 9.2, checked, and what can be done with them at a quality Q (100 to 10000).
 
-    r is coded under rows of the bank or, where the arrays hold `normal`, under mixtures of `components` normals (else 0).
+    r is coded under rows of the bank or, where the arrays hold `normal`, under mixtures of `components` normals (else 0). It holds symbols or,
+    where the arrays hold `trellis`, levels of dependent quantisation from that scale index on (FORMAT 7.9; else NO_TRELLIS).
     Unchanging, so any number of threads may use one; encode, decode and scale_index release the GIL while they work.
     """
 
@@ -51,7 +53,9 @@ class Tables:
         self.latent, self.hyper, self.points, self.rows, self.skip = latent, hyper, points, rows, skip
         self.components = _components(arrays, latent) if "normal" in arrays else 0
         planes = PLANES * self.components or 1
-        self._first_z_row = 0 if self.components else rows
+        self.trellis = _trellis(arrays, rows, skip) if "trellis" in arrays else NO_TRELLIS
+        self.scale_rows = 0 if self.components else rows if self.trellis == NO_TRELLIS else 2 * rows  # of the bank, before those of z
+        self._first_z_row = self.scale_rows
         self.z_level = _levels(arrays, points, hyper)
         self.levels = self.z_level.shape[2] + 1
         bank_rows = self._first_z_row + points * hyper * self.levels
@@ -70,8 +74,8 @@ class Tables:
             raise _bad(f"bias holds a value beyond +-{LIC_BIAS_MAX}")
         if self.z_step.min() < 1:
             raise _bad("z_step holds a 0")
-        if self.components and skip:
-            raise _bad(f"skip is {skip}, want 0 where r is coded under mixtures")
+        if self.components and (skip or self.trellis != NO_TRELLIS):
+            raise _bad(f"skip is {skip}, want 0 where r is coded under mixtures, and no trellis")
         try:
             self._bank = _core.Bank(freq, count, first)
             self._map = _core.ScaleMap(weight, offset, hidden)
@@ -105,7 +109,21 @@ class Tables:
     def _arguments(self, q: int) -> tuple[Any, ...]:
         """The core's last ones, from z_row on."""
         d, bias, z_row, z_level = self._setting(q)
-        return z_row, z_level, d, bias, self.rows, self.skip, self._mixture
+        return z_row, z_level, d, bias, self.rows, self.skip, self._mixture, self.trellis
+
+    def quantised(
+        self, x: NDArray[np.float32], index: NDArray[np.uint8], bits: NDArray[np.float32], weight: NDArray[np.float32], skip: int
+    ) -> NDArray[np.int16]:
+        """Of a model with a trellis, the levels (M, n) of least squared error from x and weight * bits (FORMAT 7.9).
+
+        index: (M, n). bits: (2 R, sizes), what a symbol of a size costs under each scale row, the last column standing for all larger ones.
+        weight: (M,). skip: 0, or that of the model.
+        """
+        return _core.trellis_search(x, index, bits, weight, self.rows, self.trellis, skip)
+
+    def symbols(self, r: NDArray[np.int16], index: NDArray[np.uint8]) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+        """The symbol and the scale row of every level of r (M, n), of a model with a trellis. ValueError where a state does not allow a level."""
+        return _core.trellis_symbols(np.ascontiguousarray(r), np.ascontiguousarray(index), self.rows, self.trellis, 0)
 
     def scale_index(self, q: int, z: NDArray[np.int16], h: int, w: int) -> NDArray[np.uint8]:
         """The scale index (M, h, w) that z (C, a, b) gives (FORMAT 7.5); a whole image or a tile.
@@ -170,6 +188,14 @@ def _check_integers(values: Mapping[str, int]) -> None:
             raise _bad(f"{key} is {value!r}, want an integer from {low} to {high}")
     if values["skip"] > values["rows"]:
         raise _bad(f"skip is {values['skip']}, want at most rows = {values['rows']}")
+
+
+def _trellis(arrays: Mapping[str, NDArray[Any]], rows: int, skip: int) -> int:
+    """The first scale index of dependent quantisation (FORMAT 7.9)."""
+    first = int(_array(arrays, "trellis", np.int32, (1,))[0])
+    if not skip <= first <= rows or 2 * rows > BYTE_VALUES:
+        raise _bad(f"trellis is {first}, want skip = {skip} to rows = {rows}, and those at most {BYTE_VALUES // 2}")
+    return first
 
 
 def _components(arrays: Mapping[str, NDArray[Any]], latent: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from hypothesis import strategies as st
+from slow_decoder import level_of, next_state
 
 from pillow_lic.entropy import Tables
 
@@ -17,14 +18,18 @@ def random_row(rng: np.random.Generator, most: int) -> np.ndarray:
     return freq.astype(np.uint16)
 
 
-def random_arrays(rng, latent: int, hyper: int, points: int, rows: int, most: int = 40, levels: int = 1) -> dict[str, np.ndarray]:
+def random_arrays(
+    rng, latent: int, hyper: int, points: int, rows: int, most: int = 40, levels: int = 1, trellis: int | None = None
+) -> dict[str, np.ndarray]:
     """The arrays of FORMAT 9.2, with scale indices that spread over all rows."""
-    bank = [random_row(rng, most) for _ in range(rows + points * hyper * levels)]
+    scale_rows = rows if trellis is None else 2 * rows
+    bank = [random_row(rng, most) for _ in range(scale_rows + points * hyper * levels)]
     count = np.array([len(row) for row in bank], np.int32)
     near = -(count // 2)
     first = np.where(rng.random(len(bank)) < 0.9, near, rng.choice([-32768, 32767], len(bank)))
     return {
         **({"z_level": rng.integers(0, 3 * hyper, (points, hyper, levels - 1)).astype(np.uint16)} if levels > 1 else {}),
+        **({} if trellis is None else {"trellis": np.array([trellis], np.int32)}),
         "freq": np.concatenate(bank),
         "count": count,
         "first": first.astype(np.int16),
@@ -45,19 +50,46 @@ def random_symbols(rng, shape: tuple[int, ...]) -> np.ndarray:
     return np.where(kind < share, np.where(kind < share / 2, ends, wild), small).astype(np.int16)
 
 
-class Case:
-    """Random tables and a tile that they can hold."""
+def levels_of(symbols: np.ndarray, index: np.ndarray, trellis: int) -> np.ndarray:
+    """The levels (M, ...) of symbols, of which those beyond what i16 allows are made smaller (FORMAT 7.9)."""
+    levels, states = np.empty(symbols.shape, np.int16), np.zeros(symbols.shape[1:], int)
+    for place in np.ndindex(symbols.shape):
+        symbol, state = int(symbols[place]), int(states[place[1:]])
+        while not -32768 <= (level := level_of(symbol, index[place], state, trellis)) <= 32767:
+            symbol = int(symbol / 2)
+        levels[place] = level
+        if index[place] >= trellis:
+            states[place[1:]] = next_state(state, symbol)
+    return levels
 
-    def __init__(self, seed: int, h: int, w: int, latent: int = 3, hyper: int = 5, rows: int = 8, skip: int = 2, levels: int = 4):
+
+class Case:
+    """Random tables and a tile that they can hold. trellis: the first index of dependent quantisation, None for a model without."""
+
+    def __init__(
+        self,
+        seed: int,
+        h: int,
+        w: int,
+        latent: int = 3,
+        hyper: int = 5,
+        rows: int = 8,
+        skip: int = 2,
+        levels: int = 4,
+        trellis: int | None = None,
+    ):
         rng = np.random.default_rng(seed)
         self.h, self.w, self.a, self.b = h, w, -(-h // 4), -(-w // 4)
         self.points = int(rng.integers(2, 6))
-        self.arrays = random_arrays(rng, latent, hyper, self.points, rows, levels=levels)
+        self.arrays = random_arrays(rng, latent, hyper, self.points, rows, levels=levels, trellis=trellis)
         self.tables = Tables(self.arrays, latent, hyper, self.points, rows, skip)
         self.q = int(rng.choice([100, 10000, rng.integers(100, 10001)]))
         self.z = random_symbols(rng, (hyper, self.a, self.b))
         self.r = random_symbols(rng, (latent, h, w))
-        self.r[self.tables.scale_index(self.q, self.z, h, w) < skip] = 0
+        self.index = self.tables.scale_index(self.q, self.z, h, w)
+        self.r[self.index < skip] = 0
+        if trellis is not None:
+            self.r = levels_of(self.r, self.index, trellis)
 
     def encode(self) -> bytes:
         return self.tables.encode(self.q, self.z, self.r)
@@ -68,10 +100,10 @@ class Case:
     def core(self) -> dict:
         """The arguments of `_core.encode_tile` and `decode_tile`, behind the symbols or the stream."""
         d, bias, z_row, z_level = self.tables._setting(self.q)
-        rows, skip = self.tables.rows, self.tables.skip
         bank, scale_map = self.tables._bank, self.tables._map
         z_rows = {"z_row": z_row, "z_level": z_level}
-        return {"bank": bank, "scale_map": scale_map, **z_rows, "d": d, "bias": bias, "rows": rows, "skip": skip}
+        numbers = {name: getattr(self.tables, name) for name in ("rows", "skip", "trellis")}
+        return {"bank": bank, "scale_map": scale_map, **z_rows, "d": d, "bias": bias, **numbers}
 
     def shape(self) -> dict[str, int]:
         return {"a": self.a, "b": self.b, "h": self.h, "w": self.w}

@@ -44,7 +44,8 @@ class Tables:
         if "normal" in arrays:
             self.components, rest = divmod(len(arrays["weight"]), 48 * latent)
             demand(rest == 0 and 1 <= self.components <= 4 and skip == 0, "a map of mixtures is not as 7.8 says")
-        self.scale_rows = 0 if self.components else scale_rows
+        self.trellis = arrays["trellis"].tolist()[0] if "trellis" in arrays else None
+        self.scale_rows = 0 if self.components else scale_rows if self.trellis is None else 2 * scale_rows
         self.channels = 3 * self.components * latent or latent
         self.levels = 1 + arrays["z_level"].shape[-1] if "z_level" in arrays else 1
         demand(self.levels <= 16, "too many levels of z")
@@ -86,6 +87,9 @@ class Tables:
         if "z_level" in arrays:
             wanted["z_level"] = ("u2", (p, c, self.levels - 1))
             demand(self.levels > 1, "z_level is empty")
+        if "trellis" in arrays:
+            wanted["trellis"] = ("i4", (1,))
+            demand(not self.components and self.skip <= self.trellis <= self.scales <= 128, "trellis: not as 7.9 says")
         if self.components:
             wanted |= {"normal": ("u2", (257,)), "inverse": ("u4", (self.scales,))}
             ranges.append(("inverse", 2048, 16777216))
@@ -263,6 +267,39 @@ def decode_mixed_run(stream, tables, grids):
     return r
 
 
+def next_state(state, symbol):
+    """The state of a position in the channel after a symbol of the trellis (FORMAT 7.9)."""
+    return state >> 1 ^ (157 >> 1 if state & 1 else 0) ^ (86 >> 1 if symbol & 1 else 0)
+
+
+def level_of(symbol, index, state, trellis):
+    """What stands in r for a symbol (FORMAT 7.9)."""
+    if index < trellis:
+        return 3 * symbol
+    sign = (symbol > 0) - (symbol < 0)
+    return 4 * symbol - 2 * sign if state & 1 else 4 * symbol
+
+
+def decode_dependent_runs(stream, tables, grids):
+    """(symbols, levels) of r, a run for each channel; the states of the positions go from channel to channel (FORMAT 7.9)."""
+    states = [0] * len(flatten(grids[:1]))
+    symbols, levels = [], []
+    for grid in grids:
+        indices = flatten([grid])
+        odd = [index >= tables.trellis and state & 1 for index, state in zip(indices, states)]
+        rows = [index + tables.scales * one for index, one in zip(indices, odd)]
+        coded = iter(decode_run(stream, tables, [row for index, row in zip(indices, rows) if index >= tables.skip]))
+        for at, index in enumerate(indices):
+            symbol = next(coded) if index >= tables.skip else 0
+            level = level_of(symbol, index, states[at], tables.trellis)
+            demand(-32768 <= level <= 32767, "a level is outside i16")
+            symbols.append(symbol)
+            levels.append(level)
+            if index >= tables.trellis:
+                states[at] = next_state(states[at], symbol)
+    return symbols, levels
+
+
 def decode_tile(data, tables, quality, hyper_shape, latent_shape):
     """(z, r), nested lists, of one tile with (rows, columns) hyper and latent positions."""
     stream = TileStream(data)
@@ -271,12 +308,16 @@ def decode_tile(data, tables, quality, hyper_shape, latent_shape):
         channels.append(decode_run(stream, tables, z_rows(tables, quality, channels, hyper_shape[0] * hyper_shape[1])))
     z = [value for plane in channels for value in plane]
     planes = unflatten(z, tables.hyper, *hyper_shape)
+    grids = scale_indices(tables, quality, dequantise(tables, quality, planes), *latent_shape)
     if tables.components:
-        grids = scale_indices(tables, quality, dequantise(tables, quality, planes), *latent_shape)
         r = decode_mixed_run(stream, tables, grids)  # FORMAT 7.8
         stream.finish(checksum(z + r))
         return planes, unflatten(r, tables.latent, *latent_shape)
-    indices = flatten(scale_indices(tables, quality, dequantise(tables, quality, planes), *latent_shape))
+    if tables.trellis is not None:
+        symbols, r = decode_dependent_runs(stream, tables, grids)
+        stream.finish(checksum(z + symbols))
+        return planes, unflatten(r, tables.latent, *latent_shape)
+    indices = flatten(grids)
     coded = iter(decode_run(stream, tables, [k for k in indices if k >= tables.skip]))  # FORMAT 7.6
     r = [next(coded) if k >= tables.skip else 0 for k in indices]
     stream.finish(checksum(z + r))

@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import io
 import json
+import math
 import zipfile
 from pathlib import Path
 
@@ -19,12 +20,15 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pillow_lic.codec import boundary, latents
+from pillow_lic.codec import boundary, latents, search
+from pillow_lic.codec.device import Place
 from pillow_lic.constants import (
     LIC_ACTIVITY_MAX,
     LIC_BIAS_MAX,
     LIC_INVERSE_MAX,
     LIC_INVERSE_MIN,
+    LIC_LEVEL_PLAIN,
+    LIC_LEVEL_TRELLIS,
     LIC_MAP_SHIFT,
     LIC_NORMAL_ARGUMENT_BITS,
     LIC_NORMAL_STEPS,
@@ -41,13 +45,14 @@ from pillow_lic.models import registry
 from pillow_lic.entropy import CELL, Tables, rate_point
 from train.data import Crops, load_split
 from train.gdn import WEIGHT_UNIT, GdnConfig, GdnModel
-from train.networks import ROWS, SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, PhotoConfig, PhotoModel
+from train.networks import LEVEL_STEP, ROWS, SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, PhotoConfig, PhotoModel
 from train.train import build, network_config
 
 RATES = 9  # rates, over those that were trained, at which the rows are fitted
 PRIOR_COUNT = 400.0  # weight, in symbols, of the parametric shape against the counted one
 LEVELS = 4  # rows of each channel of z at each rate, by the activity of earlier channels (FORMAT 7.4)
 LEVEL_COUNT = 20.0  # weight, in symbols, of the channel's shape at all levels against the one counted at a level
+TRELLIS = 12  # the scale index, sigma = 0.37, from which the photo family quantises dependently (FORMAT 7.9)
 FLAT_SKIP = 0.001  # rows in which a symbol is non-zero more rarely than this are not coded
 
 
@@ -157,12 +162,27 @@ def _ndtr(x: np.ndarray) -> np.ndarray:
     return torch.special.ndtr(torch.from_numpy(x)).numpy()
 
 
-def gaussian_row(sigma: float) -> tuple[int, np.ndarray]:
-    """First value and probabilities of a zero-mean Gaussian over integers, the tails as last entry."""
+def gaussian_row(sigma: float, odd: bool = False) -> tuple[int, np.ndarray]:
+    """First value and probabilities of a zero-mean Gaussian over integers, the tails as last entry.
+
+    odd: over the levels of an odd state (FORMAT 7.9), 0 and those half an integer nearer to it, which cells lie around.
+    """
     radius = min(max(1, int(np.ceil(4.2 * sigma))), (LIC_ROW_MAX - 2) // 2)
     edges = np.arange(-radius, radius + 2) - 0.5
+    if odd:
+        edges -= 0.5 * np.sign(edges)
+        edges[[radius, radius + 1]] = -0.25, 0.25
     mass = np.diff(_ndtr(edges / sigma))
     return -radius, np.append(mass, max(0.0, 1.0 - mass.sum()))
+
+
+def scale_shapes(trellis: int | None) -> list[tuple[int, np.ndarray]]:
+    """Those of the scale rows; with a trellis from a scale index on, rows of odd states after them."""
+    if trellis is None:
+        return [gaussian_row(sigma) for sigma in scale_grid()]
+    plain, dependent = LIC_LEVEL_PLAIN * LEVEL_STEP, LIC_LEVEL_TRELLIS * LEVEL_STEP
+    low = [gaussian_row(sigma / plain) for sigma in scale_grid()[:trellis]]
+    return [row for odd in (False, True) for row in (*low, *(gaussian_row(sigma / dependent, odd) for sigma in scale_grid()[trellis:]))]
 
 
 def logistic_row(mean: np.ndarray, log_scale: np.ndarray, weight: np.ndarray) -> tuple[int, np.ndarray]:
@@ -189,25 +209,29 @@ def to_frequencies(mass: np.ndarray) -> np.ndarray:
 class Rows:
     """The bank while it is made: parametric shapes, and how often each of their values was seen."""
 
-    def __init__(self, shapes: list[tuple[int, np.ndarray]], scale_rows: int, z_level: np.ndarray | None = None):
+    def __init__(
+        self, shapes: list[tuple[int, np.ndarray]], scale_rows: int, z_level: np.ndarray | None = None, trellis: int | None = None
+    ):
         """shapes: first value and probabilities of each row, the tails as last entry. scale_rows: ROWS, or 0 where r is coded under mixtures.
+        trellis: the scale index from which r is quantised dependently, and then there are twice as many scale rows; None: none.
 
         z_level: FORMAT 7.4 (P, C, X - 1), and shapes has each row of z X times; None for one level.
         """
-        self.shapes, self.scale_rows, self.z_level = shapes, scale_rows, z_level
+        self.shapes, self.scale_rows, self.z_level, self.trellis = shapes, scale_rows, z_level, trellis
         self.first = np.array([first for first, _ in shapes], np.int64)
         self.length = np.array([len(mass) for _, mass in shapes], np.int64)
         self.start = self.length.cumsum() - self.length
         self.seen = np.zeros(self.length.sum())  # all rows, one after the other
 
     @classmethod
-    def parametric(cls, model: PhotoModel | GdnModel, scale_rows: int) -> Rows:
-        shapes = [gaussian_row(sigma) for sigma in scale_grid()][:scale_rows]
+    def parametric(cls, model: PhotoModel | GdnModel) -> Rows:
+        trellis = TRELLIS if isinstance(model, PhotoModel) else None
+        shapes = [] if getattr(model.config, "components", 0) else scale_shapes(trellis)
         rate = model.hyper_rate
         weight = rate.logit.unflatten(1, (-1, Z_COMPONENTS)).softmax(2)
         tables = (rate.mean, rate.log_scale, weight)
         mean, log_scale, weight = (part.detach().double().numpy().reshape(-1, Z_COMPONENTS) for part in tables)
-        return cls(shapes + [logistic_row(*row) for row in zip(mean, log_scale, weight)], scale_rows)
+        return cls(shapes + [logistic_row(*row) for row in zip(mean, log_scale, weight)], len(shapes), trellis=trellis)
 
     @property
     def levels(self) -> int:
@@ -218,7 +242,7 @@ class Rows:
         repeats = np.ones(len(self.shapes), np.int64)
         repeats[self.scale_rows :] = z_level.shape[2] + 1
         source = np.arange(len(repeats)).repeat(repeats)
-        rows = Rows([self.shapes[row] for row in source], self.scale_rows, z_level)
+        rows = Rows([self.shapes[row] for row in source], self.scale_rows, z_level, self.trellis)
         rows.seen = np.concatenate([self.of(row) for row in source])
         return rows
 
@@ -245,15 +269,18 @@ class Rows:
             own = [one + LEVEL_COUNT * channel / channel.sum() for one in seen] if self.levels > 1 else [channel]
             freqs += [to_frequencies(one) for one in own]
         levels = {} if self.z_level is None else {"z_level": self.z_level}
+        if self.trellis is not None:
+            levels["trellis"] = np.array([self.trellis], np.int32)
         return {"freq": np.concatenate(freqs), "count": self.length.astype(np.int32), "first": self.first.astype(np.int16), **levels}
 
     def skip(self) -> int:
         """Number of lowest rows that are almost surely zero."""
-        for row in range(self.scale_rows):
+        first = self.scale_rows if self.trellis is None else self.trellis
+        for row in range(first):
             seen = self.of(row)
             if seen.sum() > 0 and 1.0 - seen[-self.first[row]] / seen.sum() > FLAT_SKIP:
                 return row
-        return self.scale_rows
+        return first
 
 
 # --- fitting the rows -------------------------------------------------------------------------------------------
@@ -277,35 +304,40 @@ class Fitter:
         return (1 + below.sum(3)).astype(np.uint16)
 
     @torch.inference_mode()
-    def fit(self, rows: Rows, crops: Crops, batches: int) -> Rows:
-        """Counts under the rounding that `rows` imply."""
+    def fit(self, rows: Rows, crops: Crops, batches: int, effort: int = 0) -> Rows:
+        """Counts under the rounding that `rows` imply, as an encoder of that effort leaves the symbols. effort above 0: of models with a lambda."""
         arrays = self.tables(rows)
         tables = Tables.from_model(self.manifest, arrays)
-        rounding = boundary.rounding(tables, arrays, 0)
-        counted = Rows(rows.shapes, rows.scale_rows, rows.z_level)
+        quantiser = boundary.quantiser(tables, arrays, 0)
+        counted = Rows(rows.shapes, rows.scale_rows, rows.z_level, rows.trellis)
         for step in tqdm(range(batches), desc="fitting rows"):
-            x = torch.from_numpy(crops.at(step)).float().div(255)
+            pixels = crops.at(step)
+            images = [np.ascontiguousarray(one.transpose(1, 2, 0)) for one in pixels]
+            x = torch.from_numpy(pixels).float().div(255)
             for q in self.qualities:
-                t = latents.positions(q)
-                for one in self.model.analysis(x, t.expand(len(x))):
-                    self._count(counted, tables, rounding, one, q, t)
+                t = latents.positions(*[q] * len(x))
+                y = self.model.analysis(x, t)
+                z, v, index = self._hyper(counted, tables, y, q, t)
+                if rows.scale_rows:
+                    bit = search.error_of_bit(registry.lambda_at(self.manifest, q)) if effort else 0.0
+                    halo = self.manifest["halo"]
+                    r = search.residuals(self.model, images, y, v, index, t, halo, bit, quantiser, effort, Place("cpu"))
+                    for levels, where in zip(r.flatten(2).numpy(), index.flatten(2).numpy()):
+                        symbols, row = (levels, where) if rows.trellis is None else tables.symbols(levels, where)
+                        counted.count(row.astype(np.int64), symbols)
         return counted
 
-    def _count(self, rows: Rows, tables: Tables, rounding: boundary.Rounding, y: Tensor, q: int, t: Tensor) -> None:
-        model = self.model
-        z = boundary.hyper_symbols(model.hyper_analysis(y[None], t)[0], tables.z_steps(q))
-        rows.count(rows.scale_rows + tables.z_rows(q, z), z)
+    def _hyper(self, rows: Rows, tables: Tables, y: Tensor, q: int, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Counts z (N, C, hz, wz) of y (N, M, h, w) and what it has seen before; returns it, dequantised too, and the scale indices."""
         nearest = rate_point(q, self.manifest["points"])[2]
-        for seen, values in zip(self.activities[nearest], tables.activity(z)):
-            seen += np.bincount(values.ravel(), minlength=len(seen))
-        if rows.scale_rows:
-            index = tables.scale_index(q, z, *y.shape[1:])
-            rows.count(index.astype(np.int64), self._residuals(tables, rounding, y, z, index, q, t))
-
-    def _residuals(self, tables: Tables, rounding: boundary.Rounding, y: Tensor, z, index, q: int, t: Tensor) -> np.ndarray:
-        """r of one y (M, h, w), nothing skipped."""
-        v, index = (torch.from_numpy(part)[None] for part in (tables.dequantised(q, z), index))
-        return latents.residuals(self.model, y[None], v, index, t, self.manifest["halo"], rounding)[0].numpy()
+        found = []
+        for z in self.model.hyper_analysis(y, t):
+            z = boundary.hyper_symbols(z, tables.z_steps(q))
+            rows.count(rows.scale_rows + tables.z_rows(q, z), z)
+            for seen, values in zip(self.activities[nearest], tables.activity(z)):
+                seen += np.bincount(values.ravel(), minlength=len(seen))
+            found.append((z, tables.dequantised(q, z), tables.scale_index(q, z, *y.shape[2:]) if rows.scale_rows else z))
+        return tuple(torch.from_numpy(np.stack(part)) for part in zip(*found))
 
 
 # --- writing ----------------------------------------------------------------------------------------------------
@@ -352,6 +384,7 @@ def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: i
     config = network_config(state["config"]["network"])
     model = build(config).eval()
     model.load_state_dict(state["average"])
+    model.requires_grad_(False)
     model.half().float()  # the shipped weights are float16: fit the tables to what they do
     manifest = {
         "format": registry.FORMAT,
@@ -370,10 +403,14 @@ def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: i
     fitter = Fitter(model, manifest)
     training, _ = load_split(data)
     crops = Crops(training, 256, 8, seed=11, grey=0.02)
-    rows = Rows.parametric(model, 0 if getattr(config, "components", 0) else ROWS)
+    rows = Rows.parametric(model)
+    if rows.trellis is not None:
+        model.prior.gain -= math.log(LEVEL_STEP)
+        model.half().float()
     rows = fitter.fit(rows, crops, batches)
     # Again: rounding depends on the rows, the rows on the rounding; and the activities of z have been seen.
-    rows = fitter.fit(rows.split(fitter.z_level()), crops, batches)
+    effort = search.DEFAULT_EFFORT if "lambda" in manifest and rows.scale_rows else 0
+    rows = fitter.fit(rows.split(fitter.z_level()), crops, batches, effort)
     manifest["skip"] = rows.skip()
     out.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(out / "tables.npz", **fitter.tables(rows))

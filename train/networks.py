@@ -336,6 +336,7 @@ def straight_through_round(x: Tensor) -> Tensor:
 
 
 Z_COMPONENTS = 3  # logistics in the prior of each channel of z
+LEVEL_STEP = 0.325  # the unit of r in an exported model, where training has steps of 1: levels of the trellis are 1.3 apart, others 0.975 (FORMAT 7.9)
 SIGMA_MIN, SIGMA_MAX, ROWS = 0.11, 64.0, 64  # the bank of Gaussians, geometric: export.py makes it from the same three
 
 

@@ -21,7 +21,7 @@ from pillow_lic.constants import LIC_MAP_SHIFT, LIC_Z_STEP_BITS
 from pillow_lic.entropy import CELL
 from train.gdn import GdnModel
 from train.losses import rate_weight
-from train.networks import SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, HyperRate, PhotoModel, logistic_mass
+from train.networks import LEVEL_STEP, SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, HyperRate, PhotoModel, logistic_mass
 
 BLOCK = 16
 SAMPLES = 3 * BLOCK * BLOCK  # 768 samples of a block
@@ -144,7 +144,11 @@ def start_from_model(model: PhotoModel, folder: Path) -> int:
         tables = {name: torch.from_numpy(archive[name].astype(np.float64)) for name in archive.files}
     levels = 1 + (tables["z_level"].shape[2] if "z_level" in tables else 0)
     z_rows = model.hyper_rate.gain.numel() * levels
-    unit = math.log(SIGMA_MAX / SIGMA_MIN) / (len(tables["count"]) - z_rows - 1)
+    scale_rows = len(tables["count"]) - z_rows
+    if "trellis" in tables:
+        scale_rows //= 2
+        model.prior.gain += math.log(LEVEL_STEP)
+    unit = math.log(SIGMA_MAX / SIGMA_MIN) / (scale_rows - 1)
     one = 1 << LIC_MAP_SHIFT
     cells = len(tables["offset"])
     model.scale_map.weight.zero_()[:cells] = tables["weight"] * unit * (1 << LIC_Z_STEP_BITS) / one

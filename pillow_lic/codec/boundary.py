@@ -1,6 +1,6 @@
 """The float/integer boundary: the one place that rounds. Nothing after it sees a float.
 
-Imports numpy and torch; knows shapes and tables, no networks and no bytes.
+Imports numpy, torch and how work is spread over threads; knows shapes and tables, no networks and no bytes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..constants import (
+    LIC_LEVEL_PLAIN,
     LIC_NORMAL_ARGUMENT_BITS,
     LIC_NORMAL_STEPS,
     LIC_OFFSET_ONE,
@@ -23,7 +24,8 @@ from ..constants import (
     LIC_SYMBOL_MIN,
     LIC_Z_STEP_BITS,
 )
-from ..entropy import Tables
+from ..entropy import NO_TRELLIS, Tables
+from .batch import in_threads
 
 Z_LIMIT = 127  # an encoder's own bound on |z|; what lies beyond FORMAT 7.5's clamp is clamped alike in both directions
 
@@ -32,6 +34,7 @@ Z_LIMIT = 127  # an encoder's own bound on |z|; what lies beyond FORMAT 7.5's cl
 # 30 to 35, 50 and 80 of `photo`: 0.03 instead of 0.055 changes the rate by -0.4, +0.2, +1.1, -, +0.1 %, 0.045 by -0.5, -0.2, +0.2, -, -0.1 %,
 # 0.07 by +1.0, +0.8, +0.7, +0.1, +0.2 %, 0.1 by +3.7, +3.2, +2.7, +1.1, +1.0 %.
 BIT_WEIGHT = 0.05
+PART = 256  # latent positions that a thread quantises at once
 PRICED = 511  # symbols beyond +-PRICED are taken to cost as much as that
 
 
@@ -46,17 +49,72 @@ def rounded_hyper(z: Tensor, d: Tensor) -> Tensor:
     return torch.round(z.float() / step).clamp_(-Z_LIMIT, Z_LIMIT).to(torch.int16)
 
 
-# (y - mean) / step (..., M, h, w) and its index (int) to int16 symbols; weight: of a bit against a squared step, (..., M, 1, 1) or one for all.
-Rounding = Callable[..., Tensor]
+class Quantiser(NamedTuple):
+    """How an encoder quantises the residuals of a model, and what that costs; `index` is what tables.scale_index gives, int.
+
+    `unit`: what r is made of: 1, or as many to a step as LIC_LEVEL_PLAIN says (FORMAT 7.9). `step` is the network's, one unit.
+    """
+
+    # (y - mean) / step (N, M, h, w), index -> r, int16; weight: of a bit against a squared error of `unit` steps, (N, M, 1, 1) or one for all.
+    quantise: Callable[..., Tensor]
+    bits: Callable[[Tensor, Tensor], Tensor]  # r, index -> bits (N,)
+    unit: int = 1
 
 
-def rounding(tables: Tables, arrays: Mapping[str, np.ndarray], skip: int, device: str = "cpu") -> Rounding:
-    """How an encoder rounds the residuals of a model on a device; `index` is what tables.scale_index gives."""
+def quantiser(tables: Tables, arrays: Mapping[str, np.ndarray], skip: int, device: str = "cpu") -> Quantiser:
+    """That of a model on a device.
+
+    Bits of mixtures are without the bytes of an escape, which stands for what is so far off that 16 bits cost no less.
+    """
     if tables.components:
         sigma = mixture_sigmas(arrays["normal"], arrays["inverse"]).to(device)
-        return partial(mixture_symbols, sigma=sigma)
+        return Quantiser(partial(mixture_symbols, sigma=sigma), partial(mixture_bits, sigma=sigma))
+    if tables.trellis != NO_TRELLIS:
+        listed = row_bits(arrays["freq"], arrays["count"], arrays["first"], tables.scale_rows)
+        sizes = listed[:, PRICED:].contiguous().numpy()
+        quantise = partial(trellis_levels, tables=tables, sizes=sizes, skip=skip)
+        return Quantiser(quantise, partial(trellis_bits, tables=tables, sizes=sizes, skip=skip), LIC_LEVEL_PLAIN)
     more = bits_more(arrays["freq"], arrays["count"], arrays["first"], tables.rows).to(device)
-    return partial(residual_symbols, more=more, skip=skip)
+    rows = row_bits(arrays["freq"], arrays["count"], arrays["first"], tables.rows).to(device)
+    return Quantiser(partial(residual_symbols, more=more, skip=skip), partial(listed_bits, rows=rows, skip=skip))
+
+
+def trellis_levels(
+    ratio: Tensor, index: Tensor, tables: Tables, sizes: np.ndarray, skip: int, weight: float | Tensor = BIT_WEIGHT
+) -> Tensor:
+    """Levels int16 of ratio (N, M, h, w): Viterbi's search over the channels of each position (FORMAT 7.9), on the CPU wherever the tensors are.
+
+    sizes: bits of a symbol by its size, (2 R, PRICED + 1).
+    """
+    n, m, h, w = ratio.shape
+    weight = torch.as_tensor(weight, dtype=torch.float32).cpu().mul(LIC_LEVEL_PLAIN**2).expand(n, m, 1, 1).flatten(1).contiguous().numpy()
+    x, scale = ratio.float().flatten(2).cpu().numpy(), index.to(torch.uint8).flatten(2).cpu().numpy()
+    parts = [(k, slice(first, first + PART)) for k in range(n) for first in range(0, h * w, PART)]
+
+    def quantised(k: int, part: slice) -> np.ndarray:
+        return tables.quantised(*(np.ascontiguousarray(one[k, :, part]) for one in (x, scale)), sizes, weight[k], skip)
+
+    r = np.concatenate(in_threads(lambda part: quantised(*part), parts), 1)  # (M, N h w)
+    return torch.from_numpy(r).unflatten(1, (n, h, w)).transpose(0, 1).contiguous().to(ratio.device)
+
+
+def trellis_bits(r: Tensor, index: Tensor, tables: Tables, sizes: np.ndarray, skip: int) -> Tensor:
+    """Bits (N,) of levels r (N, M, h, w)."""
+    n, m, h, w = r.shape
+    levels = r.to(torch.int16).cpu().reshape(n, m, h * w).contiguous().numpy()
+    scale = index.to(torch.uint8).cpu().reshape(n, m, h * w).contiguous().numpy()
+    found = []
+    for one, where in zip(levels, scale):
+        symbol, row = tables.symbols(one, where)
+        found.append(float(sizes[row, np.minimum(np.abs(symbol.astype(np.int32)), PRICED)].sum(where=where >= skip, dtype=np.float64)))
+    return torch.tensor(found, dtype=torch.float32, device=r.device)
+
+
+def listed_bits(r: Tensor, index: Tensor, rows: Tensor, skip: int) -> Tensor:
+    """Bits (N,) of symbols r (N, M, h, w) under rows of the bank, `rows` being row_bits of it."""
+    index = index.to(torch.int32)
+    bits = rows[index, r.long().clamp(-PRICED, PRICED) + PRICED]
+    return (bits * (index >= skip)).sum((1, 2, 3))
 
 
 def mixture_sigmas(normal: np.ndarray, inverse: np.ndarray) -> Tensor:
@@ -79,6 +137,14 @@ def mixture_symbols(ratio: Tensor, index: Tensor, sigma: Tensor, weight: float |
     part = ratio - low
     up = (1.0 - part).square() + weight * bits[1] < part.square() + weight * bits[0]
     return (low + up).clamp_(LIC_SYMBOL_MIN, LIC_SYMBOL_MAX).to(torch.int16)
+
+
+def mixture_bits(r: Tensor, index: Tensor, sigma: Tensor) -> Tensor:
+    """Bits (N,) of symbols r (N, M, h, w) under index (N, 3 K M, h, w)."""
+    inverse, centre, share = _components(index.to(torch.int32), r.shape[-3], sigma)
+    edge = r.float().unsqueeze(-4) - 0.5 - centre
+    mass = torch.special.ndtr((edge + 1.0) * inverse) - torch.special.ndtr(edge * inverse)
+    return -((share * mass).sum(-4) + 2.0**-LIC_PROB_BITS).log2().sum((1, 2, 3))
 
 
 def _components(index: Tensor, channels: int, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -115,33 +181,6 @@ def residual_symbols(ratio: Tensor, index: Tensor, more: Tensor, skip: int, weig
     whole += size - whole > threshold.clamp_(max=0.95)
     whole = torch.where(index < skip, torch.zeros_like(whole), whole)
     return torch.copysign(whole, ratio).clamp_(LIC_SYMBOL_MIN, LIC_SYMBOL_MAX).to(torch.int16)
-
-
-class Price(NamedTuple):
-    """What symbols cost under their indices, as an encoder reckons it; both as of Rounding, the symbols floats without a fraction.
-
-    Mixtures: without the bytes of an escape, which stands for what is so far off that 16 bits cost no less.
-    """
-
-    bits: Callable[[Tensor, Tensor], Tensor]  # (symbols, index) to bits, of the symbols' shape
-    coded: Callable[[Tensor], Tensor]  # index to bool: False where the symbol must be 0 and costs nothing
-
-
-def price(tables: Tables, arrays: Mapping[str, np.ndarray], skip: int, device: str = "cpu") -> Price:
-    """The price of the residuals of a model on a device."""
-    if tables.components:
-        sigma = mixture_sigmas(arrays["normal"], arrays["inverse"]).to(device)
-
-        def bits(symbols: Tensor, index: Tensor) -> Tensor:
-            inverse, centre, share = _components(index, symbols.shape[-3], sigma)
-            edge = symbols.unsqueeze(-4) - 0.5 - centre
-            mass = torch.special.ndtr((edge + 1.0) * inverse) - torch.special.ndtr(edge * inverse)
-            return -((share * mass).sum(-4) + 2.0**-LIC_PROB_BITS).log2()
-
-        return Price(bits, lambda index: torch.ones_like(index[..., : tables.latent, :, :], dtype=torch.bool))
-    rows = row_bits(arrays["freq"], arrays["count"], arrays["first"], tables.rows).to(device)
-    listed = lambda symbols, index: rows[index, symbols.long().clamp(-PRICED, PRICED) + PRICED]  # noqa: E731
-    return Price(listed, lambda index: index >= skip)
 
 
 def row_bits(freq: np.ndarray, count: np.ndarray, first: np.ndarray, rows: int) -> Tensor:

@@ -45,10 +45,9 @@ def run(place: Place, pictures: list[Picture], side: int | None) -> list[Arrival
         y = latents.analyse(encoder, images, *grid, t, halo, place, side)
         z = latents.hyper_analyse(encoder, y, t, place.up(torch.from_numpy(own.z_steps(q))), halo, side)
         v, index = tables.mapped(model, place, q, z, *grid)
-        rounding, effort = tables.rounding(model, place.name), pictures[0].effort
+        quantiser, effort = tables.quantiser(model, place.name), pictures[0].effort
         bit = search.error_of_bit(registry.lambda_at(manifest, q)) if effort else 0.0
-        price = tables.price(model, place.name)
-        r = search.residuals(decoder, images, y, v, index, t, manifest["halo"], bit, rounding, price, effort, place, side)
+        r = search.residuals(decoder, images, y, v, index, t, manifest["halo"], bit, quantiser, effort, place, side)
         z, r = place.down(z), place.down(r)
     wait = place.mark()
     return [Arrival(integers, wait) for integers in zip(z, r)]

@@ -156,7 +156,7 @@ def residuals(
     index: Tensor,
     t: Tensor,
     halo: int,
-    rounding: boundary.Rounding,
+    quantise: Callable[[Tensor, Tensor], Tensor],
     side: int | None = None,
     also: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
@@ -173,7 +173,7 @@ def residuals(
         symbols, steps = torch.empty_like(target, dtype=torch.int16), torch.empty_like(target) if also else None
 
         def rounded(at: tuple, mean: Tensor, step: Tensor) -> Tensor:
-            symbols[at] = rounding((target[at] - mean) / step, scale[at])
+            symbols[at] = quantise((target[at] - mean) / step, scale[at])
             if steps is not None:
                 steps[at] = step
             return symbols[at]

@@ -47,8 +47,7 @@ def residuals(
     t: Tensor,
     halo: int,
     bit: float,
-    rounding: boundary.Rounding,
-    price: boundary.Price,
+    quantiser: boundary.Quantiser,
     effort: int,
     place: Place,
     side: int | None = None,
@@ -60,9 +59,9 @@ def residuals(
     """
     passes = PASSES[effort]
     if not passes:
-        return latents.residuals(decoder, y, v, index, t, halo, rounding, side)
+        return latents.residuals(decoder, y, v, index, t, halo, quantiser.quantise, side)
     y_hat, step = also = torch.empty_like(y), torch.empty_like(y)
-    r = start = latents.residuals(decoder, y, v, index, t, halo, rounding, side, also)
+    r = start = latents.residuals(decoder, y, v, index, t, halo, quantiser.quantise, side, also)
     curvature: Tensor | None = None
     random = torch.Generator(y.device).manual_seed(SEED)
     for k in range(passes):
@@ -73,17 +72,18 @@ def residuals(
                 raise
             warnings.warn(FORKED, stacklevel=2)
             return r
-        gradient.mul_(step)  # by r
+        step.mul_(quantiser.unit)
+        gradient.mul_(step)  # by r in whole steps
         if curvature is None:
-            before = error + bit * _bits(price, start, index)
+            before = error + bit * quantiser.bits(start, index)
             curvature = _curvature(gradient, (y_hat - y).div_(step), bit)
-            rounding = partial(rounding, weight=WEIGHT * 2.0 * bit / curvature)
+            quantise = partial(quantiser.quantise, weight=WEIGHT * 2.0 * bit / curvature)
         best = gradient.div_(curvature).mul_(step).neg_().add_(y_hat)
         y.lerp_(best, STEP * (1.0 - k / passes))
         shaken = DITHER * (1.0 - (k + 1) / (0.8 * passes)) if passes >= DITHERED else 0.0
-        r = latents.residuals(decoder, _shaken(y, step, shaken, random), v, index, t, halo, rounding, side, also)
+        r = latents.residuals(decoder, _shaken(y, step, shaken, random), v, index, t, halo, quantise, side, also)
     _, error = _gradient(decoder, images, y_hat, t, place, side, back=False)
-    better = error + bit * _bits(price, r, index) < before
+    better = error + bit * quantiser.bits(r, index) < before
     return torch.where(better[:, None, None, None], r, start)
 
 
@@ -92,12 +92,6 @@ def _shaken(y: Tensor, step: Tensor, width: float, random: torch.Generator) -> T
     if width <= 0.0:
         return y
     return torch.rand(y.shape[1:], generator=random, device=y.device).sub_(0.5).mul_(width).mul(step).add_(y)
-
-
-def _bits(price: boundary.Price, r: Tensor, index: Tensor) -> Tensor:
-    """What r (N, M, hy, wy) costs, (N,)."""
-    index = index.to(torch.int32)
-    return (price.bits(r.float(), index) * price.coded(index)).sum((1, 2, 3))
 
 
 def _gradient(

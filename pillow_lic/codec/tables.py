@@ -27,15 +27,9 @@ def of(model: Model) -> Tables:
 
 
 @lru_cache(maxsize=8)
-def rounding(model: Model, device: str) -> boundary.Rounding:
-    """How an encoder rounds residuals on a device."""
-    return boundary.rounding(of(model), model.arrays, model.entry.manifest["skip"], device)
-
-
-@lru_cache(maxsize=8)
-def price(model: Model, device: str) -> boundary.Price:
-    """What residuals cost, on a device."""
-    return boundary.price(of(model), model.arrays, model.entry.manifest["skip"], device)
+def quantiser(model: Model, device: str) -> boundary.Quantiser:
+    """How an encoder quantises residuals on a device, and what they cost."""
+    return boundary.quantiser(of(model), model.arrays, model.entry.manifest["skip"], device)
 
 
 def mapped(model: Model, place: Place, q: int, z: Tensor, hy: int, wy: int) -> tuple[Tensor, Tensor]:

@@ -226,9 +226,15 @@ def precision(device: str = "cpu") -> str:
 
 
 def fast_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 natively; elsewhere it is slower than float32 by far."""
+    """Whether the CPU multiplies bfloat16 faster than float32: with matrix units (AMX), and with AVX-512's instruction where that is not Intel's.
+
+    Measured: on an Intel Emerald Rapids whose AMX a virtual machine hides, 1x1 convolutions take 1.4 times as long as in float32.
+    """
     import torch
 
+    has = getattr(torch.cpu, "get_capabilities", dict)()  # newer releases of PyTorch
+    if has:
+        return has.get("amx_bf16", False) or has.get("avx512_bf16", False) and not has.get("cpu_name", "").startswith("Intel")
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
 

@@ -5,20 +5,25 @@
 //
 // With -DLIC_REPLAY instead of `fuzzer` it is a plain program that runs each file named on its command line once (any compiler).
 //
-// Input: | seed u8 | shape u8 | rest |. The seed makes the tables, from 128 on those of mixtures; the shape byte makes the tile, and its
-// bit 7 says what the rest is:
+// Input: | seed u8 | shape u8 | rest |. The seed makes the tables, from 128 on those of mixtures, from 64 to 127 those of a trellis; the
+// shape byte makes the tile, and its bit 7 says what the rest is:
 //   0: a tile stream, to be decoded;
-//   1: symbols, to be encoded, then decoded; so the corpus reaches deep states without knowing the checksum.
+//   1: symbols, to be encoded, then decoded; so the corpus reaches deep states without knowing the checksum. With a trellis they are
+//      made levels, and then what its search makes of them goes the same way.
 //
 // Invariants:
 //   1. No input reads or writes outside a buffer (the stream lies in a heap buffer of its exact size).
 //   2. The fast decoder and the slow one, and all code paths of the map, say the same: status and symbols.
 //   3. Accepted implies that encoding the symbols again gives the same bytes: a tile has one stream and no other.
 //   4. What the encoder writes is accepted and gives its symbols back.
+//   5. With a trellis, r is refused or the one tile of its stream; symbols and levels are inverse to each other; and all code paths of
+//      the search find the same levels, which the encoder takes, of whatever numbers.
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -58,7 +63,7 @@ struct Tables {
     std::vector<std::int32_t> d, bias;
     std::size_t levels = 1;
     std::vector<std::uint16_t> z_level;
-    std::int32_t rows = kRows, skip;
+    std::int32_t rows = kRows, skip, trellis = lic::kNoTrellis;
     std::size_t planes = 1;
 
     explicit Tables(std::uint8_t seed) {
@@ -71,7 +76,8 @@ struct Tables {
         }
         levels = random.below(8) ? 1 + random.below(3) : LIC_LEVELS_MAX;
         for (std::size_t i = 0; i < C * (levels - 1); ++i) z_level.push_back(static_cast<std::uint16_t>(random.below(8)));
-        make_bank(random, static_cast<std::size_t>(rows) + C * levels);
+        if (seed >= 64 && seed < 128) trellis = random.between(2, kRows);
+        make_bank(random, scale_rows() + C * levels);
         const std::size_t channels = planes * M;
         std::vector<std::int16_t> weight(lic::kCell * channels * inputs);
         const std::int32_t most = seed >= 192 ? 80 : LIC_WEIGHT_MAX;  // small weights: bytes between their ends
@@ -85,6 +91,8 @@ struct Tables {
     }
 
     bool mixed() const { return planes > 1; }
+    bool dependent() const { return trellis != lic::kNoTrellis; }
+    std::size_t scale_rows() const { return static_cast<std::size_t>(dependent() ? 2 * rows : rows); }
 
     // Any normal that rises from 0 to 32768, any scales.
     void make_mixture(Random& random) {
@@ -155,7 +163,7 @@ lic::Outcome decode_into(const Tables& t, const lic::Shape& s, const lic::Settin
 }
 
 std::vector<std::uint8_t> encode(const Tables& t, const lic::Shape& s, const lic::Setting& q, const Tile& tile) {
-    lic::Scratch work(s, true, t.planes / lic::kPlanes);
+    lic::Scratch work(s, true, t.planes / lic::kPlanes, t.dependent());
     encode_into<false>(t, s, q, tile, work);
     std::vector<std::uint8_t> stream(lic::stream_size(work.writer, work.end(s)));
     lic::copy_stream(work.writer, work.end(s), stream.data());
@@ -171,7 +179,7 @@ lic::Status decode(const Tables& t, const lic::Shape& s, const lic::Setting& q, 
                    Tile& fast) {
     std::unique_ptr<std::uint8_t[]> exact(new std::uint8_t[size]);
     if (size) std::memcpy(exact.get(), data, size);
-    lic::Scratch work(s, false, t.planes / lic::kPlanes);
+    lic::Scratch work(s, false, t.planes / lic::kPlanes, t.dependent());
     Tile slow(s);
     const lic::Outcome a = decode_into<false>(t, s, q, exact.get(), size, work, fast);
     const lic::Outcome b = decode_into<true>(t, s, q, exact.get(), size, work, slow);
@@ -212,6 +220,53 @@ void check_map(const Tables& t, const lic::Shape& tile_shape, const lic::Setting
     }
 }
 
+// The levels of symbols, in place, by the words of FORMAT 7.9; symbols that are too large for theirs are halved.
+void make_levels(const Tables& t, std::size_t n, const std::vector<std::uint8_t>& index, std::vector<std::int16_t>& r) {
+    std::vector<std::int32_t> state(n);
+    for (std::size_t i = 0; i < r.size(); ++i) {
+        std::int32_t &s = state[i % n], k = r[i], level = 3 * k;
+        for (;; k /= 2) {
+            const std::int32_t sign = k > 0 ? 1 : k < 0 ? -1 : 0;
+            level = index[i] < t.trellis ? 3 * k : s % 2 ? 4 * k - 2 * sign : 4 * k;
+            if (level >= LIC_SYMBOL_MIN && level <= LIC_SYMBOL_MAX) break;
+        }
+        if (index[i] >= t.trellis) s = s / 2 ^ (s % 2 ? 157 / 2 : 0) ^ (k % 2 ? 86 / 2 : 0);
+        r[i] = static_cast<std::int16_t>(level);
+    }
+}
+
+// Invariant 5: of r as it is; and of numbers made of it, the ends of i16 standing for those that are none.
+void check_trellis(const Tables& t, const lic::Shape& s, const lic::Setting& q, const std::vector<std::uint8_t>& index, const Tile& raw) {
+    lic::Scratch work(s, true, 0, true);
+    const std::size_t n = s.h * s.w;
+    if (lic::encode_tile<false>(t.bank, t.map, s, q, raw.z.data(), raw.r.data(), work) == lic::Status::ok) {
+        Tile same = raw;
+        std::vector<std::uint8_t> state(n);
+        for (std::size_t m = 0; m < s.M; ++m) REQUIRE(lic::symbols(&index[m * n], n, t.trellis, state.data(), &raw.r[m * n], &same.r[m * n]));
+        make_levels(t, n, index, same.r);
+        REQUIRE(same == raw);
+    }
+    std::vector<float> x, bits, weight(s.M, 1.0f);
+    for (const std::int16_t value : raw.r) {
+        const float huge = value == LIC_SYMBOL_MIN ? -std::numeric_limits<float>::infinity() : value == LIC_SYMBOL_MAX ? NAN : 1.0f;
+        x.push_back(static_cast<float>(value) * 0.3f * huge);
+    }
+    constexpr std::size_t kSizes = 5;
+    for (std::size_t i = 0; i < 2 * kRows * kSizes; ++i) bits.push_back(static_cast<float>(i % kSizes + i % 3));
+    lic::Paths paths(s.M);
+    Tile tile = raw, first(s);
+    for (lic::Simd level : {lic::Simd::scalar, lic::Simd::sse41, lic::Simd::avx2, lic::Simd::avx512}) {
+        if (!lic::simd_supported(level)) continue;
+        lic::simd_in_use() = level;
+        lic::search({x.data(), index.data(), bits.data(), weight.data(), s.M, n, kSizes, t.rows, t.trellis, t.skip, tile.r.data()}, paths);
+        if (level == lic::Simd::scalar) first = tile;
+        REQUIRE(tile == first);
+    }
+    std::vector<std::uint8_t> stream = encode(t, s, q, tile);
+    REQUIRE(decode(t, s, q, stream.data(), stream.size(), first) == lic::Status::ok);
+    REQUIRE(first == tile);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -221,8 +276,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Tables& t = *all[data[0]];
     const std::size_t h = 1 + (data[1] & 7), w = 1 + (data[1] >> 3 & 15);
     const lic::Shape s{t.map.C(), t.map.M() / t.planes, (h + 3) / 4, (w + 3) / 4, h, w};
-    const lic::Setting q{t.d.data(), t.bias.data(), static_cast<std::size_t>(t.rows), t.rows, t.skip,
-                         t.levels, t.z_level.data()};
+    const lic::Setting q{t.d.data(), t.bias.data(), t.scale_rows(), t.rows, t.skip, t.levels, t.z_level.data(), t.trellis};
     const std::uint8_t *at = data + 2, *end = data + size;
     Tile tile(s);
     if (data[1] < 128) {
@@ -233,9 +287,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     fill(tile.z, at, end);
     fill(tile.r, at, end);
     check_map(t, s, q, tile, index);
+    if (t.dependent()) check_trellis(t, s, q, index, tile);
     for (std::size_t i = 0; i < tile.r.size(); ++i) {
         if (index[i] < q.skip) tile.r[i] = 0;
     }
+    if (t.dependent()) make_levels(t, s.h * s.w, index, tile.r);
     std::vector<std::uint8_t> stream = encode(t, s, q, tile);
     Tile back(s);
     REQUIRE(decode(t, s, q, stream.data(), stream.size(), back) == lic::Status::ok);
