@@ -4,7 +4,8 @@
 
 CHECKPOINT is that from which MODEL, a directory or the name of a shipped model, was exported. Every image is encoded to a real file; its symbols
 are then priced by the checkpoint's averaged weights in float32: mixtures of logistics for z, normals or mixtures of normals for the
-residuals, no table, no integer, no container. Writes bench/results/estimate-<model>.csv.
+residuals, no table, no integer, no container. With dependent quantisation a level costs what the normal has between the middles to its
+neighbours. Writes bench/results/estimate-<model>.csv.
 """
 import argparse
 import csv
@@ -32,10 +33,28 @@ def load_checkpoint(path):
     return model
 
 
-def float_bits(model, z, r, t):
+def level_bits(own, r, index, log_sigma):
+    """Bits of levels r (M, h, w) of a model with a trellis, under normals of standard deviations in training's steps."""
+    from train.networks import LEVEL_STEP
+    symbols, rows = (part.reshape(r.shape) for part in own.symbols(r.reshape(len(r), -1), index.reshape(len(r), -1)))
+    size, odd = np.abs(r.astype(float)), rows >= own.rows
+    half = np.where(index < own.trellis, 1.5, 2.0)
+    lower, upper = size - half, size + half
+    lower[odd & (symbols == 0)], upper[odd & (symbols == 0)] = -1.0, 1.0
+    lower[odd & (np.abs(symbols) == 1)] = 1.0
+    lower, upper = (torch.from_numpy(edge * LEVEL_STEP) for edge in (lower, upper))
+    inverse = (-log_sigma[0].double()).exp()
+    mass = torch.special.ndtr(-lower * inverse) - torch.special.ndtr(-upper * inverse)
+    return float(-mass.clamp_min(2.0**-16).log2().sum())
+
+
+def float_bits(model, own, q, z, r, t):
     """Bits of z (C, a, b) and of r (M, h, w) under the float model at position t (1,)."""
+    from pillow_lic.entropy import NO_TRELLIS
     from train.gdn import GdnModel, mixture_bits
     from train.networks import gaussian_bits, interpolate
+    index = own.scale_index(q, z, *r.shape[1:]) if own.trellis != NO_TRELLIS else None
+    levels = r
     z, r = (torch.from_numpy(symbols.astype(np.float32))[None] for symbols in (z, r))
     z_hat = z / interpolate(model.hyper_rate.gain, t).exp()[:, :, None, None]
     z_bits = model.hyper_rate.bits(z, t)
@@ -43,6 +62,8 @@ def float_bits(model, z, r, t):
     if isinstance(model, GdnModel):
         planes = model.shape(z_hat, t)[..., :h, :w]
         r_bits = mixture_bits(r, planes) if model.config.components else gaussian_bits(r, planes[:, 0])
+    elif index is not None:
+        r_bits = level_bits(own, levels, index, model.scale_map(z_hat, t)[:, :, :h, :w])
     else:
         r_bits = gaussian_bits(r, model.scale_map(z_hat, t)[:, :, :h, :w])
     return float(z_bits), float(r_bits)
@@ -51,12 +72,15 @@ def float_bits(model, z, r, t):
 def measure(path, quality, name, model):
     """Pixels, bits of the file, and the float model's bits of z and r."""
     from pillow_lic import codec, format
+    from pillow_lic.codec import tables
+    from pillow_lic.models import loader, registry
     array = np.asarray(Image.open(path).convert("RGB"))
     data = codec.encode(array, quality=quality, model=name)
     z, r, _ = codec.decode_symbols(format.read(data))
     t = torch.tensor([(quality - 1) / 99])
     with torch.inference_mode():
-        z_bits, r_bits = float_bits(model, z, r, t)
+        own = tables.of(loader.load(registry.by_name(name)))
+        z_bits, r_bits = float_bits(model, own, round(100 * quality), z, r, t)
     return array.shape[0] * array.shape[1], 8 * len(data), z_bits, r_bits
 
 
