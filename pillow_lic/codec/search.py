@@ -2,11 +2,11 @@
 
 The one pass rounds y as if every element's error were on its own, and as if the analysis had found the best y. Here each pass asks the
 decoder: the gradient of the squared error at what it would reconstruct points to where y had better be, a damped Newton step with the
-diagonal of the Hessian, and y is rounded anew, rate against distortion, with the price of a bit that its curvature says. So elements
-make up for each other's rounding. After Campos et al. 2019, "Content adaptive optimization for neural image compression", which
+diagonal of the Hessian, and y is quantised anew, rate against distortion, with the price of a bit that its curvature says. So elements
+make up for each other's errors. After Campos et al. 2019, "Content adaptive optimization for neural image compression", which
 descends on y alone. z, and with it every probability, stays as the encoder's one pass found it.
 
-Imports torch and numpy; gets networks, rounding and tensors from others.
+Imports torch and numpy; gets networks, quantisation and tensors from others.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DEFAULT_EFFORT = 2  # of models whose manifest has a lambda; 0 of others
 SIDE, MARGIN = 48, 4  # of a piece of the gradient, in latent positions; the pixels beyond change it by some millionths
 STEP = 0.42  # what part of the Newton step the first pass takes; it falls linearly to nothing
 DITHER, DITHERED, SEED = 0.8, 6, 1  # steps by which y is shaken at first, where there are so many passes; the same picture gives the same file
-WEIGHT = 0.74  # of a bit against the curvature that was found; boundary.BIT_WEIGHT is half of what theory says
+WEIGHT, WEIGHT_DITHERED = 0.74, 0.9  # of a bit against the curvature that was found; boundary.BIT_WEIGHT is half of what theory says
 SHRINK = 50.0  # squared steps of error that a channel's curvature by theory counts for, against what was found
 SPREAD = 3.0  # by how much it may differ from theory
 FORKED = (
@@ -54,7 +54,7 @@ def residuals(
 ) -> Tensor:
     """r (N, M, hy, wy) int16 of images of one latent grid; as latents.residuals, which effort 0 is, and as much better as effort says.
 
-    y is overwritten, with what was rounded last. bit: see `error_of_bit`; unused by effort 0. An image whose cost, squared error and bits, did not
+    y is overwritten, with what was quantised last. bit: see `error_of_bit`; unused by effort 0. An image whose cost, squared error and bits, did not
     fall keeps the symbols of effort 0: stripes of single pixels, to which the decoder answers far more strongly than to what curvature was found in.
     """
     passes = PASSES[effort]
@@ -77,7 +77,8 @@ def residuals(
         if curvature is None:
             before = error + bit * quantiser.bits(start, index)
             curvature = _curvature(gradient, (y_hat - y).div_(step), bit)
-            quantise = partial(quantiser.quantise, weight=WEIGHT * 2.0 * bit / curvature)
+            weight = WEIGHT if passes < DITHERED else WEIGHT_DITHERED
+            quantise = partial(quantiser.quantise, weight=weight * 2.0 * bit / curvature)
         best = gradient.div_(curvature).mul_(step).neg_().add_(y_hat)
         y.lerp_(best, STEP * (1.0 - k / passes))
         shaken = DITHER * (1.0 - (k + 1) / (0.8 * passes)) if passes >= DITHERED else 0.0
