@@ -305,7 +305,7 @@ class Fitter:
 
     @torch.inference_mode()
     def fit(self, rows: Rows, crops: Crops, batches: int, effort: int = 0) -> Rows:
-        """Counts under the rounding that `rows` imply, as an encoder of that effort leaves the symbols. effort above 0: of models with a lambda."""
+        """Counts of the symbols that an encoder of that effort finds by `rows`. effort above 0: of models with a lambda."""
         arrays = self.tables(rows)
         tables = Tables.from_model(self.manifest, arrays)
         quantiser = boundary.quantiser(tables, arrays, 0)
@@ -317,8 +317,10 @@ class Fitter:
             for q in self.qualities:
                 t = latents.positions(*[q] * len(x))
                 y = self.model.analysis(x, t)
-                z, v, index = self._hyper(counted, tables, y, q, t)
+                z = self._hyper_symbols(counted, tables, y, q, t)
                 if rows.scale_rows:
+                    v = torch.from_numpy(tables.dequantised(q, z))
+                    index = torch.from_numpy(np.stack([tables.scale_index(q, one, *y.shape[2:]) for one in z]))
                     bit = search.error_of_bit(registry.lambda_at(self.manifest, q)) if effort else 0.0
                     halo = self.manifest["halo"]
                     r = search.residuals(self.model, images, y, v, index, t, halo, bit, quantiser, effort, Place("cpu"))
@@ -327,17 +329,15 @@ class Fitter:
                         counted.count(row.astype(np.int64), symbols)
         return counted
 
-    def _hyper(self, rows: Rows, tables: Tables, y: Tensor, q: int, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Counts z (N, C, hz, wz) of y (N, M, h, w) and what it has seen before; returns it, dequantised too, and the scale indices."""
+    def _hyper_symbols(self, rows: Rows, tables: Tables, y: Tensor, q: int, t: Tensor) -> np.ndarray:
+        """z (N, C, hz, wz) of y (N, M, h, w); it and the activities are counted."""
         nearest = rate_point(q, self.manifest["points"])[2]
-        found = []
-        for z in self.model.hyper_analysis(y, t):
-            z = boundary.hyper_symbols(z, tables.z_steps(q))
+        found = [boundary.hyper_symbols(one, tables.z_steps(q)) for one in self.model.hyper_analysis(y, t)]
+        for z in found:
             rows.count(rows.scale_rows + tables.z_rows(q, z), z)
             for seen, values in zip(self.activities[nearest], tables.activity(z)):
                 seen += np.bincount(values.ravel(), minlength=len(seen))
-            found.append((z, tables.dequantised(q, z), tables.scale_index(q, z, *y.shape[2:]) if rows.scale_rows else z))
-        return tuple(torch.from_numpy(np.stack(part)) for part in zip(*found))
+        return np.stack(found)
 
 
 # --- writing ----------------------------------------------------------------------------------------------------
