@@ -24,12 +24,12 @@ from ..constants import LIC_LATENT_STRIDE
 from . import boundary, latents
 from .device import Place
 
-PASSES = (0, 1, 2, 3, 4, 6, 10, 16, 30, 60)  # of effort 0 to 9
+PASSES = (0, 1, 2, 3, 4, 6, 10, 16, 30, 100)  # of effort 0 to 9
 DEFAULT_EFFORT = 2  # of models whose manifest has a lambda; 0 of others
 SIDE, MARGIN = 48, 4  # of a piece of the gradient, in latent positions; the pixels beyond change it by some millionths
 STEP = 0.42  # what part of the Newton step the first pass takes; it falls linearly to nothing
 DITHER, DITHERED, SEED = 0.8, 6, 1  # steps by which y is shaken at first, where there are so many passes; the same picture gives the same file
-WEIGHT, WEIGHT_DITHERED = 0.74, 0.9  # of a bit against the curvature that was found; boundary.BIT_WEIGHT is half of what theory says
+WEIGHT = 0.74  # of a bit against the curvature that was found; boundary.BIT_WEIGHT is half of what theory says
 SHRINK = 50.0  # squared steps of error that a channel's curvature by theory counts for, against what was found
 SPREAD = 3.0  # by how much it may differ from theory
 FORKED = (
@@ -77,8 +77,7 @@ def residuals(
         if curvature is None:
             before = error + bit * quantiser.bits(start, index)
             curvature = _curvature(gradient, (y_hat - y).div_(step), bit)
-            weight = WEIGHT if passes < DITHERED else WEIGHT_DITHERED
-            quantise = partial(quantiser.quantise, weight=weight * 2.0 * bit / curvature)
+            quantise = partial(quantiser.quantise, weight=WEIGHT * 2.0 * bit / curvature)
         best = gradient.div_(curvature).mul_(step).neg_().add_(y_hat)
         y.lerp_(best, STEP * (1.0 - k / passes))
         shaken = DITHER * (1.0 - (k + 1) / (0.8 * passes)) if passes >= DITHERED else 0.0
