@@ -5,8 +5,9 @@
 // - Every latent position has a state of its own, that goes from channel to channel. An even state quantises to multiples of 4,
 //   an odd one to 0 and the odd multiples of 2; the parity of the symbol leads to the next state. So the levels of neighbouring
 //   channels lie on a lattice denser than its rate: trellis-coded quantisation (Marcellin and Fischer 1990, entropy-coded:
-//   Fischer and Wang 1992; the two quantisers with a zero each: Schwarz et al. 2019, as in VVC), over the code of 128 states
-//   of Ungerboeck 1987, table I, whose parity-check polynomials are 235 and 126, octal.
+//   Fischer and Wang 1992; the two quantisers with a zero each: Schwarz et al. 2019, as in VVC), over a systematic feedback
+//   code of Ungerboeck's kind (1982) of 128 states with the parity-check polynomials 235 and 126, octal. What counts is what
+//   it gains, which a test measures.
 // - Decoding is integer arithmetic on a channel at a time, without a dependence between positions: plain loops that compilers
 //   vectorise. The encoder's search is in float and may differ between machines: any path that it finds is a valid one.
 // - `levels` and `symbols` are inverse to each other; a test holds `search` against one over Python's integers.
