@@ -28,7 +28,7 @@ $(STAMP): $(SOURCES)
 install: $(STAMP) ## environment in .venv with the package and what the tests need
 
 quick: $(STAMP)  ## seconds: format, coder, layers, golden errors; no network is run
-	$(BIN)/python -m pytest -q tests/test_format.py tests/test_entropy.py tests/test_tables.py tests/test_trellis.py tests/test_layers.py tests/test_golden.py -k "not network"
+	$(BIN)/python -m pytest -q tests/test_format.py tests/test_entropy.py tests/test_tables.py tests/test_trellis.py tests/test_trellis_tiles.py tests/test_layers.py tests/test_golden.py -k "not network"
 
 test: $(STAMP)   ## everything that needs neither a GPU nor outside data
 	$(BIN)/python -m pytest -q tests

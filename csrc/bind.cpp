@@ -591,5 +591,6 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
 
     m.def("simd", &simd, "The code path of the scale index map that is in use.");
     m.def("set_simd", &set_simd, py::arg("path"), "Chooses it for the whole process, for tests; 'auto' is the best one.");
+    m.attr("NO_TRELLIS") = lic::kNoTrellis;
     m.def("constants", &constants, "Every constant of FORMAT 10.");
 }

@@ -48,6 +48,8 @@ struct Shape {
     std::size_t r_size() const { return M * h * w; }
 };
 
+constexpr std::int32_t kNoTrellis = -1;  // of a model whose r are symbols as they are
+
 // What a tile needs besides its symbols, interpolated for its quality (FORMAT 7.1, 7.5).
 struct Setting {
     const std::int32_t* d;     // (C,) step of z, 1 to 255
@@ -57,7 +59,7 @@ struct Setting {
     std::int32_t skip;         // indices below it are not coded
     std::size_t levels = 1;    // rows of each channel of z, FORMAT 7.4
     const std::uint16_t* z_level = nullptr;  // (C, levels - 1)
-    std::int32_t trellis = -1;  // the first scale index of dependent quantisation, FORMAT 7.9; kNoTrellis: r are symbols
+    std::int32_t trellis = kNoTrellis;  // else the first scale index of dependent quantisation, FORMAT 7.9
 };
 
 // v of FORMAT 7.5: z in units of 1/32, clamped. |z * d| <= 32768 * 255 fits an i32.

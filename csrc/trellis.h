@@ -32,7 +32,6 @@
 
 namespace lic {
 
-constexpr std::int32_t kNoTrellis = -1;  // of a model whose r are symbols as they are
 constexpr unsigned kTrellisStates = LIC_TRELLIS_STATES;
 constexpr unsigned kOddState = LIC_TRELLIS_CHECK >> 1, kOddSymbol = LIC_TRELLIS_PATH >> 1;
 static_assert(kOddState >= kTrellisStates / 2 && kOddState < kTrellisStates && kOddSymbol < kTrellisStates / 2,

@@ -14,6 +14,8 @@ Buffer = bytes | bytearray | memoryview
 Rows = NDArray[np.uint8] | NDArray[np.uint16]
 Steps = NDArray[np.int32] | NDArray[np.uint8]
 
+NO_TRELLIS: int
+
 class Bank:
     """Probability rows (FORMAT 7.2)."""
     def __init__(self, freq: NDArray[np.uint16], count: NDArray[np.int32], first: NDArray[np.int16]) -> None: ...
@@ -69,7 +71,7 @@ def encode_tile(
     rows: int,
     skip: int,
     mixture: Mixture | None = None,
-    trellis: int = -1,
+    trellis: int = NO_TRELLIS,
 ) -> bytes:
     """The stream of a tile. ValueError, too, if r is not 0 where the scale index is below skip."""
 
@@ -85,7 +87,7 @@ def encode_tile_slow(
     rows: int,
     skip: int,
     mixture: Mixture | None = None,
-    trellis: int = -1,
+    trellis: int = NO_TRELLIS,
 ) -> bytes: ...
 def decode_tile(
     data: Buffer,
@@ -102,7 +104,7 @@ def decode_tile(
     rows: int,
     skip: int,
     mixture: Mixture | None = None,
-    trellis: int = -1,
+    trellis: int = NO_TRELLIS,
 ) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
     """z (C, a, b) and r (M, h, w) of a stream. Raises LicCorruptTile."""
 
@@ -121,7 +123,7 @@ def decode_tile_slow(
     rows: int,
     skip: int,
     mixture: Mixture | None = None,
-    trellis: int = -1,
+    trellis: int = NO_TRELLIS,
 ) -> tuple[NDArray[np.int16], NDArray[np.int16]]: ...
 def encode_symbols(bank: Bank, rows: Rows, symbols: NDArray[np.int16]) -> bytes:
     """The stream of symbols (n,) under rows (n,) of the bank: states, words, escapes as FORMAT 6.3 and 7.3."""

@@ -33,7 +33,7 @@ LIMITS = {key: MODEL_LIMITS[key] for key in ("latent", "hyper", "points", "rows"
 ONE = 1 << LIC_FRACTION_BITS  # the whole of a fraction in FORMAT 7.1
 PLANES = 3  # bytes of a mixture's component: scale, offset, weight (FORMAT 7.8)
 BYTE_VALUES = 256
-NO_TRELLIS = -1
+NO_TRELLIS = _core.NO_TRELLIS
 CELL = LIC_HYPER_STRIDE * LIC_HYPER_STRIDE  # latent positions above a hyper position
 
 
@@ -55,10 +55,9 @@ class Tables:
         planes = PLANES * self.components or 1
         self.trellis = _trellis(arrays, rows, skip) if "trellis" in arrays else NO_TRELLIS
         self.scale_rows = 0 if self.components else rows if self.trellis == NO_TRELLIS else 2 * rows  # of the bank, before those of z
-        self._first_z_row = self.scale_rows
         self.z_level = _levels(arrays, points, hyper)
         self.levels = self.z_level.shape[2] + 1
-        bank_rows = self._first_z_row + points * hyper * self.levels
+        bank_rows = self.scale_rows + points * hyper * self.levels
         if bank_rows > LIC_BANK_ROWS_MAX:
             raise _bad(f"the bank has {bank_rows} rows, want at most {LIC_BANK_ROWS_MAX}")
         freq = _array(arrays, "freq", np.uint16, (None,))
@@ -161,7 +160,7 @@ class Tables:
         """What FORMAT 7.1 gives for a quality: d (C,), bias (M,), the bank row of z's first channel, its levels (C, X - 1)."""
         p, f, nearest = rate_point(q, self.points)
         d = _lerp(self.z_step[p], self.z_step[p + 1], f)
-        z_row = self._first_z_row + nearest * self.hyper * self.levels
+        z_row = self.scale_rows + nearest * self.hyper * self.levels
         return d, _lerp(self.bias[p], self.bias[p + 1], f), z_row, self.z_level[nearest]
 
 

@@ -196,6 +196,22 @@ def test_other_outputs_are_refused(output, data):
 # ---- What a GPU computes in ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "capabilities, fast",
+    [
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": True, "amx_bf16": False}, True),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, False),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, True),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": False, "amx_bf16": False}, False),
+        ({"architecture": "arm64"}, False),
+    ],
+)
+def test_where_bfloat16_is_fast(monkeypatch, capabilities, fast):
+    """On a CPU whose instruction for it is faster than that of float32, or that has matrix units."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert loader.fast_bfloat16() is fast
+
+
 def test_precision_of_a_device(monkeypatch):
     monkeypatch.delenv("PILLOW_LIC_PRECISION", raising=False)
     assert loader.precision("cuda:0") == "float16"
