@@ -4,6 +4,7 @@ Does nothing until PIL.Image, imageio's extension table or mimetypes is imported
 imports pillow_lic, which registers with them. PILLOW_LIC_AUTOLOAD=0 switches it off. Kept tiny and on its own:
 where .pyc files may not be written it is compiled at every start. os is always loaded before it.
 """
+
 import os
 import sys
 

@@ -127,7 +127,9 @@ class Mixed:
         from pillow_lic.codec import boundary
 
         model, self.tables, self.q, self.z, self.r = integers(path, quality, name)
-        self.planes = self.tables.scale_index(self.q, self.z, *self.r.shape[1:]).reshape(PLANES * self.tables.components, -1)
+        self.planes = self.tables.scale_index(self.q, self.z, *self.r.shape[1:]).reshape(
+            PLANES * self.tables.components, -1
+        )
         self.mixture = _core.Mixture(model.arrays["normal"], model.arrays["inverse"], self.tables.components)
         self.coded = np.ascontiguousarray(self.r.ravel())
         self.symbols = self.coded.size
@@ -211,7 +213,9 @@ def find_compressai():
             spec = importlib.util.spec_from_file_location("compressai.ans", path)
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
-            sys.modules[spec.name] = module  # the package itself, when compressai_mixed imports it, must not load it again
+            sys.modules[spec.name] = (
+                module  # the package itself, when compressai_mixed imports it, must not load it again
+            )
             return module
     return None
 
@@ -232,7 +236,9 @@ def verify(name: str, case: Case | Latents, decoded) -> None:
         raise SystemExit(f"{name}: the decoded symbols are wrong")
 
 
-def measure(name: str, what: str, rate: str, cases: list[Case | Latents], coder: Callable, repeats: int) -> dict[str, object]:
+def measure(
+    name: str, what: str, rate: str, cases: list[Case | Latents], coder: Callable, repeats: int
+) -> dict[str, object]:
     """One row of the results, over all cases together."""
     size = count = encode_time = decode_time = 0.0
     for case in cases:
@@ -252,13 +258,18 @@ def measure(name: str, what: str, rate: str, cases: list[Case | Latents], coder:
     }
 
 
-def measure_mixtures(model: pathlib.Path, paths: list[pathlib.Path], repeats: int, peer: bool) -> list[dict[str, object]]:
+def measure_mixtures(
+    model: pathlib.Path, paths: list[pathlib.Path], repeats: int, peer: bool
+) -> list[dict[str, object]]:
     """Rows of a model with mixtures: whole tiles, the coder alone, and CompressAI's on a part of the first image."""
     import pillow_lic
 
     cases = [Mixed(path, 50, pillow_lic.register_model(model)) for path in paths]
     what = f"K={cases[0].tables.components}"
-    rows = [measure("pillow-lic", "tile", what, cases, ours, repeats), measure("pillow-lic", "coder", what, cases, ours_mixed, repeats)]
+    rows = [
+        measure("pillow-lic", "tile", what, cases, ours, repeats),
+        measure("pillow-lic", "coder", what, cases, ours_mixed, repeats),
+    ]
     if peer:
         part = [cases[0].first(PEER_SYMBOLS)]
         rows.append(measure("pillow-lic", "coder", f"{what} part", part, ours_mixed, repeats))
@@ -271,7 +282,9 @@ def main() -> None:
     parser.add_argument("images", type=pathlib.Path, nargs="?", help="folder of images whose latents are coded too")
     parser.add_argument("--symbols", type=int, default=1 << 20)
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--mixture", type=pathlib.Path, metavar="MODEL", help="directory of a model with mixtures; wants IMAGES")
+    parser.add_argument(
+        "--mixture", type=pathlib.Path, metavar="MODEL", help="directory of a model with mixtures; wants IMAGES"
+    )
     options = parser.parse_args()
     peer = find_compressai()
     results = []
@@ -280,7 +293,11 @@ def main() -> None:
             case = Case(sigmas, options.symbols, hyper)
             results.append(measure("pillow-lic", "tile", rate, [case], ours, options.repeats))
         if peer:
-            results.append(measure("compressai", "coder", rate, [case], lambda c: compressai(c, peer), max(3, options.repeats // 3)))
+            results.append(
+                measure(
+                    "compressai", "coder", rate, [case], lambda c: compressai(c, peer), max(3, options.repeats // 3)
+                )
+            )
     if options.images:
         paths = sorted(p for p in options.images.iterdir() if p.suffix.lower() in {".png", ".jpg", ".webp", ".tif"})
         cases = [Latents(path, 50) for path in paths]
@@ -288,10 +305,14 @@ def main() -> None:
             results.append(measure("pillow-lic", what, options.images.name, cases, coder, options.repeats))
         few = max(3, options.repeats // 3)
         if peer:
-            results.append(measure("compressai", "coder", options.images.name, cases, lambda c: compressai(c, peer), few))
+            results.append(
+                measure("compressai", "coder", options.images.name, cases, lambda c: compressai(c, peer), few)
+            )
         if options.mixture:
             results += measure_mixtures(options.mixture, paths, options.repeats, peer is not None)
-    machine.write_description(machine.RESULTS / "coder.json", simd=_core.simd(), threads=1, symbols=options.symbols, repeats=options.repeats)
+    machine.write_description(
+        machine.RESULTS / "coder.json", simd=_core.simd(), threads=1, symbols=options.symbols, repeats=options.repeats
+    )
     with (machine.RESULTS / "coder.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
         writer.writeheader()

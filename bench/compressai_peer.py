@@ -8,6 +8,7 @@ coder so gets the number of symbols, the rate and the matching statistics of the
 symbols, though untrained tables spend about 0.17 bits per pixel on it, which the file's size shows. Pictures that come back are
 noise: only times mean something.
 """
+
 import importlib.abc
 import importlib.machinery
 import pickle
@@ -26,7 +27,15 @@ STRIDE = 64  # its images are padded to multiples of this
 class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Stands in for what CompressAI imports and coding does not need; torchvision's operators are missing beside a CPU torch."""
 
-    NAMES = ("torchvision", "torch_geometric", "pandas", "einops", "requests", "compressai.datasets", "compressai.transforms")
+    NAMES = (
+        "torchvision",
+        "torch_geometric",
+        "pandas",
+        "einops",
+        "requests",
+        "compressai.datasets",
+        "compressai.transforms",
+    )
 
     def find_spec(self, name, path=None, target=None):
         """Claims the packages of NAMES and everything below them."""
@@ -93,6 +102,7 @@ class MeanScale:
     def __init__(self):
         sys.meta_path.insert(0, Absent())
         from compressai import zoo
+
         torch.manual_seed(0)
         self.net = getattr(zoo, self.model)(quality=QUALITY, metric="mse", pretrained=False).eval()
         self.net.update(force=True)
@@ -110,7 +120,9 @@ class MeanScale:
             if not self.has_means:
                 y, means = y - means, None
             self.net.g_a.output, self.net.h_s.output = y, torch.cat([scales, means], 1) if self.has_means else scales
-            coded = self.net.gaussian_conditional.compress(y, self.net.gaussian_conditional.build_indexes(scales), means=means)
+            coded = self.net.gaussian_conditional.compress(
+                y, self.net.gaussian_conditional.build_indexes(scales), means=means
+            )
             low, high = (low, middle) if len(coded[0]) > size else (middle, high)
         return QUALITY, self.encode(image, QUALITY)
 

@@ -5,6 +5,7 @@
 Every codec's quality is searched until its file of the whole image is as near as it gets to the same size; captions state the bytes and
 the PSNR of the whole image. The crop is the window with the most detail, or --at X,Y of its corner.
 """
+
 import argparse
 import pathlib
 
@@ -21,9 +22,12 @@ def busiest(image, side):
     """Corner of the window with the largest mean gradient, on a grid of half windows."""
     grey = np.asarray(image.convert("L"), float)
     detail = np.abs(np.diff(grey, axis=0))[:, :-1] + np.abs(np.diff(grey, axis=1))[:-1]
-    corners = [(x, y) for y in range(0, max(1, image.height - side + 1), side // 2)
-               for x in range(0, max(1, image.width - side + 1), side // 2)]
-    return max(corners, key=lambda c: detail[c[1]:c[1] + side, c[0]:c[0] + side].mean())
+    corners = [
+        (x, y)
+        for y in range(0, max(1, image.height - side + 1), side // 2)
+        for x in range(0, max(1, image.width - side + 1), side // 2)
+    ]
+    return max(corners, key=lambda c: detail[c[1] : c[1] + side, c[0] : c[0] + side].mean())
 
 
 def versions(image, codecs, bpp):
@@ -37,7 +41,12 @@ def versions(image, codecs, bpp):
             raise SystemExit(f"{codec.name}: {decoded.size} came back")
         value = metrics.psnr(np.asarray(image), np.asarray(decoded))
         print(f"{codec.label:30} quality {quality:<6} {len(data):7} bytes  {value:.2f} dB")
-        result.append((f"{codec.label.split(',')[0] if not peers.ours(codec.name) else codec.label}\n{len(data)} bytes, {value:.2f} dB", decoded))
+        result.append(
+            (
+                f"{codec.label.split(',')[0] if not peers.ours(codec.name) else codec.label}\n{len(data)} bytes, {value:.2f} dB",
+                decoded,
+            )
+        )
     return result
 
 

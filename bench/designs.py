@@ -2,6 +2,7 @@
 
 Blocks are compared at about equal multiply-adds; what changes the cost by its nature shows it in the table.
 """
+
 import unittest.mock
 
 import torch
@@ -13,8 +14,21 @@ from train.gdn import Gdn, GlobalContext
 from train.networks import Block, conv1x1, toned
 from train.start import start_from_model
 
-SIZES = {"latent": 96, "hyper": 48, "encoder": 96, "encoder_low": 128, "encoder_blocks": 2, "encoder_low_blocks": 3, "body": 96,
-         "spread": 32, "body_blocks": 2, "detail": 64, "detail_blocks": 3, "render": 16, "points": 4}
+SIZES = {
+    "latent": 96,
+    "hyper": 48,
+    "encoder": 96,
+    "encoder_low": 128,
+    "encoder_blocks": 2,
+    "encoder_low_blocks": 3,
+    "body": 96,
+    "spread": 32,
+    "body_blocks": 2,
+    "detail": 64,
+    "detail_blocks": 3,
+    "render": 16,
+    "points": 4,
+}
 
 
 class WideBlock(Block):
@@ -162,7 +176,9 @@ class NoRefinement(networks.RefineGroup):
     """Means from z alone."""
 
     def forward(self, features, known):
-        nothing = features.new_zeros(1).expand(len(known), known.shape[1], *features[:, 0, self.row :: 2, self.column :: 2].shape[1:])
+        nothing = features.new_zeros(1).expand(
+            len(known), known.shape[1], *features[:, 0, self.row :: 2, self.column :: 2].shape[1:]
+        )
         return nothing, nothing
 
 
@@ -233,7 +249,11 @@ def start_fresh_synthesis(model, folder):
     with unittest.mock.patch("train.networks.Synthesis", SHIPPED):
         trained = networks.PhotoModel(networks.PhotoConfig())
     start_from_model(trained, folder)
-    kept = {name: value for name, value in trained.state_dict().items() if not name.startswith("synthesis.") or name.startswith("synthesis.direct.")}
+    kept = {
+        name: value
+        for name, value in trained.state_dict().items()
+        if not name.startswith("synthesis.") or name.startswith("synthesis.direct.")
+    }
     model.load_state_dict(kept, strict=False)
     model.synthesis.out.weight.mul_(0.1)
 

@@ -6,6 +6,7 @@ For each image and effort a curve over the qualities; BD-rate of it against that
 multiple of effort 0's, median over the files (one thread). An image's efforts come in turn, so that whatever else the machine does
 falls on all alike. Writes bench/results/effort-<set>.csv and a JSON.
 """
+
 import argparse
 import collections
 import pathlib
@@ -25,6 +26,7 @@ COLUMNS = ("effort", "images", "files", "bd_rate", "worst", "best", "times")
 def measure(array, quality, effort):
     """Bits per pixel, PSNR, seconds of the processor."""
     from pillow_lic import codec
+
     start = time.process_time()
     data = codec.encode(array, quality=quality, effort=effort)
     seconds = time.process_time() - start
@@ -41,6 +43,7 @@ def main():
     parser.add_argument("--results", type=pathlib.Path, default=machine.RESULTS)
     options = parser.parse_args()
     import torch
+
     torch.set_num_threads(1)
     efforts = [int(one) for one in options.efforts.split(",")]
     if efforts[0] != 0:
@@ -62,12 +65,29 @@ def main():
         for effort in efforts[1:]:
             rates[effort].append(metrics.bd_rate(curves[0], curves[effort]))
         print(name, "  ".join(f"effort {effort} {rates[effort][-1]:+.1f} %" for effort in efforts[1:]), flush=True)
-    rows = [dict(zip(COLUMNS, (effort, len(paths), len(paths) * len(qualities), f"{np.mean(rates[effort]):.2f}", f"{max(rates[effort]):.2f}",
-                               f"{min(rates[effort]):.2f}", f"{statistics.median(ratios[effort]):.2f}"))) for effort in efforts[1:]]
+    rows = [
+        dict(
+            zip(
+                COLUMNS,
+                (
+                    effort,
+                    len(paths),
+                    len(paths) * len(qualities),
+                    f"{np.mean(rates[effort]):.2f}",
+                    f"{max(rates[effort]):.2f}",
+                    f"{min(rates[effort]):.2f}",
+                    f"{statistics.median(ratios[effort]):.2f}",
+                ),
+            )
+        )
+        for effort in efforts[1:]
+    ]
     for row in rows:
         print("  ".join(f"{key} {value}" for key, value in row.items()))
     write(options.results / f"effort-{options.set}.csv", COLUMNS, rows)
-    machine.write_description(options.results / f"effort-{options.set}.json", images=list(arrays), qualities=options.qualities)
+    machine.write_description(
+        options.results / f"effort-{options.set}.json", images=list(arrays), qualities=options.qualities
+    )
 
 
 if __name__ == "__main__":

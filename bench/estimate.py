@@ -7,6 +7,7 @@ are then priced by the checkpoint's averaged weights in float32: mixtures of log
 residuals, no table, no integer, no container. With dependent quantisation a level costs what the normal has between the middles to its
 neighbours. Writes bench/results/estimate-<model>.csv.
 """
+
 import argparse
 import csv
 import pathlib
@@ -27,6 +28,7 @@ SUFFIXES = {".png", ".webp", ".tif", ".tiff", ".bmp", ".jpg"}
 def load_checkpoint(path):
     """The network with its averaged weights."""
     from train.train import build, network_config
+
     state = torch.load(path, map_location="cpu", weights_only=True)
     model = build(network_config(state["config"]["network"])).eval()
     model.load_state_dict(state["average"])
@@ -36,6 +38,7 @@ def load_checkpoint(path):
 def level_bits(own, r, index, log_sigma):
     """Bits of levels r (M, h, w) of a model with a trellis, under normals of standard deviations in training's steps."""
     from train.networks import LEVEL_STEP
+
     symbols, rows = (part.reshape(r.shape) for part in own.symbols(r.reshape(len(r), -1), index.reshape(len(r), -1)))
     size, odd = np.abs(r.astype(float)), rows >= own.rows
     half = np.where(index < own.trellis, 1.5, 2.0)
@@ -53,6 +56,7 @@ def float_bits(model, own, q, z, r, t):
     from pillow_lic.entropy import NO_TRELLIS
     from train.gdn import GdnModel, mixture_bits
     from train.networks import gaussian_bits, interpolate
+
     index = own.scale_index(q, z, *r.shape[1:]) if own.trellis != NO_TRELLIS else None
     levels = r
     z, r = (torch.from_numpy(symbols.astype(np.float32))[None] for symbols in (z, r))
@@ -74,6 +78,7 @@ def measure(path, quality, name, model):
     from pillow_lic import codec, format
     from pillow_lic.codec import tables
     from pillow_lic.models import loader, registry
+
     array = np.asarray(Image.open(path).convert("RGB"))
     data = codec.encode(array, quality=quality, model=name)
     z, r, _ = codec.decode_symbols(format.read(data))
@@ -95,6 +100,7 @@ def main():
     options = parser.parse_args()
     import pillow_lic
     from pillow_lic.models import registry
+
     name = pillow_lic.register_model(options.model) if pathlib.Path(options.model).is_dir() else options.model
     model = load_checkpoint(options.checkpoint)
     paths = sorted(path for path in options.images.iterdir() if path.suffix.lower() in SUFFIXES)[: options.limit]
@@ -104,8 +110,21 @@ def main():
             continue
         pixels, bits, z_bits, r_bits = np.sum([measure(path, quality, name, model) for path in paths], 0)
         estimate = z_bits + r_bits
-        rows.append(dict(zip(COLUMNS, (f"{quality:g}", len(paths), f"{bits / pixels:.5f}", f"{estimate / pixels:.5f}",
-                                       f"{100 * (bits / estimate - 1):.2f}", f"{100 * z_bits / estimate:.1f}"))))
+        rows.append(
+            dict(
+                zip(
+                    COLUMNS,
+                    (
+                        f"{quality:g}",
+                        len(paths),
+                        f"{bits / pixels:.5f}",
+                        f"{estimate / pixels:.5f}",
+                        f"{100 * (bits / estimate - 1):.2f}",
+                        f"{100 * z_bits / estimate:.1f}",
+                    ),
+                )
+            )
+        )
         print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
     mean = np.mean([float(row["excess_percent"]) for row in rows])
     print(f"{name}: files are {mean:+.2f} % against the float model's estimate")

@@ -103,7 +103,9 @@ def main() -> None:
         count = encode_all(a.images, a.qualities, folder, a.limit)
         for name in (name for name, settings in SETTINGS.items() if not available(settings)):
             print(f"{name:16} left out: this CPU has no such code path")
-        rows = [(name, *run(sys.executable, settings, folder)) for name, settings in SETTINGS.items() if available(settings)]
+        rows = [
+            (name, *run(sys.executable, settings, folder)) for name, settings in SETTINGS.items() if available(settings)
+        ]
         rows += [(f"interpreter {n}", *run(python, {}, folder)) for n, python in enumerate(a.python, 2)]
     a.out.parent.mkdir(exist_ok=True)
     with a.out.open("w", newline="") as file:

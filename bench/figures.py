@@ -4,6 +4,7 @@
 
 Prints the table in Markdown and draws OUT/rd-<set>.png (PSNR); of another codec than the default OUT/rd-<set>-<model>-<metric>.png, PSNR and MS-SSIM.
 """
+
 import argparse
 import pathlib
 import statistics
@@ -14,7 +15,17 @@ import peers
 from rd import live_curves, read
 
 ROOT = pathlib.Path(__file__).parent.parent
-PUBLISHED = ("jpeg", "webp", "bpg444", "hm", "av1", "vtm", "cai-bmshj2018-hyperprior", "cai-mbt2018-mean", "cai-cheng2020-anchor")
+PUBLISHED = (
+    "jpeg",
+    "webp",
+    "bpg444",
+    "hm",
+    "av1",
+    "vtm",
+    "cai-bmshj2018-hyperprior",
+    "cai-mbt2018-mean",
+    "cai-cheng2020-anchor",
+)
 LIVE = ("jpeg", "jpeg2000", "webp", "jxl", "heic-psnr", "heic", "heic-default", "avif-psnr", "avif", "avif-default")
 
 
@@ -26,8 +37,11 @@ def percent(text):
 
 def rate_table(dataset, codec, results):
     """Lines: how much smaller our files are than each rival's."""
-    found = {(row["metric"], row["kind"], row["anchor"]): row["bd_rate"]
-             for row in read(results / f"bd-{dataset}.csv") if row["test"] == codec}
+    found = {
+        (row["metric"], row["kind"], row["anchor"]): row["bd_rate"]
+        for row in read(results / f"bd-{dataset}.csv")
+        if row["test"] == codec
+    }
     rivals = [("live", name, peers.label(name)) for name in LIVE]
     rivals += [("published", name, f"{curves.LABELS[name]} (published curve)") for name in PUBLISHED]
     lines = ["| file size at equal quality, against | PSNR | MS-SSIM |", "|---|---:|---:|"]
@@ -50,14 +64,22 @@ def speed_table(dataset, results):
 
         def median(column, group=group):
             return statistics.median(float(row[column] or "nan") for row in group)
-        label = peers.label(name) if name != "compressai" else f"CompressAI mbt2018-mean, random weights, {median('bpp'):.2f} bits per pixel"
-        lines.append(f"| {label} | {median('encode_ms'):.0f} ms | {median('decode_ms'):.1f} ms | {median('decode_ratio'):.1f} |")
+
+        label = (
+            peers.label(name)
+            if name != "compressai"
+            else f"CompressAI mbt2018-mean, random weights, {median('bpp'):.2f} bits per pixel"
+        )
+        lines.append(
+            f"| {label} | {median('encode_ms'):.0f} ms | {median('decode_ms'):.1f} ms | {median('decode_ratio'):.1f} |"
+        )
     return lines
 
 
 def picture(dataset, codec, metric, results, path):
     """A rate-distortion picture: one of ours, the live codecs, the published curves."""
     import plots
+
     live = live_curves(read(results / f"rd-{dataset}.csv"), metric)
     live = {name: curve for name, curve in live.items() if name == codec or not peers.ours(name)}
     plots.draw(path, metric, dataset.capitalize(), live, curves.published(dataset, metric), size=(8, 5))
@@ -71,7 +93,9 @@ def main():
     parser.add_argument("--results", type=pathlib.Path, default=machine.RESULTS)
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "docs" / "img")
     chosen = parser.parse_args()
-    print("\n".join([*rate_table(chosen.set, chosen.codec, chosen.results), "", *speed_table(chosen.set, chosen.results)]))
+    print(
+        "\n".join([*rate_table(chosen.set, chosen.codec, chosen.results), "", *speed_table(chosen.set, chosen.results)])
+    )
     if chosen.codec == "lic":
         picture(chosen.set, "lic", "psnr", chosen.results, chosen.out / f"rd-{chosen.set}.png")
         return

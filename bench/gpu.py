@@ -17,6 +17,7 @@ codec, exact: see bench/gpu_codec.py. --images takes a folder of pictures instea
 
 Writes bench/results/gpu-*.csv, and gpu.json that says what ran.
 """
+
 import argparse
 import csv
 import importlib.util
@@ -52,6 +53,7 @@ class Clock:
 
     def __init__(self, repeats):
         import torch
+
         self.torch, self.repeats = torch, repeats
         self.flush = torch.empty(FLUSH, dtype=torch.uint8, device="cuda")
 
@@ -85,15 +87,19 @@ def write(name, fields, rows):
 def parameters(channels):
     """beta (C,) and gamma (C, C) as float32 on the GPU, of the size that trained ones have."""
     import torch
+
     generator = torch.Generator().manual_seed(channels)
     beta = torch.rand(channels, generator=generator) + 0.1
-    gamma = (torch.randn(channels, channels, generator=generator) * 0.3 / channels**0.5).clamp(min=0) + 0.1 * torch.eye(channels)
+    gamma = (torch.randn(channels, channels, generator=generator) * 0.3 / channels**0.5).clamp(min=0) + 0.1 * torch.eye(
+        channels
+    )
     return beta.cuda(), gamma.cuda()
 
 
 def convolution(x, beta, gamma, inverse):
     """GDN as it is usually written in PyTorch."""
     import torch
+
     v = torch.nn.functional.conv2d(x * x, gamma[:, :, None, None], beta)
     return x * torch.sqrt(v) if inverse else x * torch.rsqrt(v)
 
@@ -101,6 +107,7 @@ def convolution(x, beta, gamma, inverse):
 def product(x, beta, gamma, inverse):
     """The same with a matrix product over channels last, which some backends fuse better."""
     import torch
+
     rows = x.permute(0, 2, 3, 1)
     v = torch.nn.functional.linear(rows * rows, gamma, beta)
     return (rows * (torch.sqrt(v) if inverse else torch.rsqrt(v))).permute(0, 3, 1, 2)
@@ -109,6 +116,7 @@ def product(x, beta, gamma, inverse):
 def error_of(y, x, beta, gamma, inverse):
     """Largest relative error against float64 on rows of the image."""
     import torch
+
     rows = torch.linspace(0, x.shape[2] - 1, 5, device="cuda").long()
     wanted = convolution(x[:, :, rows].double(), beta.double(), gamma.double(), inverse)
     return ((y[:, :, rows].double() - wanted).abs() / wanted.abs().clamp(min=1e-30)).max().item()
@@ -127,6 +135,7 @@ def measure_gdn(clock, operator, channels, side):
     import torch
 
     from pillow_lic.models import operators
+
     inverse = operator == "igdn"
     ours = getattr(operators, operator)
     height, width = IMAGE[0] // side, IMAGE[1] // side
@@ -137,8 +146,19 @@ def measure_gdn(clock, operator, channels, side):
 
     def add(layout, what, function, error=""):
         ms = clock.ms(function)
-        rows.append({"operator": operator, "channels": channels, "height": height, "width": width, "layout": layout, "what": what,
-                     "ms": ms, "gb_s": moved / ms / 1e6, "error": error})
+        rows.append(
+            {
+                "operator": operator,
+                "channels": channels,
+                "height": height,
+                "width": width,
+                "layout": layout,
+                "what": what,
+                "ms": ms,
+                "gb_s": moved / ms / 1e6,
+                "error": error,
+            }
+        )
         return ms
 
     last = x.contiguous(memory_format=torch.channels_last)
@@ -162,8 +182,12 @@ def measure_gdn(clock, operator, channels, side):
 def show(rows):
     """The table, short."""
     for row in rows:
-        print("{operator:5} C={channels:<4} {width}x{height} {layout:6} {what:21} {ms:8.3f} ms {gb_s:7.0f} GB/s  {of_copy:5.2f} of copy"
-              "  {of_compile:5.2f} of compile  {error}".format(**{**row, "error": f"error {row['error']:.1e}" if row["error"] else ""}))
+        print(
+            "{operator:5} C={channels:<4} {width}x{height} {layout:6} {what:21} {ms:8.3f} ms {gb_s:7.0f} GB/s  {of_copy:5.2f} of copy"
+            "  {of_compile:5.2f} of compile  {error}".format(
+                **{**row, "error": f"error {row['error']:.1e}" if row["error"] else ""}
+            )
+        )
 
 
 def rounded(rows):
@@ -174,6 +198,7 @@ def rounded(rows):
 def gdn(options):
     """Both operators at all sizes, and the first use."""
     from pillow_lic import gpu
+
     clock = Clock(options.repeats)
     rows = []
     for operator, channels, side in itertools.product(("gdn", "igdn"), CHANNELS, SIDES):
@@ -184,7 +209,11 @@ def gdn(options):
     registers = {}
     for (instance, _), kernel in gpu._kernels.items():
         name = " ".join(f"{key.lower()}={value}" for key, value in instance.defines)
-        registers[name] = {"registers": kernel.num_regs, "local_bytes": kernel.local_size_bytes, "shared": instance.shared}
+        registers[name] = {
+            "registers": kernel.num_regs,
+            "local_bytes": kernel.local_size_bytes,
+            "shared": instance.shared,
+        }
     first_use()
     if options.sweep:
         sweep(clock)
@@ -210,13 +239,17 @@ print(time.perf_counter() - start)
 
 def first_use():
     """Seconds of the first call of a process in which torch has begun to use CUDA; importing CuPy is a part of it."""
-    clone = importlib.util.find_spec("pillow_lic").origin.startswith(str(pathlib.Path(__file__).parent.parent.resolve()))
+    clone = importlib.util.find_spec("pillow_lic").origin.startswith(
+        str(pathlib.Path(__file__).parent.parent.resolve())
+    )
     program = FIRST_USE.format(root=str(pathlib.Path(__file__).parent.parent.resolve()), clone=clone)
     rows = []
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "CUPY_CACHE_DIR": cache}
         for kept in ("none", "kept", "kept", "kept"):
-            done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment, check=True)
+            done = subprocess.run(
+                [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, env=environment, check=True
+            )
             rows.append({"kernels": kept, "seconds": round(float(done.stdout), 4)})
             print(f"first use, kernels on disk {kept}: {rows[-1]['seconds']} s")
     write("gpu-first-use.csv", ("kernels", "seconds"), rows)
@@ -228,13 +261,20 @@ def first_use():
 def plans(activation, limits):
     """The plan that gpu.py takes, first, and what else fits the device."""
     from pillow_lic import gpu
+
     base = gpu.gdn_plan(activation, gpu.FORWARD, limits)
     found = [base]
     stage_of = lambda tiles: 16 * tiles * activation.channels * activation.element  # noqa: E731  whole groups: 128 and 192 are
     matrix = base.shared - base.staged * base.warps * stage_of(base.tiles)
     for tiles, warps, blocks, wide, staged in itertools.product((1, 2), (4, 8, 12, 16), (1, 2), (1, 2), (False, True)):
-        plan = base._replace(tiles=tiles, warps=warps, blocks=blocks, wide=wide, staged=staged,
-                             shared=matrix + staged * warps * stage_of(tiles))
+        plan = base._replace(
+            tiles=tiles,
+            warps=warps,
+            blocks=blocks,
+            wide=wide,
+            staged=staged,
+            shared=matrix + staged * warps * stage_of(tiles),
+        )
         fits = plan.blocks * (plan.shared + 1024) <= limits.shared + 1024
         if fits and plan not in found:
             found.append(plan)
@@ -246,7 +286,20 @@ def sweep(clock):
     import torch
 
     from pillow_lic import gpu
-    fields = ("channels", "layout", "tiles", "warps", "blocks", "wide", "staged", "registers", "local_bytes", "ms", "gb_s")
+
+    fields = (
+        "channels",
+        "layout",
+        "tiles",
+        "warps",
+        "blocks",
+        "wide",
+        "staged",
+        "registers",
+        "local_bytes",
+        "ms",
+        "gb_s",
+    )
     rows = []
     for channels, layout in itertools.product(CHANNELS, ("last", "first")):
         height, width = IMAGE[0] // 2, IMAGE[1] // 2
@@ -265,9 +318,17 @@ def sweep(clock):
             run()
             checked(str(plan), y, x, beta, gamma, False, BOUND)
             kernel, ms = gpu._kernels[instance, 0], clock.ms(run)
-            rows.append({"channels": channels, "layout": layout, **{k: int(v) for k, v in plan._asdict().items() if k in fields},
-                         "registers": kernel.num_regs, "local_bytes": kernel.local_size_bytes, "ms": ms,
-                         "gb_s": 2 * x.numel() * x.element_size() / ms / 1e6})
+            rows.append(
+                {
+                    "channels": channels,
+                    "layout": layout,
+                    **{k: int(v) for k, v in plan._asdict().items() if k in fields},
+                    "registers": kernel.num_regs,
+                    "local_bytes": kernel.local_size_bytes,
+                    "ms": ms,
+                    "gb_s": 2 * x.numel() * x.element_size() / ms / 1e6,
+                }
+            )
         best = min(rows, key=lambda row: (row["channels"] != channels or row["layout"] != layout, row["ms"]))
         print("best plan:", best)
         write("gpu-gdn-sweep.csv", fields, rounded(rows))
@@ -282,6 +343,7 @@ CHECKED = 200_000
 def mixture_inputs(components, count):
     """planes (3 K, count) and symbols (count,) as arrays, the table of the normal and scales from 0.11 to 64."""
     import numpy as np
+
     rng = np.random.default_rng(components)
     planes = rng.integers(0, 256, (3 * components, count), np.uint8)
     planes[:components] %= 64
@@ -300,23 +362,46 @@ def mixture(options):
     import torch
 
     from pillow_lic import _core, gpu
+
     clock, rows = Clock(options.repeats), []
     where = 0, torch.cuda.current_stream().cuda_stream, torch.version.cuda
     for components in (1, 2, 3, 4):
         planes, symbols, normal, inverse = mixture_inputs(components, SYMBOLS)
-        there = [torch.from_numpy(a.view(kind)).cuda() for a, kind in
-                 ((planes, np.uint8), (symbols, np.int16), (inverse, np.int32), (normal, np.int16))]
+        there = [
+            torch.from_numpy(a.view(kind)).cuda()
+            for a, kind in ((planes, np.uint8), (symbols, np.int16), (inverse, np.int32), (normal, np.int16))
+        ]
         planes_at, symbols_at, inverse_at, normal_at = (tensor.data_ptr() for tensor in there)
         start, freq = (torch.empty(SYMBOLS, dtype=torch.int32, device="cuda") for _ in range(2))
         window = torch.empty((SYMBOLS, 8), dtype=torch.int16, device="cuda")
 
         def intervals():
-            gpu.mixture_intervals(planes_at, SYMBOLS, symbols_at, components, inverse_at, len(inverse), normal_at,  # noqa: B023
-                                  start.data_ptr(), freq.data_ptr(), *where)  # noqa: B023
+            gpu.mixture_intervals(
+                planes_at,
+                SYMBOLS,
+                symbols_at,
+                components,
+                inverse_at,
+                len(inverse),
+                normal_at,  # noqa: B023
+                start.data_ptr(),
+                freq.data_ptr(),
+                *where,
+            )  # noqa: B023
 
         def windows():
-            gpu.mixture_window(planes_at, SYMBOLS, components, inverse_at, len(inverse), normal_at, -4, 8,  # noqa: B023
-                               window.data_ptr(), *where)  # noqa: B023
+            gpu.mixture_window(
+                planes_at,
+                SYMBOLS,
+                components,
+                inverse_at,
+                len(inverse),
+                normal_at,
+                -4,
+                8,  # noqa: B023
+                window.data_ptr(),
+                *where,
+            )  # noqa: B023
 
         intervals()
         windows()
@@ -329,10 +414,20 @@ def mixture(options):
         right = np.array_equal(start[:CHECKED].cpu().numpy(), np.where(held, below, escape))
         if not right or not np.array_equal(window[:CHECKED, 4].cpu().numpy().view(np.uint16), fourth):
             raise SystemExit(f"mixtures of {components}: not what the core computes")
-        for what, function, moved in (("intervals", intervals, 3 * components + 10), ("windows of 8", windows, 3 * components + 16)):
+        for what, function, moved in (
+            ("intervals", intervals, 3 * components + 10),
+            ("windows of 8", windows, 3 * components + 16),
+        ):
             ms = clock.ms(function)
-            rows.append({"components": components, "what": what, "ms": ms, "symbols_s": SYMBOLS / ms * 1e3,
-                         "gb_s": SYMBOLS * moved / ms / 1e6})
+            rows.append(
+                {
+                    "components": components,
+                    "what": what,
+                    "ms": ms,
+                    "symbols_s": SYMBOLS / ms * 1e3,
+                    "gb_s": SYMBOLS * moved / ms / 1e6,
+                }
+            )
             print(f"mixture K={components} {what:12} {ms:8.3f} ms  {SYMBOLS / ms / 1e6:7.2f} G symbols/s")
     write("gpu-mixture.csv", ("components", "what", "ms", "symbols_s", "gb_s"), rounded(rows))
     return {"symbols": SYMBOLS}
@@ -361,11 +456,16 @@ def main():
     parser.add_argument("--sweep", action="store_true", help="time other plans, too")
     options = parser.parse_args()
     import torch
+
     if not torch.cuda.is_available():
         raise SystemExit("no CUDA device: these benches need one")
     machine.RESULTS = options.results or machine.RESULTS
     properties = torch.cuda.get_device_properties(0)
-    device = {"name": properties.name, "multiprocessors": properties.multi_processor_count, "memory": properties.total_memory}
+    device = {
+        "name": properties.name,
+        "multiprocessors": properties.multi_processor_count,
+        "memory": properties.total_memory,
+    }
     facts, failed = {}, []
     for name in options.sections or SECTIONS:
         try:
@@ -374,7 +474,9 @@ def main():
             traceback.print_exc()
             facts[name] = {"failed": repr(error)}
             failed.append(name)
-        machine.write_description(machine.RESULTS / "gpu.json", device=device, cuda=torch.version.cuda, repeats=options.repeats, **facts)
+        machine.write_description(
+            machine.RESULTS / "gpu.json", device=device, cuda=torch.version.cuda, repeats=options.repeats, **facts
+        )
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}")
 

@@ -7,6 +7,7 @@ events, of images that lie there; `transfer_ms`, the copies of its integers and 
 the same GPU, one image at a time as it works, where it imports (bench/compressai_peer.py).
 `exact`: every image at five qualities and with every model: encoded on each device, decoded on both.
 """
+
 import itertools
 import statistics
 import time
@@ -15,20 +16,41 @@ from unittest import mock
 SIZES = {"kodak": (512, 768), "1080p": (1080, 1920), "4k": (2160, 3840), "12mp": (3000, 4000)}
 BATCH_PIXELS = 4e8  # of a timed batch
 BATCH_MAX = 256
-PEER_PIXELS = 1920 * 1080  # of the largest image that CompressAI is timed on: its latents are fitted on the CPU, which takes minutes beyond
+PEER_PIXELS = (
+    1920 * 1080
+)  # of the largest image that CompressAI is timed on: its latents are fitted on the CPU, which takes minutes beyond
 QUALITY = 60
 QUALITIES = (10, 30, 50, 75, 95)
-FIELDS = ("codec", "size", "mode", "images", "bytes", "encode_s", "encode_images_s", "encode_mp_s", "decode_s", "decode_images_s",
-          "decode_mp_s", "decode_ratio", "encode_entropy_ms", "encode_network_ms", "encode_transfer_ms", "decode_entropy_ms",
-          "decode_network_ms", "decode_transfer_ms")
+FIELDS = (
+    "codec",
+    "size",
+    "mode",
+    "images",
+    "bytes",
+    "encode_s",
+    "encode_images_s",
+    "encode_mp_s",
+    "decode_s",
+    "decode_images_s",
+    "decode_mp_s",
+    "decode_ratio",
+    "encode_entropy_ms",
+    "encode_network_ms",
+    "encode_transfer_ms",
+    "decode_entropy_ms",
+    "decode_network_ms",
+    "decode_transfer_ms",
+)
 EXACT_FIELDS = ("model", "image", "quality", "symbols", "differing", "largest_pixel_difference")
 
 
 # ---- images ----------------------------------------------------------------------------------------------------------
 
+
 def generated(height, width, seed=0):
     """Gradients, edges and texture: about the rate of a photograph."""
     import numpy as np
+
     rng = np.random.default_rng(seed)
     rows, columns = np.arange(height)[:, None] / 40.0, np.arange(width) / 40.0
     a, b = rng.uniform(0.1, 0.5, 2)
@@ -49,6 +71,7 @@ def folder(path):
     """(name, array) of the images in a folder."""
     import numpy as np
     from PIL import Image
+
     for file in sorted(path.iterdir()):
         if file.suffix.lower() in {".png", ".jpg", ".webp", ".tif"}:
             with Image.open(file) as image:
@@ -56,6 +79,7 @@ def folder(path):
 
 
 # ---- timing ----------------------------------------------------------------------------------------------------------
+
 
 def median(function, repeats):
     """Seconds of a call that returns when all is done; the first two are dropped."""
@@ -70,10 +94,13 @@ def median(function, repeats):
 def on_gpu(function, repeats):
     """Milliseconds between CUDA events around a call."""
     import torch
+
     times = []
     for _ in range(repeats + 2):
         pair = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        torch.cuda._sleep(100_000_000)  # some 50 ms: the call's launches queue up behind it, so that the device is timed, not Python
+        torch.cuda._sleep(
+            100_000_000
+        )  # some 50 ms: the call's launches queue up behind it, so that the device is timed, not Python
         pair[0].record()
         function()
         pair[1].record()
@@ -102,6 +129,7 @@ def begun(array, quality, model=None):
     from pillow_lic import codec, format
     from pillow_lic.codec import encoding
     from pillow_lic.models import registry
+
     q = format.quality_to_q(quality)
     return encoding.begin(codec._checked_picture(array, q, registry.chosen(model, None, q), 0, {}))
 
@@ -112,6 +140,7 @@ def parts(array, place, repeats):
 
     from pillow_lic import format
     from pillow_lic.codec import decoding, encoding
+
     picture = begun(array, QUALITY)
     (arrival,) = encoding.run(place, [picture], place.side)
     data = encoding.end(picture, arrival)
@@ -120,8 +149,12 @@ def parts(array, place, repeats):
     z, r = (place.up(part) for part in arrival.value)
     pixels = place.host(*array.shape, dtype=torch.uint8)
     there = place.up(pixels)
-    copies = {"up_pixels": lambda: place.up(pixels), "down_pixels": lambda: place.down(there),
-              "up_integers": lambda: (place.up(coded.v), place.up(coded.r)), "down_integers": lambda: (place.down(z), place.down(r))}
+    copies = {
+        "up_pixels": lambda: place.up(pixels),
+        "down_pixels": lambda: place.down(there),
+        "up_integers": lambda: (place.up(coded.v), place.up(coded.r)),
+        "down_integers": lambda: (place.down(z), place.down(r)),
+    }
     copies = {name: on_gpu(copy, repeats) for name, copy in copies.items()}
     found = {
         "encode_entropy_ms": 1e3 * median(lambda: encoding.end(picture, arrival), repeats),
@@ -129,13 +162,16 @@ def parts(array, place, repeats):
         "encode_transfer_ms": copies["up_pixels"] + copies["down_integers"],
         "decode_transfer_ms": copies["up_integers"] + copies["down_pixels"],
     }
-    for what, run in (("encode", lambda: encoding.run(place, [picture], place.side)),
-                      ("decode", lambda: decoding.run(place, False, [coded], place.side))):
+    for what, run in (
+        ("encode", lambda: encoding.run(place, [picture], place.side)),
+        ("decode", lambda: decoding.run(place, False, [coded], place.side)),
+    ):
         found[f"{what}_network_ms"] = on_gpu(run, repeats) - found[f"{what}_transfer_ms"]
     return found
 
 
 # ---- the codecs ------------------------------------------------------------------------------------------------------
+
 
 def check(arrays):
     """What the GPU encodes decodes to its integers; the CPU's files to about the CPU's pixels. SystemExit if not."""
@@ -154,6 +190,7 @@ def compared(array, quality, model):
     from pillow_lic import codec, format
     from pillow_lic.codec import device, encoding
     from pillow_lic.models import loader
+
     place = device.find("cuda")
     picture = begun(array, quality, model)
     (arrival,) = encoding.run(place, [picture], place.side)
@@ -175,6 +212,7 @@ def ours(size, arrays, options):
     """Rows of ours, one by one and in a batch."""
     from pillow_lic import codec
     from pillow_lic.codec import device
+
     place = device.find("cuda")
     repeats = max(options.repeats // 5, 3)
     for mode, chosen in (("single", arrays[:1]), ("batch", batch_of(arrays))):
@@ -196,6 +234,7 @@ class OnGpu:
     def __init__(self, name):
         import compressai_peer
         import torch
+
         self.torch, self.stride = torch, compressai_peer.STRIDE
         self.peer = getattr(compressai_peer, name)()
 
@@ -229,6 +268,7 @@ class OnGpu:
 def peer(name, size, array, data_bytes, options):
     """The row of a model of CompressAI, one image at a time, y of as many bytes as our file."""
     from PIL import Image
+
     codec = OnGpu(name)
     codec.fit(Image.fromarray(array), data_bytes)
     coded = codec.encode(array)
@@ -237,21 +277,27 @@ def peer(name, size, array, data_bytes, options):
         raise SystemExit("CompressAI: another shape came back")
     repeats = max(options.repeats // 10, 3)
     times = median(lambda: codec.encode(array), repeats), median(lambda: codec.decode(coded, height, width), repeats)
-    return row(codec.peer.label.lower().replace(" ", "-"), size, "single", [array], [b"".join(sum(coded[0], []))], *times)
+    return row(
+        codec.peer.label.lower().replace(" ", "-"), size, "single", [array], [b"".join(sum(coded[0], []))], *times
+    )
 
 
 # ---- sections of bench/gpu.py ----------------------------------------------------------------------------------------
 
+
 def codec(options, write):
     """Rows for all sizes; returns facts for the description."""
     import torch
+
     check([generated(130, 190, 7), generated(512, 768, 8)])
     rows, without = [], None
     for size, arrays in images_of(options):
         found = list(ours(size, arrays, options))
         if without is None and arrays[0].size <= 3 * PEER_PIXELS:
             try:
-                reference, other = (peer(name, size, arrays[0], found[0]["bytes"], options) for name in ("MeanScale", "Hyperprior"))
+                reference, other = (
+                    peer(name, size, arrays[0], found[0]["bytes"], options) for name in ("MeanScale", "Hyperprior")
+                )
                 for one in found:
                     one["decode_ratio"] = one["decode_mp_s"] / reference["decode_mp_s"]
                 found += [reference, other]
@@ -259,8 +305,10 @@ def codec(options, write):
                 without = f"CompressAI cannot be run: {error!r}"
                 print(without)
         for one in found:
-            print("{codec:24} {size:8} {mode:6} {images:4} images  encode {encode_images_s:8.1f}/s {encode_mp_s:7.1f} MP/s   "
-                  "decode {decode_images_s:8.1f}/s {decode_mp_s:7.1f} MP/s".format(**one))
+            print(
+                "{codec:24} {size:8} {mode:6} {images:4} images  encode {encode_images_s:8.1f}/s {encode_mp_s:7.1f} MP/s   "
+                "decode {decode_images_s:8.1f}/s {decode_mp_s:7.1f} MP/s".format(**one)
+            )
         rows += found
         write("gpu-codec.csv", FIELDS, rows)
     return {"threads": torch.get_num_threads(), "quality": QUALITY, "without": without}
@@ -270,19 +318,34 @@ def exact(options, write):
     """Both directions, every image, five qualities, every model. SystemExit where a symbol differs."""
     from pillow_lic.constants import LIC_QUALITY_SCALE
     from pillow_lic.models import registry
-    images = list(folder(options.images)) if options.images else [(name, generated(*shape, 3)) for name, shape in list(SIZES.items())[:2]]
+
+    images = (
+        list(folder(options.images))
+        if options.images
+        else [(name, generated(*shape, 3)) for name, shape in list(SIZES.items())[:2]]
+    )
     rows = []
     for model, (name, array), quality in itertools.product(registry.names(), images, QUALITIES):
         if not registry.by_name(model).fits(quality * LIC_QUALITY_SCALE):
             continue
         differing, level, count = compared(array, quality, model)
-        rows.append({"model": model, "image": name, "quality": quality, "symbols": count, "differing": differing,
-                     "largest_pixel_difference": level})
+        rows.append(
+            {
+                "model": model,
+                "image": name,
+                "quality": quality,
+                "symbols": count,
+                "differing": differing,
+                "largest_pixel_difference": level,
+            }
+        )
         if len(rows) % len(QUALITIES) == 0:
             write("gpu-exact.csv", EXACT_FIELDS, rows)  # now and then, so that a run that is cut short leaves something
     write("gpu-exact.csv", EXACT_FIELDS, rows)
     differing, level = sum(one["differing"] for one in rows), max(one["largest_pixel_difference"] for one in rows)
-    print(f"exact: {len(rows)} cases, {sum(one['symbols'] for one in rows)} symbols, {differing} differ; pixels within {level}")
+    print(
+        f"exact: {len(rows)} cases, {sum(one['symbols'] for one in rows)} symbols, {differing} differ; pixels within {level}"
+    )
     if differing:
         raise SystemExit("symbols differ between devices")
     return {"cases": len(rows), "differing": differing, "largest_pixel_difference": level}

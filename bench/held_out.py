@@ -2,6 +2,7 @@
 
 Each is reduced by Lanczos until its shorter side is --side at most, which also takes away most traces of the JPEG it came as.
 """
+
 import argparse
 import pathlib
 import sys

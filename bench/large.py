@@ -43,7 +43,9 @@ def measure(what: str, path: Path, megapixels: int, quality: float) -> None:
     """Run in the process under test: prints seconds, seconds of processor time, peak megabytes and file bytes."""
     import pillow_lic
 
-    pillow_lic.decode(pillow_lic.encode(picture(64, 64), quality=quality))  # imports and model loading are not what is asked here
+    pillow_lic.decode(
+        pillow_lic.encode(picture(64, 64), quality=quality)
+    )  # imports and model loading are not what is asked here
     if what == "encode":
         array = picture(*SIDES[megapixels])
         start, busy = time.perf_counter(), time.process_time()
@@ -74,16 +76,33 @@ def main() -> None:
         path = Path(folder) / "large.lic"
         for megapixels in a.megapixels:
             for what in ("encode", "decode"):
-                command = [sys.executable, __file__, "--quality", str(a.quality), "--measure", what, str(path), str(megapixels)]
-                runs = [subprocess.run(command, check=True, capture_output=True, text=True).stdout.split() for _ in range(a.repeat)]
+                command = [
+                    sys.executable,
+                    __file__,
+                    "--quality",
+                    str(a.quality),
+                    "--measure",
+                    what,
+                    str(path),
+                    str(megapixels),
+                ]
+                runs = [
+                    subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+                    for _ in range(a.repeat)
+                ]
                 seconds, busy, peak, size = min(runs, key=lambda run: float(run[0]))
                 rows.append([what, megapixels, seconds, busy, f"{megapixels / float(seconds):.2f}", peak, size])
-                print(f"{what} {megapixels:4} MP: {seconds} s ({busy} of processors), peak {peak} MB, file {size} bytes", flush=True)
+                print(
+                    f"{what} {megapixels:4} MP: {seconds} s ({busy} of processors), peak {peak} MB, file {size} bytes",
+                    flush=True,
+                )
     machine.write_description(a.out.with_suffix(".json"), repeat=a.repeat, quality=a.quality)
     a.out.parent.mkdir(exist_ok=True)
     with a.out.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["what", "megapixels", "seconds", "processor_seconds", "megapixels_per_second", "peak_mb", "file_bytes"])
+        writer.writerow(
+            ["what", "megapixels", "seconds", "processor_seconds", "megapixels_per_second", "peak_mb", "file_bytes"]
+        )
         writer.writerows(rows)
 
 

@@ -1,4 +1,5 @@
 """What a bench run must state about itself: commit, processor, versions; and where results go."""
+
 import importlib.metadata
 import json
 import os
@@ -9,12 +10,22 @@ import subprocess
 from PIL import features
 
 RESULTS = pathlib.Path(__file__).parent / "results"
-PACKAGES = ("pillow", "pillow-lic", "pillow-heif", "pillow-jxl-plugin", "numpy", "torch", "compressai", "bjontegaard",
-            "pytorch-msssim")
+PACKAGES = (
+    "pillow",
+    "pillow-lic",
+    "pillow-heif",
+    "pillow-jxl-plugin",
+    "numpy",
+    "torch",
+    "compressai",
+    "bjontegaard",
+    "pytorch-msssim",
+)
 
 
 def commit():
     """The commit that was measured, with `+` if the tree had changes."""
+
     def git(*arguments):
         folder = pathlib.Path(__file__).parent
         try:
@@ -22,6 +33,7 @@ def commit():
         except FileNotFoundError:
             return ""
         return done.stdout.strip()
+
     return (git("rev-parse", "--short", "HEAD") or "unknown") + ("+" if git("status", "--porcelain", "-uno") else "")
 
 

@@ -26,7 +26,9 @@ def multiply_adds(call, *arguments) -> tuple[float, object]:
     def mixing(x, *_, **__) -> int:
         return 2 * math.prod(x) * x[1]
 
-    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.pillow_lic.gdn: mixing, torch.ops.pillow_lic.igdn: mixing})
+    counter = FlopCounterMode(
+        display=False, custom_mapping={torch.ops.pillow_lic.gdn: mixing, torch.ops.pillow_lic.igdn: mixing}
+    )
     with torch.no_grad(), counter:
         result = call(*arguments)
     return counter.get_total_flops() / 2, result
@@ -46,7 +48,11 @@ def stages(name: str) -> dict[str, float]:
     found = {}
     found["analysis"], y = counted(encoder.analysis, torch.rand(1, 3, HEIGHT, WIDTH), t)
     found["hyper_analysis"], z = counted(encoder.hyper_analysis, y, t)
-    integers = (array.size for key, array in model.arrays.items() if key == "weight" or key.startswith("hidden") and array.ndim == 2)
+    integers = (
+        array.size
+        for key, array in model.arrays.items()
+        if key == "weight" or key.startswith("hidden") and array.ndim == 2
+    )
     found["scale map (integers)"] = sum(integers) / 64**2
     found["prior"], (features, _, _) = counted(decoder.prior, z, t)
     found["refine"] = sum(counted(decoder.refine, features, y, group)[0] for group in range(1, len(GROUPS)))
@@ -70,12 +76,20 @@ def main() -> None:
         model = loader.Model(registry.by_name(name))
         held = [parameters(network) for network in (model.decoder(), model.encoder())]
         for stage, macs in found.items():
-            count = macs * 64**2 if "integers" in stage else held[0][stage] or held[1][stage.removesuffix("_analysis") if stage == "hyper_analysis" else stage]
+            count = (
+                macs * 64**2
+                if "integers" in stage
+                else held[0][stage] or held[1][stage.removesuffix("_analysis") if stage == "hyper_analysis" else stage]
+            )
             print(f"{name:12} {stage:22} {macs:10.1f} MAC/px, {count / 1e6:6.3f} M parameters")
         decoder = sum(found[s] for s in ("scale map (integers)", "prior", "refine", "synthesis"))
         encoder = decoder - found["synthesis"] + found["analysis"] + found["hyper_analysis"]
-        print(f"{name:12} decoder, all it runs    {decoder:10.1f} MAC/px, {sum(held[0].values()) / 1e6:.2f} M parameters")
-        print(f"{name:12} encoder, all it runs    {encoder:10.1f} MAC/px, {sum(held[1].values()) / 1e6:.2f} M parameters of its own")
+        print(
+            f"{name:12} decoder, all it runs    {decoder:10.1f} MAC/px, {sum(held[0].values()) / 1e6:.2f} M parameters"
+        )
+        print(
+            f"{name:12} encoder, all it runs    {encoder:10.1f} MAC/px, {sum(held[1].values()) / 1e6:.2f} M parameters of its own"
+        )
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 SSIM and MS-SSIM are pytorch-msssim's, BD-rate is the bjontegaard package's (PCHIP), LPIPS the lpips package's (AlexNet), where it
 and its weights are installed.
 """
+
 import functools
 import math
 
@@ -15,7 +16,7 @@ MS_SSIM_SIDE_MIN = 161  # five scales of an 11 x 11 window
 def psnr(a, b):
     """dB, from the mean squared error over all samples of two uint8 arrays."""
     error = np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2)
-    return 10 * math.log10(255 ** 2 / error) if error else math.inf
+    return 10 * math.log10(255**2 / error) if error else math.inf
 
 
 def ms_ssim(a, b):
@@ -24,6 +25,7 @@ def ms_ssim(a, b):
         return math.nan
     import torch
     from pytorch_msssim import ms_ssim as measure
+
     x, y = (torch.tensor(p).permute(2, 0, 1)[None].float() for p in (a, b))
     with torch.no_grad():
         return float(measure(x, y, data_range=255))
@@ -35,6 +37,7 @@ def ssim(a, b):
         return math.nan
     import torch
     from pytorch_msssim import ssim as measure
+
     x, y = (torch.tensor(p).permute(2, 0, 1)[None].float() for p in (a, b))
     with torch.no_grad():
         return float(measure(x, y, data_range=255))
@@ -45,6 +48,7 @@ def lpips_network():
     """LPIPS with AlexNet, or None where the package or its weights are missing."""
     try:
         import lpips
+
         return lpips.LPIPS(net="alex", verbose=False).eval()
     except Exception:  # noqa: BLE001  a download that fails raises whatever it likes
         return None
@@ -56,6 +60,7 @@ def lpips(a, b):
     if network is None:
         return math.nan
     import torch
+
     x, y = (torch.tensor(p).permute(2, 0, 1)[None].float() / 127.5 - 1 for p in (a, b))
     with torch.no_grad():
         return float(network(x, y))
@@ -81,6 +86,7 @@ def bd_rate(anchor, test, rates=None):
     `rates` = (low, high) restricts it to the quality that the anchor reaches between these rates. NaN without an overlap.
     """
     import bjontegaard
+
     (anchor_rate, anchor_value), (test_rate, test_value) = clean(anchor), clean(test)
     if min(len(anchor_rate), len(test_rate)) < 3:
         return math.nan
@@ -94,12 +100,22 @@ def bd_rate(anchor, test, rates=None):
         test_rate, test_value = between(test_rate, test_value, low, high)
     if low >= high:
         return math.nan
-    return float(bjontegaard.bd_rate(anchor_rate, anchor_value, test_rate, test_value, method="pchip",
-                                     require_matching_points=False, min_overlap=0))
+    return float(
+        bjontegaard.bd_rate(
+            anchor_rate,
+            anchor_value,
+            test_rate,
+            test_value,
+            method="pchip",
+            require_matching_points=False,
+            min_overlap=0,
+        )
+    )
 
 
 def between(rate, value, low, high, points=100):
     """A curve's part between two qualities, resampled by PCHIP in log rate."""
     from scipy.interpolate import PchipInterpolator
+
     grid = np.linspace(low, high, points)
     return np.exp(PchipInterpolator(value, np.log(rate))(grid)), grid

@@ -2,6 +2,7 @@
 
 Knows Pillow and its plugins only; nothing of pillow_lic but its registration.
 """
+
 import dataclasses
 import importlib
 import io
@@ -46,7 +47,7 @@ class Codec:
             middle = round(middle, 2 if ours(self.name) or self.scale == "ratio" else 0)
             if middle not in tried:
                 tried[middle] = self.encode(image, middle)
-            if middle not in self.qualities[::len(self.qualities) - 1]:
+            if middle not in self.qualities[:: len(self.qualities) - 1]:
                 low, high = (low, middle) if len(tried[middle]) > size else (middle, high)
         return min(tried.items(), key=lambda item: abs(len(item[1]) - size))
 
@@ -69,31 +70,72 @@ def _quality(**fixed):
     return lambda quality: {"quality": int(quality), **fixed}
 
 
-CODECS = {codec.name: codec for codec in (
-    Codec("lic", "LIC (ours)", "LIC", lambda quality: {"quality": quality}, (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100),
-          "pillow_lic"),
-    Codec("jpeg", "JPEG optimised, progressive", "JPEG", _quality(optimize=True, progressive=True), PERCENT),
-    Codec("jpeg-default", "JPEG, defaults", "JPEG", _quality(), PERCENT),
-    # The quality of JPEG 2000 is the compression ratio: 24 bits a pixel divided by it.
-    Codec("jpeg2000", "JPEG 2000", "JPEG2000",
-          lambda ratio: {"quality_mode": "rates", "quality_layers": [ratio], "irreversible": True, "mct": 1},
-          (240, 120, 80, 60, 48, 34, 24, 16, 12), scale="ratio"),
-    Codec("webp", "WebP, method 6", "WEBP", _quality(method=6), (0, *PERCENT)),
-    Codec("webp-default", "WebP, defaults", "WEBP", _quality(), (0, *PERCENT)),
-    # Left alone, libavif tunes for a measure of structure ("iq") and libheif's x265 for SSIM: each stands here as it comes and tuned for PSNR.
-    Codec("avif", "AVIF 4:4:4, speed 4", "AVIF", _quality(subsampling="4:4:4", speed=4),
-          (10, 20, 30, 40, 50, 60, 70, 80, 90)),
-    Codec("avif-psnr", "AVIF 4:4:4, speed 4, tuned for PSNR", "AVIF", _quality(subsampling="4:4:4", speed=4, advanced={"tune": "psnr"}),
-          (10, 20, 30, 40, 50, 60, 70, 80)),
-    Codec("avif-default", "AVIF, defaults", "AVIF", _quality(), (10, 20, 30, 40, 50, 60, 70, 80, 90)),
-    Codec("heic", "HEIC 4:4:4", "HEIF", _quality(chroma=444), (5, 10, 15, 20, 25, 30, 35, 40, 50, 60), "pillow_heif"),
-    Codec("heic-psnr", "HEIC 4:4:4, veryslow, tuned for PSNR", "HEIF",
-          lambda quality: {"quality": int(quality), "chroma": 444, "enc_params": {"preset": "veryslow", "tune": "psnr"}},
-          (5, 10, 15, 20, 25, 30, 35, 40, 50, 60), "pillow_heif"),
-    Codec("heic-default", "HEIC, defaults", "HEIF", _quality(), (5, 10, 15, 20, 25, 30, 35, 40, 50, 60), "pillow_heif"),
-    Codec("jxl", "JPEG XL, effort 9", "JXL", _quality(effort=9), (0, 10, 20, 30, 40, 50, 60, 70, 80, 90), "pillow_jxl"),
-    Codec("jxl-default", "JPEG XL, defaults", "JXL", _quality(), (0, 10, 20, 30, 40, 50, 60, 70, 80, 90), "pillow_jxl"),
-)}
+CODECS = {
+    codec.name: codec
+    for codec in (
+        Codec(
+            "lic",
+            "LIC (ours)",
+            "LIC",
+            lambda quality: {"quality": quality},
+            (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100),
+            "pillow_lic",
+        ),
+        Codec("jpeg", "JPEG optimised, progressive", "JPEG", _quality(optimize=True, progressive=True), PERCENT),
+        Codec("jpeg-default", "JPEG, defaults", "JPEG", _quality(), PERCENT),
+        # The quality of JPEG 2000 is the compression ratio: 24 bits a pixel divided by it.
+        Codec(
+            "jpeg2000",
+            "JPEG 2000",
+            "JPEG2000",
+            lambda ratio: {"quality_mode": "rates", "quality_layers": [ratio], "irreversible": True, "mct": 1},
+            (240, 120, 80, 60, 48, 34, 24, 16, 12),
+            scale="ratio",
+        ),
+        Codec("webp", "WebP, method 6", "WEBP", _quality(method=6), (0, *PERCENT)),
+        Codec("webp-default", "WebP, defaults", "WEBP", _quality(), (0, *PERCENT)),
+        # Left alone, libavif tunes for a measure of structure ("iq") and libheif's x265 for SSIM: each stands here as it comes and tuned for PSNR.
+        Codec(
+            "avif",
+            "AVIF 4:4:4, speed 4",
+            "AVIF",
+            _quality(subsampling="4:4:4", speed=4),
+            (10, 20, 30, 40, 50, 60, 70, 80, 90),
+        ),
+        Codec(
+            "avif-psnr",
+            "AVIF 4:4:4, speed 4, tuned for PSNR",
+            "AVIF",
+            _quality(subsampling="4:4:4", speed=4, advanced={"tune": "psnr"}),
+            (10, 20, 30, 40, 50, 60, 70, 80),
+        ),
+        Codec("avif-default", "AVIF, defaults", "AVIF", _quality(), (10, 20, 30, 40, 50, 60, 70, 80, 90)),
+        Codec(
+            "heic", "HEIC 4:4:4", "HEIF", _quality(chroma=444), (5, 10, 15, 20, 25, 30, 35, 40, 50, 60), "pillow_heif"
+        ),
+        Codec(
+            "heic-psnr",
+            "HEIC 4:4:4, veryslow, tuned for PSNR",
+            "HEIF",
+            lambda quality: {
+                "quality": int(quality),
+                "chroma": 444,
+                "enc_params": {"preset": "veryslow", "tune": "psnr"},
+            },
+            (5, 10, 15, 20, 25, 30, 35, 40, 50, 60),
+            "pillow_heif",
+        ),
+        Codec(
+            "heic-default", "HEIC, defaults", "HEIF", _quality(), (5, 10, 15, 20, 25, 30, 35, 40, 50, 60), "pillow_heif"
+        ),
+        Codec(
+            "jxl", "JPEG XL, effort 9", "JXL", _quality(effort=9), (0, 10, 20, 30, 40, 50, 60, 70, 80, 90), "pillow_jxl"
+        ),
+        Codec(
+            "jxl-default", "JPEG XL, defaults", "JXL", _quality(), (0, 10, 20, 30, 40, 50, 60, 70, 80, 90), "pillow_jxl"
+        ),
+    )
+}
 
 
 def find(name):
@@ -115,11 +157,19 @@ def lic_with(name):
     qualities = CODECS["lic"].qualities
     if model:
         from pillow_lic.models import registry
+
         low, high = (q / 100 for q in registry.by_name(model).manifest["quality"])
-        qualities = tuple(dict.fromkeys(min(max(quality, low), high) for quality in qualities))  # those beyond, at its ends
+        qualities = tuple(
+            dict.fromkeys(min(max(quality, low), high) for quality in qualities)
+        )  # those beyond, at its ends
     name = f"lic{'@' * bool(model)}{model}{'+' * bool(effort)}{effort}"
-    return dataclasses.replace(CODECS["lic"], name=name, label=label(name), qualities=qualities,
-                               options=lambda quality: {"quality": quality, **fixed})
+    return dataclasses.replace(
+        CODECS["lic"],
+        name=name,
+        label=label(name),
+        qualities=qualities,
+        options=lambda quality: {"quality": quality, **fixed},
+    )
 
 
 def parts(name):

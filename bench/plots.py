@@ -1,4 +1,5 @@
 """Pictures of rate-distortion results: published curves thin and grey, live codecs in colour, ours bold."""
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -8,8 +9,20 @@ import curves  # noqa: E402
 import peers  # noqa: E402
 
 AXES = {"psnr": "PSNR, RGB (dB)", "msssimdb": "MS-SSIM (dB)", "ssimdb": "SSIM (dB)"}
-COLOURS = {"jpeg": "#9c755f", "jpeg-default": "#9c755f", "jpeg2000": "#bab0ac", "webp": "#59a14f", "avif": "#f28e2b",
-           "avif-psnr": "#b35806", "avif-default": "#f28e2b", "heic-psnr": "#1f3f66", "heic": "#4e79a7", "heic-default": "#4e79a7", "jxl": "#b07aa1", "jxl-default": "#b07aa1"}
+COLOURS = {
+    "jpeg": "#9c755f",
+    "jpeg-default": "#9c755f",
+    "jpeg2000": "#bab0ac",
+    "webp": "#59a14f",
+    "avif": "#f28e2b",
+    "avif-psnr": "#b35806",
+    "avif-default": "#f28e2b",
+    "heic-psnr": "#1f3f66",
+    "heic": "#4e79a7",
+    "heic-default": "#4e79a7",
+    "jxl": "#b07aa1",
+    "jxl-default": "#b07aa1",
+}
 OURS = ("#d62728", "#e377c2", "#7f0000", "#ff9896")
 GREY = "#8a8a8a"
 DASHES = ("-", "--", ":", "-.", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)), (0, (8, 2)))
@@ -20,17 +33,47 @@ def draw(path, metric, dataset, live, published, bpp_max=1.8, size=(8.5, 6)):
     figure, axes = plt.subplots(figsize=size, dpi=150, layout="constrained")
     shown = []
     for number, name in enumerate(name for name in curves.PLOTTED if name in published):
-        shown += line(axes, published[name], bpp_max, color=GREY, linewidth=0.9, linestyle=DASHES[number % len(DASHES)],
-                      label=f"{curves.LABELS[name]} (published)", zorder=1)
+        shown += line(
+            axes,
+            published[name],
+            bpp_max,
+            color=GREY,
+            linewidth=0.9,
+            linestyle=DASHES[number % len(DASHES)],
+            label=f"{curves.LABELS[name]} (published)",
+            zorder=1,
+        )
     for name, curve in live.items():
         if not peers.ours(name) and not name.endswith("-default"):
-            shown += line(axes, curve, bpp_max, color=COLOURS.get(name), linewidth=1.4, marker="o", markersize=2.5,
-                          label=peers.label(name), zorder=2)
+            shown += line(
+                axes,
+                curve,
+                bpp_max,
+                color=COLOURS.get(name),
+                linewidth=1.4,
+                marker="o",
+                markersize=2.5,
+                label=peers.label(name),
+                zorder=2,
+            )
     for colour, name in zip(OURS, filter(peers.ours, live)):
-        shown += line(axes, live[name], bpp_max, color=colour, linewidth=3, marker="o", markersize=5,
-                      label=peers.label(name), zorder=3)
-    axes.set(xlabel="bits per pixel, of real files", ylabel=AXES[metric], title=f"{dataset}: {AXES[metric]}",
-             xlim=(0, bpp_max))
+        shown += line(
+            axes,
+            live[name],
+            bpp_max,
+            color=colour,
+            linewidth=3,
+            marker="o",
+            markersize=5,
+            label=peers.label(name),
+            zorder=3,
+        )
+    axes.set(
+        xlabel="bits per pixel, of real files",
+        ylabel=AXES[metric],
+        title=f"{dataset}: {AXES[metric]}",
+        xlim=(0, bpp_max),
+    )
     if shown:
         axes.set_ylim(min(shown) - 0.5, max(shown) + 0.5)
     axes.grid(color="#e6e6e6", linewidth=0.6)

@@ -6,6 +6,7 @@
 Writes bench/results/rd-<set>.csv (means), rd-<set>-images.csv (every file), bd-<set>.csv, a plot for each metric and a JSON that
 says what ran. PSNR is the mean of the images' dB; SSIM and MS-SSIM are averaged first and then turned into dB, as the published curves do.
 """
+
 import argparse
 import collections
 import csv
@@ -25,9 +26,34 @@ import peers
 
 METRICS = ("psnr", "msssimdb", "ssimdb")
 ANCHOR_LOW = (0.1, 0.3)  # the lowest third of the rate range, bits per pixel
-IMAGE_COLUMNS = ("codec", "quality", "image", "width", "height", "bytes", "bpp", "psnr", "msssim", "ssim", "lpips",
-                 "encode_s", "decode_s")
-MEAN_COLUMNS = ("codec", "quality", "images", "bpp", "psnr", "msssim", "msssimdb", "msssimdb_mean", "ssim", "ssimdb", "lpips")
+IMAGE_COLUMNS = (
+    "codec",
+    "quality",
+    "image",
+    "width",
+    "height",
+    "bytes",
+    "bpp",
+    "psnr",
+    "msssim",
+    "ssim",
+    "lpips",
+    "encode_s",
+    "decode_s",
+)
+MEAN_COLUMNS = (
+    "codec",
+    "quality",
+    "images",
+    "bpp",
+    "psnr",
+    "msssim",
+    "msssimdb",
+    "msssimdb_mean",
+    "ssim",
+    "ssimdb",
+    "lpips",
+)
 SUFFIXES = {".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp", ".jpg", ".jpeg"}
 
 
@@ -47,17 +73,30 @@ def measure(job):
         if decoded.size != image.size or decoded.mode != "RGB":
             raise SystemExit(f"{name} quality {quality} {path}: {decoded.mode} {decoded.size} came back")
         result = np.asarray(decoded)
-        rows.append({"codec": codec.name, "quality": quality, "image": pathlib.Path(path).name, "width": image.width,
-                     "height": image.height, "bytes": len(data), "bpp": 8 * len(data) / (image.width * image.height),
-                     "psnr": metrics.psnr(original, result), "msssim": metrics.ms_ssim(original, result),
-                     "ssim": metrics.ssim(original, result), "lpips": metrics.lpips(original, result),
-                     "encode_s": middle - start, "decode_s": end - middle})
+        rows.append(
+            {
+                "codec": codec.name,
+                "quality": quality,
+                "image": pathlib.Path(path).name,
+                "width": image.width,
+                "height": image.height,
+                "bytes": len(data),
+                "bpp": 8 * len(data) / (image.width * image.height),
+                "psnr": metrics.psnr(original, result),
+                "msssim": metrics.ms_ssim(original, result),
+                "ssim": metrics.ssim(original, result),
+                "lpips": metrics.lpips(original, result),
+                "encode_s": middle - start,
+                "decode_s": end - middle,
+            }
+        )
     return rows
 
 
 def run(jobs, processes):
     """All rows, with a progress bar."""
     from tqdm import tqdm
+
     rows = []
     pools = multiprocessing.get_context("spawn").Pool(processes, one_thread) if processes > 1 else ThreadPool(1)
     with pools as pool:
@@ -69,6 +108,7 @@ def run(jobs, processes):
 def one_thread():
     """Worker processes share the processors among themselves."""
     import torch
+
     torch.set_num_threads(1)
 
 
@@ -79,12 +119,25 @@ def means(rows):
         groups[row["codec"], float(row["quality"])].append(row)
     result = []
     for (codec, quality), group in groups.items():
+
         def mean(column):
             return float(np.mean([float(row.get(column) or "nan") for row in group]))
-        result.append({"codec": codec, "quality": quality, "images": len(group), "bpp": mean("bpp"), "psnr": mean("psnr"),
-                       "msssim": mean("msssim"), "msssimdb": metrics.decibel(mean("msssim")),
-                       "msssimdb_mean": float(np.mean([metrics.decibel(float(row["msssim"])) for row in group])),
-                       "ssim": mean("ssim"), "ssimdb": metrics.decibel(mean("ssim")), "lpips": mean("lpips")})
+
+        result.append(
+            {
+                "codec": codec,
+                "quality": quality,
+                "images": len(group),
+                "bpp": mean("bpp"),
+                "psnr": mean("psnr"),
+                "msssim": mean("msssim"),
+                "msssimdb": metrics.decibel(mean("msssim")),
+                "msssimdb_mean": float(np.mean([metrics.decibel(float(row["msssim"])) for row in group])),
+                "ssim": mean("ssim"),
+                "ssimdb": metrics.decibel(mean("ssim")),
+                "lpips": mean("lpips"),
+            }
+        )
     return result
 
 
@@ -111,16 +164,25 @@ def bd_rows(mean_rows, dataset):
         for test, curve in live.items():
             for kind, name, anchor in anchors:
                 if kind == "published" or name != test:
-                    rows.append({"metric": metric, "test": test, "kind": kind, "anchor": name,
-                                 "bd_rate": round(metrics.bd_rate(anchor, curve), 2),
-                                 "bd_rate_low": round(metrics.bd_rate(anchor, curve, ANCHOR_LOW), 2)})
+                    rows.append(
+                        {
+                            "metric": metric,
+                            "test": test,
+                            "kind": kind,
+                            "anchor": name,
+                            "bd_rate": round(metrics.bd_rate(anchor, curve), 2),
+                            "bd_rate_low": round(metrics.bd_rate(anchor, curve, ANCHOR_LOW), 2),
+                        }
+                    )
     return rows
 
 
 def show(rows, test):
     """The table of one codec's BD-rates."""
-    print(f"\nBD-rate of {peers.label(test)} (%, negative: smaller files), whole overlap and "
-          f"{ANCHOR_LOW[0]} to {ANCHOR_LOW[1]} bpp of the anchor")
+    print(
+        f"\nBD-rate of {peers.label(test)} (%, negative: smaller files), whole overlap and "
+        f"{ANCHOR_LOW[0]} to {ANCHOR_LOW[1]} bpp of the anchor"
+    )
     for row in rows:
         if row["test"] == test:
             label = curves.LABELS[row["anchor"]] if row["kind"] == "published" else peers.label(row["anchor"])
@@ -173,13 +235,19 @@ def qualities_of(codec, chosen):
 def report(rows, dataset, results):
     """Means, BD-rates, plots, tables."""
     import plots
+
     averaged = means(rows)
     write(results / f"rd-{dataset}.csv", MEAN_COLUMNS, averaged)
     bd = bd_rows(averaged, dataset)
     write(results / f"bd-{dataset}.csv", ("metric", "test", "kind", "anchor", "bd_rate", "bd_rate_low"), bd)
     for metric in measured(averaged):
-        plots.draw(results / f"rd-{dataset}-{metric}.png", metric, dataset, live_curves(averaged, metric),
-                   curves.published(dataset, metric))
+        plots.draw(
+            results / f"rd-{dataset}-{metric}.png",
+            metric,
+            dataset,
+            live_curves(averaged, metric),
+            curves.published(dataset, metric),
+        )
     tested = sorted({row["codec"] for row in averaged})
     for name in [name for name in tested if peers.ours(name)] or tested:
         show(bd, name)
@@ -188,7 +256,11 @@ def report(rows, dataset, results):
 def describe(path, images, kept, codecs):
     """The JSON beside the tables: this run, and of codecs whose rows are kept what their own run said, with its commit."""
     earlier = json.loads(path.read_text("utf-8")) if kept and path.exists() else {}
-    old = {name: {"commit": earlier["commit"], **facts} for name, facts in earlier.get("codecs", {}).items() if name in kept}
+    old = {
+        name: {"commit": earlier["commit"], **facts}
+        for name, facts in earlier.get("codecs", {}).items()
+        if name in kept
+    }
     machine.write_description(path, images=images, codecs=old | codecs)
 
 
@@ -208,8 +280,15 @@ def main():
     target = chosen.results / f"rd-{dataset}-images.csv"
     kept = kept_rows(target, codecs) if chosen.update else []
     qualities = [qualities_of(codec, chosen.qualities) for codec in codecs]
-    describe(chosen.results / f"rd-{dataset}.json", len(paths), {row["codec"] for row in kept},
-             {c.name: {"label": c.label, "options": str(c.options(q[0])), "qualities": q} for c, q in zip(codecs, qualities)})
+    describe(
+        chosen.results / f"rd-{dataset}.json",
+        len(paths),
+        {row["codec"] for row in kept},
+        {
+            c.name: {"label": c.label, "options": str(c.options(q[0])), "qualities": q}
+            for c, q in zip(codecs, qualities)
+        },
+    )
     if chosen.limit:
         print("note: published curves are of the whole set, these figures are not")
     one_thread()

@@ -8,6 +8,7 @@ published for CompressAI's mbt2018-mean, quality 4), from pixels and back to pix
 figures are medians. `cold` is a whole fresh Python process that opens one file (or saves one), start included.
 Writes bench/results/speed-<set>.csv and a JSON that says what ran.
 """
+
 import argparse
 import os
 import pathlib
@@ -26,19 +27,37 @@ from rd import images_in, write
 
 DEFAULT = "lic,compressai,heic-default,avif-default,jxl-default,webp,jpeg-default"
 REFERENCE = "compressai"
-COLUMNS = ("image", "threads", "codec", "quality", "bytes", "bpp", "encode_ms", "decode_ms", "coder_encode_ms",
-           "coder_decode_ms", "cold_encode_ms", "cold_decode_ms", "encode_ratio", "decode_ratio")
-COLD = {"decode": "import sys, PIL.Image; {register}; PIL.Image.open(sys.argv[1]).load()",
-        "encode": "import sys, PIL.Image; {register}; image = PIL.Image.open(sys.argv[1]).convert('RGB'); "
-                  "image.save(sys.argv[2], {format!r}, **{options!r})"}
+COLUMNS = (
+    "image",
+    "threads",
+    "codec",
+    "quality",
+    "bytes",
+    "bpp",
+    "encode_ms",
+    "decode_ms",
+    "coder_encode_ms",
+    "coder_decode_ms",
+    "cold_encode_ms",
+    "cold_decode_ms",
+    "encode_ratio",
+    "decode_ratio",
+)
+COLD = {
+    "decode": "import sys, PIL.Image; {register}; PIL.Image.open(sys.argv[1]).load()",
+    "encode": "import sys, PIL.Image; {register}; image = PIL.Image.open(sys.argv[1]).convert('RGB'); "
+    "image.save(sys.argv[2], {format!r}, **{options!r})",
+}
 
 
 # ---- the process of one codec ----------------------------------------------------------------------------------------
+
 
 def find(name):
     """A codec of peers.py, or CompressAI's."""
     if name == REFERENCE:
         import compressai_peer
+
         return compressai_peer.MeanScale()
     return peers.find(name)
 
@@ -83,8 +102,9 @@ class Worker:
     def __init__(self, name, threads, path):
         self.name, self.times = name, {"encode": [], "decode": []}
         command = [sys.executable, __file__, "--serve", name, "--threads", str(threads), path]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        env=environment(threads))
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(threads)
+        )
 
     def ready(self):
         """Wait until it has found its quality; False if it could not start."""
@@ -118,9 +138,11 @@ def environment(threads):
 
 # ---- the run ---------------------------------------------------------------------------------------------------------
 
+
 def measure(path, names, threads, repeats, cold):
     """Rows of COLUMNS for one image."""
     from tqdm import tqdm
+
     workers = [Worker(name, threads, path) for name in names]
     workers = [worker for worker in workers if worker.ready()]
     for _ in tqdm(range(repeats + 1), desc=f"{pathlib.Path(path).name}, {threads} threads", unit="round"):
@@ -132,11 +154,19 @@ def measure(path, names, threads, repeats, cold):
     rows = []
     for worker in workers:
         worker.close()
-        rows.append({"image": pathlib.Path(path).name, "threads": threads, "codec": worker.name, "quality": worker.quality,
-                     "bytes": worker.bytes, "bpp": 8 * worker.bytes / pixels,
-                     **{f"{r}_ms": worker.median(r) for r in ("encode", "decode")},
-                     **{f"coder_{r}_ms": worker.median(r, 1) for r in ("encode", "decode")},
-                     **cold_times(worker, threads, path, cold)})
+        rows.append(
+            {
+                "image": pathlib.Path(path).name,
+                "threads": threads,
+                "codec": worker.name,
+                "quality": worker.quality,
+                "bytes": worker.bytes,
+                "bpp": 8 * worker.bytes / pixels,
+                **{f"{r}_ms": worker.median(r) for r in ("encode", "decode")},
+                **{f"coder_{r}_ms": worker.median(r, 1) for r in ("encode", "decode")},
+                **cold_times(worker, threads, path, cold),
+            }
+        )
     return with_ratios(rows)
 
 
@@ -149,8 +179,10 @@ def cold_times(worker, threads, path, repeats):
         file = pathlib.Path(folder, "image")
         file.write_bytes(codec.encode(image.convert("RGB"), worker.quality))
         words = {"register": register_line(codec), "format": codec.format, "options": codec.options(worker.quality)}
-        return {"cold_decode_ms": cold(COLD["decode"].format(**words), [str(file)], threads, repeats),
-                "cold_encode_ms": cold(COLD["encode"].format(**words), [path, str(file)], threads, repeats)}
+        return {
+            "cold_decode_ms": cold(COLD["decode"].format(**words), [str(file)], threads, repeats),
+            "cold_encode_ms": cold(COLD["encode"].format(**words), [path, str(file)], threads, repeats),
+        }
 
 
 def register_line(codec):
@@ -165,8 +197,12 @@ def cold(program, arguments, threads, repeats):
     times = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", program, *arguments], check=True, env=environment(threads),
-                       preexec_fn=lambda: confine(threads))
+        subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            check=True,
+            env=environment(threads),
+            preexec_fn=lambda: confine(threads),
+        )
         times.append(time.perf_counter() - start)
     return 1000 * statistics.median(times[1:])
 
@@ -182,11 +218,16 @@ def with_ratios(rows):
 
 def show(rows):
     """Medians over the images."""
+
     def median(group, column):
         values = [row[column] for row in group if row.get(column) == row.get(column) and column in row]
         return f"{statistics.median(values):10.2f}" if values else " " * 9 + "-"
+
     columns = COLUMNS[5:]
-    print(f"\n{'threads':7} {'codec':14}" + "".join(f"{c.replace('_ms', '').replace('coder_', 'coder '):>15}" for c in columns))
+    print(
+        f"\n{'threads':7} {'codec':14}"
+        + "".join(f"{c.replace('_ms', '').replace('coder_', 'coder '):>15}" for c in columns)
+    )
     for key in dict.fromkeys((row["threads"], row["codec"]) for row in rows):
         group = [row for row in rows if (row["threads"], row["codec"]) == key]
         print(f"{key[0]:7} {key[1]:14}" + "".join(f"{median(group, c):>15}" for c in columns))
@@ -216,8 +257,12 @@ def main():
         return
     dataset = chosen.set or pathlib.Path(chosen.images).name
     machine.write_description(chosen.results / f"speed-{dataset}.json", codecs=chosen.codecs, repeats=chosen.repeats)
-    rows = [row for threads in chosen.threads.split(",") for path in images_in(chosen.images, chosen.limit)
-            for row in measure(path, chosen.codecs.split(","), int(threads), chosen.repeats, chosen.cold)]
+    rows = [
+        row
+        for threads in chosen.threads.split(",")
+        for path in images_in(chosen.images, chosen.limit)
+        for row in measure(path, chosen.codecs.split(","), int(threads), chosen.repeats, chosen.cold)
+    ]
     write(chosen.results / f"speed-{dataset}.csv", COLUMNS, rows)
     show(rows)
 

@@ -8,6 +8,7 @@ the seeds, against the study's reference. `share`: what the analysis network add
 the transforms have hardly been compared. Writes bench/results/STUDY.csv (the table), STUDY-curves.csv (the loss as it falls)
 and docs/img/STUDY.png. Never runs on a test set.
 """
+
 import argparse
 import collections
 import contextlib
@@ -42,7 +43,9 @@ class Study:
     family: type
     sizes: dict
     training: dict
-    start: str | None = None  # the shipped model whose encoder and probabilities stand still, while a fresh synthesis learns
+    start: str | None = (
+        None  # the shipped model whose encoder and probabilities stand still, while a fresh synthesis learns
+    )
 
 
 PAPER = {
@@ -57,20 +60,48 @@ PAPER = {
 }
 STUDIES = {
     "paper": Study(
-        {name: (widths, {}) for name, widths in PAPER.items()}, "zero mean", GdnConfig,
-        {"filters": 48, "latent": 64, "hyper": 48, "hidden": 48}, {"lr": 1e-3, "lowest": 0.0006, "highest": 0.03},
+        {name: (widths, {}) for name, widths in PAPER.items()},
+        "zero mean",
+        GdnConfig,
+        {"filters": 48, "latent": 64, "hyper": 48, "hidden": 48},
+        {"lr": 1e-3, "lowest": 0.0006, "highest": 0.03},
     ),
     "designs": Study(
-        designs.DESIGNS, next(iter(designs.DESIGNS)), PhotoConfig, designs.SIZES, {"lr": 1e-3, "lowest": 0.0008, "highest": 0.25},
+        designs.DESIGNS,
+        next(iter(designs.DESIGNS)),
+        PhotoConfig,
+        designs.SIZES,
+        {"lr": 1e-3, "lowest": 0.0008, "highest": 0.25},
     ),
     "synthesis": Study(
-        designs.SYNTHESES, next(iter(designs.SYNTHESES)), PhotoConfig, {}, {"lr": 5e-3, "lowest": 0.0008, "highest": 0.25, "rates": (0.0, 4 / 7)},
+        designs.SYNTHESES,
+        next(iter(designs.SYNTHESES)),
+        PhotoConfig,
+        {},
+        {"lr": 5e-3, "lowest": 0.0008, "highest": 0.25, "rates": (0.0, 4 / 7)},
         start="photo-low",
     ),
 }
-CONFIG = {"batch": 8, "crop": 128, "final_crop": 128, "final_share": 0.0, "warmup": 50, "decay_share": 0.75, "ema": 0.99}
+CONFIG = {
+    "batch": 8,
+    "crop": 128,
+    "final_crop": 128,
+    "final_share": 0.0,
+    "warmup": 50,
+    "decay_share": 0.75,
+    "ema": 0.99,
+}
 PARTS = (0.1, 0.3, 0.5, 0.7, 0.9)  # of the trained rates, at which train.train validates
-COLUMNS = ("variant", "seed", "steps", "seconds", "decoder_kmac", "share", "loss", *(f"{key}_{t}" for t in PARTS for key in ("bpp", "psnr")))
+COLUMNS = (
+    "variant",
+    "seed",
+    "steps",
+    "seconds",
+    "decoder_kmac",
+    "share",
+    "loss",
+    *(f"{key}_{t}" for t in PARTS for key in ("bpp", "psnr")),
+)
 
 
 def train_variant(study, name, seed, options, sizes):
@@ -80,14 +111,27 @@ def train_variant(study, name, seed, options, sizes):
     if log_of(folder, "validate", steps):
         return folder
     widths, parts = study.variants[name]
-    config = TrainConfig(name="study", steps=steps, seed=seed, network=study.family(**{**sizes, **widths}), validate_every=steps // options.checks,
-                         checkpoint_every=steps, settle=steps if study.start else 0, **CONFIG, **study.training)
+    config = TrainConfig(
+        name="study",
+        steps=steps,
+        seed=seed,
+        network=study.family(**{**sizes, **widths}),
+        validate_every=steps // options.checks,
+        checkpoint_every=steps,
+        settle=steps if study.start else 0,
+        **CONFIG,
+        **study.training,
+    )
     with contextlib.ExitStack() as stack:
         for place, part in parts.items():
             stack.enter_context(unittest.mock.patch(f"train.networks.{place}", part))
         if study.start:
             model = ROOT / "pillow_lic" / "models" / study.start
-            stack.enter_context(unittest.mock.patch.object(Trainer, "start", lambda self, _: designs.start_fresh_synthesis(self.model, model)))
+            stack.enter_context(
+                unittest.mock.patch.object(
+                    Trainer, "start", lambda self, _: designs.start_fresh_synthesis(self.model, model)
+                )
+            )
         trainer = Trainer(config, options.photographs, folder)
         (folder / "kmac").write_text(f"{decoder_cost(trainer.model):.2f}")
         start = time.monotonic()
@@ -99,6 +143,7 @@ def train_variant(study, name, seed, options, sizes):
 def decoder_cost(model):
     """Thousands of multiply-adds per pixel of all but the encoder's own two networks."""
     import torch
+
     x, t = torch.rand(1, 3, 256, 256), torch.tensor([0.5])
     analysis, y = macs.multiply_adds(model.analysis, x, t)
     whole, hyper = (macs.multiply_adds(*call)[0] for call in ((model, x, t), (model.hyper_analysis, y, t)))
@@ -111,14 +156,21 @@ def log_of(folder, kind, step=None):
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        return [row for row in csv.DictReader(file) if row["kind"] == kind and (step is None or int(row["step"]) == step)]
+        return [
+            row for row in csv.DictReader(file) if row["kind"] == kind and (step is None or int(row["step"]) == step)
+        ]
 
 
 def result(study, name, seed, steps, folder):
     """One row of the table."""
-    row = {"variant": name, "seed": seed, "steps": steps, "seconds": (folder / "seconds").read_text(),
-           "decoder_kmac": (folder / "kmac").read_text(),
-           **{key: log_of(folder, "validate", steps)[-1][key] for key in ("share", "loss")}}
+    row = {
+        "variant": name,
+        "seed": seed,
+        "steps": steps,
+        "seconds": (folder / "seconds").read_text(),
+        "decoder_kmac": (folder / "kmac").read_text(),
+        **{key: log_of(folder, "validate", steps)[-1][key] for key in ("share", "loss")},
+    }
     low, high = study.training.get("rates", TrainConfig.rates)
     for part in PARTS:
         at = log_of(folder, f"validate-{round(low + (high - low) * part, 3)}", steps)[-1]
@@ -136,28 +188,37 @@ def table(rows, reference):
     groups = collections.defaultdict(list)
     for row in rows:
         groups[row["variant"]].append(row)
-    lines = ["| variant | decoder, kMAC/px | seeds | share | validation loss | BD-rate |", "|---|---:|---:|---:|---:|---:|"]
+    lines = [
+        "| variant | decoder, kMAC/px | seeds | share | validation loss | BD-rate |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
     for name, group in groups.items():
         losses = [float(row["loss"]) for row in group]
         spread = f" \N{PLUS-MINUS SIGN} {statistics.stdev(losses):.3f}" if len(losses) > 1 else ""
         change = f"{metrics.bd_rate(curve(groups[reference]), curve(group)):+.1f} %" if reference in groups else ""
         share = statistics.mean(float(row["share"]) for row in group)
-        lines.append(f"| {name} | {group[0]['decoder_kmac']} | {len(group)} | {share:.2%} | {statistics.mean(losses):.3f}{spread} | {change} |")
+        lines.append(
+            f"| {name} | {group[0]['decoder_kmac']} | {len(group)} | {share:.2%} | {statistics.mean(losses):.3f}{spread} | {change} |"
+        )
     return lines
 
 
 def draw(curves, path):
     """Validation loss over steps, a line a variant, mean of the seeds."""
     import matplotlib
+
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+
     figure, axes = plt.subplots(figsize=(7, 4.5), dpi=150, layout="constrained")
     for name in dict.fromkeys(row["variant"] for row in curves):
         steps = collections.defaultdict(list)
         for row in curves:
             if row["variant"] == name:
                 steps[int(row["step"])].append(float(row["loss"]))
-        axes.plot(list(steps), [statistics.mean(values) for values in steps.values()], marker="o", markersize=3, label=name)
+        axes.plot(
+            list(steps), [statistics.mean(values) for values in steps.values()], marker="o", markersize=3, label=name
+        )
     axes.set(xlabel="steps", ylabel="validation loss, mean of five rates")
     axes.grid(color="#e6e6e6", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
@@ -178,12 +239,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photographs", type=pathlib.Path)
     parser.add_argument("--study", choices=STUDIES, default="paper")
-    parser.add_argument("--runs", type=pathlib.Path, required=True, help="folder for the runs; those that are done are kept")
+    parser.add_argument(
+        "--runs", type=pathlib.Path, required=True, help="folder for the runs; those that are done are kept"
+    )
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--checks", type=int, default=4, help="validations of a run")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", help="variants, separated by semicolons")
-    parser.add_argument("--set", action="append", default=[], metavar="width=N", help="a width of the family's configuration")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="width=N", help="a width of the family's configuration"
+    )
     parser.add_argument("--results", type=pathlib.Path, default=machine.RESULTS)
     options = parser.parse_args()
     if options.steps % options.checks:
@@ -196,11 +261,20 @@ def main():
         for name in names:
             folder = train_variant(study, name, seed, options, sizes)
             rows.append(result(study, name, seed, options.steps, folder))
-            curves += [{"variant": name, "seed": seed, "step": row["step"], "loss": row["loss"]} for row in log_of(folder, "validate")]
+            curves += [
+                {"variant": name, "seed": seed, "step": row["step"], "loss": row["loss"]}
+                for row in log_of(folder, "validate")
+            ]
     rows.sort(key=lambda row: (names.index(row["variant"]), row["seed"]))
     write(options.results / f"{options.study}.csv", COLUMNS, rows)
     write(options.results / f"{options.study}-curves.csv", ("variant", "seed", "step", "loss"), curves)
-    machine.write_description(options.results / f"{options.study}.json", sizes=sizes, training=CONFIG | study.training, steps=options.steps, seeds=options.seeds)
+    machine.write_description(
+        options.results / f"{options.study}.json",
+        sizes=sizes,
+        training=CONFIG | study.training,
+        steps=options.steps,
+        seeds=options.seeds,
+    )
     draw(curves, ROOT / "docs" / "img" / f"{options.study}.png")
     print("\n".join(table(rows, study.reference)))
 

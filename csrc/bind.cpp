@@ -1,6 +1,7 @@
 // The module pillow_lic._core: the coder of tile.h and what it includes, for Python. The only file that knows Python.
-// It trusts no argument: type, layout, shape and range are checked here, so that the coder need not. Wrong arguments are
-// ValueError (TypeError when a thing is no array at all), streams that do not decode are pillow_lic.errors.LicCorruptTile.
+// It trusts no argument: type, layout, shape and range are checked here, so that the coder need not. Wrong arguments
+// are ValueError (TypeError when a thing is no array at all), streams that do not decode are
+// pillow_lic.errors.LicCorruptTile.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
@@ -47,7 +48,8 @@ const T* checked(const py::array& array, const char* name, const std::vector<py:
     }
     if (!same) {
         std::string want;
-        for (const py::ssize_t n : shape) want += (want.empty() ? "" : ", ") + (n < 0 ? std::string("any") : std::to_string(n));
+        for (const py::ssize_t n : shape)
+            want += (want.empty() ? "" : ", ") + (n < 0 ? std::string("any") : std::to_string(n));
         refuse(what + " has shape " + py::cast<std::string>(py::str(array.attr("shape"))) + ", want (" + want + ")");
     }
     constexpr int kNeeded = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
@@ -57,8 +59,8 @@ const T* checked(const py::array& array, const char* name, const std::vector<py:
 
 std::size_t in_range(py::ssize_t value, const char* name, py::ssize_t low, py::ssize_t high) {
     if (value < low || value > high) {
-        refuse(std::string("argument ") + name + " is " + std::to_string(value) + ", want " + std::to_string(low) + " to " +
-               std::to_string(high));
+        refuse(std::string("argument ") + name + " is " + std::to_string(value) + ", want " + std::to_string(low) +
+               " to " + std::to_string(high));
     }
     return static_cast<std::size_t>(value);
 }
@@ -71,7 +73,8 @@ struct Interpolated {
 };
 
 // Values below 256 in magnitude times i16 fit an i32, and FORMAT 7.5 wants at least 1.
-Interpolated interpolated(const lic::ScaleMap& map, const py::array& d, const py::array& bias, const py::array* z_level = nullptr) {
+Interpolated interpolated(const lic::ScaleMap& map, const py::array& d, const py::array& bias,
+                          const py::array* z_level = nullptr) {
     const auto C = static_cast<py::ssize_t>(map.C()), M = static_cast<py::ssize_t>(map.M());
     Interpolated out;
     if (py::isinstance<py::array_t<std::uint8_t>>(d)) {
@@ -94,19 +97,23 @@ Interpolated interpolated(const lic::ScaleMap& map, const py::array& d, const py
     return out;
 }
 
-// At most `most` hyper positions wide and high, in a tile LIC_TILE_SIDE_MAX and in a whole image as many as its sides of
-// LIC_SIDE_MAX have. Every product of sizes fits 64 bits: z exists already, and M * h * w <= 1024 * 16 * a * b.
+// At most `most` hyper positions wide and high, in a tile LIC_TILE_SIDE_MAX and in a whole image as many as its sides
+// of LIC_SIDE_MAX have. Every product of sizes fits 64 bits: z exists already, and M * h * w <= 1024 * 16 * a * b.
 constexpr py::ssize_t kTileMost = LIC_TILE_SIDE_MAX;
 constexpr py::ssize_t kGridMost = LIC_SIDE_MAX / (LIC_LATENT_STRIDE * LIC_HYPER_STRIDE);
 
-lic::Shape shape_of(const lic::ScaleMap& map, py::ssize_t a, py::ssize_t b, py::ssize_t h, py::ssize_t w, py::ssize_t most,
-                    std::size_t planes = 1) {
+lic::Shape shape_of(const lic::ScaleMap& map, py::ssize_t a, py::ssize_t b, py::ssize_t h, py::ssize_t w,
+                    py::ssize_t most, std::size_t planes = 1) {
     const auto side = static_cast<py::ssize_t>(kSide);
-    lic::Shape s{map.C(), map.M() / planes, in_range(a, "a", 1, most), in_range(b, "b", 1, most), in_range(h, "h", 1, most * side),
+    lic::Shape s{map.C(),
+                 map.M() / planes,
+                 in_range(a, "a", 1, most),
+                 in_range(b, "b", 1, most),
+                 in_range(h, "h", 1, most * side),
                  in_range(w, "w", 1, most * side)};
     if ((s.h + kSide - 1) / kSide != s.a || (s.w + kSide - 1) / kSide != s.b) {
-        refuse("arguments a, b are " + std::to_string(a) + ", " + std::to_string(b) + ", want a quarter of h, w = " +
-               std::to_string(h) + ", " + std::to_string(w) + ", rounded up");
+        refuse("arguments a, b are " + std::to_string(a) + ", " + std::to_string(b) +
+               ", want a quarter of h, w = " + std::to_string(h) + ", " + std::to_string(w) + ", rounded up");
     }
     return s;
 }
@@ -115,7 +122,8 @@ lic::Shape shape_of(const lic::ScaleMap& map, py::ssize_t a, py::ssize_t b, py::
 std::size_t planes_of(const lic::ScaleMap& map, const lic::Mixture* mixture) {
     if (!mixture) return 1;
     const std::size_t planes = lic::kPlanes * mixture->components();
-    if (map.M() % planes) refuse("argument scale_map has no whole number of planes for each of the mixture's components");
+    if (map.M() % planes)
+        refuse("argument scale_map has no whole number of planes for each of the mixture's components");
     return planes;
 }
 
@@ -135,9 +143,16 @@ lic::Setting setting_of(const lic::Bank& bank, const lic::ScaleMap& map, const I
     in_range(skip, "skip", 0, rows);
     const bool dependent = trellis != lic::kNoTrellis;
     if (dependent) check_trellis(rows, skip, trellis, mixture ? 0 : bank_rows);
-    in_range(z_row, "z_row", dependent ? 2 * rows : rows, bank_rows - static_cast<py::ssize_t>(map.C() * values.levels));
-    return {values.d.data(),   values.bias.data(), static_cast<std::size_t>(z_row), static_cast<std::int32_t>(rows),
-            static_cast<std::int32_t>(skip), values.levels, values.z_level.data(), static_cast<std::int32_t>(trellis)};
+    in_range(z_row, "z_row", dependent ? 2 * rows : rows,
+             bank_rows - static_cast<py::ssize_t>(map.C() * values.levels));
+    return {values.d.data(),
+            values.bias.data(),
+            static_cast<std::size_t>(z_row),
+            static_cast<std::int32_t>(rows),
+            static_cast<std::int32_t>(skip),
+            values.levels,
+            values.z_level.data(),
+            static_cast<std::int32_t>(trellis)};
 }
 
 template <class T>
@@ -165,7 +180,8 @@ lic::Bank make_bank(const py::array& freq, const py::array& count, const py::arr
 }
 
 [[noreturn]] void refuse_map() {
-    refuse("a weight is beyond +-" + std::to_string(LIC_WEIGHT_MAX) + " or an offset beyond +-" + std::to_string(LIC_BIAS_MAX));
+    refuse("a weight is beyond +-" + std::to_string(LIC_WEIGHT_MAX) + " or an offset beyond +-" +
+           std::to_string(LIC_BIAS_MAX));
 }
 
 lic::ScaleMap make_map(const py::array& weight, const py::array& offset, const py::sequence& hidden) {
@@ -199,7 +215,8 @@ lic::Mixture make_mixture(const py::array& normal, const py::array& inverse, py:
     const std::vector<std::uint16_t> normals(n, n + normal.size());
     const std::vector<std::uint32_t> inverses(s, s + inverse.size());
     lic::Mixture mixture;
-    const char* fault = mixture.build(normals.data(), inverses.data(), inverses.size(), static_cast<std::size_t>(components));
+    const char* fault =
+        mixture.build(normals.data(), inverses.data(), inverses.size(), static_cast<std::size_t>(components));
     if (fault) refuse(std::string("the mixture's tables: ") + fault);
     return mixture;
 }
@@ -229,10 +246,17 @@ py::tuple mixture_cumulative(const lic::Mixture& mixture, const py::array& plane
     py::array_t<std::uint16_t> fast(x.size()), window(x.size()), slow(x.size());
     py::array_t<std::int16_t> radius(x.size());
     switch (mixture.components()) {
-        case 1: cumulative<1>(mixture, bytes, at, n, fast.mutable_data(), window.mutable_data()); break;
-        case 2: cumulative<2>(mixture, bytes, at, n, fast.mutable_data(), window.mutable_data()); break;
-        case 3: cumulative<3>(mixture, bytes, at, n, fast.mutable_data(), window.mutable_data()); break;
-        default: cumulative<4>(mixture, bytes, at, n, fast.mutable_data(), window.mutable_data());
+        case 1:
+            cumulative<1>(mixture, bytes, at, n, fast.mutable_data(), window.mutable_data());
+            break;
+        case 2:
+            cumulative<2>(mixture, bytes, at, n, fast.mutable_data(), window.mutable_data());
+            break;
+        case 3:
+            cumulative<3>(mixture, bytes, at, n, fast.mutable_data(), window.mutable_data());
+            break;
+        default:
+            cumulative<4>(mixture, bytes, at, n, fast.mutable_data(), window.mutable_data());
     }
     for (std::size_t i = 0; i < n; ++i) {
         const LicMixture m = mixture.slow(bytes + i, n);
@@ -244,8 +268,8 @@ py::tuple mixture_cumulative(const lic::Mixture& mixture, const py::array& plane
 }
 
 template <bool Slow>
-py::array_t<std::uint8_t> scale_index(const lic::ScaleMap& map, const py::array& z, const py::array& d, const py::array& bias,
-                                      py::ssize_t rows, py::ssize_t h, py::ssize_t w) {
+py::array_t<std::uint8_t> scale_index(const lic::ScaleMap& map, const py::array& z, const py::array& d,
+                                      const py::array& bias, py::ssize_t rows, py::ssize_t h, py::ssize_t w) {
     const std::int16_t* symbols = checked<std::int16_t>(z, "z", {static_cast<py::ssize_t>(map.C()), -1, -1});
     const lic::Shape s = shape_of(map, z.shape(1), z.shape(2), h, w, kGridMost);
     const Interpolated values = interpolated(map, d, bias);
@@ -354,17 +378,19 @@ py::array_t<std::int16_t> decode_mixed(const lic::Mixture& mixture, const py::bu
 bool is_u8(const py::array& array) { return py::isinstance<py::array_t<std::uint8_t>>(array); }
 
 py::bytes encode_any(const lic::Bank& bank, const py::array& rows, const py::array& symbols) {
-    return is_u8(rows) ? encode_symbols<std::uint8_t>(bank, rows, symbols) : encode_symbols<std::uint16_t>(bank, rows, symbols);
+    return is_u8(rows) ? encode_symbols<std::uint8_t>(bank, rows, symbols)
+                       : encode_symbols<std::uint16_t>(bank, rows, symbols);
 }
 
 py::array_t<std::int16_t> decode_any(const py::buffer& data, const lic::Bank& bank, const py::array& rows) {
-    return is_u8(rows) ? decode_symbols<std::uint8_t>(data, bank, rows) : decode_symbols<std::uint16_t>(data, bank, rows);
+    return is_u8(rows) ? decode_symbols<std::uint8_t>(data, bank, rows)
+                       : decode_symbols<std::uint16_t>(data, bank, rows);
 }
 
 template <bool Slow>
 py::bytes encode_tile(const lic::Bank& bank, const lic::ScaleMap& map, const py::array& z, const py::array& r,
-                      py::ssize_t z_row, const py::array& z_level, const py::array& d, const py::array& bias, py::ssize_t rows,
-                      py::ssize_t skip, const lic::Mixture* mixture, py::ssize_t trellis) {
+                      py::ssize_t z_row, const py::array& z_level, const py::array& d, const py::array& bias,
+                      py::ssize_t rows, py::ssize_t skip, const lic::Mixture* mixture, py::ssize_t trellis) {
     const std::size_t planes = planes_of(map, mixture);
     const std::int16_t* z_at = checked<std::int16_t>(z, "z", {static_cast<py::ssize_t>(map.C()), -1, -1});
     const std::int16_t* r_at = checked<std::int16_t>(r, "r", {static_cast<py::ssize_t>(map.M() / planes), -1, -1});
@@ -387,9 +413,9 @@ py::bytes encode_tile(const lic::Bank& bank, const lic::ScaleMap& map, const py:
 
 template <bool Slow>
 std::pair<py::array_t<std::int16_t>, py::array_t<std::int16_t>> decode_tile(
-    const py::buffer& data, const lic::Bank& bank, const lic::ScaleMap& map, py::ssize_t a, py::ssize_t b, py::ssize_t h,
-    py::ssize_t w, py::ssize_t z_row, const py::array& z_level, const py::array& d, const py::array& bias, py::ssize_t rows,
-    py::ssize_t skip, const lic::Mixture* mixture, py::ssize_t trellis) {
+    const py::buffer& data, const lic::Bank& bank, const lic::ScaleMap& map, py::ssize_t a, py::ssize_t b,
+    py::ssize_t h, py::ssize_t w, py::ssize_t z_row, const py::array& z_level, const py::array& d,
+    const py::array& bias, py::ssize_t rows, py::ssize_t skip, const lic::Mixture* mixture, py::ssize_t trellis) {
     const py::buffer_info info = bytes_in(data);
     const std::size_t planes = planes_of(map, mixture);
     const lic::Shape s = shape_of(map, a, b, h, w, kTileMost, planes);
@@ -411,8 +437,9 @@ std::pair<py::array_t<std::int16_t>, py::array_t<std::int16_t>> decode_tile(
 }
 
 // Levels r (M, n) of x (M, n): FORMAT 7.9. bits (2 * rows, sizes), weight (M,).
-py::array_t<std::int16_t> trellis_search(const py::array& x, const py::array& index, const py::array& bits, const py::array& weight,
-                                         py::ssize_t rows, py::ssize_t trellis, py::ssize_t skip) {
+py::array_t<std::int16_t> trellis_search(const py::array& x, const py::array& index, const py::array& bits,
+                                         const py::array& weight, py::ssize_t rows, py::ssize_t trellis,
+                                         py::ssize_t skip) {
     const float* values = checked<float>(x, "x", {-1, -1});
     const py::ssize_t M = x.shape(0), n = x.shape(1);
     in_range(M, "x (channels)", 1, static_cast<py::ssize_t>(lic::kLatentMax));
@@ -423,13 +450,22 @@ py::array_t<std::int16_t> trellis_search(const py::array& x, const py::array& in
     const float* weights = checked<float>(weight, "weight", {M});
     py::array_t<std::int16_t> r({M, n});
     const auto most = static_cast<std::uint8_t>(rows - 1);
-    // A copy: another thread may write to the caller's array while we work without the GIL, and an index is looked up by.
+    // A copy: another thread may write to the caller's array while we work without the GIL, and an index is looked up
+    // by.
     std::vector<std::uint8_t> indices(static_cast<std::size_t>(M * n));
     std::transform(scale, scale + M * n, indices.begin(), [most](std::uint8_t i) { return std::min(i, most); });
     lic::Paths work(static_cast<std::size_t>(M));
-    const lic::Sought sought{values, indices.data(), costs, weights, static_cast<std::size_t>(M), static_cast<std::size_t>(n),
-                             static_cast<std::size_t>(sizes), static_cast<std::int32_t>(rows), static_cast<std::int32_t>(trellis),
-                             static_cast<std::int32_t>(skip), r.mutable_data()};
+    const lic::Sought sought{values,
+                             indices.data(),
+                             costs,
+                             weights,
+                             static_cast<std::size_t>(M),
+                             static_cast<std::size_t>(n),
+                             static_cast<std::size_t>(sizes),
+                             static_cast<std::int32_t>(rows),
+                             static_cast<std::int32_t>(trellis),
+                             static_cast<std::int32_t>(skip),
+                             r.mutable_data()};
     {
         py::gil_scoped_release release;
         lic::search(sought, work);
@@ -438,7 +474,8 @@ py::array_t<std::int16_t> trellis_search(const py::array& x, const py::array& in
 }
 
 // The symbol and the row of every level of r (M, n).
-py::tuple trellis_symbols(const py::array& r, const py::array& index, py::ssize_t rows, py::ssize_t trellis, py::ssize_t skip) {
+py::tuple trellis_symbols(const py::array& r, const py::array& index, py::ssize_t rows, py::ssize_t trellis,
+                          py::ssize_t skip) {
     const std::int16_t* level = checked<std::int16_t>(r, "r", {-1, -1});
     const std::uint8_t* scale = checked<std::uint8_t>(index, "index", {r.shape(0), r.shape(1)});
     check_trellis(rows, skip, trellis, lic::kModelRowsMax);
@@ -450,8 +487,10 @@ py::tuple trellis_symbols(const py::array& r, const py::array& index, py::ssize_
     bool fine = true;
     for (std::size_t m = 0; m < M; ++m) {
         const std::size_t at = m * n;
-        lic::trellis_rows(scale + at, state.data(), n, static_cast<std::int32_t>(trellis), static_cast<std::int32_t>(rows), row.mutable_data() + at);
-        fine &= lic::symbols(scale + at, n, static_cast<std::int32_t>(trellis), state.data(), level + at, symbol.mutable_data() + at);
+        lic::trellis_rows(scale + at, state.data(), n, static_cast<std::int32_t>(trellis),
+                          static_cast<std::int32_t>(rows), row.mutable_data() + at);
+        fine &= lic::symbols(scale + at, n, static_cast<std::int32_t>(trellis), state.data(), level + at,
+                             symbol.mutable_data() + at);
     }
     if (!fine) refuse(lic::describe(lic::Status::no_level));
     return py::make_tuple(symbol, row);
@@ -558,24 +597,25 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
              "The stream of symbols (n,) under the mixtures of planes (3 K, n), in the manner of FORMAT 7.3.")
         .def("decode", &decode_mixed, py::arg("data"), py::arg("planes"), "The inverse.")
         .def("cumulative", &mixture_cumulative, py::arg("planes"), py::arg("x"),
-             "For tests: the cumulative frequency below each x, by the table, by a window and by the definition, and the radius.");
+             "For tests: the cumulative frequency below each x, by the table, by a window and by the definition, and "
+             "the radius.");
 
     m.def("scale_index_slow", &scale_index<true>, py::arg("scale_map"), py::arg("z"), py::arg("d"), py::arg("bias"),
           py::arg("rows"), py::arg("h"), py::arg("w"), "ScaleMap.index by the words of FORMAT 7.5.");
 
     const auto def_encode = [&m](const char* name, auto function, const char* doc) {
         m.def(name, function, py::arg("bank"), py::arg("scale_map"), py::arg("z"), py::arg("r"), py::arg("z_row"),
-              py::arg("z_level"), py::arg("d"), py::arg("bias"), py::arg("rows"), py::arg("skip"), py::arg("mixture") = nullptr,
-              py::arg("trellis") = lic::kNoTrellis, doc);
+              py::arg("z_level"), py::arg("d"), py::arg("bias"), py::arg("rows"), py::arg("skip"),
+              py::arg("mixture") = nullptr, py::arg("trellis") = lic::kNoTrellis, doc);
     };
     def_encode("encode_tile", &encode_tile<false>, "The stream of a tile (FORMAT 6.3).");
     def_encode("encode_tile_slow", &encode_tile<true>, "encode_tile by the words of FORMAT 7.");
 
     const auto def_decode = [&m](const char* name, auto function, const char* doc) {
-        m.def(name, function, py::arg("data"), py::arg("bank"), py::arg("scale_map"), py::arg("a"), py::arg("b"), py::arg("h"),
-              py::arg("w"), py::arg("z_row"), py::arg("z_level"), py::arg("d"), py::arg("bias"), py::arg("rows"), py::arg("skip"),
-              py::arg("mixture") = nullptr,
-              py::arg("trellis") = lic::kNoTrellis, doc);
+        m.def(name, function, py::arg("data"), py::arg("bank"), py::arg("scale_map"), py::arg("a"), py::arg("b"),
+              py::arg("h"), py::arg("w"), py::arg("z_row"), py::arg("z_level"), py::arg("d"), py::arg("bias"),
+              py::arg("rows"), py::arg("skip"), py::arg("mixture") = nullptr, py::arg("trellis") = lic::kNoTrellis,
+              doc);
     };
     def_decode("decode_tile", &decode_tile<false>, "z and r of a tile from its stream (FORMAT 7).");
     def_decode("decode_tile_slow", &decode_tile<true>, "decode_tile by the words of FORMAT 7.");
@@ -584,13 +624,15 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
           "The stream of symbols under given rows of the bank, in the manner of FORMAT 7.3.");
     m.def("decode_symbols", &decode_any, py::arg("data"), py::arg("bank"), py::arg("rows"), "The inverse.");
 
-    m.def("trellis_search", &trellis_search, py::arg("x"), py::arg("index"), py::arg("bits"), py::arg("weight"), py::arg("rows"),
-          py::arg("trellis"), py::arg("skip"), "Levels (M, n) of least squared error and bits (FORMAT 7.9).");
-    m.def("trellis_symbols", &trellis_symbols, py::arg("r"), py::arg("index"), py::arg("rows"), py::arg("trellis"), py::arg("skip"),
-          "The symbols (M, n) of levels, and their rows.");
+    m.def("trellis_search", &trellis_search, py::arg("x"), py::arg("index"), py::arg("bits"), py::arg("weight"),
+          py::arg("rows"), py::arg("trellis"), py::arg("skip"),
+          "Levels (M, n) of least squared error and bits (FORMAT 7.9).");
+    m.def("trellis_symbols", &trellis_symbols, py::arg("r"), py::arg("index"), py::arg("rows"), py::arg("trellis"),
+          py::arg("skip"), "The symbols (M, n) of levels, and their rows.");
 
     m.def("simd", &simd, "The code path of the scale index map that is in use.");
-    m.def("set_simd", &set_simd, py::arg("path"), "Chooses it for the whole process, for tests; 'auto' is the best one.");
+    m.def("set_simd", &set_simd, py::arg("path"),
+          "Chooses it for the whole process, for tests; 'auto' is the best one.");
     m.attr("NO_TRELLIS") = lic::kNoTrellis;
     m.def("constants", &constants, "Every constant of FORMAT 10.");
 }

@@ -2,10 +2,12 @@
 // Includes lic_constants.h and nothing else: C++, NVRTC and nvcc compile this same file. No float, no libm.
 //
 // READ ME FIRST
-// - The slow and only definition. csrc/mixture.h tabulates lic_normal and evaluates many points at once; tests compare the two.
+// - The slow and only definition. csrc/mixture.h tabulates lic_normal and evaluates many points at once; tests compare
+// the two.
 // - Nothing overflows 32 bits: |d| * inverse is formed only where it is below 2^24 (see lic_normal), a product of two
 //   16-bit numbers is below 2^32.
-// - lic_below grows by at least 1 from x to x + 1, as `x + radius` does and its other term never falls: so every symbol of
+// - lic_below grows by at least 1 from x to x + 1, as `x + radius` does and its other term never falls: so every symbol
+// of
 //   the support has a frequency of at least 1.
 #ifndef LIC_CDF_H
 #define LIC_CDF_H
@@ -23,8 +25,8 @@ typedef unsigned short lic_u16;
 typedef int lic_i32;
 typedef unsigned int lic_u32;
 
-// A mixture as the bytes of the parameter planes shape it. d = 16 x - 8 - offset is the distance of the edge below x from a
-// component's centre, in 1/16.
+// A mixture as the bytes of the parameter planes shape it. d = 16 x - 8 - offset is the distance of the edge below x
+// from a component's centre, in 1/16.
 struct LicMixture {
     lic_u32 inverse[LIC_COMPONENTS_MAX];  // of the component's scale
     lic_i32 offset[LIC_COMPONENTS_MAX];   // -128 to 127, in 1/16
@@ -43,7 +45,8 @@ LIC_HD lic_i32 lic_reach(lic_u32 inverse) {
     return (lic_saturation(inverse) + LIC_OFFSET_ONE / 2 + LIC_OFFSET_ONE - 1) / LIC_OFFSET_ONE;
 }
 
-// Phi: the normal distribution at d, 0 to 65535, by linear interpolation in `normal` (LIC_NORMAL_STEPS + 1,), its upper half.
+// Phi: the normal distribution at d, 0 to 65535, by linear interpolation in `normal` (LIC_NORMAL_STEPS + 1,), its upper
+// half.
 LIC_HD lic_u32 lic_normal(const lic_u16* normal, lic_u32 inverse, lic_i32 d) {
     const lic_i32 far = d < 0 ? -d : d;
     lic_u32 v = 32768;
@@ -82,7 +85,8 @@ LIC_HD void lic_mixture(const lic_u8* planes, unsigned long long stride, lic_i32
     m->weight[0] = 65535 - others;
 }
 
-// G: the cumulative frequency below symbol x, -rho <= x <= rho + 1. At x = -rho it is 0; from rho + 1 on lies the escape.
+// G: the cumulative frequency below symbol x, -rho <= x <= rho + 1. At x = -rho it is 0; from rho + 1 on lies the
+// escape.
 LIC_HD lic_u32 lic_below(const lic_u16* normal, const struct LicMixture* m, lic_i32 x) {
     const lic_u32 symbols = 2 * (lic_u32)m->radius + 1;
     lic_u32 sum = 0;  // F: at most 65534

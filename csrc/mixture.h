@@ -1,11 +1,13 @@
-// The mixture model of the entropy coder (FORMAT 7.8): lic_cdf.h tabulated, eight points of a cumulative frequency at once.
-// Includes lic_cdf.h, range_coder.h, the standard library and SSE2; must not include Python.
+// The mixture model of the entropy coder (FORMAT 7.8): lic_cdf.h tabulated, eight points of a cumulative frequency at
+// once. Includes lic_cdf.h, range_coder.h, the standard library and SSE2; must not include Python.
 //
 // READ ME FIRST
-// - A component's offset is o = 16 q + phase. Its normal at the edge below x depends on x - q, the scale and the phase alone:
-//   so a table per (scale, phase) holds it for all x - q at which it is neither 0 nor 65535, and eight neighbours of it are
-//   one load. A mixture at eight edges is K loads, K multiplications that keep the upper 16 bits, and additions.
-// - Each table row has eight entries of 0 and eight of 65535 beyond its ends, so that a load whose place is clamped into the
+// - A component's offset is o = 16 q + phase. Its normal at the edge below x depends on x - q, the scale and the phase
+// alone:
+//   so a table per (scale, phase) holds it for all x - q at which it is neither 0 nor 65535, and eight neighbours of it
+//   are one load. A mixture at eight edges is K loads, K multiplications that keep the upper 16 bits, and additions.
+// - Each table row has eight entries of 0 and eight of 65535 beyond its ends, so that a load whose place is clamped
+// into the
 //   row still yields what lies beyond.
 // - `prepare` does all that does not depend on the coder's state, for a block of positions, before the serial part.
 #ifndef LIC_MIXTURE_H
@@ -26,14 +28,15 @@
 namespace lic {
 
 constexpr std::size_t kComponents = LIC_COMPONENTS_MAX;
-constexpr std::size_t kPlanes = 3;  // bytes of a component: scale, offset, weight
+constexpr std::size_t kPlanes = 3;   // bytes of a component: scale, offset, weight
 constexpr std::int32_t kWindow = 8;  // edges in one load
 constexpr std::uint32_t kUnit = 65535;
 
 class Mixture {
-  public:
+ public:
     // normal: (LIC_NORMAL_STEPS + 1,), inverse: (scales,). Says what is wrong with them, null if nothing is.
-    const char* build(const std::uint16_t* normal, const std::uint32_t* inverse, std::size_t scales, std::size_t components) {
+    const char* build(const std::uint16_t* normal, const std::uint32_t* inverse, std::size_t scales,
+                      std::size_t components) {
         if (components < 1 || components > kComponents) return "components is out of range";
         if (scales < 1 || scales > kModelRowsMax) return "the number of scales is out of range";
         components_ = components;
@@ -56,17 +59,18 @@ class Mixture {
     // The definition, from the bytes of a position.
     LicMixture slow(const std::uint8_t* planes, std::size_t stride) const {
         LicMixture m;
-        lic_mixture(planes, stride, static_cast<lic_i32>(components_), inverse_.data(), static_cast<lic_i32>(scales()), &m);
+        lic_mixture(planes, stride, static_cast<lic_i32>(components_), inverse_.data(), static_cast<lic_i32>(scales()),
+                    &m);
         return m;
     }
     std::uint32_t below_slow(const LicMixture& m, std::int32_t x) const { return lic_below(normal_.data(), &m, x); }
 
     // A mixture ready for evaluation.
-    struct Place {             // of a component, by scale and offset
-        std::uint32_t row;     // where its table row begins
-        std::int16_t shift;    // from there, the edge below x = 0
-        std::uint16_t last;    // from there, the last place at which eight entries may be loaded
-        std::int32_t radius;   // the support that it asks for
+    struct Place {            // of a component, by scale and offset
+        std::uint32_t row;    // where its table row begins
+        std::int16_t shift;   // from there, the edge below x = 0
+        std::uint16_t last;   // from there, the last place at which eight entries may be loaded
+        std::int32_t radius;  // the support that it asks for
     };
     struct Ready {
         Place place[kComponents];
@@ -77,10 +81,14 @@ class Mixture {
 
     void prepare(const std::uint8_t* planes, std::size_t stride, std::size_t n, Ready* out) const {
         switch (components_) {
-            case 1: return prepare_k<1>(planes, stride, n, out);
-            case 2: return prepare_k<2>(planes, stride, n, out);
-            case 3: return prepare_k<3>(planes, stride, n, out);
-            default: return prepare_k<4>(planes, stride, n, out);
+            case 1:
+                return prepare_k<1>(planes, stride, n, out);
+            case 2:
+                return prepare_k<2>(planes, stride, n, out);
+            case 3:
+                return prepare_k<3>(planes, stride, n, out);
+            default:
+                return prepare_k<4>(planes, stride, n, out);
         }
     }
 
@@ -90,7 +98,9 @@ class Mixture {
         std::uint32_t sum = 0;
         for (std::size_t k = 0; k < K; ++k) {
             const std::int32_t at = std::clamp<std::int32_t>(x + m.place[k].shift, 0, m.place[k].last + kWindow - 1);
-            sum += static_cast<std::uint32_t>(entries_[m.place[k].row + static_cast<std::uint32_t>(at)]) * m.weight[k] >> 16;
+            sum +=
+                static_cast<std::uint32_t>(entries_[m.place[k].row + static_cast<std::uint32_t>(at)]) * m.weight[k] >>
+                16;
         }
         return (sum * m.spread >> 16) + static_cast<std::uint32_t>(x + m.radius);
     }
@@ -119,7 +129,8 @@ class Mixture {
     static LIC_INLINE std::uint32_t at_most(const std::uint16_t* g, std::uint32_t slot) {
 #if defined(__SSE2__)
         const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(g));
-        const __m128i above = _mm_subs_epu16(values, _mm_set1_epi16(static_cast<std::int16_t>(slot)));  // 0 where G <= slot
+        const __m128i above =
+            _mm_subs_epu16(values, _mm_set1_epi16(static_cast<std::int16_t>(slot)));      // 0 where G <= slot
         const int mask = _mm_movemask_epi8(_mm_cmpeq_epi16(above, _mm_setzero_si128()));  // its low bits, as G ascends
         return static_cast<std::uint32_t>(__builtin_ctz(~static_cast<unsigned>(mask))) / 2;
 #else
@@ -129,11 +140,11 @@ class Mixture {
 #endif
     }
 
-  private:
+ private:
     static constexpr std::int32_t kOffsets = 2 * LIC_OFFSET_ZERO;
 
-    // A row for each scale and phase. Its places 0 ... 2 half - 1 stand for x - q = -half ... half - 1. Eight zeros first:
-    // -half + 7 <= -reach; eight ones last: half - 8 >= reach + 1.
+    // A row for each scale and phase. Its places 0 ... 2 half - 1 stand for x - q = -half ... half - 1. Eight zeros
+    // first: -half + 7 <= -reach; eight ones last: half - 8 >= reach + 1.
     void tabulate() {
         places_.clear(), entries_.clear();
         for (const std::uint32_t inverse : inverse_) {
@@ -243,7 +254,7 @@ struct Block {
         return {g[x - first + 1] - start, start};
     }
 
-  private:
+ private:
     // Galloping outwards from the first window, then halving, until one window holds the slot.
     LIC_APART Interval find_far(const Mixture::Ready& m, std::uint32_t slot, bool up) const {
         // low <= x < high of the symbol x sought, the escape being x = radius + 1: G(low) <= slot < G(high).
@@ -266,7 +277,8 @@ struct Block {
             const std::int32_t middle = low + (high - low) / 2;
             (slot < mixture.below<K>(m, middle) ? high : low) = middle;
         }
-        const std::uint32_t start = mixture.below<K>(m, low), end = low > m.radius ? kTotal : mixture.below<K>(m, low + 1);
+        const std::uint32_t start = mixture.below<K>(m, low),
+                            end = low > m.radius ? kTotal : mixture.below<K>(m, low + 1);
         return {end - start, slot - start, static_cast<std::uint32_t>(low + m.radius)};
     }
 };

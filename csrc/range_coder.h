@@ -1,16 +1,20 @@
 // The entropy coder: interleaved range-ANS over a bank of integer tables (FORMAT 7.2, 7.3, 7.7).
 // Includes lic_constants.h and the standard library; must not include Python. Reports a status, throws nothing
-// of its own (the constructors and `build` may throw std::bad_alloc; nothing else allocates, but for the list of escapes).
+// of its own (the constructors and `build` may throw std::bad_alloc; nothing else allocates, but for the list of
+// escapes).
 //
 // READ ME FIRST
 // - The decoder runs forwards, the encoder backwards: it starts from the states in which the decoder must end, and the
 //   decoder's first symbol is its last. So the encoder may start from states that carry the checksum, at no cost.
-// - A state is normalised when 2^16 <= x < 2^32. Decoding a symbol of frequency g gives x' = g * (x >> 16) + slot - G with
-//   1 <= g <= x' <= 65535 * 65535 + 65534 < 2^32. If x' < 2^16, then one word makes x' * 2^16 + word >= 2^16 again: never
-//   two words, so a symbol takes at most two bytes of words.
-// - The encoder's step is the exact inverse. If a word was read, then x >= g * 2^16 (as x' >= g); if none was read, then
+// - A state is normalised when 2^16 <= x < 2^32. Decoding a symbol of frequency g gives x' = g * (x >> 16) + slot - G
+// with
+//   1 <= g <= x' <= 65535 * 65535 + 65534 < 2^32. If x' < 2^16, then one word makes x' * 2^16 + word >= 2^16 again:
+//   never two words, so a symbol takes at most two bytes of words.
+// - The encoder's step is the exact inverse. If a word was read, then x >= g * 2^16 (as x' >= g); if none was read,
+// then
 //   x = x' <= g * 65535 + g - 1 < g * 2^16. So `x >> 16 >= g` says whether a word has to be written, without doubt.
-// - Hence the encoding is canonical: a stream that decodes to its checksum is the only one that does so for its symbols, byte
+// - Hence the encoding is canonical: a stream that decodes to its checksum is the only one that does so for its
+// symbols, byte
 //   for byte (escapes are of shortest form and never stand for a symbol that the row holds). The fuzzer asserts it.
 // - Frequencies are at most 65535, as a row has at least two; so frequency and cumulative frequency share 32 bits.
 #ifndef LIC_RANGE_CODER_H
@@ -53,17 +57,28 @@ enum class Status {
 
 inline const char* describe(Status status) {
     switch (status) {
-        case Status::ok: return "ok";
-        case Status::too_short: return "it is shorter than its states";
-        case Status::state_low: return "a first state is below its minimum";
-        case Status::words_end: return "its words end too early";
-        case Status::escapes_end: return "its escapes end too early";
-        case Status::escape_form: return "an escape is malformed";
-        case Status::symbol_range: return "a symbol is outside i16";
-        case Status::not_covered: return "bytes are left over";
-        case Status::wrong_checksum: return "the checksum of its integers is wrong";
-        case Status::skipped_not_zero: return "r is not 0 at a skipped position";
-        case Status::no_level: return "r is no level that its state allows";
+        case Status::ok:
+            return "ok";
+        case Status::too_short:
+            return "it is shorter than its states";
+        case Status::state_low:
+            return "a first state is below its minimum";
+        case Status::words_end:
+            return "its words end too early";
+        case Status::escapes_end:
+            return "its escapes end too early";
+        case Status::escape_form:
+            return "an escape is malformed";
+        case Status::symbol_range:
+            return "a symbol is outside i16";
+        case Status::not_covered:
+            return "bytes are left over";
+        case Status::wrong_checksum:
+            return "the checksum of its integers is wrong";
+        case Status::skipped_not_zero:
+            return "r is not 0 at a skipped position";
+        case Status::no_level:
+            return "r is no level that its state allows";
     }
     return "unknown status";
 }
@@ -86,13 +101,14 @@ static_assert(kStates == 4, "the unrolled loops and the final states of FORMAT 7
 //   Interval find(row, slot)              the interval of row `row` that holds `slot`, for the decoder
 //   Coding coding(row, index)             (or Passing) the same interval by its index, for the encoder
 //   std::int32_t first(row)               the value of index 0
-//   std::uint32_t last(row), plain(row)   the index that is the escape, and the number of indices below it whose values are
+//   std::uint32_t last(row), plain(row)   the index that is the escape, and the number of indices below it whose values
+//   are
 //                                         within i16: any index from `plain` on takes the rare path
 //
 //   Interval find_slow(row, slot)         the twin of find
 //
-// `row` is an index into whatever the model keeps: a row of the bank here, a position's mixture in mixture.h. A run takes its
-// rows from anything that has an operator[].
+// `row` is an index into whatever the model keeps: a row of the bank here, a position's mixture in mixture.h. A run
+// takes its rows from anything that has an operator[].
 
 struct Interval {
     std::uint32_t freq;    // g_j
@@ -100,13 +116,13 @@ struct Interval {
     std::uint32_t index;   // j
 };
 
-// An interval as the encoder wants it. With m = reciprocal = ceil(2^48 / g), x / g is (x * m) >> 48 in 64 bits, exactly, for
-// every state after renormalisation, x < g * 2^16. Write m = (2^48 + e) / g with 0 <= e < g. Then
+// An interval as the encoder wants it. With m = reciprocal = ceil(2^48 / g), x / g is (x * m) >> 48 in 64 bits,
+// exactly, for every state after renormalisation, x < g * 2^16. Write m = (2^48 + e) / g with 0 <= e < g. Then
 //   exact: x * m / 2^48 = x / g + (x * e / 2^48) / g, and x * e < g * 2^16 * g < 2^48: the excess is below 1 / g, which
 //          cannot lift the quotient over the next integer;
 //   fits:  x * m <= (g * 2^16 - 1) * (2^48 + g - 1) / g < 2^64 + 2^16 (g - 1) - 2^48 / g < 2^64, as g (g - 1) < 2^32.
-// The usual 32-bit reciprocal, ceil(2^(31 + s) / g), is WRONG here: it needs x < 2^31 and our states reach 2^32 - 1 (it fails
-// for about one in twelve of the worst states above 2^31).
+// The usual 32-bit reciprocal, ceil(2^(31 + s) / g), is WRONG here: it needs x < 2^31 and our states reach 2^32 - 1 (it
+// fails for about one in twelve of the worst states above 2^31).
 struct Coding {
     std::uint64_t reciprocal;
     std::uint32_t freq, start;  // g_j, G_j
@@ -127,7 +143,7 @@ LIC_INLINE std::uint32_t divide(std::uint32_t x, const Passing& c) { return x / 
 
 // The probability tables of a model (FORMAT 7.2, 9.2).
 class Bank {
-  public:
+ public:
     // What `build` found wrong, as words, and in which row; null when nothing is.
     struct Fault {
         const char* what;
@@ -157,7 +173,8 @@ class Bank {
     const Coding& coding(std::size_t row, std::uint32_t index) const { return codings_[tables_[row].base + index]; }
 
     // The bucket of the slot's upper eight bits gives the interval in which the bucket begins; the slot lies in it or
-    // a few further on. The loop ends: the intervals of a row cover all 2^16 slots, so the last one always takes the slot.
+    // a few further on. The loop ends: the intervals of a row cover all 2^16 slots, so the last one always takes the
+    // slot.
     LIC_INLINE Interval find(std::size_t row, std::uint32_t slot) const {
         const Table& table = tables_[row];
         const std::uint32_t* entries = entries_.data() + table.base;
@@ -177,7 +194,7 @@ class Bank {
         }
     }
 
-  private:
+ private:
     static constexpr unsigned kBucketBits = 8, kBucketShift = LIC_PROB_BITS - kBucketBits;
 
     // All that a row's decoding needs first lies together: 524 bytes, 64 rows in 33 KiB.
@@ -309,8 +326,8 @@ inline Status read_rare(const std::uint8_t* front, const std::uint8_t*& back, st
     return Status::ok;
 }
 
-// One symbol of one state, where the caller vouches for a word at `front`. Arithmetic instead of a branch on whether the word
-// is taken, which is unpredictable: one symbol in sixteen at 1 bit per symbol.
+// One symbol of one state, where the caller vouches for a word at `front`. Arithmetic instead of a branch on whether
+// the word is taken, which is unpredictable: one symbol in sixteen at 1 bit per symbol.
 template <class Model>
 LIC_INLINE std::uint32_t step(const Model& model, std::size_t row, std::uint32_t& x, const std::uint8_t*& front) {
     const Interval hit = model.find(row, x & kSlotMask);
@@ -321,8 +338,8 @@ LIC_INLINE std::uint32_t step(const Model& model, std::size_t row, std::uint32_t
     return hit.index;
 }
 
-// A run of n symbols (FORMAT 7.3), literally: one symbol at a time, every read checked. `find` is the model's slow search
-// when `Slow`. Starts at symbol i of the run; the tail of `read_run`.
+// A run of n symbols (FORMAT 7.3), literally: one symbol at a time, every read checked. `find` is the model's slow
+// search when `Slow`. Starts at symbol i of the run; the tail of `read_run`.
 template <bool Slow, class Model, class Rows>
 Status read_run_checked(Reader& in, const Model& model, Rows rows, std::size_t i, std::size_t n, std::int16_t* out) {
     for (; i < n; ++i) {
@@ -345,9 +362,10 @@ Status read_run_checked(Reader& in, const Model& model, Rows rows, std::size_t i
     return Status::ok;
 }
 
-// A run of n symbols: the fast twin. Four symbols, one of each state, per turn; the four chains of loads and multiplications
-// overlap. While `kSlack` bytes are left, four symbols can take neither more words nor more escape bytes than there are,
-// so a turn needs no check of its own, and it does not matter that it reads its words before its escapes.
+// A run of n symbols: the fast twin. Four symbols, one of each state, per turn; the four chains of loads and
+// multiplications overlap. While `kSlack` bytes are left, four symbols can take neither more words nor more escape
+// bytes than there are, so a turn needs no check of its own, and it does not matter that it reads its words before its
+// escapes.
 template <class Model, class Rows>
 Status read_run(Reader& in, const Model& model, Rows rows, std::size_t n, std::int16_t* out) {
     constexpr std::ptrdiff_t kSlack = kStates * (kWordBytes + kEscapeBytes);
@@ -390,7 +408,8 @@ struct Writer {
     std::vector<std::uint8_t> escapes;  // the escape bytes so far, in the order in which they stand in the stream
 };
 
-// The step of FORMAT 7.3 backwards: x' = (x / g) * 2^16 + x mod g + G, after writing the word that the decoder will read.
+// The step of FORMAT 7.3 backwards: x' = (x / g) * 2^16 + x mod g + G, after writing the word that the decoder will
+// read.
 template <bool Slow, class C>
 LIC_INLINE void write_step(const C& c, std::uint32_t& x, std::uint16_t*& words) {
     if (Slow) {
@@ -408,9 +427,10 @@ LIC_INLINE void write_step(const C& c, std::uint32_t& x, std::uint16_t*& words) 
     x += quotient * (kTotal - c.freq) + c.start;  // = (q << 16) + (x - q g) + G
 }
 
-// The escape of a symbol that a row does not hold. The decoder meets its first byte first, going down: so the first byte
-// stands at the highest address, and comes last here.
-inline void write_escape(std::vector<std::uint8_t>& escapes, std::int32_t symbol, std::int32_t first, std::uint32_t last) {
+// The escape of a symbol that a row does not hold. The decoder meets its first byte first, going down: so the first
+// byte stands at the highest address, and comes last here.
+inline void write_escape(std::vector<std::uint8_t>& escapes, std::int32_t symbol, std::int32_t first,
+                         std::uint32_t last) {
     const std::int32_t above = first + static_cast<std::int32_t>(last);
     const std::uint32_t v = symbol < first ? static_cast<std::uint32_t>(first - 1 - symbol) << 1 | 1
                                            : static_cast<std::uint32_t>(symbol - above) << 1;

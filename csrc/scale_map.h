@@ -1,14 +1,16 @@
-// The map: dequantised z -> a byte per latent position and channel (FORMAT 7.5), in integers alone: a row of the bank, or a
-// parameter of a mixture.
-// Includes lic_constants.h, the standard library and CPU intrinsics; must not include Python or range_coder.h.
+// The map: dequantised z -> a byte per latent position and channel (FORMAT 7.5), in integers alone: a row of the bank,
+// or a parameter of a mixture. Includes lic_constants.h, the standard library and CPU intrinsics; must not include
+// Python or range_coder.h.
 //
 // READ ME FIRST
-// - The map is one integer matrix product, (16 M, C) x (C, positions), then a shift and a clamp. Integer sums do not depend
+// - The map is one integer matrix product, (16 M, C) x (C, positions), then a shift and a clamp. Integer sums do not
+// depend
 //   on their order, so the four code paths below give the same bytes by construction; a test checks it at the worst
 //   magnitudes.
 // - Why no sum overflows: |weight| <= 1023, |v| <= 4096, C <= 256, |offset|, |bias| < 2^22, hence
 //   |acc| <= 1023 * 4096 * 256 + 2 * 2^22 = 1,081,081,856 < 2^31. Partial sums are bounded by the same figure.
-// - Weights are streamed once for each block of `kBlock` positions, not once for each position; a block's v stays in L1.
+// - Weights are streamed once for each block of `kBlock` positions, not once for each position; a block's v stays in
+// L1.
 #ifndef LIC_SCALE_MAP_H
 #define LIC_SCALE_MAP_H
 
@@ -52,14 +54,14 @@ constexpr std::int32_t kNoTrellis = -1;  // of a model whose r are symbols as th
 
 // What a tile needs besides its symbols, interpolated for its quality (FORMAT 7.1, 7.5).
 struct Setting {
-    const std::int32_t* d;     // (C,) step of z, 1 to 255
-    const std::int32_t* bias;  // (M,)
-    std::size_t z_row;         // bank row of z channel 0 at its first level
-    std::int32_t rows;         // number of scale rows, at most 256
-    std::int32_t skip;         // indices below it are not coded
-    std::size_t levels = 1;    // rows of each channel of z, FORMAT 7.4
+    const std::int32_t* d;                   // (C,) step of z, 1 to 255
+    const std::int32_t* bias;                // (M,)
+    std::size_t z_row;                       // bank row of z channel 0 at its first level
+    std::int32_t rows;                       // number of scale rows, at most 256
+    std::int32_t skip;                       // indices below it are not coded
+    std::size_t levels = 1;                  // rows of each channel of z, FORMAT 7.4
     const std::uint16_t* z_level = nullptr;  // (C, levels - 1)
-    std::int32_t trellis = kNoTrellis;  // else the first scale index of dependent quantisation, FORMAT 7.9
+    std::int32_t trellis = kNoTrellis;       // else the first scale index of dependent quantisation, FORMAT 7.9
 };
 
 // v of FORMAT 7.5: z in units of 1/32, clamped. |z * d| <= 32768 * 255 fits an i32.
@@ -68,7 +70,8 @@ inline std::int32_t dequantise(std::int16_t z, std::int32_t d) {
     return v < LIC_Z_MIN ? LIC_Z_MIN : v > LIC_Z_MAX ? LIC_Z_MAX : v;
 }
 
-// The last line of FORMAT 7.5. `>>` of a negative int is arithmetic on every compiler that we build with (and in C++20).
+// The last line of FORMAT 7.5. `>>` of a negative int is arithmetic on every compiler that we build with (and in
+// C++20).
 inline std::uint8_t index_of(std::int32_t acc, std::int32_t rows) {
     const std::int32_t k = acc >> LIC_MAP_SHIFT;
     return static_cast<std::uint8_t>(k < 0 ? 0 : k > rows - 1 ? rows - 1 : k);
@@ -82,10 +85,14 @@ enum class Simd : int { scalar, sse41, avx2, avx512 };
 inline bool simd_supported(Simd level) {
 #if LIC_X86
     switch (level) {
-        case Simd::scalar: return true;
-        case Simd::sse41: return __builtin_cpu_supports("sse4.1");
-        case Simd::avx2: return __builtin_cpu_supports("avx2");
-        case Simd::avx512: return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
+        case Simd::scalar:
+            return true;
+        case Simd::sse41:
+            return __builtin_cpu_supports("sse4.1");
+        case Simd::avx2:
+            return __builtin_cpu_supports("avx2");
+        case Simd::avx512:
+            return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
     }
     return false;
 #else
@@ -116,14 +123,15 @@ inline std::atomic<Simd>& simd_in_use() {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Kernels. Each computes four weight rows k ... k + 3 (k a multiple of 4: the four columns w of one channel and one sub-row
-// u) for `positions` positions, a multiple of kLanes:
+// Kernels. Each computes four weight rows k ... k + 3 (k a multiple of 4: the four columns w of one channel and one
+// sub-row u) for `positions` positions, a multiple of kLanes:
 //
 //   out[4 p + j] = index_of(base[j] + sum over c of weight[j][c] * v[c][p])
 //
 // so that the four bytes of a position are four neighbours in the output row. Channels come in pairs: the 32 bits at
 // weight[j][2 i] hold the weights of channels 2i and 2i + 1, those at v[i][p] the values of the same two, and one
-// multiply-add instruction (pmaddwd) yields w_2i * v_2i + w_2i+1 * v_2i+1 in 32 bits. An odd C is padded with a zero weight.
+// multiply-add instruction (pmaddwd) yields w_2i * v_2i + w_2i+1 * v_2i+1 in 32 bits. An odd C is padded with a zero
+// weight.
 
 constexpr std::size_t kBlock = 64;  // positions in a block: C/2 * 64 * 4 bytes of v, 16 KiB at C = 128
 constexpr std::size_t kLanes = 32;  // positions that the widest kernel takes at once
@@ -153,8 +161,9 @@ inline void four_rows_scalar(const FourRows& t) {
 }
 
 #if LIC_X86
-// The three vector kernels are one algorithm at three widths: 4 rows x 2 vectors of accumulators; then the clamped indices,
-// each in 0 ... 255, are shifted into the four bytes of one 32-bit lane (x86 is little-endian: row 0 is the first byte).
+// The three vector kernels are one algorithm at three widths: 4 rows x 2 vectors of accumulators; then the clamped
+// indices, each in 0 ... 255, are shifted into the four bytes of one 32-bit lane (x86 is little-endian: row 0 is the
+// first byte).
 
 inline std::int32_t weight_pair(const std::int16_t* at) {
     std::int32_t pair;
@@ -205,7 +214,8 @@ __attribute__((target("avx2"))) inline void four_rows_avx2(const FourRows& t) {
             __m256i bytes = zero;
             for (int j = 0; j < 4; ++j) {
                 const __m256i k = _mm256_srai_epi32(acc[j][half], LIC_MAP_SHIFT);
-                bytes = _mm256_or_si256(bytes, _mm256_slli_epi32(_mm256_min_epi32(_mm256_max_epi32(k, zero), top), 8 * j));
+                bytes =
+                    _mm256_or_si256(bytes, _mm256_slli_epi32(_mm256_min_epi32(_mm256_max_epi32(k, zero), top), 8 * j));
             }
             _mm256_storeu_si256(reinterpret_cast<__m256i*>(t.out + 4 * p) + half, bytes);
         }
@@ -231,7 +241,7 @@ __attribute__((target("avx512f,avx512bw"))) inline void four_rows_avx512(const F
             for (int j = 0; j < 4; ++j) {
                 const __m512i k = _mm512_srai_epi32(acc[j][half], LIC_MAP_SHIFT);
                 bytes = _mm512_or_si512(bytes, _mm512_slli_epi32(_mm512_min_epi32(_mm512_max_epi32(k, zero), top),
-                                                                  static_cast<unsigned>(8 * j)));
+                                                                 static_cast<unsigned>(8 * j)));
             }
             _mm512_storeu_si512(t.out + 4 * (p + 16 * static_cast<std::size_t>(half)), bytes);
         }
@@ -242,10 +252,14 @@ __attribute__((target("avx512f,avx512bw"))) inline void four_rows_avx512(const F
 inline void four_rows(Simd level, const FourRows& t) {
 #if LIC_X86
     switch (level) {
-        case Simd::avx512: return four_rows_avx512(t);
-        case Simd::avx2: return four_rows_avx2(t);
-        case Simd::sse41: return four_rows_sse41(t);
-        case Simd::scalar: break;
+        case Simd::avx512:
+            return four_rows_avx512(t);
+        case Simd::avx2:
+            return four_rows_avx2(t);
+        case Simd::sse41:
+            return four_rows_sse41(t);
+        case Simd::scalar:
+            break;
     }
 #else
     (void)level;
@@ -281,9 +295,9 @@ struct Layer {
 };
 
 class ScaleMap {
-  public:
-    // A hidden layer behind those that are there; all of them before `build`. weight: (out, in), offset: (out,). False when a
-    // size or a value is outside FORMAT 7.5.
+ public:
+    // A hidden layer behind those that are there; all of them before `build`. weight: (out, in), offset: (out,). False
+    // when a size or a value is outside FORMAT 7.5.
     bool add_layer(const std::int16_t* weight, const std::int32_t* offset, std::size_t out, std::size_t in) {
         if (in < 1 || in > LIC_CHANNELS_MAX || out < 1 || out > LIC_CHANNELS_MAX) return false;
         if (!layers_.empty() && layers_.back().out != in) return false;
@@ -291,8 +305,8 @@ class ScaleMap {
         return in_bounds(layers_.back().weight, layers_.back().offset);
     }
 
-    // The map itself. weight: (16 M, C), offset: (16 M,). False, and no usable map, when a size or a value is outside FORMAT
-    // 7.5. Allocates (and may throw std::bad_alloc) here and in add_layer; `index` does not.
+    // The map itself. weight: (16 M, C), offset: (16 M,). False, and no usable map, when a size or a value is outside
+    // FORMAT 7.5. Allocates (and may throw std::bad_alloc) here and in add_layer; `index` does not.
     bool build(const std::int16_t* weight, const std::int32_t* offset, std::size_t M, std::size_t C) {
         if (M < 1 || C < 1 || C > LIC_CHANNELS_MAX || (!layers_.empty() && layers_.back().out != C)) return false;
         M_ = M, inputs_ = C, C_ = layers_.empty() ? C : layers_.front().in, pairs_ = (C + 1) / 2;
@@ -307,8 +321,8 @@ class ScaleMap {
     std::size_t M() const { return M_; }
     std::size_t C() const { return C_; }  // channels of z
 
-    // FORMAT 7.5 for a tile. z: (C, a, b), out: (M, h, w). The caller has checked that a = ceil(h / 4), b = ceil(w / 4),
-    // |d| <= 255, |bias| < 2^22 and 1 <= rows <= 256.
+    // FORMAT 7.5 for a tile. z: (C, a, b), out: (M, h, w). The caller has checked that a = ceil(h / 4), b = ceil(w /
+    // 4), |d| <= 255, |bias| < 2^22 and 1 <= rows <= 256.
     void index(const std::int16_t* z, const Shape& s, const Setting& q, std::uint8_t* out) const {
         const Simd level = simd_in_use().load(std::memory_order_relaxed);
         std::int16_t v[kBlock * (LIC_CHANNELS_MAX + 1)];  // (pairs, kBlock, 2), 33 KiB of stack
@@ -334,7 +348,8 @@ class ScaleMap {
                 v.swap(next);
             }
             for (std::size_t k = 0; k < kCell * M_; ++k) {
-                const std::size_t m = k / kCell, y = hyper / s.b * kSide + k % kCell / kSide, x = hyper % s.b * kSide + k % kSide;
+                const std::size_t m = k / kCell, y = hyper / s.b * kSide + k % kCell / kSide,
+                                  x = hyper % s.b * kSide + k % kSide;
                 if (y >= s.h || x >= s.w) continue;
                 std::int32_t acc = offset_[k] + q.bias[m];
                 for (std::size_t c = 0; c < inputs_; ++c) acc += weight_[k * 2 * pairs_ + c] * v[c];
@@ -343,7 +358,7 @@ class ScaleMap {
         }
     }
 
-  private:
+ private:
     // The copies are checked, not the originals: nobody else can change those any more.
     static bool in_bounds(const std::vector<std::int16_t>& weight, const std::vector<std::int32_t>& offset) {
         bool good = true;
@@ -361,7 +376,8 @@ class ScaleMap {
         std::memset(now, 0, C_ * kBlock * sizeof *now);
         for (std::size_t c = 0; c < C_; ++c) {
             const std::int16_t* from = z + c * s.a * s.b + start;
-            for (std::size_t p = 0; p < n; ++p) now[c * kBlock + p] = static_cast<std::int16_t>(dequantise(from[p], q.d[c]));
+            for (std::size_t p = 0; p < n; ++p)
+                now[c * kBlock + p] = static_cast<std::int16_t>(dequantise(from[p], q.d[c]));
         }
         for (const Layer& layer : layers_) {
             layer.apply(now, next);

@@ -1,5 +1,6 @@
-// The integers of a tile from its bytes and back (FORMAT 6.3, 7): the runs of z and r in one stream, under the bank or mixtures.
-// Includes range_coder.h, scale_map.h, mixture.h, trellis.h and the standard library; must not include Python.
+// The integers of a tile from its bytes and back (FORMAT 6.3, 7): the runs of z and r in one stream, under the bank or
+// mixtures. Includes range_coder.h, scale_map.h, mixture.h, trellis.h and the standard library; must not include
+// Python.
 #ifndef LIC_TILE_H
 #define LIC_TILE_H
 
@@ -21,15 +22,16 @@ constexpr std::size_t kOverread = 32;  // places that `expand` may read too far
 // Working memory of one tile, bounded by its shape and not by any stream. The caller makes it (this is what may throw).
 // components: those of the mixture, 0 for a model whose r is coded under rows of the bank.
 struct Scratch {
-    std::unique_ptr<std::uint16_t[]> z_rows;  // (z_size,) the row of every z; a decoder needs those of one channel
+    std::unique_ptr<std::uint16_t[]> z_rows;    // (z_size,) the row of every z; a decoder needs those of one channel
     std::unique_ptr<std::uint16_t[]> activity;  // (a, b) of the channels so far
-    std::unique_ptr<std::uint8_t[]> index;    // (r_size,) the scale index of every r, or (3 K, r_size) the bytes of its mixture
-    std::unique_ptr<std::uint8_t[]> rows;     // (r_size,) the row of every r that is coded; not for mixtures
-    std::unique_ptr<std::int16_t[]> coded;    // (r_size + kOverread,) every r that is coded; not for mixtures
-    std::unique_ptr<std::uint8_t[]> states;   // (h, w) those of the trellis; (h, w) more for the rows of a channel
-    std::unique_ptr<std::int16_t[]> levels;   // of an encoder with a trellis: (h, w) a channel's symbols
-    std::unique_ptr<std::size_t[]> runs;      // of an encoder with a trellis: (M + 1,) where each channel's symbols begin
-    std::unique_ptr<std::uint16_t[]> words;   // of an encoder: a word for every symbol and one more, see write_step
+    std::unique_ptr<std::uint8_t[]>
+        index;  // (r_size,) the scale index of every r, or (3 K, r_size) the bytes of its mixture
+    std::unique_ptr<std::uint8_t[]> rows;    // (r_size,) the row of every r that is coded; not for mixtures
+    std::unique_ptr<std::int16_t[]> coded;   // (r_size + kOverread,) every r that is coded; not for mixtures
+    std::unique_ptr<std::uint8_t[]> states;  // (h, w) those of the trellis; (h, w) more for the rows of a channel
+    std::unique_ptr<std::int16_t[]> levels;  // of an encoder with a trellis: (h, w) a channel's symbols
+    std::unique_ptr<std::size_t[]> runs;  // of an encoder with a trellis: (M + 1,) where each channel's symbols begin
+    std::unique_ptr<std::uint16_t[]> words;  // of an encoder: a word for every symbol and one more, see write_step
     Writer writer{};
 
     Scratch(const Shape& s, bool encode, std::size_t components = 0, bool trellis = false)
@@ -51,7 +53,8 @@ struct Scratch {
 };
 
 // FORMAT 7.4: the rows of channel c at its n positions. The caller has checked that the bank holds them.
-inline void fill_z_rows(const Setting& q, std::size_t c, const std::uint16_t* activity, std::size_t n, std::uint16_t* rows) {
+inline void fill_z_rows(const Setting& q, std::size_t c, const std::uint16_t* activity, std::size_t n,
+                        std::uint16_t* rows) {
     std::fill_n(rows, n, static_cast<std::uint16_t>(q.z_row + c * q.levels));
     const std::uint16_t* from = q.z_level + c * (q.levels - 1);
     for (std::size_t k = 0; k + 1 < q.levels; ++k) {
@@ -67,8 +70,8 @@ inline void add_activity(const std::int16_t* z, std::size_t n, std::uint16_t* ac
     }
 }
 
-// FORMAT 7.6: the indices of the positions that are coded, in order; returns their number. Stores always and moves on where it
-// counts. Starts at position i, with n found so far; the tail of `compact`.
+// FORMAT 7.6: the indices of the positions that are coded, in order; returns their number. Stores always and moves on
+// where it counts. Starts at position i, with n found so far; the tail of `compact`.
 inline std::size_t compact_scalar(const std::uint8_t* index, std::size_t i, std::size_t size, std::int32_t skip,
                                   std::size_t n, std::uint8_t* rows) {
     for (; i < size; ++i) {
@@ -78,8 +81,8 @@ inline std::size_t compact_scalar(const std::uint8_t* index, std::size_t i, std:
     return n;
 }
 
-// The other way, from position i with n symbols placed: each coded symbol to its position in r, 0 to the skipped ones, and all
-// of them into the checksum. The tail of `expand`.
+// The other way, from position i with n symbols placed: each coded symbol to its position in r, 0 to the skipped ones,
+// and all of them into the checksum. The tail of `expand`.
 inline void expand_scalar(const std::uint8_t* index, std::size_t i, std::size_t size, std::int32_t skip,
                           const std::int16_t* symbols, std::size_t n, std::int16_t* r, Checksum& sum) {
     const std::size_t start = i;
@@ -113,7 +116,8 @@ LIC_TARGET_VBMI2 inline void expand_vbmi2(const std::uint8_t* index, std::size_t
                                           const std::int16_t* symbols, std::int16_t* r, Checksum& sum) {
     const __m256i least = _mm256_set1_epi8(static_cast<char>(skip));
     const __m512i ramp = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    __m512i a = _mm512_setzero_si512(), b = a, place = _mm512_add_epi32(ramp, _mm512_set1_epi32(static_cast<int>(sum.n)));
+    __m512i a = _mm512_setzero_si512(), b = a,
+            place = _mm512_add_epi32(ramp, _mm512_set1_epi32(static_cast<int>(sum.n)));
     std::size_t i = 0, n = 0;
     for (; i + 32 <= size; i += 32) {
         const __mmask32 keep =
@@ -195,7 +199,8 @@ void write_z(Writer& to, const Bank& bank, const Shape& s, const Setting& q, Scr
 
 // r (M, h, w) under a trellis (FORMAT 7.9): a run for each channel.
 template <bool Slow>
-Status read_trellis(Reader& in, const Bank& bank, const Shape& s, const Setting& q, Scratch& work, std::int16_t* r, Checksum& sum) {
+Status read_trellis(Reader& in, const Bank& bank, const Shape& s, const Setting& q, Scratch& work, std::int16_t* r,
+                    Checksum& sum) {
     const std::size_t n = s.h * s.w;
     const std::uint8_t* index = work.index.get();
     std::uint8_t *state = work.states.get(), *row = state + n, *rows = work.rows.get();
@@ -203,9 +208,11 @@ Status read_trellis(Reader& in, const Bank& bank, const Shape& s, const Setting&
     std::fill_n(state, n, std::uint8_t{0});
     for (std::size_t m = 0; m < s.M; ++m, index += n, r += n) {
         trellis_rows(index, state, n, q.trellis, q.rows, row);
-        const std::size_t count = compact(row, n, q.skip, rows);  // a row is not below its index, and above it only where that is coded
-        const Status status = Slow ? read_run_checked<true>(in, bank, static_cast<const std::uint8_t*>(rows), 0, count, coded)
-                                   : read_run(in, bank, static_cast<const std::uint8_t*>(rows), count, coded);
+        const std::size_t count =
+            compact(row, n, q.skip, rows);  // a row is not below its index, and above it only where that is coded
+        const Status status =
+            Slow ? read_run_checked<true>(in, bank, static_cast<const std::uint8_t*>(rows), 0, count, coded)
+                 : read_run(in, bank, static_cast<const std::uint8_t*>(rows), count, coded);
         if (status != Status::ok) return status;
         expand(row, n, q.skip, coded, r, sum);
         if (!levels(index, n, q.trellis, state, r)) return Status::symbol_range;
@@ -242,12 +249,13 @@ template <bool Slow>
 void write_trellis(Writer& to, const Bank& bank, const Shape& s, const Scratch& work) {
     for (std::size_t m = s.M; m-- > 0;) {
         const std::size_t at = work.runs[m];
-        write_run<Slow>(to, bank, static_cast<const std::uint8_t*>(work.rows.get() + at), work.coded.get() + at, work.runs[m + 1] - at);
+        write_run<Slow>(to, bank, static_cast<const std::uint8_t*>(work.rows.get() + at), work.coded.get() + at,
+                        work.runs[m + 1] - at);
     }
 }
 
-// A tile's integers from its stream (FORMAT 7). z: (C, a, b), r: (M, h, w); both are without meaning unless the status is ok.
-// `Slow` is the twin: the search, the map and the runs by the words of the document.
+// A tile's integers from its stream (FORMAT 7). z: (C, a, b), r: (M, h, w); both are without meaning unless the status
+// is ok. `Slow` is the twin: the search, the map and the runs by the words of the document.
 template <bool Slow = false>
 Outcome decode_tile(const std::uint8_t* data, std::size_t size, const Bank& model, const ScaleMap& map, const Shape& s,
                     const Setting& q, Scratch& work, std::int16_t* z, std::int16_t* r) {
@@ -276,7 +284,8 @@ Outcome decode_tile(const std::uint8_t* data, std::size_t size, const Bank& mode
     return outcome(in.close(sum.value()));
 }
 
-// The stream of a tile: the inverse. It is left in work.writer and ends at work.end(s); `copy_stream` makes bytes of it.
+// The stream of a tile: the inverse. It is left in work.writer and ends at work.end(s); `copy_stream` makes bytes of
+// it.
 template <bool Slow = false>
 Status encode_tile(const Bank& model, const ScaleMap& map, const Shape& s, const Setting& q, const std::int16_t* z,
                    const std::int16_t* r, Scratch& work) {
@@ -356,7 +365,8 @@ Status read_mixed(Reader& in, const Mixture& mixture, const std::uint8_t* planes
 }
 
 template <bool Slow, std::size_t K>
-void write_mixed(Writer& to, const Mixture& mixture, const std::uint8_t* planes, std::size_t size, const std::int16_t* r) {
+void write_mixed(Writer& to, const Mixture& mixture, const std::uint8_t* planes, std::size_t size,
+                 const std::int16_t* r) {
     Mixture::Ready ready[kBlockPositions];
     for (std::size_t end = size; end > 0;) {
         const std::size_t i = (end - 1) / kBlockPositions * kBlockPositions;
@@ -369,20 +379,29 @@ void write_mixed(Writer& to, const Mixture& mixture, const std::uint8_t* planes,
 template <bool Slow>
 Status read_mixed(Reader& in, const Mixture& mixture, const std::uint8_t* planes, std::size_t size, std::int16_t* r) {
     switch (mixture.components()) {
-        case 1: return read_mixed<Slow, 1>(in, mixture, planes, size, r);
-        case 2: return read_mixed<Slow, 2>(in, mixture, planes, size, r);
-        case 3: return read_mixed<Slow, 3>(in, mixture, planes, size, r);
-        default: return read_mixed<Slow, 4>(in, mixture, planes, size, r);
+        case 1:
+            return read_mixed<Slow, 1>(in, mixture, planes, size, r);
+        case 2:
+            return read_mixed<Slow, 2>(in, mixture, planes, size, r);
+        case 3:
+            return read_mixed<Slow, 3>(in, mixture, planes, size, r);
+        default:
+            return read_mixed<Slow, 4>(in, mixture, planes, size, r);
     }
 }
 
 template <bool Slow>
-void write_mixed(Writer& to, const Mixture& mixture, const std::uint8_t* planes, std::size_t size, const std::int16_t* r) {
+void write_mixed(Writer& to, const Mixture& mixture, const std::uint8_t* planes, std::size_t size,
+                 const std::int16_t* r) {
     switch (mixture.components()) {
-        case 1: return write_mixed<Slow, 1>(to, mixture, planes, size, r);
-        case 2: return write_mixed<Slow, 2>(to, mixture, planes, size, r);
-        case 3: return write_mixed<Slow, 3>(to, mixture, planes, size, r);
-        default: return write_mixed<Slow, 4>(to, mixture, planes, size, r);
+        case 1:
+            return write_mixed<Slow, 1>(to, mixture, planes, size, r);
+        case 2:
+            return write_mixed<Slow, 2>(to, mixture, planes, size, r);
+        case 3:
+            return write_mixed<Slow, 3>(to, mixture, planes, size, r);
+        default:
+            return write_mixed<Slow, 4>(to, mixture, planes, size, r);
     }
 }
 
@@ -420,7 +439,8 @@ void encode_mixed_tile(const Bank& bank, const ScaleMap& map, const Mixture& mix
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// A run alone, under rows or mixtures that the caller gives: the coder without the map, as other codecs' coders are called.
+// A run alone, under rows or mixtures that the caller gives: the coder without the map, as other codecs' coders are
+// called.
 
 template <class Read>
 Outcome decode_run(const std::uint8_t* data, std::size_t size, std::size_t n, std::int16_t* symbols, const Read& read) {
@@ -435,7 +455,8 @@ Outcome decode_run(const std::uint8_t* data, std::size_t size, std::size_t n, st
     return Outcome{status, static_cast<std::size_t>(in.front - data)};
 }
 
-// `words`: (n + 1,) working memory. The stream is the states, the words from `to.words` to the end of `words`, the escapes.
+// `words`: (n + 1,) working memory. The stream is the states, the words from `to.words` to the end of `words`, the
+// escapes.
 inline void begin_run(Writer& to, const std::int16_t* symbols, std::size_t n, std::uint16_t* words) {
     Checksum sum;
     sum.add(symbols, n);

@@ -1,14 +1,17 @@
-// Dependent quantisation: which levels r may take, as the state of a trellis says (FORMAT 7.9), and an encoder's search for the
-// cheapest of them. Includes scale_map.h (for the choice of a code path) and the standard library; must not include Python.
+// Dependent quantisation: which levels r may take, as the state of a trellis says (FORMAT 7.9), and an encoder's search
+// for the cheapest of them. Includes scale_map.h (for the choice of a code path) and the standard library; must not
+// include Python.
 //
 // READ ME FIRST
-// - Every latent position has a state of its own, that goes from channel to channel. An even state quantises to multiples of 4,
-//   an odd one to 0 and the odd multiples of 2; the parity of the symbol leads to the next state. So the levels of neighbouring
-//   channels lie on a lattice denser than its rate: trellis-coded quantisation (Marcellin and Fischer 1990, entropy-coded:
-//   Fischer and Wang 1992; the two quantisers with a zero each: Schwarz et al. 2019, as in VVC), over a systematic feedback
-//   code of Ungerboeck's kind (1982) of 128 states with the parity-check polynomials 235 and 126, octal. What counts is what
-//   it gains, which a test measures.
-// - Decoding is integer arithmetic on a channel at a time, without a dependence between positions: plain loops that compilers
+// - Every latent position has a state of its own, that goes from channel to channel. An even state quantises to
+// multiples of 4,
+//   an odd one to 0 and the odd multiples of 2; the parity of the symbol leads to the next state. So the levels of
+//   neighbouring channels lie on a lattice denser than its rate: trellis-coded quantisation (Marcellin and Fischer
+//   1990, entropy-coded: Fischer and Wang 1992; the two quantisers with a zero each: Schwarz et al. 2019, as in VVC),
+//   over a systematic feedback code of Ungerboeck's kind (1982) of 128 states with the parity-check polynomials 235 and
+//   126, octal. What counts is what it gains, which a test measures.
+// - Decoding is integer arithmetic on a channel at a time, without a dependence between positions: plain loops that
+// compilers
 //   vectorise. The encoder's search is in float and may differ between machines: any path that it finds is a valid one.
 // - `levels` and `symbols` are inverse to each other; a test holds `search` against one over Python's integers.
 #ifndef LIC_TRELLIS_H
@@ -56,8 +59,10 @@ inline void trellis_rows(const std::uint8_t* index, const std::uint8_t* state, s
     }
 }
 
-// A channel's symbols (n,), 0 where none is coded, to levels in their place; the states move on. Returns whether all levels are i16.
-inline bool levels(const std::uint8_t* index, std::size_t n, std::int32_t trellis, std::uint8_t* state, std::int16_t* r) {
+// A channel's symbols (n,), 0 where none is coded, to levels in their place; the states move on. Returns whether all
+// levels are i16.
+inline bool levels(const std::uint8_t* index, std::size_t n, std::int32_t trellis, std::uint8_t* state,
+                   std::int16_t* r) {
     std::int32_t beyond = 0;
     for (std::size_t i = 0; i < n; ++i) {
         const bool in = index[i] >= trellis;
@@ -70,8 +75,8 @@ inline bool levels(const std::uint8_t* index, std::size_t n, std::int32_t trelli
 }
 
 // The inverse. Returns whether every level is one.
-inline bool symbols(const std::uint8_t* index, std::size_t n, std::int32_t trellis, std::uint8_t* state, const std::int16_t* r,
-                    std::int16_t* k) {
+inline bool symbols(const std::uint8_t* index, std::size_t n, std::int32_t trellis, std::uint8_t* state,
+                    const std::int16_t* r, std::int16_t* k) {
     std::int32_t wrong = 0;
     for (std::size_t i = 0; i < n; ++i) {
         const bool in = index[i] >= trellis;
@@ -105,9 +110,9 @@ struct Sought {
 struct Paths {
     static constexpr std::size_t kWide = kTrellisStates * kTogether;
     std::vector<float> cost = std::vector<float>(2 * kWide);
-    std::vector<std::uint8_t> parity;       // (M, states, kTogether) of the symbol that led to a state
-    std::vector<std::int16_t> symbol;       // (M, 2 quantisers, 2 parities, kTogether) the best of its kind
-    std::vector<std::uint8_t> in;           // (M, kTogether) whether the position is in the trellis there
+    std::vector<std::uint8_t> parity;  // (M, states, kTogether) of the symbol that led to a state
+    std::vector<std::int16_t> symbol;  // (M, 2 quantisers, 2 parities, kTogether) the best of its kind
+    std::vector<std::uint8_t> in;      // (M, kTogether) whether the position is in the trellis there
     explicit Paths(std::size_t M) : parity(M * kWide), symbol(M * 4 * kTogether), in(M * kTogether) {}
 };
 
@@ -124,7 +129,8 @@ struct Choice {
     }
 };
 
-// The four costs at one position and channel, of symbols even and odd in states even and odd, or of what is not in the trellis.
+// The four costs at one position and channel, of symbols even and odd in states even and odd, or of what is not in the
+// trellis.
 LIC_TRELLIS_INLINE void choose(const Sought& t, std::size_t m, std::size_t i, std::size_t p, Paths& work, float* cost) {
     const std::uint8_t index = t.index[m * t.n + i];
     const float x = t.x[m * t.n + i], size = std::fabs(x) < kLargest ? std::fabs(x) : std::isnan(x) ? 0.0f : kLargest;
@@ -136,14 +142,16 @@ LIC_TRELLIS_INLINE void choose(const Sought& t, std::size_t m, std::size_t i, st
         if (index >= t.skip) {
             const auto low = static_cast<std::int32_t>(size / LIC_LEVEL_PLAIN);
             const float* bits = t.bits + index * t.sizes;
-            for (const std::int32_t k : {0, low, low + 1}) one.offer(size, plain_level(k), k, t.weight[m], bits, t.sizes);
+            for (const std::int32_t k : {0, low, low + 1})
+                one.offer(size, plain_level(k), k, t.weight[m], bits, t.sizes);
         }
         best[p] = one.symbol;
         return;
     }
     for (std::int32_t odd = 0; odd < 2; ++odd) {
         const float* bits = t.bits + static_cast<std::size_t>(index + odd * t.rows) * t.sizes;
-        const auto low = static_cast<std::int32_t>((size + static_cast<float>(odd * LIC_LEVEL_TRELLIS / 2)) / LIC_LEVEL_TRELLIS);
+        const auto low =
+            static_cast<std::int32_t>((size + static_cast<float>(odd * LIC_LEVEL_TRELLIS / 2)) / LIC_LEVEL_TRELLIS);
         Choice of[2];
         for (const std::int32_t k : {std::max(low - 1, 0), low, low + 1}) {
             of[k & 1].offer(size, trellis_level(k, odd), k, t.weight[m], bits, t.sizes);
@@ -155,10 +163,11 @@ LIC_TRELLIS_INLINE void choose(const Sought& t, std::size_t m, std::size_t i, st
     }
 }
 
-// One channel's step from `from` to `to`, both (states, kTogether): the cheaper of the two ways into each state where the position is in
-// the trellis, no step elsewhere. parity: (states, kTogether), its lowest bits count.
+// One channel's step from `from` to `to`, both (states, kTogether): the cheaper of the two ways into each state where
+// the position is in the trellis, no step elsewhere. parity: (states, kTogether), its lowest bits count.
 struct Forward {
-    LIC_TRELLIS_INLINE void operator()(const float* from, float* to, const float* cost, const std::uint8_t* in, std::uint8_t* parity) const {
+    LIC_TRELLIS_INLINE void operator()(const float* from, float* to, const float* cost, const std::uint8_t* in,
+                                       std::uint8_t* parity) const {
         constexpr unsigned half = kTrellisStates / 2;
         std::int32_t inside[kTogether];
         for (std::size_t p = 0; p < kTogether; ++p) inside[p] = -std::int32_t{in[p]};
@@ -172,7 +181,8 @@ struct Forward {
                 float* out = to + target * kTogether;
                 std::uint8_t* chosen = parity + target * kTogether;
                 for (std::size_t p = 0; p < kTogether; ++p) {
-                    const float even = a[p] + even_cost[p], other = b[p] + odd_cost[p], least = other < even ? other : even;
+                    const float even = a[p] + even_cost[p], other = b[p] + odd_cost[p],
+                                least = other < even ? other : even;
                     out[p] = inside[p] ? least : stay[p];
                     chosen[p] = other < even;
                 }
@@ -197,7 +207,8 @@ LIC_TRELLIS_INLINE void search_block(const Sought& t, std::size_t first, Paths& 
     }
     for (std::size_t p = 0; p < count; ++p) {
         unsigned state = 0;
-        for (unsigned s = 1; s < kTrellisStates; ++s) state = from[s * kTogether + p] < from[state * kTogether + p] ? s : state;
+        for (unsigned s = 1; s < kTrellisStates; ++s)
+            state = from[s * kTogether + p] < from[state * kTogether + p] ? s : state;
         for (std::size_t m = t.M; m-- > 0;) {
             const std::int16_t* best = work.symbol.data() + m * 4 * kTogether + p;
             const bool negative = t.x[m * t.n + first + p] < 0.0f;
@@ -219,31 +230,40 @@ LIC_TRELLIS_INLINE void search_block(const Sought& t, std::size_t first, Paths& 
 #define LIC_TARGET_TRELLIS __attribute__((target("avx512f,avx512bw,avx512vl")))
 
 struct Forward512 {  // all positions in one register
-    LIC_TARGET_TRELLIS void operator()(const float* from, float* to, const float* cost, const std::uint8_t* in, std::uint8_t* parity) const {
+    LIC_TARGET_TRELLIS void operator()(const float* from, float* to, const float* cost, const std::uint8_t* in,
+                                       std::uint8_t* parity) const {
         static_assert(kTogether == 16, "floats of a register");
-        const __mmask16 inside = _mm_test_epi8_mask(_mm_loadu_si128(reinterpret_cast<const __m128i*>(in)), _mm_set1_epi8(1));
+        const __mmask16 inside =
+            _mm_test_epi8_mask(_mm_loadu_si128(reinterpret_cast<const __m128i*>(in)), _mm_set1_epi8(1));
         for (unsigned odd = 0; odd < 2; ++odd) {
-            const __m512 even_cost = _mm512_loadu_ps(cost + odd * 2 * kTogether), odd_cost = _mm512_loadu_ps(cost + (odd * 2 + 1) * kTogether);
+            const __m512 even_cost = _mm512_loadu_ps(cost + odd * 2 * kTogether),
+                         odd_cost = _mm512_loadu_ps(cost + (odd * 2 + 1) * kTogether);
             for (unsigned u = 0; u < kTrellisStates / 2; ++u) {
                 const unsigned target = odd ? u ^ kOddState : u;
                 const __m512 even = _mm512_add_ps(_mm512_loadu_ps(from + (2 * u + odd) * kTogether), even_cost);
-                const __m512 other = _mm512_add_ps(_mm512_loadu_ps(from + (2 * (u ^ kOddSymbol) + odd) * kTogether), odd_cost);
+                const __m512 other =
+                    _mm512_add_ps(_mm512_loadu_ps(from + (2 * (u ^ kOddSymbol) + odd) * kTogether), odd_cost);
                 const __mmask16 chosen = _mm512_cmp_ps_mask(other, even, _CMP_LT_OQ);
                 const __m512 least = _mm512_mask_mov_ps(even, chosen, other);
-                _mm512_storeu_ps(to + target * kTogether, _mm512_mask_mov_ps(_mm512_loadu_ps(from + target * kTogether), inside, least));
+                _mm512_storeu_ps(to + target * kTogether,
+                                 _mm512_mask_mov_ps(_mm512_loadu_ps(from + target * kTogether), inside, least));
                 _mm_storeu_si128(reinterpret_cast<__m128i*>(parity + target * kTogether), _mm_movm_epi8(chosen));
             }
         }
     }
 };
 
-LIC_TARGET_TRELLIS inline void search_avx512(const Sought& t, std::size_t first, Paths& work) { search_block(t, first, work, Forward512{}); }
+LIC_TARGET_TRELLIS inline void search_avx512(const Sought& t, std::size_t first, Paths& work) {
+    search_block(t, first, work, Forward512{});
+}
 __attribute__((target("avx2"))) inline void search_avx2(const Sought& t, std::size_t first, Paths& work) {
     search_block(t, first, work, Forward{});
 }
 #endif
 
-inline void search_anywhere(const Sought& t, std::size_t first, Paths& work) { search_block(t, first, work, Forward{}); }
+inline void search_anywhere(const Sought& t, std::size_t first, Paths& work) {
+    search_block(t, first, work, Forward{});
+}
 
 // `work` is for one thread at a time.
 inline void search(const Sought& t, Paths& work) {

@@ -1,18 +1,22 @@
-// Generalised divisive normalisation and its inverse, forward and backward (kernels/README.md has the equations and the figures).
-// Includes warp.cuh alone. One instance is one set of macros; pillow_lic/gpu.py chooses them, says why, and launches.
+// Generalised divisive normalisation and its inverse, forward and backward (kernels/README.md has the equations and the
+// figures). Includes warp.cuh alone. One instance is one set of macros; pillow_lic/gpu.py chooses them, says why, and
+// launches.
 //
 // READ ME FIRST
-// - One product carries all three steps. For each pixel, sums_i = (bias_i) + sum_j matrix_ij operand_j over channels, then
+// - One product carries all three steps. For each pixel, sums_i = (bias_i) + sum_j matrix_ij operand_j over channels,
+// then
 //   something cheap with sums_i and values of the same pixel and channel i:
-//     LIC_STEP 0, forward         operand x^2  matrix gamma    y = x / sqrt(sums)                           (1), inverse (2)
-//     LIC_STEP 1, backward, first operand x^2  matrix gamma    t = dL/dsums and d = the direct part of dL/dx   (3) to (5)
-//     LIC_STEP 2, backward, last  operand t    matrix gamma^T  dL/dx = d + 2 x sums                         (6)
+//     LIC_STEP 0, forward         operand x^2  matrix gamma    y = x / sqrt(sums)                           (1),
+//     inverse (2) LIC_STEP 1, backward, first operand x^2  matrix gamma    t = dL/dsums and d = the direct part of
+//     dL/dx   (3) to (5) LIC_STEP 2, backward, last  operand t    matrix gamma^T  dL/dx = d + 2 x sums (6)
 //   and a fourth kernel sums t_i x_j^2 over pixels for dL/dgamma, t_i for dL/dbeta                          (7)
-// - No value of an activation ever changes threads. A thread loads 16 bytes of a pixel (a packet: 8 or 4 channels), squares them
-//   where they are, and they are its share of operand A of the matrix units: which channel stands in which column of A is ours to
-//   choose, as long as the rows of B, the matrix, are permuted alike. The columns of B are permuted so that the sums come out
-//   where x is. So x is read once, stays in registers, and y leaves from them.
-// - Only the matrix is shared, laid out once by each block. From then on warps never wait for each other: each strides over tiles of
+// - No value of an activation ever changes threads. A thread loads 16 bytes of a pixel (a packet: 8 or 4 channels),
+// squares them
+//   where they are, and they are its share of operand A of the matrix units: which channel stands in which column of A
+//   is ours to choose, as long as the rows of B, the matrix, are permuted alike. The columns of B are permuted so that
+//   the sums come out where x is. So x is read once, stays in registers, and y leaves from them.
+// - Only the matrix is shared, laid out once by each block. From then on warps never wait for each other: each strides
+// over tiles of
 //   16 or 32 pixels, and while it computes one, its next is copied ahead, each thread's packets to a place of its own.
 #include "warp.cuh"
 
@@ -27,9 +31,9 @@
 // LIC_WARPS      warps of a block
 // LIC_BLOCKS     blocks of a multiprocessor that registers must suffice for
 // LIC_WIDE       groups of output channels that are summed at once
-// LIC_SLICES     parts of the output channels, one for each blockIdx.y, if the whole matrix does not fit into shared memory
-// LIC_KEEP       1: outputs are computed from the registers that hold x, in code unrolled over all channels; 0: x is loaded again
-// LIC_STAGED     1: the next tile is copied ahead; 0: a tile is loaded when its turn comes
+// LIC_SLICES     parts of the output channels, one for each blockIdx.y, if the whole matrix does not fit into shared
+// memory LIC_KEEP       1: outputs are computed from the registers that hold x, in code unrolled over all channels; 0:
+// x is loaded again LIC_STAGED     1: the next tile is copied ahead; 0: a tile is loaded when its turn comes
 // LIC_ALIGNED    1: channels first, and pixels are a multiple of 2 LIC_TILES; always 1 for channels last
 
 constexpr int kC = LIC_CHANNELS;
@@ -52,8 +56,8 @@ using Raw = Word<kHalf>::type;  // the bits of one element
 constexpr int kPair = kHalf ? 2 : 1;
 
 enum Kind { kFloat32 = 0, kFloat16 = 1, kBfloat16 = 2 };
-constexpr int kType = LIC_TYPE;                            // of x, y and gradients
-constexpr int kTypeOfT = kHalf ? kBfloat16 : kFloat32;     // t needs the range of float32, not its precision
+constexpr int kType = LIC_TYPE;                         // of x, y and gradients
+constexpr int kTypeOfT = kHalf ? kBfloat16 : kFloat32;  // t needs the range of float32, not its precision
 
 template <int TYPE>
 __device__ __forceinline__ void unpack(u32 word, float (&value)[kPair]) {
@@ -94,8 +98,9 @@ __device__ __forceinline__ float fetch(const Raw* from, int type, i64 at) {
 #if LIC_MATRIX
 extern __shared__ uint4 lic_shared[];
 
-// A float32 as two TF32, of 11 bits each. The matrix units cut off what `low` has beyond that, at most 2^-21 of the value. Products
-// leave low * low out, 2^-22: a sum of positive terms is right to 2^-20 before its own additions round, its root to 2^-21.
+// A float32 as two TF32, of 11 bits each. The matrix units cut off what `low` has beyond that, at most 2^-21 of the
+// value. Products leave low * low out, 2^-22: a sum of positive terms is right to 2^-20 before its own additions round,
+// its root to 2^-21.
 __device__ __forceinline__ void split(u32 word, u32& high, u32& low) {
     const float value = __uint_as_float(word), top = round_tf32(value);
     high = __float_as_uint(top);
@@ -105,9 +110,9 @@ __device__ __forceinline__ void split(u32 word, u32& high, u32& low) {
 
 #if LIC_STEP == 3
 // ---------------------------------------------------------------------------------------------------------------------
-// dL/dgamma_ij = sum of t_i x_j^2 over pixels, dL/dbeta_i = sum of t_i (7), as `gridDim.z` partial sums over stretches of
-// pixels: partial (gridDim.z, C, C + 1) float32, the last column for beta. The caller adds them in a fixed order, so that
-// two runs give the same gradients, which atomic additions would not.
+// dL/dgamma_ij = sum of t_i x_j^2 over pixels, dL/dbeta_i = sum of t_i (7), as `gridDim.z` partial sums over stretches
+// of pixels: partial (gridDim.z, C, C + 1) float32, the last column for beta. The caller adds them in a fixed order, so
+// that two runs give the same gradients, which atomic additions would not.
 
 __device__ __forceinline__ i64 place(i64 image, i64 pixels, i64 p, int c) {
     return kFirst ? (image * kC + c) * pixels + p : p * kC + c;  // channels last: one image
@@ -132,10 +137,12 @@ extern "C" __global__ void gdn(const Raw* t, const Raw* x, float* partial, i64 i
 
 #else
 
-// A block of 4 warps sums a square of 64 i by 64 j, warp w its quarter (32 (w / 2), 32 (w % 2)). Each round takes 16 words of
-// pixels (32 or 16 pixels), which are the columns of A = t and the rows of B = x^2; both lie in shared memory as [channel][word].
+// A block of 4 warps sums a square of 64 i by 64 j, warp w its quarter (32 (w / 2), 32 (w % 2)). Each round takes 16
+// words of pixels (32 or 16 pixels), which are the columns of A = t and the rows of B = x^2; both lie in shared memory
+// as [channel][word].
 constexpr int kSide = 64, kWords = 16, kRound = kWords * kPair;
-constexpr int kStride = kWords + 4;  // words of a row: rows 0 to 7 start in banks 0, 20, 8, 28, 16, 4, 24, 12, four words apart
+constexpr int kStride =
+    kWords + 4;  // words of a row: rows 0 to 7 start in banks 0, 20, 8, 28, 16, 4, 24, 12, four words apart
 
 // Lays `kSide` channels from `first` on of a round of pixels out, squared if asked.
 template <int TYPE, bool SQUARE>
@@ -154,7 +161,8 @@ __device__ __forceinline__ void lay_out(u32* rows, const Raw* from, i64 image, i
     }
 }
 
-extern "C" __global__ void __launch_bounds__(128, 4) gdn(const Raw* t, const Raw* x, float* partial, i64 images, i64 pixels) {
+extern "C" __global__ void __launch_bounds__(128, 4)
+    gdn(const Raw* t, const Raw* x, float* partial, i64 images, i64 pixels) {
     u32* const t_rows = reinterpret_cast<u32*>(lic_shared);
     u32* const s_rows = t_rows + kSide * kStride;
     const int lane = threadIdx.x % 32, g = lane / 4, q = lane % 4, warp = threadIdx.x / 32;
@@ -175,7 +183,8 @@ extern "C" __global__ void __launch_bounds__(128, 4) gdn(const Raw* t, const Raw
 #pragma unroll
             for (int m = 0; m < 2; ++m)
 #pragma unroll
-                for (int r = 0; r < 4; ++r) a[m][r] = t_rows[(wi + 16 * m + 8 * (r % 2) + g) * kStride + k + 4 * (r / 2) + q];
+                for (int r = 0; r < 4; ++r)
+                    a[m][r] = t_rows[(wi + 16 * m + 8 * (r % 2) + g) * kStride + k + 4 * (r / 2) + q];
 #pragma unroll
             for (int n = 0; n < 4; ++n)
 #pragma unroll
@@ -223,8 +232,9 @@ extern "C" __global__ void __launch_bounds__(128, 4) gdn(const Raw* t, const Raw
 #endif
 #elif LIC_MATRIX == 0
 // ---------------------------------------------------------------------------------------------------------------------
-// The twin: one thread for one result at a time. source is x, or t in step 2; other is dL/dy in step 1, x in step 2; first is y
-// or t; second is d, in step 2 read and then overwritten by dL/dx. matrix is gamma (C, C) and bias beta (C,), float32.
+// The twin: one thread for one result at a time. source is x, or t in step 2; other is dL/dy in step 1, x in step 2;
+// first is y or t; second is d, in step 2 read and then overwritten by dL/dx. matrix is gamma (C, C) and bias beta
+// (C,), float32.
 
 template <int TYPE>
 __device__ __forceinline__ void put(Raw* to, i64 at, float value) {
@@ -233,8 +243,8 @@ __device__ __forceinline__ void put(Raw* to, i64 at, float value) {
     if constexpr (!kHalf) to[at] = __float_as_uint(value);
 }
 
-extern "C" __global__ void gdn(const Raw* source, const Raw* other, Raw* first, Raw* second, const float* bias, const float* matrix,
-                               i64 images, i64 pixels) {
+extern "C" __global__ void gdn(const Raw* source, const Raw* other, Raw* first, Raw* second, const float* bias,
+                               const float* matrix, i64 images, i64 pixels) {
     const i64 all = images * pixels * kC, step = static_cast<i64>(gridDim.x) * blockDim.x;
     for (i64 at = static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x; at < all; at += step) {
         const int i = static_cast<int>(kFirst ? at / pixels % kC : at % kC);
@@ -264,27 +274,27 @@ extern "C" __global__ void gdn(const Raw* source, const Raw* other, Raw* first, 
 constexpr int kTiles = LIC_TILES, kWarps = LIC_WARPS, kWide = LIC_WIDE, kSlices = LIC_SLICES;
 constexpr bool kKeep = LIC_KEEP != 0 && kSlices == 1, kStaged = LIC_STAGED != 0, kAligned = LIC_ALIGNED != 0;
 
-constexpr int kPack = 4 * kPair;                         // channels of a packet, 16 bytes
-constexpr int kGroup = 4 * kPack;                        // channels of the packets of four neighbouring lanes: two steps of k
-constexpr int kGroups = (kC + kGroup - 1) / kGroup;      // channels are filled up with zeros to whole groups
+constexpr int kPack = 4 * kPair;   // channels of a packet, 16 bytes
+constexpr int kGroup = 4 * kPack;  // channels of the packets of four neighbouring lanes: two steps of k
+constexpr int kGroups = (kC + kGroup - 1) / kGroup;  // channels are filled up with zeros to whole groups
 constexpr int kSliceGroups = (kGroups + kSlices - 1) / kSlices;
-constexpr int kSubs = kPack / 2;                         // tiles of 8 output channels that make a group
-constexpr int kRows = 16 * kTiles;                       // pixels of a warp's tile
+constexpr int kSubs = kPack / 2;    // tiles of 8 output channels that make a group
+constexpr int kRows = 16 * kTiles;  // pixels of a warp's tile
 static_assert(kSliceGroups % kWide == 0, "LIC_WIDE must divide the groups of a slice");
 static_assert(kFirst || kC % kPack == 0, "channels last: a packet must not cross into the next pixel");
 static_assert(kAligned || (kFirst && !kStaged), "only channels first are ever unaligned, and then not staged");
 
-// A thread moves its share of a group as vectors: channels last, packets, one for each of its 2 kTiles pixels; channels first, 2 kTiles
-// neighbouring pixels of each of its kPack channels.
+// A thread moves its share of a group as vectors: channels last, packets, one for each of its 2 kTiles pixels; channels
+// first, 2 kTiles neighbouring pixels of each of its kPack channels.
 constexpr int kVectors = kFirst ? kPack : 2 * kTiles;
 constexpr int kVectorWords = kFirst ? 2 * kTiles / kPair : 4;
 using Vectors = u32[kVectors][kVectorWords];
 // The same as the matrix units take it: word w of the packet of pixel row g or g + 8 (second index) of each tile.
 using Packets = u32[kTiles][2][4];
 
-// What a lane moves of one tile of its warp. Lane 4 g + q holds channels kPack q onwards of each group, of 2 kTiles pixels: rows
-// g + 8 b of tile m, which are pixels 16 m + 8 b + g of the warp's tile if channels come last, and 2 kTiles g + 2 m + b if they come
-// first. Either way lanes and vectors together cover each pixel and channel once.
+// What a lane moves of one tile of its warp. Lane 4 g + q holds channels kPack q onwards of each group, of 2 kTiles
+// pixels: rows g + 8 b of tile m, which are pixels 16 m + 8 b + g of the warp's tile if channels come last, and 2
+// kTiles g + 2 m + b if they come first. Either way lanes and vectors together cover each pixel and channel once.
 struct Share {
     i64 start;    // first element of vector 0 of group 0
     int left;     // pixels from the first one of vector 0 to the end of the image
@@ -302,13 +312,14 @@ struct Share {
     }
     // Of a vector, or of its element e.
     __device__ __forceinline__ bool inside(int group, int vector, int e = 0) const {
-        const bool is_channel = kSlices * kSliceGroups * kGroup == kC || channel + group * kGroup + (kFirst ? vector : 0) < kC;
+        const bool is_channel =
+            kSlices * kSliceGroups * kGroup == kC || channel + group * kGroup + (kFirst ? vector : 0) < kC;
         return is_channel && (kFirst ? e : 8 * vector) < left;
     }
 };
 
-// Vectors of channels first hold pixels side by side, packets channels side by side: halves of words are exchanged. Otherwise the
-// same words merely have other names.
+// Vectors of channels first hold pixels side by side, packets channels side by side: halves of words are exchanged.
+// Otherwise the same words merely have other names.
 __device__ __forceinline__ void to_packets(Packets& packets, const Vectors& v) {
 #pragma unroll
     for (int m = 0; m < kTiles; ++m)
@@ -379,13 +390,15 @@ __device__ __forceinline__ void store(const Packets& packets, Raw* to, const Sha
     }
 }
 
-// A warp's corner of shared memory; the vectors of a lane stand 32 vectors apart, those of a warp side by side. A lane reads only
-// what it copied itself: no barrier is needed, only that its copies have arrived.
+// A warp's corner of shared memory; the vectors of a lane stand 32 vectors apart, those of a warp side by side. A lane
+// reads only what it copied itself: no barrier is needed, only that its copies have arrived.
 struct Stage {
     u32 mine;  // an address in shared memory
     __device__ __forceinline__ Stage(const void* shared, int warp, int lane)
         : mine(shared_address(shared) + (warp * kGroups * kVectors * 32 + lane) * kVectorWords * 4) {}
-    __device__ __forceinline__ u32 vector(int group, int k) const { return mine + (group * kVectors + k) * 32 * kVectorWords * 4; }
+    __device__ __forceinline__ u32 vector(int group, int k) const {
+        return mine + (group * kVectors + k) * 32 * kVectorWords * 4;
+    }
 
     __device__ __forceinline__ void fill(const Raw* from, const Share& share, i64 pixels) const {
 #pragma unroll
@@ -403,16 +416,19 @@ struct Stage {
     }
 };
 
-// The matrix in the order in which lanes take it as operand B: [group n][sub][group j][lane] of 16 bytes. The packet of lane
-// 4 g + q holds matrix(i, .) at its own channels of group j, i = kGroup n + kPack (g / 2) + 2 sub + g % 2: column g of tile `sub` of
-// group n then sums channel i into lane 4 r + (g / 2), which holds x at channels kGroup n + kPack (g / 2) onwards.
+// The matrix in the order in which lanes take it as operand B: [group n][sub][group j][lane] of 16 bytes. The packet of
+// lane 4 g + q holds matrix(i, .) at its own channels of group j, i = kGroup n + kPack (g / 2) + 2 sub + g % 2: column
+// g of tile `sub` of group n then sums channel i into lane 4 r + (g / 2), which holds x at channels kGroup n + kPack (g
+// / 2) onwards.
 __device__ __forceinline__ void lay_out_matrix(uint4* to, const float* matrix, int first_group) {
 #pragma unroll 4
     for (int k = threadIdx.x; k < kSliceGroups * kSubs * kGroups * 32; k += 32 * kWarps) {
         const int g = k % 32 / 4, j = k / 32 % kGroups * kGroup + k % 4 * kPack, tile = k / 32 / kGroups;
         const int i = (first_group + tile / kSubs) * kGroup + kPack * (g / 2) + 2 * (tile % kSubs) + g % 2;
         u32 words[4];
-        if constexpr (kStep != 2 && kC % kPack == 0) {  // the packet's row of gamma, 16 or 32 bytes, is there as a whole or not at all
+        if constexpr (kStep != 2 &&
+                      kC % kPack ==
+                          0) {  // the packet's row of gamma, 16 or 32 bytes, is there as a whole or not at all
             float value[kPack] = {};
 #pragma unroll
             for (int w = 0; w < kPack; w += 4)
@@ -438,9 +454,10 @@ __device__ __forceinline__ void lay_out_matrix(uint4* to, const float* matrix, i
     }
 }
 
-// Operand A of a group. float16 is squared in float32 and rounded to bfloat16: the square of 256 already exceeds its range.
-// `nothing` is 0, read from shared memory each time that squares are needed anew. Without it the compiler sees that they are the same
-// each time and keeps the squares of all channels in registers, which are as many as x itself takes.
+// Operand A of a group. float16 is squared in float32 and rounded to bfloat16: the square of 256 already exceeds its
+// range. `nothing` is 0, read from shared memory each time that squares are needed anew. Without it the compiler sees
+// that they are the same each time and keeps the squares of all channels in registers, which are as many as x itself
+// takes.
 __device__ __forceinline__ void square(Packets& squares, const Packets& x, u32 nothing) {
 #pragma unroll
     for (int m = 0; m < kTiles; ++m)
@@ -462,14 +479,17 @@ __device__ __forceinline__ void square(Packets& squares, const Packets& x, u32 n
             }
 }
 
-using Sums = float[kTiles][kSubs][4];  // as mma leaves them: rows g, g, g + 8, g + 8, columns 2 q, 2 q + 1, 2 q, 2 q + 1 of a tile of 8
+using Sums =
+    float[kTiles][kSubs]
+         [4];  // as mma leaves them: rows g, g, g + 8, g + 8, columns 2 q, 2 q + 1, 2 q, 2 q + 1 of a tile of 8
 
 // The sum that belongs to value e of word w of the packet of row b.
 __device__ __forceinline__ float sum_of(const Sums& sums, int m, int b, int w, int e) {
     return kHalf ? sums[m][w][2 * b + e] : sums[m][w / 2][2 * b + w % 2];
 }
 
-// sums += operand group * matrix group, sixteen-bit types. `b` points to this lane's packet of the first tile of 8 channels.
+// sums += operand group * matrix group, sixteen-bit types. `b` points to this lane's packet of the first tile of 8
+// channels.
 __device__ __forceinline__ void multiply_half(Sums& sums, const Packets& a, const uint4* b) {
     u32 column[kSubs][4];
 #pragma unroll
@@ -483,7 +503,8 @@ __device__ __forceinline__ void multiply_half(Sums& sums, const Packets& a, cons
         for (int s = 0; s < kSubs; ++s)
 #pragma unroll
             for (int m = 0; m < kTiles; ++m)
-                mma_bf16(sums[m][s], a[m][0][h], a[m][1][h], a[m][0][h + 1], a[m][1][h + 1], column[s][h], column[s][h + 1]);
+                mma_bf16(sums[m][s], a[m][0][h], a[m][1][h], a[m][0][h + 1], a[m][1][h + 1], column[s][h],
+                         column[s][h + 1]);
 }
 
 __device__ __forceinline__ void multiply_float(Sums& sums, const Packets& a, const uint4* b) {
@@ -513,10 +534,13 @@ __device__ __forceinline__ void multiply_float(Sums& sums, const Packets& a, con
                 }
 }
 
-// Arguments as of the twin; blockIdx.y is the slice. Shared memory: matrix, bias (one slice of each), then the warps' stages.
+// Arguments as of the twin; blockIdx.y is the slice. Shared memory: matrix, bias (one slice of each), then the warps'
+// stages.
 extern "C" __global__ void __launch_bounds__(32 * kWarps, LIC_BLOCKS)
-    gdn(const Raw* source, const Raw* other, Raw* first, Raw* second, const float* bias, const float* matrix, i64 images, i64 pixels) {
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, first_group = kSlices == 1 ? 0 : blockIdx.y * kSliceGroups;
+    gdn(const Raw* source, const Raw* other, Raw* first, Raw* second, const float* bias, const float* matrix,
+        i64 images, i64 pixels) {
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32,
+              first_group = kSlices == 1 ? 0 : blockIdx.y * kSliceGroups;
     uint4* const columns = lic_shared;
     float* const biases = reinterpret_cast<float*>(columns + kSliceGroups * kSubs * kGroups * 32);
     volatile u32* const zero = reinterpret_cast<u32*>(biases + kSliceGroups * kGroup);
@@ -550,13 +574,15 @@ extern "C" __global__ void __launch_bounds__(32 * kWarps, LIC_BLOCKS)
 #pragma unroll(kKeep ? kSliceGroups : 1)
         for (int n = 0; n < kSliceGroups; n += kWide) {
             const u32 nothing = *zero;
-            if (nothing == 1) break;  // never; but instructions are scheduled between branches, and a wider horizon costs registers
+            if (nothing == 1)
+                break;  // never; but instructions are scheduled between branches, and a wider horizon costs registers
             Sums sums[kWide];
 #pragma unroll
             for (int w = 0; w < kWide; ++w)
 #pragma unroll
                 for (int s = 0; s < kSubs; ++s) {
-                    const float2 start = *reinterpret_cast<const float2*>(biases + (n + w) * kGroup + lane % 4 * kPack + 2 * s);
+                    const float2 start =
+                        *reinterpret_cast<const float2*>(biases + (n + w) * kGroup + lane % 4 * kPack + 2 * s);
 #pragma unroll
                     for (int m = 0; m < kTiles; ++m) {
                         sums[w][m][s][0] = sums[w][m][s][2] = start.x;
@@ -580,7 +606,8 @@ extern "C" __global__ void __launch_bounds__(32 * kWarps, LIC_BLOCKS)
                 Packets own, others, results, direct;
                 if constexpr (kStep != 2 && kKeep) {
 #pragma unroll
-                    for (int k = 0; k < 8 * kTiles; ++k) own[k / 8][k / 4 % 2][k % 4] = x[n + w][k / 8][k / 4 % 2][k % 4];
+                    for (int k = 0; k < 8 * kTiles; ++k)
+                        own[k / 8][k / 4 % 2][k % 4] = x[n + w][k / 8][k / 4 % 2][k % 4];
                 } else if constexpr (kStep != 2) {
                     load(own, source, share, group, pixels);  // from the cache: this warp has just read it
                 }

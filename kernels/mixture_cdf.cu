@@ -1,10 +1,11 @@
-// Cumulative frequencies of mixtures (FORMAT 7.8), one thread for one symbol: thin wrappers over csrc/lic_cdf.h, which the C++
-// core compiles too. Integers alone, so the results are those of the core, bit for bit.
-// Grid-stride loops: any launch covers everything, a single thread as well, which is how the tests run this file on a CPU.
+// Cumulative frequencies of mixtures (FORMAT 7.8), one thread for one symbol: thin wrappers over csrc/lic_cdf.h, which
+// the C++ core compiles too. Integers alone, so the results are those of the core, bit for bit. Grid-stride loops: any
+// launch covers everything, a single thread as well, which is how the tests run this file on a CPU.
 #include "lic_cdf.h"
 
-#define LIC_EACH(i, n)                                                                              \
-    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x, step_of_##i = (long long)gridDim.x * blockDim.x; \
+#define LIC_EACH(i, n)                                                   \
+    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x, \
+                   step_of_##i = (long long)gridDim.x * blockDim.x;      \
          i < (n); i += step_of_##i)
 
 // For the encoder. planes: (3 components, n) bytes, symbols: (n,), inverse: (scales,), normal: (LIC_NORMAL_STEPS + 1,).
@@ -23,16 +24,16 @@ extern "C" __global__ void mixture_intervals(const lic_u8* planes, long long n, 
     }
 }
 
-// For the decoder: G at `edges` neighbouring x from `first` on, (n, edges); beyond the support 0 and 65535 (which is no G).
-extern "C" __global__ void mixture_window(const lic_u8* planes, long long n, int components, const lic_u32* inverse, int scales,
-                                          const lic_u16* normal, int first, int edges, lic_u16* below) {
+// For the decoder: G at `edges` neighbouring x from `first` on, (n, edges); beyond the support 0 and 65535 (which is no
+// G).
+extern "C" __global__ void mixture_window(const lic_u8* planes, long long n, int components, const lic_u32* inverse,
+                                          int scales, const lic_u16* normal, int first, int edges, lic_u16* below) {
     LIC_EACH(i, n) {
         struct LicMixture m;
         lic_mixture(planes + i, (unsigned long long)n, components, inverse, scales, &m);
         for (int k = 0; k < edges; ++k) {
             const lic_i32 x = first + k;
-            below[i * edges + k] =
-                (lic_u16)(x < -m.radius ? 0 : x > m.radius + 1 ? 65535 : lic_below(normal, &m, x));
+            below[i * edges + k] = (lic_u16)(x < -m.radius ? 0 : x > m.radius + 1 ? 65535 : lic_below(normal, &m, x));
         }
     }
 }

@@ -1,10 +1,12 @@
-// The integer map from z to a byte for each latent position (FORMAT 7.5), and the packing of the symbols that are coded (7.6).
-// Integers alone: sums of 32 bits in any order, the same as the C++ core's (csrc/scale_map.h), bit for bit.
-// Grid-stride loops: any launch covers everything, a single thread as well, which is how the tests run this file on a CPU.
+// The integer map from z to a byte for each latent position (FORMAT 7.5), and the packing of the symbols that are coded
+// (7.6). Integers alone: sums of 32 bits in any order, the same as the C++ core's (csrc/scale_map.h), bit for bit.
+// Grid-stride loops: any launch covers everything, a single thread as well, which is how the tests run this file on a
+// CPU.
 #include "lic_constants.h"
 
-#define LIC_EACH(i, n)                                                                              \
-    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x, step_of_##i = (long long)gridDim.x * blockDim.x; \
+#define LIC_EACH(i, n)                                                   \
+    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x, \
+                   step_of_##i = (long long)gridDim.x * blockDim.x;      \
          i < (n); i += step_of_##i)
 
 __device__ inline int clamped(int value, int low, int high) { return value < low ? low : value > high ? high : value; }
@@ -27,8 +29,9 @@ extern "C" __global__ void hidden_layer(const short* v, const short* weight, con
 }
 
 // v: (inputs, a, b), weight: (16 channels, inputs), offset: (16 channels,), bias: (channels,), out: (channels, h, w).
-extern "C" __global__ void scale_map(const short* v, const short* weight, const int* offset, const int* bias, int channels,
-                                     int inputs, int a, int b, int h, int w, int rows, unsigned char* out) {
+extern "C" __global__ void scale_map(const short* v, const short* weight, const int* offset, const int* bias,
+                                     int channels, int inputs, int a, int b, int h, int w, int rows,
+                                     unsigned char* out) {
     const int side = LIC_HYPER_STRIDE;
     LIC_EACH(i, (long long)channels * h * w) {
         const int x = (int)(i % w), y = (int)(i / w % h), m = (int)(i / w / h);
@@ -56,7 +59,7 @@ extern "C" __global__ void pack_symbols(const unsigned char* index, const short*
 }
 
 // The other way, after decoding: every symbol in its position, 0 where none was coded.
-extern "C" __global__ void spread_symbols(const unsigned char* index, const short* symbols, const long long* place, long long n,
-                                          int skip, short* r) {
+extern "C" __global__ void spread_symbols(const unsigned char* index, const short* symbols, const long long* place,
+                                          long long n, int skip, short* r) {
     LIC_EACH(i, n) r[i] = index[i] < skip ? 0 : symbols[place[i] - 1];
 }

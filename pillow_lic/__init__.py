@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-__all__ = ["LicError", "decode", "decode_batch", "encode", "encode_batch", "register_lic_opener", "register_model", "set_device"]
+__all__ = [
+    "LicError",
+    "decode",
+    "decode_batch",
+    "encode",
+    "encode_batch",
+    "register_lic_opener",
+    "register_model",
+    "set_device",
+]
 
 
 def encode(
@@ -44,7 +53,9 @@ def encode(
     """
     from . import codec
 
-    return codec.encode(array, quality=quality, model=model, tune=tune, effort=effort, icc=icc, exif=exif, xmp=xmp, device=device)
+    return codec.encode(
+        array, quality=quality, model=model, tune=tune, effort=effort, icc=icc, exif=exif, xmp=xmp, device=device
+    )
 
 
 def encode_batch(

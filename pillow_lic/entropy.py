@@ -54,7 +54,9 @@ class Tables:
         self.components = _components(arrays, latent) if "normal" in arrays else 0
         planes = PLANES * self.components or 1
         self.trellis = _trellis(arrays, rows, skip) if "trellis" in arrays else NO_TRELLIS
-        self.scale_rows = 0 if self.components else rows if self.trellis == NO_TRELLIS else 2 * rows  # of the bank, before those of z
+        self.scale_rows = (
+            0 if self.components else rows if self.trellis == NO_TRELLIS else 2 * rows
+        )  # of the bank, before those of z
         self.z_level = _levels(arrays, points, hyper)
         self.levels = self.z_level.shape[2] + 1
         bank_rows = self.scale_rows + points * hyper * self.levels
@@ -111,7 +113,12 @@ class Tables:
         return z_row, z_level, d, bias, self.rows, self.skip, self._mixture, self.trellis
 
     def quantised(
-        self, x: NDArray[np.float32], index: NDArray[np.uint8], bits: NDArray[np.float32], weight: NDArray[np.float32], skip: int
+        self,
+        x: NDArray[np.float32],
+        index: NDArray[np.uint8],
+        bits: NDArray[np.float32],
+        weight: NDArray[np.float32],
+        skip: int,
     ) -> NDArray[np.int16]:
         """Of a model with a trellis, the levels (M, n) of least squared error from x and weight * bits (FORMAT 7.9).
 
@@ -202,7 +209,9 @@ def _components(arrays: Mapping[str, NDArray[Any]], latent: int) -> int:
     rows = np.shape(arrays.get("weight", ()))[:1]
     components, rest = divmod(rows[0] if rows else 0, CELL * PLANES * latent)
     if rest or not 1 <= components <= LIC_COMPONENTS_MAX:
-        raise _bad(f"weight has {rows} rows, want {CELL * PLANES * latent} for each of 1 to {LIC_COMPONENTS_MAX} components")
+        raise _bad(
+            f"weight has {rows} rows, want {CELL * PLANES * latent} for each of 1 to {LIC_COMPONENTS_MAX} components"
+        )
     return components
 
 

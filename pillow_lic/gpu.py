@@ -18,7 +18,9 @@ from typing import Any, NamedTuple
 from .errors import LicGpuUnavailable
 
 # Installed beside this file; in a clone, at the root of the repository.
-FOLDERS = [root / name for root in (Path(__file__).parent, Path(__file__).parent.parent) for name in ("kernels", "csrc")]
+FOLDERS = [
+    root / name for root in (Path(__file__).parent, Path(__file__).parent.parent) for name in ("kernels", "csrc")
+]
 MATRIX_UNITS = 80  # compute capability that has bfloat16 and asynchronous copies
 
 
@@ -125,7 +127,9 @@ def _kernel(cupy: Any, instance: Instance, device: int) -> Any:
     with _lock:
         if (instance, device) not in _kernels:
             try:
-                module = cupy.RawModule(code=source(instance.file), options=instance.compiler_options(), backend="nvrtc")
+                module = cupy.RawModule(
+                    code=source(instance.file), options=instance.compiler_options(), backend="nvrtc"
+                )
                 kernel = module.get_function(instance.name)
                 if instance.shared:
                     kernel.max_dynamic_shared_size_bytes = instance.shared
@@ -146,7 +150,12 @@ class _Stream(NamedTuple):
 
 
 def launch(
-    instance: Instance, grid: tuple[int, int, int], arguments: tuple[Any, ...], device: int, stream: int, cuda: str | None
+    instance: Instance,
+    grid: tuple[int, int, int],
+    arguments: tuple[Any, ...],
+    device: int,
+    stream: int,
+    cuda: str | None,
 ) -> None:
     """Launch on a device's stream. arguments: addresses and counts of 64 bits as Python's integers, others as NumPy scalars.
 
@@ -165,7 +174,10 @@ def launch(
 FLOAT32, FLOAT16, BFLOAT16 = range(3)  # LIC_TYPE
 FORWARD, BACKWARD, BACKWARD_LAST, SUMS = range(4)  # LIC_STEP
 CHANNELS_MAX = 512
-SUMS_SIDE, SUMS_STRIDE = 64, 20  # channels by channels that a block of the fourth step sums, and words for each (kSide, kStride)
+SUMS_SIDE, SUMS_STRIDE = (
+    64,
+    20,
+)  # channels by channels that a block of the fourth step sums, and words for each (kSide, kStride)
 
 
 class Activation(NamedTuple):
@@ -280,7 +292,9 @@ def gdn_sums_grid(a: Activation, instance: Instance, limits: Limits) -> tuple[in
     return across, a.channels, max(1, min(stretches, a.images * a.pixels, 64))
 
 
-def gdn(a: Activation, step: int, inverse: bool, addresses: tuple[int, ...], device: int, stream: int, cuda: str | None) -> None:
+def gdn(
+    a: Activation, step: int, inverse: bool, addresses: tuple[int, ...], device: int, stream: int, cuda: str | None
+) -> None:
     """A step of gdn.cu before the last. addresses: source, other, first, second, beta, gamma, as the kernel explains; 0 for none."""
     offered = limits_of(device, cuda)
     instance = gdn_instance(a, step, inverse, offered)
@@ -326,7 +340,9 @@ def dequantise(z: int, d: int, channels: int, positions: int, v: int, *where: An
     _each("scale_map.cu", "dequantise", channels * positions, (z, d, *_int(channels), positions, v), where)
 
 
-def hidden_layer(v: int, weight: int, offset: int, following: int, inputs: int, outputs: int, positions: int, *where: Any) -> None:
+def hidden_layer(
+    v: int, weight: int, offset: int, following: int, inputs: int, outputs: int, positions: int, *where: Any
+) -> None:
     """A hidden layer of FORMAT 7.5: v (inputs, positions) to following (outputs, positions), both int16."""
     arguments = v, weight, offset, *_int(inputs, outputs), positions, following
     _each("scale_map.cu", "hidden_layer", outputs * positions, arguments, where)
@@ -357,7 +373,16 @@ def spread_symbols(index: int, symbols: int, place: int, n: int, skip: int, r: i
 
 
 def mixture_intervals(
-    planes: int, n: int, symbols: int, components: int, inverse: int, scales: int, normal: int, start: int, freq: int, *where: Any
+    planes: int,
+    n: int,
+    symbols: int,
+    components: int,
+    inverse: int,
+    scales: int,
+    normal: int,
+    start: int,
+    freq: int,
+    *where: Any,
 ) -> None:
     """start and freq (n,) uint32 of symbols (n,) int16 under mixtures whose bytes are planes (3 components, n) (FORMAT 7.8)."""
     arguments = planes, n, symbols, *_int(components), inverse, *_int(scales), normal, start, freq
@@ -365,7 +390,16 @@ def mixture_intervals(
 
 
 def mixture_window(
-    planes: int, n: int, components: int, inverse: int, scales: int, normal: int, first: int, edges: int, below: int, *where: Any
+    planes: int,
+    n: int,
+    components: int,
+    inverse: int,
+    scales: int,
+    normal: int,
+    first: int,
+    edges: int,
+    below: int,
+    *where: Any,
 ) -> None:
     """below (n, edges) uint16: G of FORMAT 7.8 at `edges` neighbouring symbols from `first` on."""
     arguments = planes, n, *_int(components), inverse, *_int(scales), normal, *_int(first, edges), below

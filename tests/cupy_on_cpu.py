@@ -70,7 +70,9 @@ class Kernel:
         self.calls.append((self.name, grid, block, shared_mem))
         padded = (ctypes.c_longlong * 16)(*[int(argument) for argument in arguments])
         kernel = ctypes.cast(getattr(self.library, self.name), ctypes.c_void_p)
-        assert self.library.launch(kernel, (ctypes.c_uint * 3)(*grid), block[0], self.calls.eager, padded) == 0, "threads wait for ever"
+        assert self.library.launch(kernel, (ctypes.c_uint * 3)(*grid), block[0], self.calls.eager, padded) == 0, (
+            "threads wait for ever"
+        )
 
 
 class Calls(list):
@@ -79,7 +81,9 @@ class Calls(list):
     eager = False
 
 
-def fake(folder: Path, capability: int = 90, shared: int = 232448, multiprocessors: int = 2, runtime_version: int = 13000):
+def fake(
+    folder: Path, capability: int = 90, shared: int = 232448, multiprocessors: int = 2, runtime_version: int = 13000
+):
     """A module to stand at sys.modules['cupy'], and its calls."""
     calls = Calls()
     attributes = {"shared": shared, "multiprocessors": multiprocessors}

@@ -38,7 +38,11 @@ def accepted() -> dict[str, bytes]:
         "grey-alpha": codec.encode(np.dstack([picture(40, 50, 1, seed=6), gradient]), model="toy"),
         "opaque": codec.encode(np.dstack([picture(20, 30, seed=7), np.full((20, 30), 255, np.uint8)]), model="toy"),
         "metadata": codec.encode(
-            picture(24, 24, seed=8), model="toy", icc=b"not a real profile " * 40, exif=b"II*\0\x08\0\0\0\0\0\0\0\0\0", xmp=b"<x/>"
+            picture(24, 24, seed=8),
+            model="toy",
+            icc=b"not a real profile " * 40,
+            exif=b"II*\0\x08\0\0\0\0\0\0\0\0\0",
+            xmp=b"<x/>",
         ),
     }
     codec.TILE_SIDE, whole = 1, codec.TILE_SIDE
@@ -71,7 +75,9 @@ def sizes() -> list[tuple[str, int, int]]:
 
 
 def chunk(kind: bytes, payload: bytes) -> bytes:
-    return kind + bytes([len(payload)]) + payload + struct.pack("<I", zlib.crc32(kind + bytes([len(payload)]) + payload))
+    return (
+        kind + bytes([len(payload)]) + payload + struct.pack("<I", zlib.crc32(kind + bytes([len(payload)]) + payload))
+    )
 
 
 def refused() -> dict[str, bytes]:
@@ -96,7 +102,9 @@ def refused() -> dict[str, bytes]:
         "LicCorruptChunk-two-profiles": good[:tail] + 2 * chunk(b"c", b"\0\x01a") + good[tail:],
         "LicCorruptTile-word": format.write(container.header, [bytes(body)]),
         "LicLimitExceeded-pixels": _header_only(container.header, width=2**31 - 1, height=2**31 - 1),
-        "LicUnknownModel-hash": format.write(dataclasses.replace(container.header, model=0, model_hash=bytes(8)), tiles),
+        "LicUnknownModel-hash": format.write(
+            dataclasses.replace(container.header, model=0, model_hash=bytes(8)), tiles
+        ),
     }
 
 

@@ -28,7 +28,9 @@ def random_arrays(
     near = -(count // 2)
     first = np.where(rng.random(len(bank)) < 0.9, near, rng.choice([-32768, 32767], len(bank)))
     return {
-        **({"z_level": rng.integers(0, 3 * hyper, (points, hyper, levels - 1)).astype(np.uint16)} if levels > 1 else {}),
+        **(
+            {"z_level": rng.integers(0, 3 * hyper, (points, hyper, levels - 1)).astype(np.uint16)} if levels > 1 else {}
+        ),
         **({} if trellis is None else {"trellis": np.array([trellis], np.int32)}),
         "freq": np.concatenate(bank),
         "count": count,

@@ -2,6 +2,7 @@
 
 Written from docs/FORMAT.md alone; imports nothing of pillow_lic. Functions stand in the order of the document's sections.
 """
+
 import io
 import struct
 import types
@@ -22,6 +23,7 @@ def demand(condition, message):
 
 # ---- FORMAT 1: conventions ------------------------------------------------------------------------------------------
 
+
 class Reader:
     """Bytes with a position; every read is bounded."""
 
@@ -36,7 +38,7 @@ class Reader:
         """The next `count` bytes."""
         demand(count <= self.left(), f"data ends: {count} bytes wanted at {self.at}, {self.left()} left")
         self.at += count
-        return self.data[self.at - count:self.at]
+        return self.data[self.at - count : self.at]
 
     def rest(self):
         """All bytes not yet read."""
@@ -62,7 +64,7 @@ class Reader:
             value |= (byte & 127) << (7 * n)
             if byte < 128:
                 demand(byte or n == 0, f"varint before {self.at} is not the shortest")
-                demand(value < 2 ** 31, f"varint before {self.at} is not below 2^31")
+                demand(value < 2**31, f"varint before {self.at} is not below 2^31")
                 return value
         raise Refused(f"varint before {self.at} has more than 5 bytes")
 
@@ -91,7 +93,7 @@ def read_chunks(data):
         kind = reader.u8()
         demand(bytes([kind]).isalpha(), f"chunk type {kind} at {reader.at - 1} is no ASCII letter")
         payload = reader.take(reader.varint())
-        crc = zlib.crc32(data[start:reader.at])
+        crc = zlib.crc32(data[start : reader.at])
         demand(reader.u32() == crc, f"chunk {chr(kind)}: wrong checksum")
         demand(kind in KNOWN or not bytes([kind]).isupper(), f"unknown critical chunk {chr(kind)}")
         demand(kind not in seen, f"chunk {chr(kind)} appears twice")
@@ -114,7 +116,7 @@ def read_header(payload):
     width, height = reader.varint(), reader.varint()
     demand(width and height, "width or height is 0")
     covered = 4096 * ceil_div(ceil_div(height, 16), 4) * ceil_div(ceil_div(width, 16), 4)
-    demand(covered <= 2 ** 30, "more than 2^30 pixels under the hyper grid")
+    demand(covered <= 2**30, "more than 2^30 pixels under the hyper grid")
     byte = reader.u8()
     layout = byte & 7
     demand(layout in (L, LA, RGB, RGBA), f"reserved layout {layout}")
@@ -125,17 +127,19 @@ def read_header(payload):
     side = reader.varint()
     demand(1 <= side <= 64, f"tile side {side} out of range")
     demand(not reader.left(), "header chunk too long")
-    return types.SimpleNamespace(width=width, height=height, layout=layout, model=model, model_hash=model_hash,
-                                 quality=quality, side=side)
+    return types.SimpleNamespace(
+        width=width, height=height, layout=layout, model=model, model_hash=model_hash, quality=quality, side=side
+    )
 
 
 # ---- FORMAT 4: metadata ---------------------------------------------------------------------------------------------
+
 
 def read_metadata(payload):
     """The bytes of an ICC, EXIF or XMP chunk."""
     reader = Reader(payload)
     method, size = reader.u8(), reader.varint()
-    demand(size <= 2 ** 24, "metadata over 2^24 bytes")
+    demand(size <= 2**24, "metadata over 2^24 bytes")
     data = reader.rest()
     demand(method in (0, 1), f"reserved metadata method {method}")
     if method == 1:
@@ -151,6 +155,7 @@ def read_metadata(payload):
 
 # ---- FORMAT 5: alpha ------------------------------------------------------------------------------------------------
 
+
 def read_alpha(payload, header):
     """The alpha plane, uint8 (height, width)."""
     reader = Reader(payload)
@@ -165,6 +170,7 @@ def read_alpha(payload, header):
     fields = struct.pack(">II", header.width, header.height) + b"\x08\x00"  # IHDR: size, bit depth 8, colour type 0
     demand(data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:26] == b"IHDR" + fields, "alpha: not the PNG that it must be")
     from PIL import Image
+
     try:
         plane = np.asarray(Image.open(io.BytesIO(data), formats=["PNG"]))
     except (OSError, SyntaxError, ValueError) as error:
@@ -175,15 +181,23 @@ def read_alpha(payload, header):
 
 # ---- FORMAT 6: tiles ------------------------------------------------------------------------------------------------
 
+
 def tile_grid(header):
     """[(hyper rows, hyper columns, latent rows, latent columns)] of every tile in raster order, as ranges (FORMAT 6.1)."""
     side = header.side
     hy, wy = ceil_div(header.height, 16), ceil_div(header.width, 16)
     hz, wz = ceil_div(hy, 4), ceil_div(wy, 4)
     rows, columns = ceil_div(hz, side), ceil_div(wz, side)
-    return [(range(side * i, min(side * (i + 1), hz)), range(side * j, min(side * (j + 1), wz)),
-             range(4 * side * i, min(4 * side * (i + 1), hy)), range(4 * side * j, min(4 * side * (j + 1), wy)))
-            for i in range(rows) for j in range(columns)]
+    return [
+        (
+            range(side * i, min(side * (i + 1), hz)),
+            range(side * j, min(side * (j + 1), wz)),
+            range(4 * side * i, min(4 * side * (i + 1), hy)),
+            range(4 * side * j, min(4 * side * (j + 1), wy)),
+        )
+        for i in range(rows)
+        for j in range(columns)
+    ]
 
 
 def read_streams(payload, count):
@@ -206,5 +220,6 @@ def parse(data):
     demand(("A" in payloads) == (header.layout in (LA, RGBA)), "alpha chunk and layout disagree")
     metadata = {kind: read_metadata(payloads[kind]) for kind in "cex" if kind in payloads}
     alpha = read_alpha(payloads["A"], header) if "A" in payloads else None
-    return types.SimpleNamespace(header=header, metadata=metadata, alpha=alpha, tiles=tiles,
-                                 streams=read_streams(payloads["T"], len(tiles)))
+    return types.SimpleNamespace(
+        header=header, metadata=metadata, alpha=alpha, tiles=tiles, streams=read_streams(payloads["T"], len(tiles))
+    )

@@ -6,6 +6,7 @@ stand in the order of the document's sections.
 
     python tests/slow_decoder.py file.lic model_dir out.png
 """
+
 import bisect
 import hashlib
 import io
@@ -21,6 +22,7 @@ from slow_container import L, LA, Refused, ceil_div, demand, parse
 
 # ---- FORMAT 7.1: quality --------------------------------------------------------------------------------------------
 
+
 def rate_point(quality, points):
     """(p, f, nearest) of Q between the model's trained rates."""
     position = (quality - 100) * (points - 1) * 256 // 9900
@@ -34,6 +36,7 @@ def lerp(a, b, f):
 
 
 # ---- FORMAT 7.2, 9.2: the model's tables ----------------------------------------------------------------------------
+
 
 class Tables:
     """The bank and the integer map, as Python integers. `arrays` is a mapping with the names of FORMAT 9.2."""
@@ -54,7 +57,7 @@ class Tables:
         self.freq, self.cumulative, at = [], [], 0
         frequencies = arrays["freq"].tolist()
         for n in arrays["count"].tolist():
-            g = frequencies[at:at + n]
+            g = frequencies[at : at + n]
             demand(2 <= n <= 4096 and len(g) == n and min(g) >= 1 and sum(g) == 65536, "a bank row is not as 7.2 says")
             self.freq.append(g)
             self.cumulative.append([0, *itertools.accumulate(g[:-1])])
@@ -63,27 +66,45 @@ class Tables:
         self.weight, self.offset = arrays["weight"].tolist(), arrays["offset"].tolist()
         self.bias, self.z_step = arrays["bias"].tolist(), arrays["z_step"].tolist()
         self.z_level = arrays["z_level"].tolist() if self.levels > 1 else [[[]] * hyper] * points
-        self.hidden = [(arrays[f"hidden{n}_weight"].tolist(), arrays[f"hidden{n}_offset"].tolist()) for n in self.layers]
+        self.hidden = [
+            (arrays[f"hidden{n}_weight"].tolist(), arrays[f"hidden{n}_offset"].tolist()) for n in self.layers
+        ]
         if self.components:
             self.normal, self.inverse = arrays["normal"].tolist(), arrays["inverse"].tolist()
-            demand(self.normal[0] == 0 and self.normal[256] == 32768 and self.normal == sorted(self.normal), "normal is not as 9.2 says")
+            demand(
+                self.normal[0] == 0 and self.normal[256] == 32768 and self.normal == sorted(self.normal),
+                "normal is not as 9.2 says",
+            )
 
     def check_shapes(self, arrays):
         """Types, shapes and ranges of FORMAT 9.2 and 7.5."""
         m, c, p = self.channels, self.hyper, self.points
         bank = self.scale_rows + p * c * self.levels
         demand(bank <= 65536, "too many rows")
-        ranges = [("weight", -1023, 1023), ("offset", 1 - 2 ** 22, 2 ** 22 - 1), ("bias", 1 - 2 ** 22, 2 ** 22 - 1), ("z_step", 1, 255)]
+        ranges = [
+            ("weight", -1023, 1023),
+            ("offset", 1 - 2**22, 2**22 - 1),
+            ("bias", 1 - 2**22, 2**22 - 1),
+            ("z_step", 1, 255),
+        ]
         hidden, inputs = {}, c
         self.layers = list(itertools.takewhile(lambda n: f"hidden{n}_weight" in arrays, itertools.count(1)))
         for n in self.layers:
             outputs = len(arrays[f"hidden{n}_weight"])
             demand(1 <= outputs <= 256, "a hidden layer is too wide")
             hidden |= {f"hidden{n}_weight": ("i2", (outputs, inputs)), f"hidden{n}_offset": ("i4", (outputs,))}
-            ranges += [(f"hidden{n}_weight", -1023, 1023), (f"hidden{n}_offset", 1 - 2 ** 22, 2 ** 22 - 1)]
+            ranges += [(f"hidden{n}_weight", -1023, 1023), (f"hidden{n}_offset", 1 - 2**22, 2**22 - 1)]
             inputs = outputs
-        wanted = {"freq": ("u2", None), "count": ("i4", (bank,)), "first": ("i2", (bank,)), "weight": ("i2", (16 * m, inputs)),
-                  "offset": ("i4", (16 * m,)), "bias": ("i4", (p, m)), "z_step": ("u1", (p, c)), **hidden}
+        wanted = {
+            "freq": ("u2", None),
+            "count": ("i4", (bank,)),
+            "first": ("i2", (bank,)),
+            "weight": ("i2", (16 * m, inputs)),
+            "offset": ("i4", (16 * m,)),
+            "bias": ("i4", (p, m)),
+            "z_step": ("u1", (p, c)),
+            **hidden,
+        }
         if "z_level" in arrays:
             wanted["z_level"] = ("u2", (p, c, self.levels - 1))
             demand(self.levels > 1, "z_level is empty")
@@ -102,6 +123,7 @@ class Tables:
 
 
 # ---- FORMAT 7.3: range-ANS ------------------------------------------------------------------------------------------
+
 
 class TileStream:
     """The bytes of one tile with its four states."""
@@ -140,7 +162,7 @@ class TileStream:
             v |= (byte & 127) << shift
             if byte < 128:
                 demand(byte or shift == 0, "escape is not the shortest")
-                demand(v < 2 ** 17, "escape over 17 bits")
+                demand(v < 2**17, "escape over 17 bits")
                 return first - 1 - (v >> 1) if v & 1 else first + n - 1 + (v >> 1)
         raise Refused("escape of more than 3 bytes")
 
@@ -152,6 +174,7 @@ class TileStream:
 
 
 # ---- FORMAT 7.4 to 7.7: one tile ------------------------------------------------------------------------------------
+
 
 def z_rows(tables, quality, earlier, positions):
     """The bank rows of the next channel of z, in coding order; `earlier` channels are flat lists of so many positions (FORMAT 7.4)."""
@@ -179,8 +202,16 @@ def activate(a):
 def hidden_layers(tables, v):
     """What stands for v behind the hidden layers, nested lists [c][a][b]."""
     for weights, offsets in tables.hidden:
-        v = [[[activate((sum(w * v[c][a][b] for c, w in enumerate(weight)) + offset) >> 11) for b in range(len(v[0][0]))]
-              for a in range(len(v[0]))] for weight, offset in zip(weights, offsets)]
+        v = [
+            [
+                [
+                    activate((sum(w * v[c][a][b] for c, w in enumerate(weight)) + offset) >> 11)
+                    for b in range(len(v[0][0]))
+                ]
+                for a in range(len(v[0]))
+            ]
+            for weight, offset in zip(weights, offsets)
+        ]
     return v
 
 
@@ -222,9 +253,9 @@ def checksum(symbols):
     a = b = 0
     for n, s in enumerate(symbols, start=1):
         t = s % 65536
-        a = (a + t) % 2 ** 32
-        b = (b + n * t) % 2 ** 32
-    return (a * 2654435761 + b) % 2 ** 32
+        a = (a + t) % 2**32
+        b = (b + n * t) % 2**32
+    return (a * 2654435761 + b) % 2**32
 
 
 def decode_run(stream, tables, rows):
@@ -236,10 +267,10 @@ def mixture_row(tables, b):
     """(first value, frequencies, cumulative frequencies) from the 3 K bytes of a position (FORMAT 7.8)."""
     n = tables.components
     inverse = [tables.inverse[min(s, tables.scales - 1)] for s in b[:n]]
-    offset, a = [o - 128 for o in b[n:2 * n]], [max(value, 1) for value in b[2 * n:]]
+    offset, a = [o - 128 for o in b[n : 2 * n]], [max(value, 1) for value in b[2 * n :]]
     share = [value * 65535 // sum(a) for value in a]
     share[0] = 65535 - sum(share[1:])
-    end = [ceil_div(2 ** 24, i) for i in inverse]
+    end = [ceil_div(2**24, i) for i in inverse]
     rho = max(4, *((d + 23) // 16 + (abs(o) + 15) // 16 for d, o in zip(end, offset)))
 
     def phi(k, d):
@@ -263,7 +294,7 @@ def decode_mixed_run(stream, tables, grids):
     r = []
     for i in range(tables.latent * positions):
         m, at = divmod(i, positions)
-        r.append(stream.symbol(i, *mixture_row(tables, [plane[at] for plane in bytes_of[m::tables.latent]])))
+        r.append(stream.symbol(i, *mixture_row(tables, [plane[at] for plane in bytes_of[m :: tables.latent]])))
     return r
 
 
@@ -326,6 +357,7 @@ def decode_tile(data, tables, quality, hyper_shape, latent_shape):
 
 # ---- FORMAT 9: model directory --------------------------------------------------------------------------------------
 
+
 def load_model(model_dir):
     """(manifest, tables, bytes of decoder.pt, 32-byte hash) with every digest verified (FORMAT 9.1)."""
     folder = pathlib.Path(model_dir)
@@ -338,8 +370,9 @@ def load_model(model_dir):
         demand(digest.hexdigest() == manifest["decoder"].get(name), f"{name}: not the file that the manifest names")
         digests += digest.digest()
     with np.load(io.BytesIO(files["tables.npz"]), allow_pickle=False) as arrays:
-        tables = Tables(dict(arrays), manifest["latent"], manifest["hyper"], manifest["points"], manifest["rows"],
-                        manifest["skip"])
+        tables = Tables(
+            dict(arrays), manifest["latent"], manifest["hyper"], manifest["points"], manifest["rows"], manifest["skip"]
+        )
     keys = ("latent", "hyper", "points", "rows", "skip", "halo")
     integers = b"".join(manifest[key].to_bytes(4, "little") for key in keys)
     return manifest, tables, files["decoder.pt"], hashlib.sha256(digests + integers).digest()
@@ -369,20 +402,22 @@ def decode_symbols(data, model_dir):
 
 # ---- FORMAT 8: from integers to pixels ------------------------------------------------------------------------------
 
+
 def assemble(parsed, symbols, tables):
     """v (C, hz, wz) and r (M, hy, wy) of the whole image from its tiles."""
     zr, zc, yr, yc = parsed.tiles[-1]
     v = np.zeros((tables.hyper, zr.stop, zc.stop), np.int32)
     r = np.zeros((tables.latent, yr.stop, yc.stop), np.int32)
     for (zr, zc, yr, yc), (tile_z, tile_r) in zip(parsed.tiles, symbols):
-        v[:, zr.start:zr.stop, zc.start:zc.stop] = dequantise(tables, parsed.header.quality, tile_z.tolist())
-        r[:, yr.start:yr.stop, yc.start:yc.stop] = tile_r
+        v[:, zr.start : zr.stop, zc.start : zc.stop] = dequantise(tables, parsed.header.quality, tile_z.tolist())
+        r[:, yr.start : yr.stop, yc.start : yc.stop] = tile_r
     return v, r
 
 
 def synthesise(network, v, r, header):
     """x (3, height, width), float32, from the networks of the decoder file (FORMAT 8, 1 to 5)."""
     import torch
+
     model = torch.jit.load(io.BytesIO(network), map_location="cpu").float().eval()
     t = torch.tensor([(header.quality - 100) / 9900], dtype=torch.float32)
     hy, wy = r.shape[1:]
@@ -397,7 +432,7 @@ def synthesise(network, v, r, header):
                 mean2, log_step2 = model.refine(features, y_hat, group)
                 at = (..., slice(row, None, 2), slice(column, None, 2))
                 y_hat[at] = mean[at] + mean2 + residual[at] * step[at] * torch.exp(log_step2)
-        return model.synthesis(y_hat, t)[0, :, :header.height, :header.width].numpy()
+        return model.synthesis(y_hat, t)[0, :, : header.height, : header.width].numpy()
 
 
 def to_pixels(x, header, alpha):
@@ -424,6 +459,7 @@ def main(arguments):
     if len(arguments) != 3:
         sys.exit(main.__doc__)
     from PIL import Image
+
     source, model_dir, target = arguments
     try:
         pixels = decode(pathlib.Path(source).read_bytes(), model_dir)

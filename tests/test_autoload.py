@@ -395,7 +395,10 @@ def test_hook_time(tmp_path):
 
 
 def test_open_time(tmp_path):
-    run("import pillow_lic; from PIL import Image; Image.effect_noise((768, 512), 50).convert('RGB').save('a.lic')", tmp_path)
+    run(
+        "import pillow_lic; from PIL import Image; Image.effect_noise((768, 512), 50).convert('RGB').save('a.lic')",
+        tmp_path,
+    )
     code = """
     import pillow_lic, statistics, sys, time
     from PIL import Image

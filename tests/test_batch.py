@@ -17,7 +17,18 @@ import pillow_lic
 from pillow_lic import codec, errors, format
 from pillow_lic.codec import batch, latents
 
-SHAPES = [(40, 60, 3), (1, 1, 3), (40, 64, 1), (33, 50, 4), (130, 70, 3), (40, 60, 2), (39, 59, 3), (48, 64, 3), (64, 48, 3), (16, 16, 3)]
+SHAPES = [
+    (40, 60, 3),
+    (1, 1, 3),
+    (40, 64, 1),
+    (33, 50, 4),
+    (130, 70, 3),
+    (40, 60, 2),
+    (39, 59, 3),
+    (48, 64, 3),
+    (64, 48, 3),
+    (16, 16, 3),
+]
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +163,11 @@ class Counted:
         return job
 
     def run(self, jobs):
-        return batch.run(self.jobs(jobs), batch.Stages(self.start, self.network, self.finish, lambda job: job[0], lambda job: job[1]), self.place)
+        return batch.run(
+            self.jobs(jobs),
+            batch.Stages(self.start, self.network, self.finish, lambda job: job[0], lambda job: job[1]),
+            self.place,
+        )
 
 
 def test_window_bounds_what_is_in_flight(monkeypatch):
@@ -180,7 +195,9 @@ def test_jobs_are_taken_as_there_is_room(monkeypatch):
     counted = Counted(LatePlace(group=0))
     ahead = []
     finish = counted.finish
-    counted.finish = lambda job, arrival, pool: (ahead.append(counted.taken - len(ahead)), finish(job, arrival, pool))[1]
+    counted.finish = lambda job, arrival, pool: (ahead.append(counted.taken - len(ahead)), finish(job, arrival, pool))[
+        1
+    ]
     counted.run([(500, n) for n in range(20)])
     assert max(ahead) <= 4
 
@@ -224,14 +241,18 @@ def test_files_of_the_late_place_are_the_same(arrays, late):
     found = codec.encode_batch(arrays, model="toy", quality=62.5, device="cuda")
     wanted = [codec.encode(array, model="toy", quality=62.5) for array in arrays]
     assert [len(a) for a in found] == pytest.approx([len(b) for b in wanted], abs=2)
-    assert sum(same_symbols(a, b) for a, b in zip(found, wanted)) >= len(arrays) - 1  # a group's sums may be rounded elsewhere
+    assert (
+        sum(same_symbols(a, b) for a, b in zip(found, wanted)) >= len(arrays) - 1
+    )  # a group's sums may be rounded elsewhere
     assert late.log.count("wait") == len(arrays)
     assert late.log.count("mark") < len(arrays)  # there were groups
     assert {"dequantise", "scale_map"} == {name for name, *_ in late.kernels}
     assert [line for line in late.log if line.startswith("stream")][:2] == ["stream 0", "stream 1"]
 
 
-@pytest.mark.parametrize("model, quality", [("photo-low", 50), ("photo", 60), ("photo-ms-ssim", 50), ("gdn-mixture", 50)])
+@pytest.mark.parametrize(
+    "model, quality", [("photo-low", 50), ("photo", 60), ("photo-ms-ssim", 50), ("gdn-mixture", 50)]
+)
 def test_models_at_the_late_place(model, quality, arrays, late):
     """The shipped models, mixtures with their kernel's indices among them."""
     few = [arrays[0], arrays[3], arrays[4]]
@@ -245,7 +266,10 @@ def test_models_at_the_late_place(model, quality, arrays, late):
 
 def test_pixels_of_the_late_place_are_the_same(files, late):
     wanted = [pillow_lic.decode(data) for data in files]
-    for found in (pillow_lic.decode_batch(files, device="cuda"), [pillow_lic.decode(data, device="cuda") for data in files]):
+    for found in (
+        pillow_lic.decode_batch(files, device="cuda"),
+        [pillow_lic.decode(data, device="cuda") for data in files],
+    ):
         for a, b in zip(found, wanted, strict=True):
             assert a.shape == b.shape
             assert np.abs(a.astype(int) - b).max() <= 1
@@ -295,7 +319,13 @@ def test_less_memory_takes_fewer_images_then_smaller_pieces(files, late, monkeyp
     calls = short_of_memory(monkeypatch, "synthesise", 64**2)
     four = [files[0]] * 4
     found = codec.decode_batch(four, device="cuda")
-    assert calls == [(4, 128), (2, 128), (1, 128), (1, 64), (1, 128), (1, 64)] + [(2, 128), (1, 128), (1, 64), (1, 128), (1, 64)]
+    assert calls == [(4, 128), (2, 128), (1, 128), (1, 64), (1, 128), (1, 64)] + [
+        (2, 128),
+        (1, 128),
+        (1, 64),
+        (1, 128),
+        (1, 64),
+    ]
     wanted = pillow_lic.decode(files[0])
     assert all(np.abs(array.astype(int) - wanted).max() <= 1 for array in found)
 
@@ -309,9 +339,14 @@ def test_encoding_with_less_memory(arrays, late, monkeypatch):
 
 def test_not_enough_memory_at_all_is_named(files, late, monkeypatch):
     calls = short_of_memory(monkeypatch, "synthesise", 0)
-    for call in (lambda: pillow_lic.decode(files[0], device="cuda"), lambda: pillow_lic.decode_batch(files[:1], device="cuda")):
+    for call in (
+        lambda: pillow_lic.decode(files[0], device="cuda"),
+        lambda: pillow_lic.decode_batch(files[:1], device="cuda"),
+    ):
         calls.clear()
-        with pytest.raises(errors.LicGpuUnavailable, match=r"not enough free memory.*Tried to allocate 2.00 GiB.*device='cpu'"):
+        with pytest.raises(
+            errors.LicGpuUnavailable, match=r"not enough free memory.*Tried to allocate 2.00 GiB.*device='cpu'"
+        ):
             call()
         assert [side for _, side in calls] == [64, 32, 16]
 
@@ -323,7 +358,9 @@ def test_memory_short_within_a_network(files, late, monkeypatch):
     def prior(*arguments):
         calls.append(arguments)
         if len(calls) < 3:
-            raise RuntimeError("The following operation failed in the TorchScript interpreter.\nRuntimeError: CUDA out of memory. Tried.")
+            raise RuntimeError(
+                "The following operation failed in the TorchScript interpreter.\nRuntimeError: CUDA out of memory. Tried."
+            )
         return real(*arguments)
 
     monkeypatch.setattr(latents, "prior", prior)

@@ -232,7 +232,9 @@ def test_truncated_file(photo, tmp_path, capsys):
 
 
 def test_info(tmp_path, capsys, make_picture):
-    Image.fromarray(make_picture(70, 100, 4)).save(tmp_path / "a.lic", quality=60, icc_profile=b"profile", exif=b"MM\0*")
+    Image.fromarray(make_picture(70, 100, 4)).save(
+        tmp_path / "a.lic", quality=60, icc_profile=b"profile", exif=b"MM\0*"
+    )
     assert lic("info", tmp_path / "a.lic") == DONE
     lines = capsys.readouterr().out.splitlines()
     found = [line.split(None, 1) for line in lines[1:]]

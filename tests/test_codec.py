@@ -298,7 +298,9 @@ os.waitpid(child, 0)
     environment = os.environ | {"OMP_NUM_THREADS": "2"}
     run = [sys.executable, "-W", "ignore", "-c", "import pillow_lic" + code]
     try:
-        return subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60).stdout.strip()
+        return subprocess.run(
+            run, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+        ).stdout.strip()
     except subprocess.TimeoutExpired:
         return "it hangs"
 

@@ -45,7 +45,9 @@ def test_syntheses_cost_about_the_same():
                 stack.enter_context(mock.patch(f"train.networks.{place}", part))
             model = networks.PhotoModel(networks.PhotoConfig(**widths))
             designs.start_fresh_synthesis(model, registry.by_name("photo-low").path)
-        assert all(type(block) is networks.Block for block in [*model.analysis.high, *model.analysis.low, model.prior.block]), name
+        assert all(
+            type(block) is networks.Block for block in [*model.analysis.high, *model.analysis.low, model.prior.block]
+        ), name
         costs[name], x = macs.multiply_adds(model.synthesis, torch.rand(1, 256, 4, 4), torch.tensor([0.5]))
         assert x.shape == (1, 3, 64, 64)
     shipped = costs["as shipped"]

@@ -82,7 +82,9 @@ def test_auto(two_gpus, monkeypatch):
         assert device.find("auto").name == "cpu"
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:-1", "cuda:x", "CUDA", "", "mps", 0, b"cpu", torch.device("cpu")])
+@pytest.mark.parametrize(
+    "name", ["gpu", "cuda:", "cuda:-1", "cuda:x", "CUDA", "", "mps", 0, b"cpu", torch.device("cpu")]
+)
 def test_other_names_are_refused(name, data, make_picture):
     for call in (
         lambda: device.find(name),
@@ -133,7 +135,9 @@ def test_opening_asks_the_choice(data, two_gpus):
     pillow_lic.set_device("cuda:1")
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(codec.decoding, "begin", lambda container, truncated, place, tiles=None: seen.append(place.name) or 1 / 0)
+        patch.setattr(
+            codec.decoding, "begin", lambda container, truncated, place, tiles=None: seen.append(place.name) or 1 / 0
+        )
         with pytest.raises(ZeroDivisionError):
             Image.open(io.BytesIO(data)).load()
     assert seen == ["cuda:1"]
@@ -148,7 +152,9 @@ def test_save_hands_it_over(make_picture):
 def test_imageio_hands_it_over(make_picture):
     iio = pytest.importorskip("imageio.v3")
     array = make_picture(20, 30)
-    assert iio.imwrite("<bytes>", array, extension=".lic", model="toy", device="cpu") == pillow_lic.encode(array, model="toy")
+    assert iio.imwrite("<bytes>", array, extension=".lic", model="toy", device="cpu") == pillow_lic.encode(
+        array, model="toy"
+    )
     with pytest.raises(errors.LicGpuUnavailable):
         iio.imwrite("<bytes>", array, extension=".lic", model="toy", device="cuda")
 
@@ -188,7 +194,10 @@ def test_tensors_are_the_arrays(channels, make_picture):
 
 @pytest.mark.parametrize("output", ["cupy", "", None, 1])
 def test_other_outputs_are_refused(output, data):
-    for call in (lambda: pillow_lic.decode(data, output=output), lambda: pillow_lic.decode_batch([data], output=output)):
+    for call in (
+        lambda: pillow_lic.decode(data, output=output),
+        lambda: pillow_lic.decode_batch([data], output=output),
+    ):
         with pytest.raises(errors.LicBadOption, match="output must be one of 'numpy', 'torch'"):
             call()
 
@@ -249,7 +258,9 @@ def test_stated_settings_are_the_same_convolutions(model, file):
     graphs = [part._c._get_method(name).graph for part in stated.modules() for name in part._c._method_names()]
     nodes = [node for graph in graphs for node in graph.findAllNodes("aten::_convolution", True)]
     assert nodes
-    assert not any(graph.findAllNodes(name, True) for graph in graphs for name in ("aten::conv2d", "aten::conv_transpose2d"))
+    assert not any(
+        graph.findAllNodes(name, True) for graph in graphs for name in ("aten::conv2d", "aten::conv_transpose2d")
+    )
     for node in nodes:
         assert list(node.inputs())[-1].toIValue() is False  # allow_tf32
     entry = registry.by_name(model).manifest
@@ -263,7 +274,11 @@ def test_stated_settings_are_the_same_convolutions(model, file):
             z = torch.linspace(-2, 2, entry["hyper"] * 6).reshape(1, -1, 2, 3)
             found = [network.prior(z, t) for network in (plain, stated)]
             found = [
-                (*parts, *(x for group in (1, 2, 3) for x in net.refine(parts[0], parts[1], group)), net.synthesis(parts[1], t))
+                (
+                    *parts,
+                    *(x for group in (1, 2, 3) for x in net.refine(parts[0], parts[1], group)),
+                    net.synthesis(parts[1], t),
+                )
                 for net, parts in zip((plain, stated), found)
             ]
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
@@ -310,7 +325,9 @@ def test_errors_of_operators_keep_their_names(monkeypatch):
         fail(torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore"))
     with pytest.raises(torch.cuda.OutOfMemoryError, match="CUDNN_STATUS_ALLOC_FAILED"):
         fail(RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"))
-    with pytest.raises(torch.cuda.OutOfMemoryError, match="unable to find an engine"):  # cuDNN, when its workspace finds no room
+    with pytest.raises(
+        torch.cuda.OutOfMemoryError, match="unable to find an engine"
+    ):  # cuDNN, when its workspace finds no room
         fail(RuntimeError("GET was unable to find an engine to execute this computation"))
     with pytest.raises(RuntimeError, match="something else") as caught:
         fail(ValueError("something else"))

@@ -34,21 +34,26 @@ def cost(array: np.ndarray, data: bytes, quality: int = QUALITY, model: str = "t
     return 8 * len(data) + (error**2).sum() * (3 / bands) / bit
 
 
-@pytest.mark.parametrize(("height", "width", "channels"), [(96, 130, 3), (64, 64, 1), (33, 47, 4), (1, 1, 3), (70, 20, 2)])
+@pytest.mark.parametrize(
+    ("height", "width", "channels"), [(96, 130, 3), (64, 64, 1), (33, 47, 4), (1, 1, 3), (70, 20, 2)]
+)
 def test_effort_lowers_the_cost(height, width, channels):
     array = picture(height, width, channels, 1)
     plain, searched = (codec.encode(array, quality=QUALITY, model="toy", effort=effort) for effort in (0, 2))
     assert codec.decode(searched).shape == array.shape  # of grey, (H, W)
     if channels in (2, 4):
         assert np.array_equal(codec.decode(searched)[..., -1], array[..., -1])
-    slack = 64.0 if height * width < 2500 else 0.0  # bits: the search knows neither the coder's last bytes nor 8-bit samples
+    slack = (
+        64.0 if height * width < 2500 else 0.0
+    )  # bits: the search knows neither the coder's last bytes nor 8-bit samples
     assert cost(array, searched) < cost(array, plain) + slack
 
 
 def test_more_effort_costs_less():
     arrays = [picture(64, 96, 3, seed) for seed in (3, 4, 5)]
     none, one, more, most = (
-        sum(cost(array, codec.encode(array, quality=QUALITY, model="toy", effort=effort)) for array in arrays) for effort in (0, 1, 3, 9)
+        sum(cost(array, codec.encode(array, quality=QUALITY, model="toy", effort=effort)) for array in arrays)
+        for effort in (0, 1, 3, 9)
     )
     assert one < 0.997 * none and more < one and most < 0.993 * none
 
@@ -66,7 +71,10 @@ def test_pictures_unlike_photographs(kind, model, quality):
         array[:, ::2], array[:, 1::2] = 0, 255
     else:
         array = (array.astype(int) * 8 - 896).clip(0, 255).astype(np.uint8)
-    costs = [cost(array, codec.encode(array, quality=quality, model=model, effort=effort), quality, model) for effort in (0, 1, 2, 5)]
+    costs = [
+        cost(array, codec.encode(array, quality=quality, model=model, effort=effort), quality, model)
+        for effort in (0, 1, 2, 5)
+    ]
     assert max(costs[1:]) < 1.005 * costs[0] + 64.0
 
 
@@ -81,9 +89,13 @@ def test_gradient_is_that_of_the_squared_error(monkeypatch):
     monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
     decoder = loader.load(registry.by_name("toy")).decoder()
     array, place, t = picture(75, 150, 3, 7), Place("cpu"), torch.tensor([0.6])
-    y_hat = torch.randn((1, registry.by_name("toy").manifest["latent"], 5, 10), generator=torch.Generator().manual_seed(1))
+    y_hat = torch.randn(
+        (1, registry.by_name("toy").manifest["latent"], 5, 10), generator=torch.Generator().manual_seed(1)
+    )
     whole = search._gradient(decoder, [array], y_hat, t, place, None)[0]
-    assert torch.allclose(search._gradient(decoder, [array], y_hat, t, place, 4)[0], whole, atol=1e-4 * float(whole.abs().max()))
+    assert torch.allclose(
+        search._gradient(decoder, [array], y_hat, t, place, 4)[0], whole, atol=1e-4 * float(whole.abs().max())
+    )
     pixels = torch.from_numpy(array).permute(2, 0, 1)[None].double() / 255.0
 
     def error(y: torch.Tensor) -> float:
@@ -105,7 +117,9 @@ def test_curvature():
     slope = theory * torch.tensor([0.5, 1.5, 90.0])[:, None, None]
     found = search._curvature(slope * error, error.clone(), 1.0)
     assert found.shape == (2, 3, 1, 1)
-    assert found[0].flatten().tolist() == pytest.approx([0.64 * theory, 1.36 * theory, search.SPREAD * theory], rel=0.05)
+    assert found[0].flatten().tolist() == pytest.approx(
+        [0.64 * theory, 1.36 * theory, search.SPREAD * theory], rel=0.05
+    )
     assert search._curvature(error * 0, error * 0, 1.0).flatten().tolist() == pytest.approx([theory] * 6)
 
 
@@ -143,7 +157,9 @@ with torch.inference_mode():
 """
     golden = Path(__file__).parent / "golden"
     path = sorted(golden.rglob("*.lic"))[0]
-    done = subprocess.run([sys.executable, "-c", code.format(path=str(path))], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code.format(path=str(path))], check=True, capture_output=True, text=True
+    )
     assert done.stdout.strip() == "True"
 
 

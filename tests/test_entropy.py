@@ -252,7 +252,9 @@ def test_wrong_arrays(what: str, name: str):
     case = Case(2, 8, 8)
     arguments = {**case.core(), "z": case.z, "r": case.r}
     arguments[name] = WRONG_ARRAYS[what](arguments[name])
-    with pytest.raises(ValueError, match="argument [abhw] " if what == "empty" and name in "zr" else f"argument {name} "):
+    with pytest.raises(
+        ValueError, match="argument [abhw] " if what == "empty" and name in "zr" else f"argument {name} "
+    ):
         _core.encode_tile(**arguments)
 
 

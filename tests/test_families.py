@@ -150,4 +150,6 @@ def test_integer_twin_of_the_parameters(model):
     if k:
         wanted += [np.clip(planes[k : 2 * k] * 16 + 128, 0, 255), np.clip(planes[2 * k :] * 32, 0, 255)]
     error = np.abs(found - np.concatenate(wanted))
-    assert error.mean() < 0.4 and np.quantile(error, 0.99) < 2  # a half for the byte's rounding, the rest for that of the hidden layers
+    assert (
+        error.mean() < 0.4 and np.quantile(error, 0.99) < 2
+    )  # a half for the byte's rounding, the rest for that of the hidden layers

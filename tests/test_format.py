@@ -100,11 +100,26 @@ REFUSED = {
     "metadata size": (header_bytes(GOOD_H) + chunk(b"e", b"\0\2a") + T, errors.LicCorruptChunk),
     "metadata limit": (header_bytes(GOOD_H) + chunk(b"x", b"\0\x81\x80\x80\x08a") + T, errors.LicLimitExceeded),
     "metadata not zlib": (header_bytes(GOOD_H) + chunk(b"c", b"\1\1abc") + T, errors.LicCorruptChunk),
-    "metadata too long": (header_bytes(GOOD_H) + chunk(b"c", b"\1\1" + zlib.compress(b"ab")) + T, errors.LicCorruptChunk),
-    "metadata too short": (header_bytes(GOOD_H) + chunk(b"c", b"\1\3" + zlib.compress(b"ab")) + T, errors.LicCorruptChunk),
-    "metadata stream cut": (header_bytes(GOOD_H) + chunk(b"c", b"\1\2" + zlib.compress(b"ab")[:-1]) + T, errors.LicCorruptChunk),
-    "metadata with a tail": (header_bytes(GOOD_H) + chunk(b"c", b"\1\2" + zlib.compress(b"ab") + b"!") + T, errors.LicCorruptChunk),
-    "metadata bomb": (header_bytes(GOOD_H) + chunk(b"c", b"\1\2" + zlib.compress(bytes(30000))) + T, errors.LicCorruptChunk),
+    "metadata too long": (
+        header_bytes(GOOD_H) + chunk(b"c", b"\1\1" + zlib.compress(b"ab")) + T,
+        errors.LicCorruptChunk,
+    ),
+    "metadata too short": (
+        header_bytes(GOOD_H) + chunk(b"c", b"\1\3" + zlib.compress(b"ab")) + T,
+        errors.LicCorruptChunk,
+    ),
+    "metadata stream cut": (
+        header_bytes(GOOD_H) + chunk(b"c", b"\1\2" + zlib.compress(b"ab")[:-1]) + T,
+        errors.LicCorruptChunk,
+    ),
+    "metadata with a tail": (
+        header_bytes(GOOD_H) + chunk(b"c", b"\1\2" + zlib.compress(b"ab") + b"!") + T,
+        errors.LicCorruptChunk,
+    ),
+    "metadata bomb": (
+        header_bytes(GOOD_H) + chunk(b"c", b"\1\2" + zlib.compress(bytes(30000))) + T,
+        errors.LicCorruptChunk,
+    ),
     "alpha unasked": (header_bytes(GOOD_H) + chunk(b"A", b"\0\xff") + T, errors.LicCorruptChunk),
     "alpha missing": (header_bytes(RGBA_H) + T, errors.LicCorruptChunk),
     "alpha empty": (header_bytes(RGBA_H) + chunk(b"A", b"") + T, errors.LicCorruptChunk),

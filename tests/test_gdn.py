@@ -94,7 +94,12 @@ def test_squares_beyond_float16():
 def test_strides_of_all_kinds():
     """Slices, transposed planes and no images at all give what a dense tensor gives."""
     (x, _, beta, gamma), _ = tensors((2, 6, 8, 10), torch.float32)
-    for view in (x[:, :, 1:, ::2], x.transpose(2, 3), x[:0], x.contiguous(memory_format=torch.channels_last)[:, :, ::3]):
+    for view in (
+        x[:, :, 1:, ::2],
+        x.transpose(2, 3),
+        x[:0],
+        x.contiguous(memory_format=torch.channels_last)[:, :, ::3],
+    ):
         dense = view.clone(memory_format=torch.contiguous_format)
         torch.testing.assert_close(operators.gdn(view, beta, gamma), operators.gdn(dense, beta, gamma))
 

@@ -23,6 +23,7 @@ from test_mixture import NORMAL, MixedCase, inverses
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler to build the kernels for the CPU with")
 
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("kernels")

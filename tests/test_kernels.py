@@ -40,7 +40,15 @@ KIND_NAMES = ("float32", "float16", "bfloat16")
 def compile_with_nvcc(instance: gpu.Instance, capability: int, folder: Path) -> nvrtc.Report:
     text = folder / f"{threading.get_ident()}.cu"
     text.write_text(gpu.source(instance.file))
-    command = ["nvcc", "-cubin", f"-arch=sm_{capability}", "-ftz=true", "-Xptxas=-v", *instance.compiler_options(), str(text)]
+    command = [
+        "nvcc",
+        "-cubin",
+        f"-arch=sm_{capability}",
+        "-ftz=true",
+        "-Xptxas=-v",
+        *instance.compiler_options(),
+        str(text),
+    ]
     done = subprocess.run([*command, "-o", str(text.with_suffix(".cubin"))], capture_output=True, text=True)
     return nvrtc.Report(done.returncode, done.stdout + done.stderr)
 
@@ -73,26 +81,36 @@ def first(channels: int, kind: int = gpu.BFLOAT16, pixels: int = 4096) -> gpu.Ac
 
 
 STEPS = (gpu.FORWARD, gpu.BACKWARD, gpu.BACKWARD_LAST, gpu.SUMS)
-CASES = list(dict.fromkeys([  # each step on each architecture, in either order; then what is special. dict: each once
-    *[Case(cap, order(192, kind), step) for cap in (75, 80, 90) for order in (last, first) for kind in (0, 2) for step in STEPS],
-    *[Case(90, last(c), inverse=inverse) for c in (128, 192) for inverse in (False, True)],
-    Case(90, last(192, gpu.FLOAT16)),
-    Case(90, last(192, gpu.FLOAT32)),
-    Case(90, first(192)),
-    Case(90, first(192, gpu.FLOAT32, pixels=4095)),
-    Case(90, last(512)),
-    Case(90, last(192), gpu.BACKWARD),
-    Case(90, first(128, gpu.FLOAT32), gpu.BACKWARD, inverse=True),
-    Case(90, last(192), gpu.BACKWARD_LAST),
-    Case(90, first(64), gpu.BACKWARD_LAST),
-    Case(90, last(192), gpu.SUMS),
-    Case(90, first(192, gpu.FLOAT32), gpu.SUMS),
-    *[Case(80, last(c)) for c in (128, 192)],
-    Case(80, first(192), inverse=True),
-    Case(80, last(128, gpu.FLOAT32), gpu.BACKWARD_LAST),
-    Case(80, last(128), gpu.SUMS),
-    *[Case(75, last(192, kind), step) for kind, step in ((2, 0), (1, 1), (2, 2), (0, 3))],
-]))
+CASES = list(
+    dict.fromkeys(
+        [  # each step on each architecture, in either order; then what is special. dict: each once
+            *[
+                Case(cap, order(192, kind), step)
+                for cap in (75, 80, 90)
+                for order in (last, first)
+                for kind in (0, 2)
+                for step in STEPS
+            ],
+            *[Case(90, last(c), inverse=inverse) for c in (128, 192) for inverse in (False, True)],
+            Case(90, last(192, gpu.FLOAT16)),
+            Case(90, last(192, gpu.FLOAT32)),
+            Case(90, first(192)),
+            Case(90, first(192, gpu.FLOAT32, pixels=4095)),
+            Case(90, last(512)),
+            Case(90, last(192), gpu.BACKWARD),
+            Case(90, first(128, gpu.FLOAT32), gpu.BACKWARD, inverse=True),
+            Case(90, last(192), gpu.BACKWARD_LAST),
+            Case(90, first(64), gpu.BACKWARD_LAST),
+            Case(90, last(192), gpu.SUMS),
+            Case(90, first(192, gpu.FLOAT32), gpu.SUMS),
+            *[Case(80, last(c)) for c in (128, 192)],
+            Case(80, first(192), inverse=True),
+            Case(80, last(128, gpu.FLOAT32), gpu.BACKWARD_LAST),
+            Case(80, last(128), gpu.SUMS),
+            *[Case(75, last(192, kind), step) for kind, step in ((2, 0), (1, 1), (2, 2), (0, 3))],
+        ]
+    )
+)
 
 
 INTEGER_KERNELS = {
@@ -107,7 +125,9 @@ def test_integer_kernels_compile_without_spills(file, capability, tmp_path):
     if not shutil.which("nvcc") and not nvrtc.library():
         pytest.skip("neither NVRTC nor nvcc is installed")
     instance = gpu.Instance(file, INTEGER_KERNELS[file][0], (), gpu.BLOCK)
-    report = nvrtc.compiled(instance, capability) if nvrtc.library() else compile_with_nvcc(instance, capability, tmp_path)
+    report = (
+        nvrtc.compiled(instance, capability) if nvrtc.library() else compile_with_nvcc(instance, capability, tmp_path)
+    )
     assert report.returncode == 0, report.text
     assert report.spilled == 0, report.text
     for name in INTEGER_KERNELS[file]:
@@ -123,7 +143,11 @@ def reports(tmp_path_factory) -> dict[Case, nvrtc.Report]:
     folder = tmp_path_factory.mktemp("cubin")
 
     def one(case: Case) -> nvrtc.Report:
-        return nvrtc.compiled(case.instance, case.capability) if library else compile_with_nvcc(case.instance, case.capability, folder)
+        return (
+            nvrtc.compiled(case.instance, case.capability)
+            if library
+            else compile_with_nvcc(case.instance, case.capability, folder)
+        )
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(zip(CASES, pool.map(one, CASES), strict=True))
@@ -155,7 +179,12 @@ def test_plans_fit_every_shape(device):
     """The matrix units take what they should take, and no plan asks for more than there is."""
     for kind in (gpu.FLOAT32, gpu.FLOAT16, gpu.BFLOAT16):
         for channels in range(1, gpu.CHANNELS_MAX + 1):
-            for a in (last(channels, kind), first(channels, kind), first(channels, kind, 4095), first(channels, kind, 4094)):
+            for a in (
+                last(channels, kind),
+                first(channels, kind),
+                first(channels, kind, 4095),
+                first(channels, kind, 4094),
+            ):
                 for step in (gpu.FORWARD, gpu.BACKWARD, gpu.BACKWARD_LAST):
                     plan = gpu.gdn_plan(a, step, device)
                     vectors = a.channels_first or channels % a.packet == 0
@@ -201,7 +230,9 @@ def guarded_empty(kept: list):
 def folder(tmp_path_factory) -> Path:
     if not shutil.which("g++") or sys.platform != "linux":
         pytest.skip("kernels run on the CPU through g++ on Linux")
-    if subprocess.run(["g++", "-fsyntax-only", "-x", "c++", "-"], input="_Float16 x;", text=True, capture_output=True).returncode:
+    if subprocess.run(
+        ["g++", "-fsyntax-only", "-x", "c++", "-"], input="_Float16 x;", text=True, capture_output=True
+    ).returncode:
         pytest.skip("this g++ has no _Float16")
     return tmp_path_factory.mktemp("on_cpu")
 
@@ -264,7 +295,9 @@ FORWARD = {
 }
 
 
-@pytest.mark.parametrize(("shape", "dtype", "channels_last", "inverse", "device", "scale"), FORWARD.values(), ids=FORWARD)
+@pytest.mark.parametrize(
+    ("shape", "dtype", "channels_last", "inverse", "device", "scale"), FORWARD.values(), ids=FORWARD
+)
 def test_forward_source(shape, dtype, channels_last, inverse, device, scale, on_cpu):
     calls = on_cpu(DEVICES[device])
     (x, _, beta, gamma), (x64, _, beta64, gamma64) = tensors(shape, dtype, channels_last, scale)
@@ -338,7 +371,9 @@ def test_what_has_no_kernel_is_composed(on_cpu):
     calls = on_cpu(DEVICES[90])
     for shape, dtype in (((1, 4, 2, 2), torch.float64), ((1, 513, 1, 2), torch.float32), ((0, 4, 2, 2), torch.float32)):
         (x, grad, beta, gamma), _ = tensors(shape, dtype, False)
-        torch.testing.assert_close(operators._cuda(x, beta, gamma, False), operators._plain(x, beta, gamma, False), equal_nan=True)
+        torch.testing.assert_close(
+            operators._cuda(x, beta, gamma, False), operators._plain(x, beta, gamma, False), equal_nan=True
+        )
         operators._cuda_backward(grad, x, beta, gamma, False)
     assert not calls
 

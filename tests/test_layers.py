@@ -137,7 +137,9 @@ def test_gpu_waits_for_a_tensor_on_one(path):
     for node in walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom) and id(node) not in inside:
             names = [*(alias.name for alias in node.names), *(getattr(node, "module", None) or "").split(".")]
-            assert not {"gpu", "cupy", "pillow_lic.gpu"} & set(names), f"{path}:{node.lineno}: import it inside a function"
+            assert not {"gpu", "cupy", "pillow_lic.gpu"} & set(names), (
+                f"{path}:{node.lineno}: import it inside a function"
+            )
 
 
 def test_start_up_hook_imports_next_to_nothing():

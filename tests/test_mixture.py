@@ -126,7 +126,15 @@ class MixedCase:
     def core(self) -> dict:
         d, bias, z_row, z_level = self.tables._setting(self.q)
         t = self.tables
-        same = {"z_row": z_row, "z_level": z_level, "d": d, "bias": bias, "rows": t.rows, "skip": 0, "mixture": t._mixture}
+        same = {
+            "z_row": z_row,
+            "z_level": z_level,
+            "d": d,
+            "bias": bias,
+            "rows": t.rows,
+            "skip": 0,
+            "mixture": t._mixture,
+        }
         return {"bank": t._bank, "scale_map": t._map, **same}
 
     def shape(self) -> dict[str, int]:

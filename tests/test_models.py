@@ -136,7 +136,9 @@ def test_every_quality_has_a_model():
 
 def test_a_model_refuses_a_quality_that_is_not_its_own(make_picture, tmp_path):
     array = make_picture(20, 30)
-    with pytest.raises(errors.LicBadOption, match="model 'photo-low' is for quality 1 to 57.57, found 75; leave model out"):
+    with pytest.raises(
+        errors.LicBadOption, match="model 'photo-low' is for quality 1 to 57.57, found 75; leave model out"
+    ):
         pillow_lic.encode(array, model="photo-low")
     with pytest.raises(errors.LicBadOption, match="found 60"):
         pillow_lic.encode_batch([array], model="photo-low", quality=60)
@@ -157,7 +159,9 @@ def test_limits_have_one_home():
     """constants.MODEL_LIMITS is what FORMAT 9.1 says; the registry and the tables take theirs from it."""
     document = (Path(__file__).parent.parent / "docs" / "FORMAT.md").read_text("utf-8")
     found = {}
-    for keys, meaning in re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| (.*) \|$", document.split("### 9.1")[1].split("### 9.2")[0], re.M):
+    for keys, meaning in re.findall(
+        r"^\| (`\w+`(?:, `\w+`)*) \| (.*) \|$", document.split("### 9.1")[1].split("### 9.2")[0], re.M
+    ):
         ranges = re.findall(r"(\d+) to (\d+)", meaning)
         found |= {key: (int(low), int(high)) for key, (low, high) in zip(re.findall(r"\w+", keys), ranges)}
     halo = found.pop("encoder_halo")
@@ -263,12 +267,17 @@ class WholeGrid(GreyDecoder):
     [
         (lambda: b"not TorchScript", "encoder.pt: .*"),
         (lambda: (registry.by_name("toy").path / "decoder.pt").read_bytes(), "encoder.pt: .*no attribute 'analysis'"),
-        (lambda: script(NineChannels()), r"analysis yields torch.float32 \(1, 9, 7, 3\), want torch.float32 \(1, 8, 7, 3\)"),
+        (
+            lambda: script(NineChannels()),
+            r"analysis yields torch.float32 \(1, 9, 7, 3\), want torch.float32 \(1, 8, 7, 3\)",
+        ),
     ],
 )
 def test_wrong_encoder(make_picture, network, problem, tmp_path):
     name = pillow_lic.register_model(copy_of_toy(tmp_path, files={"encoder.pt": network()}))
-    with pytest.raises(errors.LicModelMissing, match=f"(?s)does not do what its manifest says: .*{problem}.*export it again"):
+    with pytest.raises(
+        errors.LicModelMissing, match=f"(?s)does not do what its manifest says: .*{problem}.*export it again"
+    ):
         pillow_lic.encode(make_picture(40, 40), model=name)
 
 
@@ -277,7 +286,10 @@ def test_wrong_encoder(make_picture, network, problem, tmp_path):
     [
         (lambda: (registry.by_name("photo").path / "decoder.pt").read_bytes(), "decoder.pt: RuntimeError: .* channels"),
         (lambda: script(GreyDecoder(toy_network("decoder.pt"))), r"synthesis yields torch.float32 \(1, 1, 112, 48\)"),
-        (lambda: script(WholeGrid(toy_network("decoder.pt"))), r"refine yields torch.float32 \(1, 8, 7, 3\), want torch.float32 \(1, 8, 3, 1\)"),
+        (
+            lambda: script(WholeGrid(toy_network("decoder.pt"))),
+            r"refine yields torch.float32 \(1, 8, 7, 3\), want torch.float32 \(1, 8, 3, 1\)",
+        ),
     ],
 )
 def test_wrong_decoder(make_picture, network, problem, tmp_path):

@@ -19,7 +19,9 @@ pytestmark = pytest.mark.usefixtures("fake_codec")
 # ---- Metadata -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [lambda e: e, Image.Exif.tobytes, lambda e: e.tobytes()[6:], lambda e: bytearray(e.tobytes())])
+@pytest.mark.parametrize(
+    "kind", [lambda e: e, Image.Exif.tobytes, lambda e: e.tobytes()[6:], lambda e: bytearray(e.tobytes())]
+)
 def test_exif(image, kind):
     data = saved(image(), exif=kind(exif()))
     assert format.read(data).exif == exif().tobytes()[6:]
@@ -166,7 +168,12 @@ def test_unknown_model_writes_nothing(image):
 
 
 def test_misspelt_option_warns(image):
-    for name, meant in {"qualty": "quality", "Quality": "quality", "icc_profil": "icc_profile", "modle": "model"}.items():
+    for name, meant in {
+        "qualty": "quality",
+        "Quality": "quality",
+        "icc_profil": "icc_profile",
+        "modle": "model",
+    }.items():
         with pytest.warns(UserWarning, match=meant) as caught:
             saved(image(), **{name: b""})
         assert caught[0].filename == saved.__code__.co_filename
@@ -212,7 +219,11 @@ def test_tune_chooses_the_model():
 
     last = registry.TUNES["psnr"][0][0]
     for q, psnr in ((100, "photo-low"), (last, "photo-low"), (last + 1, "photo"), (10000, "photo")):
-        assert [registry.chosen(None, tune, q).name for tune in (None, "psnr", "ms-ssim")] == [psnr, psnr, "photo-ms-ssim"]
+        assert [registry.chosen(None, tune, q).name for tune in (None, "psnr", "ms-ssim")] == [
+            psnr,
+            psnr,
+            "photo-ms-ssim",
+        ]
         assert registry.chosen("toy", None, q).name == "toy"
     with pytest.raises(errors.LicBadOption, match="give one of the two"):
         registry.chosen("toy", "psnr", 100)

@@ -2,6 +2,7 @@
 
 The encoder here follows docs/FORMAT.md backwards and imports nothing of pillow_lic; only the last tests do.
 """
+
 import pathlib
 import random
 import struct
@@ -21,6 +22,7 @@ SEEDS = range(24)
 
 
 # ---- the literal encoder ---------------------------------------------------------------------------------------------
+
 
 def escape_bytes(value, first, n):
     """FORMAT 7.3: the LEB128 bytes of a value outside the row, in reading order."""
@@ -71,6 +73,7 @@ def encode_tile(z, r, tables, quality, checksum=None):
 
 # ---- random material -------------------------------------------------------------------------------------------------
 
+
 def random_row(rng):
     """Frequencies of a random shape with sum 65536, each at least 1."""
     n = rng.choice([2, 3, 5, 17, 64, 300, 4096])
@@ -85,15 +88,15 @@ def random_arrays(rng, latent, hyper, points, scale_rows):
     """Arrays of FORMAT 9.2."""
     levels = rng.choice([1, 2, 3, 16])
     rows = [random_row(rng) for _ in range(scale_rows + points * hyper * levels)]
-    draw = np.random.default_rng(rng.randrange(2 ** 32))
+    draw = np.random.default_rng(rng.randrange(2**32))
     return {
         **({"z_level": draw.integers(0, 9, (points, hyper, levels - 1)).astype(np.uint16)} if levels > 1 else {}),
         "freq": np.array(sum(rows, []), np.uint16),
         "count": np.array([len(g) for g in rows], np.int32),
         "first": np.array([rng.choice([-32768, -2000, -len(g) // 2, 0, 32767]) for g in rows], np.int16),
         "weight": draw.integers(-1023, 1024, (16 * latent, hyper)).astype(np.int16),
-        "offset": draw.integers(-2 ** 15, 2 ** 15, 16 * latent).astype(np.int32),
-        "bias": draw.integers(-2 ** 16, 2 ** 16, (points, latent)).astype(np.int32),
+        "offset": draw.integers(-(2**15), 2**15, 16 * latent).astype(np.int32),
+        "bias": draw.integers(-(2**16), 2**16, (points, latent)).astype(np.int32),
         "z_step": draw.integers(1, 256, (points, hyper)).astype(np.uint8),
     }
 
@@ -108,9 +111,12 @@ def random_tables(rng):
 
 def random_symbols(rng, channels, rows, columns):
     """Mostly small values, some at the ends of i16."""
+
     def one():
-        return rng.choice([rng.randint(-3, 3), rng.randint(-3, 3), rng.randint(-300, 300),
-                           rng.randint(-32768, 32767), -32768, 32767])
+        return rng.choice(
+            [rng.randint(-3, 3), rng.randint(-3, 3), rng.randint(-300, 300), rng.randint(-32768, 32767), -32768, 32767]
+        )
+
     return [[[one() for _ in range(columns)] for _ in range(rows)] for _ in range(channels)]
 
 
@@ -119,7 +125,13 @@ def random_tile(rng):
     tables, arrays = random_tables(rng)
     ry, rx = rng.randint(1, 9), rng.randint(1, 9)
     z = random_symbols(rng, tables.hyper, container.ceil_div(ry, 4), container.ceil_div(rx, 4))
-    return tables, arrays, rng.choice([100, 10000, rng.randint(100, 10000)]), z, random_symbols(rng, tables.latent, ry, rx)
+    return (
+        tables,
+        arrays,
+        rng.choice([100, 10000, rng.randint(100, 10000)]),
+        z,
+        random_symbols(rng, tables.latent, ry, rx),
+    )
 
 
 def shapes(z, r):
@@ -128,6 +140,7 @@ def shapes(z, r):
 
 
 # ---- the document's claims -------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_tile_there_and_back(seed):
@@ -143,7 +156,7 @@ def test_tile_damage_is_refused(seed):
     rng = random.Random(seed)
     tables, _, quality, z, r = random_tile(rng)
     good = encode_tile(z, r, tables, quality)
-    bad = [encode_tile(z, r, tables, quality, checksum=rng.randrange(2 ** 32)), good[:-1], good + b"\0", good[:15], b""]
+    bad = [encode_tile(z, r, tables, quality, checksum=rng.randrange(2**32)), good[:-1], good + b"\0", good[:15], b""]
     for _ in range(10):
         flipped = bytearray(good)
         flipped[rng.randrange(len(good))] ^= 1 << rng.randrange(8)
@@ -156,11 +169,13 @@ def test_tile_damage_is_refused(seed):
 def test_checksum_costs_nothing():
     """The stream's length does not depend on the checksum by more than what two states' start values can move."""
     tables, _, quality, z, r = random_tile(random.Random(1))
-    sizes = {len(encode_tile(z, r, tables, quality, checksum=k)) for k in (0, 2 ** 16, 2 ** 31, 2 ** 32 - 1)}
+    sizes = {len(encode_tile(z, r, tables, quality, checksum=k)) for k in (0, 2**16, 2**31, 2**32 - 1)}
     assert max(sizes) - min(sizes) <= 4
 
 
-@pytest.mark.parametrize("value, first, n", [(5, 0, 6), (-1, 0, 6), (32767, -32768, 2), (-32768, 32767, 2), (-32768, 0, 9)])
+@pytest.mark.parametrize(
+    "value, first, n", [(5, 0, 6), (-1, 0, 6), (32767, -32768, 2), (-32768, 32767, 2), (-32768, 0, 9)]
+)
 def test_escape_values(value, first, n):
     """Both sides and both ends of i16 fit the 17 bits."""
     data = bytes([0] * 14) + struct.pack("<H", 1) + escape_bytes(value, first, n)[::-1]
@@ -186,10 +201,13 @@ def test_tiles_cover_the_grids_once(width, height, side):
         for tile in tiles:
             cover[np.ix_(tile[rows], tile[columns])] += 1
         assert (cover == 1).all()
-    assert all(container.ceil_div(len(t[2]), 4) == len(t[0]) and container.ceil_div(len(t[3]), 4) == len(t[1]) for t in tiles)
+    assert all(
+        container.ceil_div(len(t[2]), 4) == len(t[0]) and container.ceil_div(len(t[3]), 4) == len(t[1]) for t in tiles
+    )
 
 
 # ---- the file from outside -------------------------------------------------------------------------------------------
+
 
 def varint(value):
     """FORMAT 1."""
@@ -202,8 +220,15 @@ def varint(value):
 
 def header_bytes(width, height, layout=3, quality=5000, side=1):
     """FORMAT 3."""
-    return (varint(width) + varint(height) + bytes([layout]) + varint(0) + bytes(8) + struct.pack("<H", quality)
-            + varint(side))
+    return (
+        varint(width)
+        + varint(height)
+        + bytes([layout])
+        + varint(0)
+        + bytes(8)
+        + struct.pack("<H", quality)
+        + varint(side)
+    )
 
 
 def chunk(kind, payload, before=b""):
@@ -218,9 +243,14 @@ FRONT = bytes.fromhex("8D4C49440001")
 def test_parse_a_file_by_hand():
     """Header, an unknown ancillary chunk, packed metadata, constant alpha, two tiles of 16 bytes."""
     icc = b"profile" * 9
-    data = (chunk(b"H", header_bytes(65, 3, layout=4 | 0xC0), FRONT) + chunk(b"q", b"skipped")
-            + chunk(b"c", b"\1" + varint(len(icc)) + zlib.compress(icc)) + chunk(b"e", b"\0\4II*\0")
-            + chunk(b"A", b"\0\x80") + chunk(b"T", b"\x10\x10" + bytes(32)))
+    data = (
+        chunk(b"H", header_bytes(65, 3, layout=4 | 0xC0), FRONT)
+        + chunk(b"q", b"skipped")
+        + chunk(b"c", b"\1" + varint(len(icc)) + zlib.compress(icc))
+        + chunk(b"e", b"\0\4II*\0")
+        + chunk(b"A", b"\0\x80")
+        + chunk(b"T", b"\x10\x10" + bytes(32))
+    )
     parsed = container.parse(data)
     assert (parsed.header.width, parsed.header.height, parsed.header.layout) == (65, 3, container.RGBA)
     assert parsed.metadata == {"c": icc, "e": b"II*\0"}
@@ -228,14 +258,27 @@ def test_parse_a_file_by_hand():
     assert [len(s) for s in parsed.streams] == [16, 16]
     for at in range(6, len(data)):  # the minor version, byte 5, may be anything but is covered by the checksum
         with pytest.raises(container.Refused):
-            container.parse(data[:at] + bytes([data[at] ^ 1]) + data[at + 1:])
+            container.parse(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
         with pytest.raises(container.Refused):
             container.parse(data[:at])
 
 
-@pytest.mark.parametrize("change", [
-    dict(layout=0), dict(layout=5), dict(layout=3 | 8), dict(quality=99), dict(quality=10001), dict(side=0), dict(side=65),
-    dict(width=0), dict(width=2 ** 20, height=2 ** 11), dict(layout=2), dict(width=2 ** 20, height=65)])
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(layout=0),
+        dict(layout=5),
+        dict(layout=3 | 8),
+        dict(quality=99),
+        dict(quality=10001),
+        dict(side=0),
+        dict(side=65),
+        dict(width=0),
+        dict(width=2**20, height=2**11),
+        dict(layout=2),
+        dict(width=2**20, height=65),
+    ],
+)
 def test_headers_refused(change):
     """Ranges, reserved bits, limits, alpha without its chunk, a tile count that the chunk does not hold."""
     header = header_bytes(**{"width": 8, "height": 8, **change})
@@ -245,10 +288,12 @@ def test_headers_refused(change):
 
 # ---- the fast decoder beside the slow one ----------------------------------------------------------------------------
 
+
 def fast_tables(tables, arrays):
     """pillow_lic's tables of the same arrays, or skip."""
     pytest.importorskip("pillow_lic._core", reason="the compiled core is not built")
     from pillow_lic.entropy import Tables
+
     return Tables(arrays, tables.latent, tables.hyper, tables.points, tables.scale_rows, tables.skip)
 
 
@@ -274,6 +319,7 @@ def test_fast_coder_refuses_what_the_slow_one_refuses(seed):
     tables, arrays, quality, z, r = random_tile(random.Random(2000 + seed))
     fast, stream = fast_tables(tables, arrays), encode_tile(z, r, tables, quality)
     from pillow_lic.errors import LicCorruptTile
+
     for at in range(0, len(stream), max(1, len(stream) // 16)):
         flipped = bytearray(stream)
         flipped[at] ^= 1 << at % 8
@@ -294,8 +340,8 @@ def test_golden_symbols(path):
     parsed = container.parse(path.read_bytes())
     stored = np.load(path.with_suffix(".npz"))
     for (z, r), (zr, zc, yr, yc) in zip(slow.decode_symbols(path.read_bytes(), TOY), parsed.tiles):
-        assert np.array_equal(z, stored["z"][:, zr.start:zr.stop, zc.start:zc.stop])
-        assert np.array_equal(r, stored["r"][:, yr.start:yr.stop, yc.start:yc.stop])
+        assert np.array_equal(z, stored["z"][:, zr.start : zr.stop, zc.start : zc.stop])
+        assert np.array_equal(r, stored["r"][:, yr.start : yr.stop, yc.start : yc.stop])
     assert (zr.stop, zc.stop, yr.stop, yc.stop) == stored["z"].shape[1:] + stored["r"].shape[1:]
 
 
@@ -304,7 +350,10 @@ def test_golden_symbols(path):
 def test_network_golden_pixels(path):
     """The stored pixels are within one level of the slow decoder's; alpha is exact."""
     pytest.importorskip("torch")
-    stored, wanted = np.load(path.with_suffix(".npz"))["pixels"].astype(int), slow.decode(path.read_bytes(), TOY).astype(int)
+    stored, wanted = (
+        np.load(path.with_suffix(".npz"))["pixels"].astype(int),
+        slow.decode(path.read_bytes(), TOY).astype(int),
+    )
     assert stored.shape == wanted.shape and np.abs(stored - wanted).max() <= 1
     if container.parse(path.read_bytes()).alpha is not None:
         assert np.array_equal(stored[..., -1], wanted[..., -1])

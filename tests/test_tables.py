@@ -79,7 +79,17 @@ def test_too_many_rows():
 
 
 @pytest.mark.parametrize(
-    "change", [{"latent": 0}, {"hyper": 257}, {"points": 1}, {"rows": 0}, {"skip": 5}, {"skip": -1}, {"rows": 4.0}, {"rows": True}]
+    "change",
+    [
+        {"latent": 0},
+        {"hyper": 257},
+        {"points": 1},
+        {"rows": 0},
+        {"skip": 5},
+        {"skip": -1},
+        {"rows": 4.0},
+        {"rows": True},
+    ],
 )
 def test_wrong_manifest(change: dict):
     arrays = random_arrays(np.random.default_rng(5), 2, 3, 2, 4)

@@ -50,7 +50,15 @@ def photographs(tmp_path_factory) -> Path:
 
 
 def run(photographs: Path, out: Path, steps: int, stop: int | None = None, settle: int = 0) -> train.Trainer:
-    settings = [f"steps={steps}", f"settle={settle}", "batch=2", "crop=64", "final_crop=64", "validate_every=1000", 'name="mine"']
+    settings = [
+        f"steps={steps}",
+        f"settle={settle}",
+        "batch=2",
+        "crop=64",
+        "final_crop=64",
+        "validate_every=1000",
+        'name="mine"',
+    ]
     torch.set_num_threads(1)  # sums in another order would not be the same run
     trainer = train.Trainer(train.load_config(CONFIG, settings), photographs, out)
     trainer.resume()
@@ -81,7 +89,15 @@ def test_crops_depend_on_the_step_alone(photographs):
 
 
 def test_the_last_steps_have_crops_of_their_own(photographs, tmp_path, monkeypatch):
-    settings = ["steps=4", "batch=3", "crop=64", "final_crop=128", "final_batch=2", "final_share=0.5", "validate_every=1000"]
+    settings = [
+        "steps=4",
+        "batch=3",
+        "crop=64",
+        "final_crop=128",
+        "final_batch=2",
+        "final_share=0.5",
+        "validate_every=1000",
+    ]
     trainer = train.Trainer(train.load_config(CONFIG, settings), photographs, tmp_path)
     shapes = []
     monkeypatch.setattr(trainer, "train_step", lambda batch: shapes.append(tuple(batch.shape)))
@@ -161,7 +177,9 @@ def test_stops_after_a_whole_step_when_told_to(photographs, tmp_path, monkeypatc
 
     monkeypatch.setattr(train.Trainer, "train_step", interrupted)
     settings = ["--set", "batch=2", "--set", "crop=64"]
-    monkeypatch.setattr("sys.argv", ["train", str(CONFIG), "--data", str(photographs), "--out", str(tmp_path), *settings])
+    monkeypatch.setattr(
+        "sys.argv", ["train", str(CONFIG), "--data", str(photographs), "--out", str(tmp_path), *settings]
+    )
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         train.main()
@@ -176,7 +194,13 @@ def test_processes_stop_together(photographs, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    common = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    common = {
+        **os.environ,
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": "1",
+    }
     command = [sys.executable, "-c", "from train import train; train.main()", str(CONFIG)]
     command += ["--data", str(photographs), "--out", str(tmp_path)]
     command += ["--set", "batch=2", "--set", "crop=64", "--set", "steps=100000", "--set", "bfloat16=false"]
@@ -248,7 +272,15 @@ def test_trained_model_can_be_exported_registered_and_used(photographs, tmp_path
 
 def test_some_rates_alone(photographs, tmp_path, make_picture):
     """Positions in the range are drawn, and the exported model is for that range of quality."""
-    settings = ["steps=2", "batch=2", "crop=64", "final_crop=64", "validate_every=1000", 'name="part"', "rates=[0.0, 0.6]"]
+    settings = [
+        "steps=2",
+        "batch=2",
+        "crop=64",
+        "final_crop=64",
+        "validate_every=1000",
+        'name="part"',
+        "rates=[0.0, 0.6]",
+    ]
     config = train.load_config(CONFIG, settings)
     drawn = torch.cat([train.positions(5, *config.rates) for _ in range(50)])
     assert drawn.min() == 0 and drawn.max() == 0.6
@@ -259,7 +291,9 @@ def test_some_rates_alone(photographs, tmp_path, make_picture):
     try:
         array = make_picture(70, 50)
         assert pillow_lic.decode(pillow_lic.encode(array, model=name, quality=60.4)).shape == array.shape
-        with pytest.raises(errors.LicBadOption, match="model 'part' is for quality 1 to 60.4, found 75; leave model out"):
+        with pytest.raises(
+            errors.LicBadOption, match="model 'part' is for quality 1 to 60.4, found 75; leave model out"
+        ):
             pillow_lic.encode(array, model=name)
     finally:
         registry._registered.clear()
@@ -353,11 +387,19 @@ def test_a_run_starts_from_an_exported_model(photographs, tmp_path):
         old, new = (t.model(x, torch.tensor([0.2, 0.8]), hard=True) for t in (trainer, again))
     assert (old["x_hat"] - new["x_hat"]).abs().mean() < 0.01
     assert torch.allclose(old["y_bits"], new["y_bits"], rtol=0.03)
-    deeper = dataclasses.replace(trainer.config, network=dataclasses.replace(trainer.config.network, encoder_low_blocks=3))
-    deep = train.Trainer(deeper, photographs, tmp_path / "deeper", tmp_path / "model")  # further blocks change nothing at first
+    deeper = dataclasses.replace(
+        trainer.config, network=dataclasses.replace(trainer.config.network, encoder_low_blocks=3)
+    )
+    deep = train.Trainer(
+        deeper, photographs, tmp_path / "deeper", tmp_path / "model"
+    )  # further blocks change nothing at first
     with torch.no_grad():
         assert torch.equal(deep.model(x, torch.tensor([0.2, 0.8]), hard=True)["x_hat"], new["x_hat"])
-    for other in ({"body_blocks": 0}, {"body": trainer.config.network.body + 8}, {"latent": trainer.config.network.latent - 4}):
+    for other in (
+        {"body_blocks": 0},
+        {"body": trainer.config.network.body + 8},
+        {"latent": trainer.config.network.latent - 4},
+    ):
         with pytest.raises(ValueError, match="another network"):
             narrower = dataclasses.replace(trainer.config, network=dataclasses.replace(trainer.config.network, **other))
             train.Trainer(narrower, photographs, tmp_path / "other", tmp_path / "model")
@@ -369,7 +411,10 @@ def test_further_channels_carry_what_the_others_leave_over(photographs, tmp_path
     export(tmp_path / "run" / "checkpoint.pt", photographs, tmp_path / "model", None, batches=1)
     config, had = trainer.config, trainer.config.network.latent
     wider = dataclasses.replace(config, network=dataclasses.replace(config.network, latent=had + 24))
-    plain, more = (train.Trainer(c, photographs, tmp_path / name, tmp_path / "model").model for c, name in ((config, "plain"), (wider, "more")))
+    plain, more = (
+        train.Trainer(c, photographs, tmp_path / name, tmp_path / "model").model
+        for c, name in ((config, "plain"), (wider, "more"))
+    )
     x = torch.from_numpy(data.Crops(trainer.training, 64, 16, seed=3).at(0)).float().div(255)
     t = torch.ones(len(x))
     with torch.no_grad():

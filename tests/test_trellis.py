@@ -58,7 +58,9 @@ def test_symbols_of_levels(seed: int, trellis: int):
     assert np.array_equal(levels_of(symbols, index, trellis), levels)
 
 
-@pytest.mark.parametrize("before, scale, state", [((), 5, 0), ((4,), 5, 43), ((4, 2), 1, 0)], ids=["even", "odd", "plain"])
+@pytest.mark.parametrize(
+    "before, scale, state", [((), 5, 0), ((4,), 5, 43), ((4, 2), 1, 0)], ids=["even", "odd", "plain"]
+)
 def test_forbidden_levels(before: tuple[int, ...], scale: int, state: int):
     """All levels that the rules make of a symbol, to the ends of i16, and no others."""
     index = np.array([[5], [5], [1]], np.uint8)[: len(before) + 1]
@@ -81,7 +83,17 @@ Candidates = Callable[[int, int, int], Iterable[tuple[int, float]]]  # channel, 
 class Sought:
     """What a search is given: random values, indices on both sides of skip and trellis, bits that mostly rise with the size."""
 
-    def __init__(self, seed: int, M: int, n: int, rows: int = 9, skip: int = 2, trellis: int = 4, weight: float = 1.0, spread: float = 9.0):
+    def __init__(
+        self,
+        seed: int,
+        M: int,
+        n: int,
+        rows: int = 9,
+        skip: int = 2,
+        trellis: int = 4,
+        weight: float = 1.0,
+        spread: float = 9.0,
+    ):
         rng = np.random.default_rng(seed)
         self.rows, self.skip, self.trellis = rows, skip, trellis
         self.x = rng.normal(0, spread, (M, n)).astype(np.float32)
@@ -151,7 +163,10 @@ class Sought:
             return 0.0
         inside = self.index[m, at] >= self.trellis
         ways = candidates(m, at, state)
-        return min(cost + self.least_of_all(candidates, at, m + 1, next_state(state, k) if inside else state) for k, cost in ways)
+        return min(
+            cost + self.least_of_all(candidates, at, m + 1, next_state(state, k) if inside else state)
+            for k, cost in ways
+        )
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5, 20.0])
@@ -195,7 +210,10 @@ def test_search_of_wild_values(simd: str):  # noqa: F811
     symbols, _ = _core.trellis_symbols(levels, sought.index, sought.rows, sought.trellis, sought.skip)
     assert np.array_equal(levels_of(symbols, sought.index, sought.trellis), levels)
     large = (np.abs(sought.x) > 32768) & (sought.index >= sought.skip)
-    assert np.array_equal(np.sign(levels[large]), np.sign(sought.x[large])) and np.abs(levels[large].astype(int)).min() > 32750
+    assert (
+        np.array_equal(np.sign(levels[large]), np.sign(sought.x[large]))
+        and np.abs(levels[large].astype(int)).min() > 32750
+    )
     sought.x = np.nan_to_num(sought.x, nan=0.0).clip(-32760, 32760)
     assert np.array_equal(sought.search(), levels)
     for spoilt in (np.nan, np.inf, -np.inf, -1e30, 1e38):

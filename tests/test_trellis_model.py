@@ -24,7 +24,10 @@ def name() -> str:
     return pillow_lic.register_model(MODEL)
 
 
-@pytest.mark.parametrize(("height", "width", "quality", "effort"), [(1, 1, 75, 2), (96, 130, 30, 0), (130, 96, 90, 5), (70, 20, 1, 2), (33, 47, 100, 0)])
+@pytest.mark.parametrize(
+    ("height", "width", "quality", "effort"),
+    [(1, 1, 75, 2), (96, 130, 30, 0), (130, 96, 90, 5), (70, 20, 1, 2), (33, 47, 100, 0)],
+)
 def test_beside_the_slow_decoder(name, monkeypatch, height, width, quality, effort):
     monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
     monkeypatch.setattr(codec, "TILE_SIDE", 1)  # several tiles
@@ -32,7 +35,9 @@ def test_beside_the_slow_decoder(name, monkeypatch, height, width, quality, effo
     z, r, _ = codec.decode_symbols(format.read(data))
     wanted = [part for tile in slow.decode_symbols(data, MODEL) for part in tile]
     assert sum(part.size for part in wanted) == z.size + r.size
-    assert sum(int(np.abs(part.astype(np.int64)).sum()) for part in wanted) == int(np.abs(z.astype(np.int64)).sum() + np.abs(r.astype(np.int64)).sum())
+    assert sum(int(np.abs(part.astype(np.int64)).sum()) for part in wanted) == int(
+        np.abs(z.astype(np.int64)).sum() + np.abs(r.astype(np.int64)).sum()
+    )
     assert np.abs(codec.decode(data).astype(int) - slow.decode(data, MODEL).astype(int)).max() <= 1
 
 

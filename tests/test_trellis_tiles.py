@@ -24,7 +24,9 @@ BEYOND = "a symbol is outside i16"
 # ---- tiles -----------------------------------------------------------------------------------------------------------
 
 
-def case_of(seed: int, h: int, w: int, latent: int, hyper: int, rows: int, shares: tuple[float, float], levels: int = 2) -> Case:
+def case_of(
+    seed: int, h: int, w: int, latent: int, hyper: int, rows: int, shares: tuple[float, float], levels: int = 2
+) -> Case:
     """A case whose skip and trellis are those shares of the rows, and of the rows from skip on."""
     skip = round(shares[0] * rows)
     return Case(seed, h, w, latent, hyper, rows, skip, levels, trellis=skip + round(shares[1] * (rows - skip)))
@@ -59,7 +61,9 @@ def test_round_trip(case: Case):
     check_round_trip(case)
 
 
-@pytest.mark.parametrize("h, w, skip, trellis", [(1, 1, 0, 0), (1, 1, 2, 3), (52, 61, 2, 3), (5, 13, 4, 4), (16, 16, 8, 8), (9, 32, 0, 8)])
+@pytest.mark.parametrize(
+    "h, w, skip, trellis", [(1, 1, 0, 0), (1, 1, 2, 3), (52, 61, 2, 3), (5, 13, 4, 4), (16, 16, 8, 8), (9, 32, 0, 8)]
+)
 def test_tiles_of_all_paths(simd: str, h: int, w: int, skip: int, trellis: int):  # noqa: F811
     """Neither the bytes nor the levels depend on the code path."""
     case = Case(11, h, w, latent=6, hyper=7, skip=skip, trellis=trellis)
@@ -79,7 +83,9 @@ def test_large_tile():
 def test_beside_the_slow_decoder(seed: int):
     """The decoder of the document's words alone finds the same integers."""
     case = case_of(seed, 6, 9, 5, 3, 7, ((0, 0.3, 1)[seed % 3], (0, 0.4, 1)[seed // 3]))
-    tables = slow_decoder.Tables(case.arrays, *(getattr(case.tables, name) for name in ("latent", "hyper", "points", "rows", "skip")))
+    tables = slow_decoder.Tables(
+        case.arrays, *(getattr(case.tables, name) for name in ("latent", "hyper", "points", "rows", "skip"))
+    )
     z, r = slow_decoder.decode_tile(case.encode(), tables, case.q, (case.a, case.b), (case.h, case.w))
     assert np.array_equal(z, case.z) and np.array_equal(r, case.r)
 
@@ -186,7 +192,9 @@ def test_random_bytes(seed: int, data: bytes):
     assert not same_or_corrupt(case, b"\xff" * 16 + data)
 
 
-@pytest.mark.parametrize("change", [{"trellis": 1}, {"trellis": 9}, {"trellis": -2}, {"rows": 129}, {"z_row": 15}, {"skip": 4}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"trellis": 1}, {"trellis": 9}, {"trellis": -2}, {"rows": 129}, {"z_row": 15}, {"skip": 4}], ids=str
+)
 def test_wrong_numbers(change: dict):
     case = Case(2, 8, 8, trellis=3)
     with pytest.raises(ValueError):
@@ -195,7 +203,9 @@ def test_wrong_numbers(change: dict):
         _core.encode_tile(z=case.z, r=case.r, **{**case.core(), **change})
 
 
-@pytest.mark.parametrize("value", [[-1], [0], [6], [1 << 30], 3, [3, 3], [], np.array([3], np.int64), np.array([3], np.uint8)], ids=repr)
+@pytest.mark.parametrize(
+    "value", [[-1], [0], [6], [1 << 30], 3, [3, 3], [], np.array([3], np.int64), np.array([3], np.uint8)], ids=repr
+)
 def test_wrong_tables(value: list[int] | np.ndarray):
     arrays = random_arrays(np.random.default_rng(5), 2, 3, 2, 5, trellis=3)
     assert Tables(arrays, 2, 3, 2, 5, 1).trellis == 3

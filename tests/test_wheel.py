@@ -26,10 +26,23 @@ print("works")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
-    pytest.importorskip("scikit_build_core", reason="building a wheel offline needs scikit-build-core and pybind11 installed")
+    pytest.importorskip(
+        "scikit_build_core", reason="building a wheel offline needs scikit-build-core and pybind11 installed"
+    )
     pytest.importorskip("pybind11", reason="building a wheel offline needs scikit-build-core and pybind11 installed")
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder), str(ROOT)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(folder),
+        str(ROOT),
+    ]
     command += [f"--config-settings=build-dir={folder / 'build'}"]
     built = subprocess.run(command, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr[-2000:]
@@ -42,7 +55,9 @@ def environment(wheel, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
-    site = subprocess.run([python, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True)
+    site = subprocess.run(
+        [python, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True
+    )
     import PIL
 
     # torch, numpy and Pillow only: as a plain folder on the path, so that its start-up files (our editable hook) do not run
@@ -58,7 +73,13 @@ def run(python: Path, program: str) -> subprocess.CompletedProcess:
 
 def test_wheel_holds_what_it_should(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    for name in ("pillow_lic.pth", "pillow_lic.start", "_pillow_lic_autoload.py", "pillow_lic/py.typed", "pillow_lic/_core.pyi"):
+    for name in (
+        "pillow_lic.pth",
+        "pillow_lic.start",
+        "_pillow_lic_autoload.py",
+        "pillow_lic/py.typed",
+        "pillow_lic/_core.pyi",
+    ):
         assert name in names
     assert any(name.startswith("pillow_lic/_core.") and name.endswith((".so", ".pyd")) for name in names)
     for model in ("toy", "photo", "gdn-mixture", "photo-ms-ssim", "photo-low"):

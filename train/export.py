@@ -138,8 +138,12 @@ def integer_map(model: PhotoModel | GdnModel) -> dict[str, np.ndarray]:
     for name in ("offset", "bias"):
         arrays[name] = _limited(name, arrays[name], LIC_BIAS_MAX, np.int32)
     for n, layer in enumerate(getattr(shape, "hidden", ()), start=1):
-        arrays[f"hidden{n}_weight"] = _limited("a hidden weight", _numbers(layer.weight[:, :, 0, 0]) * ONE, LIC_WEIGHT_MAX, np.int16)
-        arrays[f"hidden{n}_offset"] = _limited("a hidden offset", (_numbers(layer.bias) * Z_ONE + 0.5) * ONE, LIC_BIAS_MAX, np.int32)
+        arrays[f"hidden{n}_weight"] = _limited(
+            "a hidden weight", _numbers(layer.weight[:, :, 0, 0]) * ONE, LIC_WEIGHT_MAX, np.int16
+        )
+        arrays[f"hidden{n}_offset"] = _limited(
+            "a hidden offset", (_numbers(layer.bias) * Z_ONE + 0.5) * ONE, LIC_BIAS_MAX, np.int32
+        )
     if components:
         arrays |= mixture_tables()
     z_step = Z_ONE * np.exp(-_numbers(model.hyper_rate.gain))
@@ -182,7 +186,11 @@ def scale_shapes(trellis: int | None) -> list[tuple[int, np.ndarray]]:
         return [gaussian_row(sigma) for sigma in scale_grid()]
     plain, dependent = LIC_LEVEL_PLAIN * LEVEL_STEP, LIC_LEVEL_TRELLIS * LEVEL_STEP
     low = [gaussian_row(sigma / plain) for sigma in scale_grid()[:trellis]]
-    return [row for odd in (False, True) for row in (*low, *(gaussian_row(sigma / dependent, odd) for sigma in scale_grid()[trellis:]))]
+    return [
+        row
+        for odd in (False, True)
+        for row in (*low, *(gaussian_row(sigma / dependent, odd) for sigma in scale_grid()[trellis:]))
+    ]
 
 
 def logistic_row(mean: np.ndarray, log_scale: np.ndarray, weight: np.ndarray) -> tuple[int, np.ndarray]:
@@ -210,7 +218,11 @@ class Rows:
     """The bank while it is made: parametric shapes, and how often each of their values was seen."""
 
     def __init__(
-        self, shapes: list[tuple[int, np.ndarray]], scale_rows: int, z_level: np.ndarray | None = None, trellis: int | None = None
+        self,
+        shapes: list[tuple[int, np.ndarray]],
+        scale_rows: int,
+        z_level: np.ndarray | None = None,
+        trellis: int | None = None,
     ):
         """shapes: first value and probabilities of each row, the tails as last entry. scale_rows: ROWS, or 0 where r is coded under mixtures.
         trellis: the scale index from which r is quantised dependently, and then there are twice as many scale rows; None: none.
@@ -271,7 +283,12 @@ class Rows:
         levels = {} if self.z_level is None else {"z_level": self.z_level}
         if self.trellis is not None:
             levels["trellis"] = np.array([self.trellis], np.int32)
-        return {"freq": np.concatenate(freqs), "count": self.length.astype(np.int32), "first": self.first.astype(np.int16), **levels}
+        return {
+            "freq": np.concatenate(freqs),
+            "count": self.length.astype(np.int32),
+            "first": self.first.astype(np.int16),
+            **levels,
+        }
 
     def skip(self) -> int:
         """Number of lowest rows that are almost surely zero."""
@@ -292,7 +309,9 @@ class Fitter:
     def __init__(self, model: PhotoModel | GdnModel, manifest: dict):
         self.model, self.manifest, self.integers = model, manifest, integer_map(model)
         self.qualities = np.linspace(*manifest["quality"], RATES).round().astype(int).tolist()
-        self.activities = np.zeros((manifest["points"], manifest["hyper"], LIC_ACTIVITY_MAX * manifest["hyper"]))  # how often each was seen
+        self.activities = np.zeros(
+            (manifest["points"], manifest["hyper"], LIC_ACTIVITY_MAX * manifest["hyper"])
+        )  # how often each was seen
 
     def tables(self, rows: Rows) -> dict[str, np.ndarray]:
         return {**rows.arrays(), **self.integers}
@@ -396,9 +415,14 @@ def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: i
         "skip": 0,
         "halo": halo_of(config),
         "encoder_halo": encoder_halo_of(config),
-        "quality": [LIC_QUALITY_MIN + round((LIC_QUALITY_MAX - LIC_QUALITY_MIN) * t) for t in state["config"].get("rates", (0, 1))],
+        "quality": [
+            LIC_QUALITY_MIN + round((LIC_QUALITY_MAX - LIC_QUALITY_MIN) * t)
+            for t in state["config"].get("rates", (0, 1))
+        ],
     }
-    if state["config"].get("metric", "mse") == "mse":  # lambda of another distortion means nothing to an encoder that knows squared errors
+    if (
+        state["config"].get("metric", "mse") == "mse"
+    ):  # lambda of another distortion means nothing to an encoder that knows squared errors
         manifest["lambda"] = [state["config"]["lowest"], state["config"]["highest"]]
     fitter = Fitter(model, manifest)
     training, _ = load_split(data)

@@ -20,7 +20,9 @@ SCALES = (1.0, 0.87, 0.75, 0.63, 0.5)  # fractions of the original resolution; h
 class DeviceCrops:
     """Batches (N, 3, size, size) uint8 on a device: random crops, flips, transposition, rescaling, some grey ones."""
 
-    def __init__(self, photographs: list[np.ndarray], size: int, batch: int, seed: int, device: torch.device, grey: float = 0.03):
+    def __init__(
+        self, photographs: list[np.ndarray], size: int, batch: int, seed: int, device: torch.device, grey: float = 0.03
+    ):
         self.size, self.batch, self.seed, self.grey = size, batch, seed, grey
         chosen = [p for p in photographs if min(p.shape[:2]) >= size]
         if not chosen:

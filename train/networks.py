@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from pillow_lic.codec import boundary, latents
 from pillow_lic.constants import GROUPS, LIC_PROB_BITS
 
+
 @dataclass(frozen=True)
 class PhotoConfig:
     """Widths and depths. The defaults are the shipped `photo` model; `configs/toy.toml` narrows them."""
@@ -45,7 +46,9 @@ def interpolate(table: Tensor, t: Tensor) -> Tensor:
     """Rows of table (P, C) at positions t (N,) in 0..1, linearly interpolated; returns (N, C)."""
     last = table.shape[0] - 1
     position = t.clamp(0.0, 1.0) * last
-    near = 1.0 - (position[:, None] - torch.arange(table.shape[0], device=t.device)).abs()  # (N, P), at most two of each row above 0
+    near = (
+        1.0 - (position[:, None] - torch.arange(table.shape[0], device=t.device)).abs()
+    )  # (N, P), at most two of each row above 0
     return (near.clamp_min(0.0)[:, :, None] * table).sum(1)
 
 
@@ -188,7 +191,9 @@ class RefineGroup(nn.Module):
         own = features[:, :, self.row :: 2, self.column :: 2]
         x = torch.cat([features, known], 1).to(self.enter.weight.dtype)
         x = F.leaky_relu(self.enter(x), 0.1)
-        x = F.pad(x, [self.reach - self.column, self.reach, self.reach - self.row, self.reach])  # so that stride 2 meets the group
+        x = F.pad(
+            x, [self.reach - self.column, self.reach, self.reach - self.row, self.reach]
+        )  # so that stride 2 meets the group
         x = own.to(x.dtype) + self.join(self.spatial(x))
         x = (x + self.contract(F.leaky_relu(self.expand(x), 0.1))).float()
         return self.mean(x).float(), 0.5 * torch.tanh(self.step(x).float())

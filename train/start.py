@@ -129,8 +129,12 @@ def start_from_model(model: PhotoModel, folder: Path) -> int:
             known_as = f"{'hyper_analysis' if part == 'hyper' else part}.{rest}"
             networks[known_as] = _padded(value.float(), whole.get(known_as, value), further)
     odd = [name for name, value in networks.items() if name in whole and value.shape != whole[name].shape]
-    missing, unexpected = model.load_state_dict({name: value for name, value in networks.items() if name not in odd}, strict=False)
-    added = {name.rpartition(".")[0].rpartition(".")[0] for name in missing if name.endswith(".mix.weight")}  # further blocks
+    missing, unexpected = model.load_state_dict(
+        {name: value for name, value in networks.items() if name not in odd}, strict=False
+    )
+    added = {
+        name.rpartition(".")[0].rpartition(".")[0] for name in missing if name.endswith(".mix.weight")
+    }  # further blocks
     for name in added:
         block = model.get_submodule(name)
         for layer in (block.join, block.contract):  # changes nothing at first
@@ -158,7 +162,9 @@ def start_from_model(model: PhotoModel, folder: Path) -> int:
     rate.gain.copy_(-(tables["z_step"] / (1 << LIC_Z_STEP_BITS)).log())
     counts = tables["count"].long()[-z_rows:].tolist()
     rows = tables["freq"][-sum(counts) :].split(counts)
-    rows = [sum(rows[k : k + levels]) for k in range(0, z_rows, levels)]  # of one length and about as frequent, as export makes them
+    rows = [
+        sum(rows[k : k + levels]) for k in range(0, z_rows, levels)
+    ]  # of one length and about as frequent, as export makes them
     fit_hyper_rate(rate, rows, tables["first"][-z_rows::levels])
     return further
 
@@ -174,7 +180,9 @@ def fit_hyper_rate(rate: HyperRate, rows: list[torch.Tensor], firsts: torch.Tens
         share[k, : len(freq) - 1] = freq[:-1] / freq[:-1].sum()
         value[k, : len(freq) - 1] = first + torch.arange(len(freq) - 1)
     middle = (share * value).sum(1, keepdim=True)
-    spread = ((share * (value - middle).square()).sum(1, keepdim=True) + 0.02).sqrt() * 3**0.5 / math.pi  # of a logistic
+    spread = (
+        ((share * (value - middle).square()).sum(1, keepdim=True) + 0.02).sqrt() * 3**0.5 / math.pi
+    )  # of a logistic
     mean = middle.expand(count, Z_COMPONENTS).clone()
     log_scale = rate.log_scale.view(count, Z_COMPONENTS) + spread.log()
     fitted = [part.requires_grad_() for part in (mean, log_scale, torch.zeros(count, Z_COMPONENTS))]
@@ -193,7 +201,11 @@ def fit_hyper_rate(rate: HyperRate, rows: list[torch.Tensor], firsts: torch.Tens
 
 def _padded(value: torch.Tensor, like: torch.Tensor, further: int) -> torch.Tensor:
     """value with zeros behind it where `like` has `further` more of something, else value."""
-    if further <= 0 or value.dim() != like.dim() or any(b - a not in (0, further) for a, b in zip(value.shape, like.shape)):
+    if (
+        further <= 0
+        or value.dim() != like.dim()
+        or any(b - a not in (0, further) for a, b in zip(value.shape, like.shape))
+    ):
         return value
     whole = torch.zeros_like(like)
     whole[tuple(slice(size) for size in value.shape)] = value
@@ -208,7 +220,12 @@ def start_further_channels(model: PhotoModel, further: int, x: torch.Tensor, low
     encoder and decoder of so few channels, in the linear paths. The rest of the network does not know of them yet.
     """
     t = torch.ones(8)
-    lost = torch.cat([encoder_order((part - model(part, t[: len(part)], hard=True)["x_hat"].clamp(0, 1)) * 4.0) for part in x.split(8)]).double()
+    lost = torch.cat(
+        [
+            encoder_order((part - model(part, t[: len(part)], hard=True)["x_hat"].clamp(0, 1)) * 4.0)
+            for part in x.split(8)
+        ]
+    ).double()
     u = encoder_order((x - 0.5) * 4.0).double()
     mean = u.mean(0)
     u = u - mean

@@ -130,7 +130,9 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 class Trainer:
     def __init__(self, config: TrainConfig, data: Path, out: Path, model: Path | None = None):
         """data: photographs. out: the run's folder. model: a model directory to start from, instead of a block transform."""
-        if config.metric not in METRICS or (config.metric == "ms-ssim" and min(config.crop, config.final_crop) < MS_SSIM_SIDE):
+        if config.metric not in METRICS or (
+            config.metric == "ms-ssim" and min(config.crop, config.final_crop) < MS_SSIM_SIDE
+        ):
             msg = f"metric must be one of {', '.join(METRICS)}, the latter with crops of {MS_SSIM_SIDE} and more; found {config.metric!r}"
             raise ValueError(msg)
         self.config, self.out = config, out
@@ -241,7 +243,9 @@ class Trainer:
         if self.step > first and not self.rank:
             seconds = time.monotonic() - begun
             rate = self.pixel_cost() * pixels * self.world / seconds / 1e12
-            print(f"{self.step - first} steps in {seconds:.0f} s, validation and compilation included: {rate:.2f} TFLOP/s in convolutions")
+            print(
+                f"{self.step - first} steps in {seconds:.0f} s, validation and compilation included: {rate:.2f} TFLOP/s in convolutions"
+            )
 
     def pixel_cost(self) -> float:
         """Floating-point operations of a step for each pixel: two for each multiply-add of the convolutions, three times for the gradients.
@@ -336,7 +340,9 @@ class Trainer:
         share = encoder_share(model, x, position)
         self.log("validate", {"loss": float(np.mean(losses)), "share": share})
         if share < 1e-3:
-            tqdm.write(f"step {self.step}: the analysis network has died: it is {share:.1e} of y's variance; start again, slower")
+            tqdm.write(
+                f"step {self.step}: the analysis network has died: it is {share:.1e} of y's variance; start again, slower"
+            )
 
     def picture(self, x: torch.Tensor, x_hat: torch.Tensor) -> None:
         pair = torch.cat([x, x_hat.clamp(0, 1)], 2)  # (N, 3, 2 * size, size): original above decoded
@@ -362,12 +368,24 @@ def main() -> None:
     parser.add_argument("config", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="folder of photographs or of tar files of them")
     parser.add_argument("--out", type=Path, required=True, help="folder of this run: checkpoint, log, pictures")
-    parser.add_argument("--start", type=Path, help="model directory whose weights a fresh run starts from (photo family); with more channels of y than it has, the further ones get what it leaves over")
-    parser.add_argument("--over", type=Path, help="another configuration, whose values replace those of the first: train/configs/gpu.toml")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        help="model directory whose weights a fresh run starts from (photo family); with more channels of y than it has, the further ones get what it leaves over",
+    )
+    parser.add_argument(
+        "--over",
+        type=Path,
+        help="another configuration, whose values replace those of the first: train/configs/gpu.toml",
+    )
     parser.add_argument("--minutes", type=float, help="stop, with a checkpoint, after so many minutes")
-    parser.add_argument("--set", action="append", default=[], metavar="key=value", help="override a config value, also network.KEY")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="key=value", help="override a config value, also network.KEY"
+    )
     arguments = parser.parse_args()
-    trainer = Trainer(load_config(arguments.config, arguments.set, arguments.over), arguments.data, arguments.out, arguments.start)
+    trainer = Trainer(
+        load_config(arguments.config, arguments.set, arguments.over), arguments.data, arguments.out, arguments.start
+    )
     for number in (signal.SIGINT, signal.SIGTERM):  # also when started in the background, where SIGINT is ignored
         signal.signal(number, trainer.ask_to_stop)
     trainer.resume()

@@ -53,7 +53,9 @@ def _show_warning(message, category, filename, lineno, file=None, line=None):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lic", description="Learned image compression: .lic files to and from other formats.")
+    parser = argparse.ArgumentParser(
+        prog="lic", description="Learned image compression: .lic files to and from other formats."
+    )
     parser.add_argument("--version", action=_Version, help="versions of the package and of the format it writes")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -68,8 +70,12 @@ def _parser() -> argparse.ArgumentParser:
 
     decode = commands.add_parser("decode", help=".lic to another format")
     _add_batch(decode, _decode)
-    decode.add_argument("-t", "--to", metavar="EXT", default="png", help="extension of the format to write; default png")
-    decode.add_argument("-q", "--quality", type=int, help="handed to the format to write, if it has one; default: Pillow's for it")
+    decode.add_argument(
+        "-t", "--to", metavar="EXT", default="png", help="extension of the format to write; default png"
+    )
+    decode.add_argument(
+        "-q", "--quality", type=int, help="handed to the format to write, if it has one; default: Pillow's for it"
+    )
     decode.add_argument("--truncated", action="store_true", help="load damaged files, missing tiles in grey")
 
     info = commands.add_parser("info", help="what a .lic file says, field by field, and whether it is intact")
@@ -80,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="a photograph against JPEG of equal size, with a picture to look at")
     demo.add_argument("photograph", nargs="?", type=Path, help="default: one from an installed package")
     demo.add_argument("-o", "--output", type=Path, default=Path("lic-demo.png"), help="picture, or a folder for it")
-    demo.add_argument("-q", "--quality", type=_quality, nargs=3, default=(20, 45, 75), metavar="Q", help="three qualities")
+    demo.add_argument(
+        "-q", "--quality", type=_quality, nargs=3, default=(20, 45, 75), metavar="Q", help="three qualities"
+    )
     demo.add_argument("-m", "--model", help="model name")
     demo.add_argument("-f", "--force", action="store_true", help="overwrite the picture")
     demo.set_defaults(run=_demo)
@@ -106,7 +114,9 @@ class _Version(argparse.Action):
 
 
 def _add_batch(parser: argparse.ArgumentParser, run) -> None:
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files, or folders with all that is in them")
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="files, or folders with all that is in them"
+    )
     output = "file, or folder if it is one, ends in / or several files are written; default: beside each source"
     parser.add_argument("-o", "--output", metavar="PATH", help=output)
     jobs = "files at a time; one file already uses all cores; default 1"

@@ -51,7 +51,15 @@ def encode(options: argparse.Namespace) -> int:
             if getattr(im, "n_frames", 1) > 1:
                 _say(f"{job.source}: only the first of {im.n_frames} frames is kept")
             metadata = {"exif": _exif(im, job), "xmp": im.info.get("xmp")}  # the ICC profile goes along by itself
-            im.save(temporary, FORMAT, quality=options.quality, model=options.model, tune=options.tune, effort=options.effort, **metadata)
+            im.save(
+                temporary,
+                FORMAT,
+                quality=options.quality,
+                model=options.model,
+                tune=options.tune,
+                effort=options.effort,
+                **metadata,
+            )
 
     return _run(options, jobs, work)
 

@@ -59,7 +59,9 @@ def run(photograph: Path, output: Path, qualities: Sequence[float], model: str |
     original.info.clear()  # compare pixels, not profiles
     named = {"model": model} if model else {}
     for quality in qualities:
-        _decode(_save(original.resize((64, 64)), FORMAT, quality, **named))  # loads the networks, so that no time below includes it
+        _decode(
+            _save(original.resize((64, 64)), FORMAT, quality, **named)
+        )  # loads the networks, so that no time below includes it
     print(f"{photograph}: {original.width} x {original.height}")
     print("codec  quality     bytes     bpp   PSNR dB   encode s  decode s")
     rows = []
@@ -96,7 +98,9 @@ def _code(original: Image.Image, format: str, quality: float, **options) -> Resu
     end = time.perf_counter()
     psnr = _psnr(original, decoded)
     bpp = 8 * len(data) / (original.width * original.height)
-    print(f"{format:<5} {quality:>8g} {len(data):>9} {bpp:>7.3f} {psnr:>9.2f} {middle - start:>10.2f} {end - middle:>9.2f}")
+    print(
+        f"{format:<5} {quality:>8g} {len(data):>9} {bpp:>7.3f} {psnr:>9.2f} {middle - start:>10.2f} {end - middle:>9.2f}"
+    )
     return Result(format, quality, len(data), psnr, decoded)
 
 

@@ -92,7 +92,9 @@ def show_models(*, as_json: bool) -> None:
     if not described:
         print("lic: no model is installed; reinstall pillow-lic", file=sys.stderr)
     for name, facts in described.items():
-        print(f"{name:<16} number {facts.get('number')}  hash {str(facts.get('hash'))[:16]}  {facts.get('path')}{_taken_for(name)}")
+        print(
+            f"{name:<16} number {facts.get('number')}  hash {str(facts.get('hash'))[:16]}  {facts.get('path')}{_taken_for(name)}"
+        )
 
 
 def _taken_for(name: str) -> str:

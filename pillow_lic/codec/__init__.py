@@ -85,7 +85,9 @@ def encode_batch(
         raise LicBadOption(msg)
     q = container_format.quality_to_q(quality)
     entry = registry.chosen(model, tune, q)
-    own = np.asarray if isinstance(arrays, (Sequence, np.ndarray)) else np.array  # a generator may fill one array again and again
+    own = (
+        np.asarray if isinstance(arrays, (Sequence, np.ndarray)) else np.array
+    )  # a generator may fill one array again and again
     pictures = _noted(arrays, lambda array: _checked_picture(own(array), q, entry, effort, {}))
     stages = batch.Stages(
         lambda picture, _: encoding.begin(picture),
@@ -200,7 +202,9 @@ def _checked_picture(
         tile_side=TILE_SIDE,
     )
     header.check_limits()
-    return encoding.Picture(header, loader.load(entry), _colour(array), array[..., -1] if header.has_alpha else None, metadata, effort)
+    return encoding.Picture(
+        header, loader.load(entry), _colour(array), array[..., -1] if header.has_alpha else None, metadata, effort
+    )
 
 
 def _checked_effort(effort: int | None, entry: registry.Entry) -> int:

@@ -58,7 +58,11 @@ class _Flight:
 def run(jobs: Iterable[Any], stages: Stages, place: Place) -> list[Any]:
     """The results of all jobs in their order. Jobs are taken as there is room for them; the first error ends it all."""
     threads = max(torch.get_num_threads(), 1)
-    with ThreadPoolExecutor(threads) as tiles, ThreadPoolExecutor(threads) as starts, ThreadPoolExecutor(threads) as ends:
+    with (
+        ThreadPoolExecutor(threads) as tiles,
+        ThreadPoolExecutor(threads) as starts,
+        ThreadPoolExecutor(threads) as ends,
+    ):
         line = _Line(stages, place, tiles, starts, ends)
         try:
             for job in jobs:
@@ -73,7 +77,14 @@ def run(jobs: Iterable[Any], stages: Stages, place: Place) -> list[Any]:
 class _Line:
     """Images wait for the networks, oldest first, and then for their results. Each pool's work waits on a later pool's alone."""
 
-    def __init__(self, stages: Stages, place: Place, tiles: ThreadPoolExecutor, starts: ThreadPoolExecutor, ends: ThreadPoolExecutor):
+    def __init__(
+        self,
+        stages: Stages,
+        place: Place,
+        tiles: ThreadPoolExecutor,
+        starts: ThreadPoolExecutor,
+        ends: ThreadPoolExecutor,
+    ):
         self.stages, self.place = stages, place
         self.tiles, self.starts, self.ends = tiles, starts, ends
         self.streams = cycle(place.streams())
@@ -120,7 +131,11 @@ class _Line:
         first = self.waiting.popleft()
         group, pixels, key = [first], first.pixels, self.stages.key(first.job)
         for flight in list(self.waiting):
-            if len(group) < GROUP_MAX and pixels + flight.pixels <= self.place.group and self.stages.key(flight.job) == key:
+            if (
+                len(group) < GROUP_MAX
+                and pixels + flight.pixels <= self.place.group
+                and self.stages.key(flight.job) == key
+            ):
                 self.waiting.remove(flight)
                 group.append(flight)
                 pixels += flight.pixels

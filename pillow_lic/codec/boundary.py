@@ -87,7 +87,15 @@ def trellis_levels(
     sizes: bits of a symbol by its size, (2 R, PRICED + 1).
     """
     n, m, h, w = ratio.shape
-    weight = torch.as_tensor(weight, dtype=torch.float32).cpu().mul(LIC_LEVEL_PLAIN**2).expand(n, m, 1, 1).flatten(1).contiguous().numpy()
+    weight = (
+        torch.as_tensor(weight, dtype=torch.float32)
+        .cpu()
+        .mul(LIC_LEVEL_PLAIN**2)
+        .expand(n, m, 1, 1)
+        .flatten(1)
+        .contiguous()
+        .numpy()
+    )
     x, scale = ratio.float().flatten(2).cpu().numpy(), index.to(torch.uint8).flatten(2).cpu().numpy()
     parts = [(k, slice(first, first + PART)) for k in range(n) for first in range(0, h * w, PART)]
 
@@ -106,7 +114,13 @@ def trellis_bits(r: Tensor, index: Tensor, tables: Tables, sizes: np.ndarray, sk
     found = []
     for one, where in zip(levels, scale):
         symbol, row = tables.symbols(one, where)
-        found.append(float(sizes[row, np.minimum(np.abs(symbol.astype(np.int32)), PRICED)].sum(where=where >= skip, dtype=np.float64)))
+        found.append(
+            float(
+                sizes[row, np.minimum(np.abs(symbol.astype(np.int32)), PRICED)].sum(
+                    where=where >= skip, dtype=np.float64
+                )
+            )
+        )
     return torch.tensor(found, dtype=torch.float32, device=r.device)
 
 
@@ -169,7 +183,9 @@ def bits_more(freq: np.ndarray, count: np.ndarray, first: np.ndarray, rows: int)
     return torch.from_numpy(more)
 
 
-def residual_symbols(ratio: Tensor, index: Tensor, more: Tensor, skip: int, weight: float | Tensor = BIT_WEIGHT) -> Tensor:
+def residual_symbols(
+    ratio: Tensor, index: Tensor, more: Tensor, skip: int, weight: float | Tensor = BIT_WEIGHT
+) -> Tensor:
     """(y - mean) / step to integers, both (..., M, h, w); index is the scale index (int), more of bits_more. Returns int16.
 
     Rate-distortion optimal between two neighbours q, q+1 of a value q + x: up when x^2 + w bits(q) exceeds

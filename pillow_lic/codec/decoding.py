@@ -47,7 +47,11 @@ def begin(
 
 
 def read_symbols(
-    container: container_format.Container, model: loader.Model, truncated: bool, place: Place, pool: ThreadPoolExecutor | None = None
+    container: container_format.Container,
+    model: loader.Model,
+    truncated: bool,
+    place: Place,
+    pool: ThreadPoolExecutor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, list[container_format.Tile]]:
     """z (C, hz, wz) and r (M, hy, wy), int16 in memory that the place can copy from, and the tiles that could not be read."""
     header, own, manifest = container.header, tables.of(model), model.entry.manifest
@@ -83,7 +87,9 @@ def read_symbols(
 
 def run(place: Place, keep: bool, coded: list[Coded], side: int | None) -> list[Arrival]:
     """The pixels of files with the same model and latent grid: uint8 on the host without alpha, or, to keep, on the device with it."""
-    images = [_canvas(one.header, place) for one in coded]  # outside inference mode: callers may write to what they are given
+    images = [
+        _canvas(one.header, place) for one in coded
+    ]  # outside inference mode: callers may write to what they are given
     with torch.inference_mode(), loader.running(place.name):
         drawn = [(one, image) for one, image in zip(coded, images) if len(one.missing) < one.header.tile_count]
         if drawn:

@@ -136,7 +136,9 @@ class Place:
         for tensor in tensors if self.gpu else ():
             tensor.record_stream(torch.cuda.current_stream(self.name))
 
-    def fitting(self, call: Callable[[list[Any], int | None], list[Arrival]], jobs: list[Any], side: int | None = None) -> list[Arrival]:
+    def fitting(
+        self, call: Callable[[list[Any], int | None], list[Arrival]], jobs: list[Any], side: int | None = None
+    ) -> list[Arrival]:
         """call(jobs, side of a piece); in halves, then in smaller pieces where the GPU's memory is short.
 
         Raises LicGpuUnavailable when one image in the smallest pieces is still too much.

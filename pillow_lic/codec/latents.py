@@ -114,7 +114,9 @@ def hyper_analyse(encoder, y: Tensor, t: Tensor, d: Tensor, halo: int, side: int
 
 def positions(*q: int) -> Tensor:
     """t of FORMAT 8 for each image, shape (N,)."""
-    return torch.tensor([(one - LIC_QUALITY_MIN) / (LIC_QUALITY_MAX - LIC_QUALITY_MIN) for one in q], dtype=torch.float32, device="cpu")
+    return torch.tensor(
+        [(one - LIC_QUALITY_MIN) / (LIC_QUALITY_MAX - LIC_QUALITY_MIN) for one in q], dtype=torch.float32, device="cpu"
+    )
 
 
 def stacked(tensors: Sequence[Tensor]) -> Tensor:

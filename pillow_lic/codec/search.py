@@ -28,7 +28,11 @@ PASSES = (0, 1, 2, 3, 4, 6, 10, 16, 30, 100)  # of effort 0 to 9
 DEFAULT_EFFORT = 2  # of models whose manifest has a lambda; 0 of others
 SIDE, MARGIN = 48, 4  # of a piece of the gradient, in latent positions; the pixels beyond change it by some millionths
 STEP = 0.42  # what part of the Newton step the first pass takes; it falls linearly to nothing
-DITHER, DITHERED, SEED = 0.8, 6, 1  # steps by which y is shaken at first, where there are so many passes; the same picture gives the same file
+DITHER, DITHERED, SEED = (
+    0.8,
+    6,
+    1,
+)  # steps by which y is shaken at first, where there are so many passes; the same picture gives the same file
 WEIGHT = 0.74  # of a bit against the curvature that was found; boundary.BIT_WEIGHT is half of what theory says
 SHRINK = 50.0  # squared steps of error that a channel's curvature by theory counts for, against what was found
 SPREAD = 3.0  # by how much it may differ from theory
@@ -117,7 +121,10 @@ def _gradient(
 def _blank_beyond(error: Tensor, images: Sequence[np.ndarray], piece: latents.Piece) -> None:
     """0 beyond each picture's last row and column: nobody sees what is there."""
     for part, image in zip(error, images):
-        height, width = image.shape[0] - piece.outer_top * LIC_LATENT_STRIDE, image.shape[1] - piece.outer_left * LIC_LATENT_STRIDE
+        height, width = (
+            image.shape[0] - piece.outer_top * LIC_LATENT_STRIDE,
+            image.shape[1] - piece.outer_left * LIC_LATENT_STRIDE,
+        )
         part[:, max(height, 0) :] = 0.0
         part[:, :, max(width, 0) :] = 0.0
 

@@ -208,7 +208,9 @@ class _Reader:
         metadata = {type: None for type in "cex"}
         for chunk in chunks:
             if chunk.type in metadata:
-                metadata[chunk.type] = self.optional(chunk, lambda payload: unpack_metadata(payload, chunk.offset) if unpacked else None)
+                metadata[chunk.type] = self.optional(
+                    chunk, lambda payload: unpack_metadata(payload, chunk.offset) if unpacked else None
+                )
         complete = chunks[-1].type == "T" and chunks[-1].end == self.size
         return Head(header, major, minor, *metadata.values(), tuple(chunks), self.size, complete)
 

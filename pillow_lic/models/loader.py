@@ -92,7 +92,9 @@ def _unoptimized() -> Iterator[None]:
         # TorchScript hands on what an operator raises as text.
         if missing := re.search(r"LicGpuUnavailable: (.*)", str(error)):
             raise LicGpuUnavailable(missing[1]) from error
-        if short := re.search(r"(CUDA (error: )?out of memory|\w+_STATUS_ALLOC_FAILED|unable to find an engine to execute).*", str(error)):
+        if short := re.search(
+            r"(CUDA (error: )?out of memory|\w+_STATUS_ALLOC_FAILED|unable to find an engine to execute).*", str(error)
+        ):
             raise torch.cuda.OutOfMemoryError(short[0]) from error
         raise
 
@@ -124,7 +126,9 @@ def _load_script(data: bytes, kind: str, device: str = "cpu") -> torch.jit.Scrip
 
     # TorchScript announces its deprecation; users cannot act on it. Not catch_warnings: it changes what other threads see.
     warnings.filterwarnings("ignore", "`torch.jit.load` is", DeprecationWarning)
-    with torch.inference_mode(False):  # whatever the caller is in: gradients must be able to pass through (codec/search.py)
+    with torch.inference_mode(
+        False
+    ):  # whatever the caller is in: gradients must be able to pass through (codec/search.py)
         module = torch.jit.load(io.BytesIO(data), map_location=device)
         module = module.eval().float().to(memory_format=torch.channels_last)
         for weight in module.parameters():  # a ScriptModule has no requires_grad_
@@ -162,7 +166,9 @@ def _state_settings(graph: Any, node: Any, transposed: bool) -> None:
     with graph.insert_point_guard(node):
         constant = graph.insertConstant
         more, groups, dilation = rest if transposed else (constant([0, 0]), rest[1], rest[0])
-        settings = [constant(value) for value in (False, False, True, False)]  # benchmark, deterministic, cudnn_enabled, allow_tf32
+        settings = [
+            constant(value) for value in (False, False, True, False)
+        ]  # benchmark, deterministic, cudnn_enabled, allow_tf32
         inputs = [x, weight, bias, stride, padding, dilation, constant(transposed), more, groups, *settings]
         stated = graph.create("aten::_convolution", inputs, 1)
         graph.insertNode(stated)
@@ -234,7 +240,11 @@ def fast_bfloat16() -> bool:
 
     has = getattr(torch.cpu, "get_capabilities", dict)()  # newer releases of PyTorch
     if has:
-        return has.get("amx_bf16", False) or has.get("avx512_bf16", False) and not has.get("cpu_name", "").startswith("Intel")
+        return (
+            has.get("amx_bf16", False)
+            or has.get("avx512_bf16", False)
+            and not has.get("cpu_name", "").startswith("Intel")
+        )
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
 

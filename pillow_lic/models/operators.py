@@ -78,7 +78,9 @@ def _plain(x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool) -> Tensor:
     return y.to(x.dtype).contiguous(memory_format=_format(x))
 
 
-def _plain_backward(grad: Tensor, x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _plain_backward(
+    grad: Tensor, x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool
+) -> tuple[Tensor, Tensor, Tensor]:
     _check(x, beta, gamma)
     kind = _kind(x)
     g, a = grad.to(kind), x.to(kind)
@@ -146,7 +148,9 @@ def _cuda(x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool) -> Tensor:
     return y
 
 
-def _cuda_backward(grad: Tensor, x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _cuda_backward(
+    grad: Tensor, x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool
+) -> tuple[Tensor, Tensor, Tensor]:
     from .. import gpu
 
     _check(x, beta, gamma)
@@ -161,10 +165,16 @@ def _cuda_backward(grad: Tensor, x: Tensor, beta: Tensor, gamma: Tensor, inverse
     parameters = beta.data_ptr(), gamma.data_ptr()
     gpu.gdn(a, gpu.BACKWARD, inverse, (x.data_ptr(), g.data_ptr(), t.data_ptr(), dx.data_ptr(), *parameters), *place)
     gpu.gdn(a, gpu.BACKWARD_LAST, inverse, (t.data_ptr(), x.data_ptr(), 0, dx.data_ptr(), *parameters), *place)
-    partial = torch.empty(gpu.gdn_sums_count(a, place[0], place[2]), a.channels, a.channels + 1, dtype=torch.float32, device=x.device)
+    partial = torch.empty(
+        gpu.gdn_sums_count(a, place[0], place[2]), a.channels, a.channels + 1, dtype=torch.float32, device=x.device
+    )
     gpu.gdn_sums(a, (t.data_ptr(), x.data_ptr(), partial.data_ptr()), *place)
     sums = partial.sum(0)  # (C, C + 1)
-    return dx, sums[:, -1].contiguous().to(types[0]), sums[:, :-1].contiguous().to(types[1])  # the strides of _fake_backward
+    return (
+        dx,
+        sums[:, -1].contiguous().to(types[0]),
+        sums[:, :-1].contiguous().to(types[1]),
+    )  # the strides of _fake_backward
 
 
 # --- registration --------------------------------------------------------------------------------------------------------

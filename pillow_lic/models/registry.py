@@ -150,10 +150,15 @@ def register(path: str | os.PathLike[str]) -> str:
     with _lock:
         shipped = _find_shipped(entry.name)
         taken = shipped or _registered.get(entry.name)
-        if taken and (taken.hash != entry.hash or (shipped and shipped.manifest["encoder"] != entry.manifest["encoder"])):
+        if taken and (
+            taken.hash != entry.hash or (shipped and shipped.manifest["encoder"] != entry.manifest["encoder"])
+        ):
             msg = f"a different model named {entry.name!r} is already known ({taken.path}); give yours another name"
             raise LicBadOption(msg)
-        unchanged = taken and (taken.path, taken.manifest) == (entry.path, entry.manifest)  # then what is loaded stays loaded
+        unchanged = taken and (taken.path, taken.manifest) == (
+            entry.path,
+            entry.manifest,
+        )  # then what is loaded stays loaded
         if not shipped and not unchanged:
             _registered[entry.name] = entry
     return entry.name
@@ -209,9 +214,10 @@ def by_hash(number: int, model_hash: bytes) -> Entry:
         if entry.hash[:HASH_BYTES] == model_hash:
             return entry
     wanted = f"model {number} ({SHIPPED[number][0]!r})" if number in SHIPPED else f"model {number}"
-    msg = (
-        f"this file needs {wanted} with hash {model_hash.hex()}, which is not known here; "
-        + ("call pillow_lic.register_model(path) with its directory" if number == 0 else "install the pillow_lic it was made with")
+    msg = f"this file needs {wanted} with hash {model_hash.hex()}, which is not known here; " + (
+        "call pillow_lic.register_model(path) with its directory"
+        if number == 0
+        else "install the pillow_lic it was made with"
     )
     raise LicUnknownModel(msg)
 
@@ -237,7 +243,9 @@ def name_of(number: int, model_hash: bytes) -> str:
 def names() -> list[str]:
     """Names of all models that can be used, those of the default first."""
     default = [name for _, name in TUNES[DEFAULT_TUNE]]
-    return sorted((e.name for e in _known()), key=lambda name: (default.index(name) if name in default else len(default), name))
+    return sorted(
+        (e.name for e in _known()), key=lambda name: (default.index(name) if name in default else len(default), name)
+    )
 
 
 def describe(name: str) -> dict[str, Any]:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 QUALITY = 75  # default of save()
 OPTIONS = ("quality", "model", "tune", "effort", "exif", "icc_profile", "xmp", "device")
 
-_EXIF_PREFIX = b"Exif\0\0"  # of JPEG, and of Image.Exif.tobytes(); a .lic file holds the TIFF structure alone (FORMAT 4)
+_EXIF_PREFIX = (
+    b"Exif\0\0"  # of JPEG, and of Image.Exif.tobytes(); a .lic file holds the TIFF structure alone (FORMAT 4)
+)
 _NATIVE = ("L", "LA", "RGB", "RGBA")
 _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")  # grey modes of more than 8 bits
 
@@ -70,7 +72,9 @@ class LicImageFile(ImageFile.ImageFile):
         from .. import codec
 
         truncated = ImageFile.LOAD_TRUNCATED_IMAGES
-        bomb = Image.MAX_IMAGE_PIXELS and 2 * Image.MAX_IMAGE_PIXELS  # where Pillow refuses; it has not seen what thin images cost
+        bomb = (
+            Image.MAX_IMAGE_PIXELS and 2 * Image.MAX_IMAGE_PIXELS
+        )  # where Pillow refuses; it has not seen what thin images cost
         whole = container.read(self.fp, truncated=truncated, max_pixels=bomb, metadata=False)
         if (whole.header.width, whole.header.height, whole.header.layout) != (*self.size, self.mode):
             msg = f"the file changed after it was opened: {self.mode} of {self.width} x {self.height} pixels then; open it again"
@@ -193,18 +197,26 @@ def _fitting_profile(icc: bytes | None, mode: str) -> bytes | None:
     if not icc or icc[16:20] == space:  # ICC.1, 7.2.6: the data colour space
         return icc
     what = f"the image's ICC profile is left out: it is for {icc[16:20]!r}, the pixels are stored as {space!r}"
-    warnings.warn(f"{what}; ImageCms.profileToProfile converts with it", UserWarning, stacklevel=5)  # the caller of save
+    warnings.warn(
+        f"{what}; ImageCms.profileToProfile converts with it", UserWarning, stacklevel=5
+    )  # the caller of save
     return None
 
 
 def _to_native(im: Image.Image) -> Image.Image:
     """The image in one of the four native modes: as Pillow's WebP and AVIF plugins convert, grey staying grey, a transparent colour as alpha."""
     if im.mode in _NATIVE:
-        return im.convert({"L": "LA", "RGB": "RGBA"}[im.mode]) if im.mode in ("L", "RGB") and im.has_transparency_data else im
+        return (
+            im.convert({"L": "LA", "RGB": "RGBA"}[im.mode])
+            if im.mode in ("L", "RGB") and im.has_transparency_data
+            else im
+        )
     if im.mode in _DEEP:
         sixteen = im.mode.startswith("I;16")
         lost = "the upper 8 of 16 bits are kept" if sixteen else "values beyond 0 to 255 are clipped"
-        warnings.warn(f"mode {im.mode} is saved with 8 bits per sample; depth is lost: {lost}", UserWarning, stacklevel=5)  # the caller of save
+        warnings.warn(
+            f"mode {im.mode} is saved with 8 bits per sample; depth is lost: {lost}", UserWarning, stacklevel=5
+        )  # the caller of save
         return _upper_bits(im) if sixteen else im.convert("L")
     transparent = im.has_transparency_data
     if im.mode in ("1", "La"):

@@ -1,14 +1,16 @@
 // Fuzzes the tile decoder (csrc/tile.h and what it includes; FORMAT 7). Needs no Python.
 //
-//   clang++ -std=c++17 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Icsrc tests/fuzz/fuzz_tile.cpp -o build/fuzz_tile
-//   build/fuzz_tile -max_len=4096 -max_total_time=60
+//   clang++ -std=c++17 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Icsrc
+//   tests/fuzz/fuzz_tile.cpp -o build/fuzz_tile build/fuzz_tile -max_len=4096 -max_total_time=60
 //
-// With -DLIC_REPLAY instead of `fuzzer` it is a plain program that runs each file named on its command line once (any compiler).
+// With -DLIC_REPLAY instead of `fuzzer` it is a plain program that runs each file named on its command line once (any
+// compiler).
 //
-// Input: | seed u8 | shape u8 | rest |. The seed makes the tables, from 128 on those of mixtures, from 64 to 127 those of a trellis; the
-// shape byte makes the tile, and its bit 7 says what the rest is:
+// Input: | seed u8 | shape u8 | rest |. The seed makes the tables, from 128 on those of mixtures, from 64 to 127 those
+// of a trellis; the shape byte makes the tile, and its bit 7 says what the rest is:
 //   0: a tile stream, to be decoded;
-//   1: symbols, to be encoded, then decoded; so the corpus reaches deep states without knowing the checksum. With a trellis they are
+//   1: symbols, to be encoded, then decoded; so the corpus reaches deep states without knowing the checksum. With a
+//   trellis they are
 //      made levels, and then what its search makes of them goes the same way.
 //
 // Invariants:
@@ -16,7 +18,8 @@
 //   2. The fast decoder and the slow one, and all code paths of the map, say the same: status and symbols.
 //   3. Accepted implies that encoding the symbols again gives the same bytes: a tile has one stream and no other.
 //   4. What the encoder writes is accepted and gives its symbols back.
-//   5. With a trellis, r is refused or the one tile of its stream; symbols and levels are inverse to each other; and all code paths of
+//   5. With a trellis, r is refused or the one tile of its stream; symbols and levels are inverse to each other; and
+//   all code paths of
 //      the search find the same levels, which the encoder takes, of whatever numbers.
 #include <cmath>
 #include <cstdint>
@@ -31,12 +34,12 @@
 
 namespace {
 
-#define REQUIRE(condition) \
-    do { \
-        if (!(condition)) { \
+#define REQUIRE(condition)                                                                 \
+    do {                                                                                   \
+        if (!(condition)) {                                                                \
             std::fprintf(stderr, "line %d: invariant broken: %s\n", __LINE__, #condition); \
-            std::abort(); \
-        } \
+            std::abort();                                                                  \
+        }                                                                                  \
     } while (0)
 
 // Numbers that depend on the seed alone (splitmix64).
@@ -55,7 +58,8 @@ struct Random {
 
 constexpr std::int32_t kRows = 6;
 
-// A model of one quality: a bank with short, long, even and lopsided rows, and a map that spreads over them; or mixtures.
+// A model of one quality: a bank with short, long, even and lopsided rows, and a map that spreads over them; or
+// mixtures.
 struct Tables {
     lic::Bank bank;
     lic::ScaleMap map;
@@ -75,7 +79,8 @@ struct Tables {
             for (std::uint32_t n = random.below(3); n > 0; --n) inputs = add_layer(random, inputs);
         }
         levels = random.below(8) ? 1 + random.below(3) : LIC_LEVELS_MAX;
-        for (std::size_t i = 0; i < C * (levels - 1); ++i) z_level.push_back(static_cast<std::uint16_t>(random.below(8)));
+        for (std::size_t i = 0; i < C * (levels - 1); ++i)
+            z_level.push_back(static_cast<std::uint16_t>(random.below(8)));
         if (seed >= 64 && seed < 128) trellis = random.between(2, kRows);
         make_bank(random, scale_rows() + C * levels);
         const std::size_t channels = planes * M;
@@ -99,7 +104,8 @@ struct Tables {
         std::uint16_t normal[LIC_NORMAL_STEPS + 1] = {};
         for (std::size_t i = 1; i < LIC_NORMAL_STEPS; ++i) {
             const std::int32_t left = 32768 - normal[i - 1];
-            normal[i] = static_cast<std::uint16_t>(normal[i - 1] + random.between(0, left / (random.below(9) ? 60 : 2)));
+            normal[i] =
+                static_cast<std::uint16_t>(normal[i - 1] + random.between(0, left / (random.below(9) ? 60 : 2)));
         }
         normal[LIC_NORMAL_STEPS] = 32768;
         std::vector<std::uint32_t> inverse(1 + random.below(9));
@@ -135,7 +141,9 @@ struct Tables {
             const std::size_t rest = begin + random.below(static_cast<std::uint32_t>(n));
             freq[rest] = static_cast<std::uint16_t>(freq[rest] + (lic::kTotal - even * static_cast<std::uint32_t>(n)));
             count.push_back(n);
-            first.push_back(static_cast<std::int16_t>(random.below(8) ? -n / 2 : random.below(2) ? LIC_SYMBOL_MIN : LIC_SYMBOL_MAX - n / 2));
+            first.push_back(static_cast<std::int16_t>(random.below(8)   ? -n / 2
+                                                      : random.below(2) ? LIC_SYMBOL_MIN
+                                                                        : LIC_SYMBOL_MAX - n / 2));
         }
         REQUIRE(!bank.build(freq.data(), freq.size(), count.data(), first.data(), rows).what);
     }
@@ -155,8 +163,8 @@ void encode_into(const Tables& t, const lic::Shape& s, const lic::Setting& q, co
 }
 
 template <bool Slow>
-lic::Outcome decode_into(const Tables& t, const lic::Shape& s, const lic::Setting& q, const std::uint8_t* data, std::size_t size,
-                         lic::Scratch& work, Tile& tile) {
+lic::Outcome decode_into(const Tables& t, const lic::Shape& s, const lic::Setting& q, const std::uint8_t* data,
+                         std::size_t size, lic::Scratch& work, Tile& tile) {
     std::int16_t *z = tile.z.data(), *r = tile.r.data();
     return t.mixed() ? lic::decode_mixed_tile<Slow>(data, size, t.bank, t.map, t.mixture, s, q, work, z, r)
                      : lic::decode_tile<Slow>(data, size, t.bank, t.map, s, q, work, z, r);
@@ -175,8 +183,8 @@ std::vector<std::uint8_t> encode(const Tables& t, const lic::Shape& s, const lic
 }
 
 // Decodes with both twins, from a heap buffer of exactly `size` bytes, and checks invariants 2 and 3.
-lic::Status decode(const Tables& t, const lic::Shape& s, const lic::Setting& q, const std::uint8_t* data, std::size_t size,
-                   Tile& fast) {
+lic::Status decode(const Tables& t, const lic::Shape& s, const lic::Setting& q, const std::uint8_t* data,
+                   std::size_t size, Tile& fast) {
     std::unique_ptr<std::uint8_t[]> exact(new std::uint8_t[size]);
     if (size) std::memcpy(exact.get(), data, size);
     lic::Scratch work(s, false, t.planes / lic::kPlanes, t.dependent());
@@ -236,19 +244,23 @@ void make_levels(const Tables& t, std::size_t n, const std::vector<std::uint8_t>
 }
 
 // Invariant 5: of r as it is; and of numbers made of it, the ends of i16 standing for those that are none.
-void check_trellis(const Tables& t, const lic::Shape& s, const lic::Setting& q, const std::vector<std::uint8_t>& index, const Tile& raw) {
+void check_trellis(const Tables& t, const lic::Shape& s, const lic::Setting& q, const std::vector<std::uint8_t>& index,
+                   const Tile& raw) {
     lic::Scratch work(s, true, 0, true);
     const std::size_t n = s.h * s.w;
     if (lic::encode_tile<false>(t.bank, t.map, s, q, raw.z.data(), raw.r.data(), work) == lic::Status::ok) {
         Tile same = raw;
         std::vector<std::uint8_t> state(n);
-        for (std::size_t m = 0; m < s.M; ++m) REQUIRE(lic::symbols(&index[m * n], n, t.trellis, state.data(), &raw.r[m * n], &same.r[m * n]));
+        for (std::size_t m = 0; m < s.M; ++m)
+            REQUIRE(lic::symbols(&index[m * n], n, t.trellis, state.data(), &raw.r[m * n], &same.r[m * n]));
         make_levels(t, n, index, same.r);
         REQUIRE(same == raw);
     }
     std::vector<float> x, bits, weight(s.M, 1.0f);
     for (const std::int16_t value : raw.r) {
-        const float huge = value == LIC_SYMBOL_MIN ? -std::numeric_limits<float>::infinity() : value == LIC_SYMBOL_MAX ? NAN : 1.0f;
+        const float huge = value == LIC_SYMBOL_MIN   ? -std::numeric_limits<float>::infinity()
+                           : value == LIC_SYMBOL_MAX ? NAN
+                                                     : 1.0f;
         x.push_back(static_cast<float>(value) * 0.3f * huge);
     }
     constexpr std::size_t kSizes = 5;
@@ -258,7 +270,9 @@ void check_trellis(const Tables& t, const lic::Shape& s, const lic::Setting& q, 
     for (lic::Simd level : {lic::Simd::scalar, lic::Simd::sse41, lic::Simd::avx2, lic::Simd::avx512}) {
         if (!lic::simd_supported(level)) continue;
         lic::simd_in_use() = level;
-        lic::search({x.data(), index.data(), bits.data(), weight.data(), s.M, n, kSizes, t.rows, t.trellis, t.skip, tile.r.data()}, paths);
+        lic::search({x.data(), index.data(), bits.data(), weight.data(), s.M, n, kSizes, t.rows, t.trellis, t.skip,
+                     tile.r.data()},
+                    paths);
         if (level == lic::Simd::scalar) first = tile;
         REQUIRE(tile == first);
     }
@@ -276,7 +290,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Tables& t = *all[data[0]];
     const std::size_t h = 1 + (data[1] & 7), w = 1 + (data[1] >> 3 & 15);
     const lic::Shape s{t.map.C(), t.map.M() / t.planes, (h + 3) / 4, (w + 3) / 4, h, w};
-    const lic::Setting q{t.d.data(), t.bias.data(), t.scale_rows(), t.rows, t.skip, t.levels, t.z_level.data(), t.trellis};
+    const lic::Setting q{t.d.data(), t.bias.data(), t.scale_rows(),   t.rows,
+                         t.skip,     t.levels,      t.z_level.data(), t.trellis};
     const std::uint8_t *at = data + 2, *end = data + size;
     Tile tile(s);
     if (data[1] < 128) {

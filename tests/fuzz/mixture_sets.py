@@ -51,13 +51,36 @@ class Kernels:
     def __init__(self, folder: Path):
         self.map, self.cdf = built("scale_map", folder), built("mixture_cdf", folder)
 
-    def check_map(self, z: np.ndarray, steps: np.ndarray, hidden: tuple, weight: np.ndarray, offset: np.ndarray, bias: np.ndarray, wanted: np.ndarray) -> None:
+    def check_map(
+        self,
+        z: np.ndarray,
+        steps: np.ndarray,
+        hidden: tuple,
+        weight: np.ndarray,
+        offset: np.ndarray,
+        bias: np.ndarray,
+        wanted: np.ndarray,
+    ) -> None:
         """The map with one hidden layer."""
         positions, v, following = ctypes.c_longlong(z[0].size), np.empty_like(z), np.empty_like(z)
         call(self.map.dequantise, z, steps, len(z), positions, v)
         call(self.map.hidden_layer, v, *hidden, HYPER, HYPER, positions, following)
         found = np.empty_like(wanted)
-        call(self.map.scale_map, following, weight, offset, bias, len(wanted), HYPER, SIDE // 4, SIDE // 4, SIDE, SIDE, 256, found)
+        call(
+            self.map.scale_map,
+            following,
+            weight,
+            offset,
+            bias,
+            len(wanted),
+            HYPER,
+            SIDE // 4,
+            SIDE // 4,
+            SIDE,
+            SIDE,
+            256,
+            found,
+        )
         if not np.array_equal(found, wanted):
             sys.exit("the kernel of the map differs")
 
@@ -76,7 +99,9 @@ class Kernels:
                 sys.exit("the kernel of windows differs")
 
 
-def planes_of_the_map(rng: np.random.Generator, components: int, paths: list[str], kernels: Kernels | None) -> np.ndarray:
+def planes_of_the_map(
+    rng: np.random.Generator, components: int, paths: list[str], kernels: Kernels | None
+) -> np.ndarray:
     """Bytes (3 K, n) from a random map, the same on all code paths."""
     rows = 3 * components * CHANNELS
     weight = rng.integers(-LIC_WEIGHT_MAX // 8, LIC_WEIGHT_MAX // 8 + 1, (16 * rows, HYPER)).astype(np.int16)
@@ -91,7 +116,9 @@ def planes_of_the_map(rng: np.random.Generator, components: int, paths: list[str
         _core.set_simd(path)
         found = scale_map.index(z, steps, bias, 256, SIDE, SIDE)
         if not np.array_equal(found, wanted):
-            sys.exit(f"the map's {path} path differs from its definition in {(found != wanted).sum()} of {wanted.size} bytes")
+            sys.exit(
+                f"the map's {path} path differs from its definition in {(found != wanted).sum()} of {wanted.size} bytes"
+            )
     _core.set_simd("auto")
     if kernels:
         kernels.check_map(z, steps, hidden, weight, offset, bias, wanted)

@@ -18,7 +18,16 @@ from pillow_lic.models import loader, registry
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
-SHAPES = [(40, 60, 3), (1, 1, 3), (512, 768, 3), (33, 50, 4), (130, 70, 1), (500, 760, 2), (768, 512, 3), (1080, 1920, 3)]
+SHAPES = [
+    (40, 60, 3),
+    (1, 1, 3),
+    (512, 768, 3),
+    (33, 50, 4),
+    (130, 70, 1),
+    (500, 760, 2),
+    (768, 512, 3),
+    (1080, 1920, 3),
+]
 MODELS = ["toy", "photo", "gdn-mixture", "photo-ms-ssim", "photo-low"]
 
 
@@ -94,7 +103,9 @@ def test_cpu_to_gpu(model, quality, arrays):
 def test_effort(model, arrays):
     """The search on the GPU: a file that the CPU decodes to the same pixels, and as much better as the CPU's own search makes it."""
     array, quality = arrays[0], 60
-    plain, searched = (codec.encode(array, model=model, quality=quality, effort=effort, device="cuda") for effort in (0, 3))
+    plain, searched = (
+        codec.encode(array, model=model, quality=quality, effort=effort, device="cuda") for effort in (0, 3)
+    )
     own = codec.encode(array, model=model, quality=quality, effort=3)
     assert level(codec.decode(searched, device="cuda"), codec.decode(searched)) <= 1
     bit = search.error_of_bit(registry.lambda_at(registry.by_name(model).manifest, 100 * quality))

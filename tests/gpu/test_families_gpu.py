@@ -56,7 +56,9 @@ def test_cpu_to_gpu(name, quality, monkeypatch):
 
 
 def test_batches(name):
-    arrays = [picture(*shape, 3, seed) for seed, shape in enumerate([(64, 96), (100, 65), (64, 96), (60, 90), (1, 1)] * 3)]
+    arrays = [
+        picture(*shape, 3, seed) for seed, shape in enumerate([(64, 96), (100, 65), (64, 96), (60, 90), (1, 1)] * 3)
+    ]
     files = codec.encode_batch(arrays, model=name, quality=70, device="cuda")
     one_by_one = [codec.decode(data, device="cuda") for data in files]
     for a, b, array in zip(codec.decode_batch(files, device="cuda"), one_by_one, arrays, strict=True):

@@ -57,7 +57,12 @@ def plain_kernels(monkeypatch):
 @pytest.mark.parametrize("dtype", BOUNDS, ids=str)
 @pytest.mark.parametrize("channels", CHANNELS)
 def test_forward(channels, dtype, layout, name, plain_kernels):
-    for height, width in ((1, 1), (6, 45), (13, 11), (64, 66)):  # one pixel, a multiple of 2, odd, a multiple of 4 and several blocks
+    for height, width in (
+        (1, 1),
+        (6, 45),
+        (13, 11),
+        (64, 66),
+    ):  # one pixel, a multiple of 2, odd, a multiple of 4 and several blocks
         (x, _, beta, gamma), (x64, _, beta64, gamma64) = tensors((2, channels, height, width), dtype, layout)
         wanted = gdn_twin.forward(x64, beta64, gamma64, name == "igdn")
         y = OPERATORS[name](x, beta, gamma)
@@ -94,7 +99,9 @@ def test_gradients_repeat_to_the_bit():
 def test_large(channels):
     """An activation of a 4K image, against the CPU on a sample of its pixels."""
     torch.manual_seed(0)
-    x = torch.randn(1, channels, 1080, 1920, device="cuda", dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last)
+    x = torch.randn(1, channels, 1080, 1920, device="cuda", dtype=torch.bfloat16).contiguous(
+        memory_format=torch.channels_last
+    )
     _, _, beta, gamma = (torch.tensor(a, dtype=torch.float32) for a in gdn_twin.inputs((1, channels, 1, 1)))
     y = operators.gdn(x, beta.cuda(), gamma.cuda())
     rows = torch.tensor([0, 1, 539, 1078, 1079], device="cuda")

@@ -27,7 +27,14 @@ def photographs(tmp_path_factory) -> Path:
 
 
 def run(photographs: Path, out: Path, steps: int, compiled: bool = False) -> train.Trainer:
-    settings = [f"steps={steps}", "batch=4", "crop=64", "final_crop=64", "validate_every=20", f"compiled={str(compiled).lower()}"]
+    settings = [
+        f"steps={steps}",
+        "batch=4",
+        "crop=64",
+        "final_crop=64",
+        "validate_every=20",
+        f"compiled={str(compiled).lower()}",
+    ]
     trainer = train.Trainer(train.load_config(CONFIG, settings), photographs, out)
     trainer.resume()
     trainer.run(None)
@@ -48,7 +55,12 @@ def test_a_checkpoint_resumes_on_the_device(photographs, tmp_path):
     resumed = run(photographs, tmp_path, 30)
     assert resumed.step == 30
     assert all(value.is_cuda for value in resumed.average.values())
-    assert all(value.is_cuda for state in resumed.optimizer.state.values() for value in state.values() if torch.is_tensor(value))
+    assert all(
+        value.is_cuda
+        for state in resumed.optimizer.state.values()
+        for value in state.values()
+        if torch.is_tensor(value)
+    )
 
 
 def test_crops_lie_on_the_device(photographs, tmp_path):
