@@ -27,7 +27,7 @@ from pillow_lic.models.loader import fast_bfloat16
 from train.data import Crops, load_split
 from train.gdn import GdnConfig, GdnModel
 from train.gpu_data import DeviceCrops
-from train.losses import METRICS, MS_SSIM_SIDE, rate_distortion, rate_weight
+from train.losses import METRICS, MS_SSIM_SIDE, VISUAL, rate_distortion, rate_weight
 from train.networks import PhotoConfig, PhotoModel
 from train.optim import Soap
 from train.start import start_from_block_transform, start_from_cascade, start_from_model, start_further_channels
@@ -50,7 +50,7 @@ class TrainConfig:
     decay_share: float = 0.45  # last part of the steps, over which the rate falls linearly to 1 %
     clip: float = 1.0
     ema: float = 0.999
-    metric: str = "mse"  # what distortion means: "mse" or "ms-ssim", see train/losses.py
+    metric: str = "mse"  # what distortion means: "mse", "ms-ssim" or "visual", see train/losses.py
     lowest: float = 0.0008  # lambda at quality 1
     highest: float = 0.25  # lambda at quality 100
     rates: tuple[float, float] = (0.0, 1.0)  # lowest and highest position t that is trained
@@ -133,7 +133,7 @@ class Trainer:
         if config.metric not in METRICS or (
             config.metric == "ms-ssim" and min(config.crop, config.final_crop) < MS_SSIM_SIDE
         ):
-            msg = f"metric must be one of {', '.join(METRICS)}, the latter with crops of {MS_SSIM_SIDE} and more; found {config.metric!r}"
+            msg = f"metric must be one of {', '.join(METRICS)}, 'ms-ssim' with crops of {MS_SSIM_SIDE} and more; found {config.metric!r}"
             raise ValueError(msg)
         self.config, self.out = config, out
         self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
@@ -296,7 +296,9 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             out = self.parallel(x, t, settling)
         share = 10.0 ** -t.square() if self.step < config.free_until else 1.0
-        figures = rate_distortion(x, out, rate_weight(t, config.lowest, config.highest), share, config.metric)
+        figures = rate_distortion(
+            x, out, rate_weight(t, config.lowest, config.highest), share, config.metric, rate_weight(t, *VISUAL)
+        )
         loss = figures["loss"].mean()
         self.optimizer.zero_grad()
         loss.backward()
@@ -330,7 +332,9 @@ class Trainer:
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                     out = model(x, position, hard=True)
                 weight = rate_weight(position, self.config.lowest, self.config.highest)
-                figures = rate_distortion(x, out, weight, metric=self.config.metric)
+                figures = rate_distortion(
+                    x, out, weight, metric=self.config.metric, visual_weight=rate_weight(position, *VISUAL)
+                )
                 rows.append([figures[k].mean().item() for k in ("loss", "mse", "bpp", "z_bpp", "psnr")])
             row = np.mean(rows, 0)
             losses.append(row[0])
