@@ -1,0 +1,9 @@
+// The part of the module that is the native engine.
+#ifndef LIC_BIND_NN_H
+#define LIC_BIND_NN_H
+
+#include <pybind11/pybind11.h>
+
+void bind_nn(pybind11::module_& m);
+
+#endif

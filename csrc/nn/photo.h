@@ -1,0 +1,74 @@
+// The decoder networks of the `photo` family in integers (FORMAT 8): from v and r to y_hat and to samples, row by row.
+// Must not include Python. Nothing here is shared between calls but the weights, so any number of threads may decode at
+// once.
+//
+// READ ME FIRST
+// - Rows stream: a row of the latent grid enters at the top of a chain of stages, and each stage hands on the rows that
+// it can finish. Nothing
+//   larger than a few rows is ever held, whatever the image's size.
+// - A chain may begin and end anywhere in an image. A stage whose first row is not the image's first does not know the
+// row above and
+//   does not hand that row on; so what comes out is right, and fewer rows come out than went in (a pyramid, not a strip
+//   with a fixed margin).
+// - Columns are those of a window of the image. Its edges inside the image are wrong for some columns, which the caller
+// leaves out.
+#ifndef LIC_NN_PHOTO_H
+#define LIC_NN_PHOTO_H
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "layers.h"
+
+namespace lic::nn {
+
+// Integers (channels, rows, columns), of which `row0` and `column0` are the first that are there.
+struct Grid {
+    const i16* data = nullptr;
+    std::size_t channel_stride = 0, row_stride = 0;
+    std::size_t row0 = 0, column0 = 0;
+    const i16* at(std::size_t channel, std::size_t row, std::size_t column) const {
+        return data + channel * channel_stride + (row - row0) * row_stride + (column - column0);
+    }
+};
+
+// Where samples go: the box of the image's pixels [top, bottom) x [left, right), 1 or 3 bands, interleaved.
+struct Canvas {
+    std::uint8_t* data = nullptr;
+    std::size_t row_stride = 0, bands = 3;
+    std::size_t top = 0, left = 0, bottom = 0, right = 0;
+};
+
+struct Image {
+    std::size_t hy = 0, wy = 0;  // the latent grid
+    Grid v, r;                   // v (C, hy / 4, wy / 4) of FORMAT 7.5, r (M, hy, wy); divisions round up
+};
+
+class Photo {
+ public:
+    // Checks and packs. Throws BadModel.
+    Photo(const Tensors& tensors, const Kernels& kernels);
+    ~Photo();
+    Photo(Photo&&) noexcept;
+
+    std::size_t latent() const;  // M
+    std::size_t hyper() const;   // C
+    // Latent positions beyond a box that its samples depend on.
+    std::size_t halo() const;
+
+    // Samples of a box at quality Q.
+    void render(const Image& image, int q, const Canvas& canvas, std::size_t threads) const;
+
+    // y_hat (M, hy, wy), for tests.
+    void latents(const Image& image, int q, i16* y_hat) const;
+
+    struct Weights;
+
+ private:
+    std::unique_ptr<Weights> weights_;
+};
+
+}  // namespace lic::nn
+
+#endif

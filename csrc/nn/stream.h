@@ -1,0 +1,100 @@
+// Rows that stream through a block (FORMAT 8.1). Must not include Python.
+#ifndef LIC_NN_STREAM_H
+#define LIC_NN_STREAM_H
+
+#include <algorithm>
+#include <cstring>
+
+#include "layers.h"
+
+namespace lic::nn {
+
+// The last `rows` rows of i16 that were written, each with `pad` values of zero on both sides.
+template <class T>
+class Ring {
+ public:
+    Ring() = default;
+    Ring(std::size_t rows, std::size_t values, std::size_t pad)
+        : rows_(rows), pad_(pad), stride_((values + 2 * pad + kSlack + 63) / 64 * 64), data_(rows * stride_) {}
+    T* row(std::size_t index) { return data_.data() + index % rows_ * stride_ + pad_; }
+    void clear(std::size_t index) { std::fill_n(row(index) - pad_, stride_, T{0}); }
+
+ private:
+    std::size_t rows_ = 0, pad_ = 0, stride_ = 0;
+    Aligned<T> data_;
+};
+
+constexpr std::size_t kChunk =
+    64;  // positions that pass a block's layers together, so that they stay in the first cache
+
+// A residual block: rows in, the same rows out, one later. A row that lacks the one above, as the first of a chain that
+// begins inside the image does, is not handed on.
+class BlockStream {
+ public:
+    // top: whether the first row that comes is the image's first.
+    BlockStream(const Kernels& kernels, const BlockAt& block, std::size_t columns, bool top)
+        : k_(kernels),
+          b_(block),
+          columns_(columns),
+          width_(block.block->width),
+          top_(top),
+          mix_(3, columns * width_, width_),
+          x_(2, columns * width_, 0),
+          zero_(1, columns * width_, width_),
+          spatial_(kChunk * width_),
+          expand_(kChunk * 2 * width_) {}
+
+    // The image's row `index`; next(row, index) is called for what is finished, and may write to the row.
+    template <class Next>
+    void push(const i16* x, std::size_t index, const Next& next) {
+        if (!begun_) first_ = index, begun_ = true;
+        std::copy_n(x, columns_ * width_, x_.row(index));
+        k_.product({x_.row(index), stride(1), columns_, width_, &b_.block->mix.packed, &b_.mix, mix_.row(index),
+                    stride(1), Store::leaky});
+        last_ = index;
+        if (index > first_) hand_on(index - 1, mix_.row(index), next);
+    }
+
+    // After the image's last row.
+    template <class Next>
+    void finish(const Next& next) {
+        if (begun_) hand_on(last_, zero_.row(0), next);
+    }
+
+ private:
+    std::ptrdiff_t stride(std::size_t factor) const { return static_cast<std::ptrdiff_t>(factor * width_); }
+
+    template <class Next>
+    void hand_on(std::size_t index, const i16* below, const Next& next) {
+        const bool highest = index == first_;
+        if (highest && !top_) return;
+        const i16* above = highest ? zero_.row(0) : mix_.row(index - 1);
+        i16* x = x_.row(index);
+        for (std::size_t p = 0; p < columns_; p += kChunk) {
+            const std::size_t n = std::min(kChunk, columns_ - p);
+            const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(p * width_) - stride(1);
+            const i16* rows[3] = {above + at, mix_.row(index) + at, below + at};
+            k_.depthwise({rows, 3, 1, n, width_, &b_.block->spatial.packed, &b_.spatial, spatial_.data()});
+            i16* part = x + p * width_;
+            k_.product(
+                {spatial_.data(), stride(1), n, width_, &b_.block->join.packed, &b_.join, part, stride(1), Store::add});
+            k_.product({part, stride(1), n, width_, &b_.block->expand.packed, &b_.expand, expand_.data(), stride(2),
+                        Store::leaky});
+            k_.product({expand_.data(), stride(2), n, 2 * width_, &b_.block->contract.packed, &b_.contract, part,
+                        stride(1), Store::add});
+        }
+        next(x, index);
+    }
+
+    const Kernels& k_;
+    const BlockAt& b_;
+    std::size_t columns_, width_;
+    bool top_, begun_ = false;
+    std::size_t first_ = 0, last_ = 0;
+    Ring<i16> mix_, x_, zero_;
+    Aligned<i16> spatial_, expand_;
+};
+
+}  // namespace lic::nn
+
+#endif

@@ -1,0 +1,147 @@
+"""FORMAT 8 in NumPy integers: from r and v to samples of the `photo` family. Written from the document; imports nothing of ours.
+
+Slow and plain: whole arrays (channels, rows, columns) of int64, products of matrices in float64, which is exact below 2^53.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+GROUPS = ((0, 0), (1, 1), (0, 1), (1, 0))
+
+
+class SlowPhoto:
+    """The networks of a model at a quality Q."""
+
+    def __init__(self, tensors: Mapping[str, np.ndarray], q: int):
+        self.tensors, self.q = tensors, q
+
+    # --- 8.1: layers -------------------------------------------------------------------------------------------
+
+    def at(self, name: str) -> np.ndarray:
+        """Row of a table (P, outputs) at the quality: FORMAT 7.1 with the table's own number of rows."""
+        table = self.tensors[name].astype(np.int64)
+        points = len(table)
+        if points == 1:
+            return table[0]
+        position = (self.q - 100) * (points - 1) * 256 // 9900
+        p = min(position >> 8, points - 2)
+        f = position - 256 * p
+        return (table[p] * (256 - f) + table[p + 1] * f + 128) >> 8
+
+    def finish(self, name: str, acc: np.ndarray) -> np.ndarray:
+        """R of acc (outputs, rows, columns)."""
+        assert np.abs(acc).max(initial=0) < 2**31
+        scale, bias = self.at(f"{name}.scale")[:, None, None], self.at(f"{name}.bias")[:, None, None]
+        return (acc * scale + bias + 2**31) >> 32
+
+    def conv(self, name: str, x: np.ndarray) -> np.ndarray:
+        """1x1: x (inputs, rows, columns) to R (outputs, rows, columns)."""
+        weight = self.tensors[f"{name}.weight"].astype(np.float64)
+        acc = np.einsum("oi,ihw->ohw", weight, x.astype(np.float64), optimize=True).astype(np.int64)
+        return self.finish(name, acc)
+
+    def depthwise(self, name: str, x: np.ndarray, stride: int = 1, row: int = 0, column: int = 0) -> np.ndarray:
+        """Each channel alone, around the positions row, row + stride, ... and column, ...; zeros beyond the edges."""
+        weight = self.tensors[f"{name}.weight"].astype(np.int64)
+        side = int(round(weight.shape[1] ** 0.5))
+        reach = side // 2
+        padded = np.pad(x, ((0, 0), (reach, reach), (reach, reach)))
+        h, w = x.shape[1:]
+        rows, columns = len(range(row, h, stride)), len(range(column, w, stride))
+        acc = np.zeros((len(x), rows, columns), np.int64)
+        for u in range(side):
+            for v in range(side):
+                part = padded[:, row + u : row + u + stride * rows : stride, column + v : column + v + stride * columns : stride]
+                acc += weight[:, u * side + v, None, None] * part[:, :rows, :columns]
+        return self.finish(name, acc)
+
+    def block(self, name: str, x: np.ndarray) -> np.ndarray:
+        hidden = leaky(clip(self.conv(f"{name}.mix", x)))
+        x = clip(x + clip(self.conv(f"{name}.join", clip(self.depthwise(f"{name}.spatial", hidden)))))
+        return clip(x + clip(self.conv(f"{name}.contract", leaky(clip(self.conv(f"{name}.expand", x))))))
+
+    # --- 8.2: y_hat --------------------------------------------------------------------------------------------
+
+    def tanh(self, x: np.ndarray) -> np.ndarray:
+        """Of x in 1/4096, an i16: in 1/32767."""
+        table = self.tensors["tanh"].astype(np.int64)
+        size = np.minimum(np.abs(x), 32767)
+        at, part = size >> 7, size & 127
+        return np.sign(x) * (table[at] + ((table[at + 1] - table[at]) * part >> 7))
+
+    def moved(self, r: np.ndarray, log_step: np.ndarray) -> np.ndarray:
+        """r times the step, in 1/16 of y_hat's unit."""
+        log_step = np.clip(log_step, -16 * 256, 16 * 256 - 1)
+        mantissa = self.tensors["exp2"].astype(np.int64)[log_step & 255]
+        return np.clip(r * mantissa >> (15 - (log_step >> 8)), -(2**24), 2**24)
+
+    def y_hat(self, v: np.ndarray, r: np.ndarray, quantise: Callable | None = None) -> np.ndarray:
+        """quantise(at, mean, log_step): an encoder's choice of the r of a group, which is then written to r."""
+        h, w = r.shape[1:]
+        x = shuffle(clip(self.conv("prior.up", v.astype(np.int64))), 4)
+        x = self.block("prior.block", clip(self.conv("prior.enter", x)))
+        features = x[:, :h, :w]
+        mean = np.clip(self.conv("prior.mean", features), -(2**24), 2**24)
+        log_step = self.at("prior.gain")[:, None, None] + (self.tanh(clip(self.conv("prior.step", features))) * 554 + 2**14 >> 15)
+        y_hat = np.zeros(r.shape, np.int64)
+        for group, (i, j) in enumerate(GROUPS):
+            at = (slice(None), slice(i, None, 2), slice(j, None, 2))
+            own_mean, own_step = mean[at], log_step[at]
+            if group and own_mean.size:
+                name = f"refine{group}"
+                x = leaky(clip(self.conv(f"{name}.enter", np.concatenate([features, y_hat]))))
+                x = clip(self.depthwise(f"{name}.spatial", x, 2, i, j))
+                x = clip(features[at] + clip(self.conv(f"{name}.join", x)))
+                x = clip(x + clip(self.conv(f"{name}.contract", leaky(clip(self.conv(f"{name}.expand", x))))))
+                own_mean = own_mean + np.clip(self.conv(f"{name}.mean", x), -(2**24), 2**24)
+                own_step = own_step + (self.tanh(clip(self.conv(f"{name}.step", x))) * 185 + 2**14 >> 15)
+            if quantise:
+                r[at] = quantise(at, own_mean, own_step)
+            y_hat[at] = clip(own_mean + self.moved(r[at].astype(np.int64), own_step) + 8 >> 4)
+        return y_hat
+
+    # --- 8.3: pixels -------------------------------------------------------------------------------------------
+
+    def levels(self, y_hat: np.ndarray) -> np.ndarray:
+        """(3, 16h, 16w) in 1/16 of a level."""
+        x = clip(self.conv("synthesis.enter", y_hat))
+        for name in blocks(self.tensors, "synthesis.body"):
+            x = self.block(name, x)
+        x = shuffle(clip(self.conv("synthesis.up8", x)), 2)
+        for name in blocks(self.tensors, "synthesis.detail"):
+            x = self.block(name, x)
+        x = self.block("synthesis.render", shuffle(clip(self.conv("synthesis.up4", x)), 2))
+        direct = shuffle(clip(self.conv("synthesis.direct", y_hat)), 4)
+        return shuffle(clip(direct + clip(self.conv("synthesis.out", x))), 4)
+
+    def samples(self, v: np.ndarray, r: np.ndarray, height: int, width: int, grey: bool = False) -> np.ndarray:
+        """(H, W, 3) or (H, W) uint8."""
+        levels = np.clip(self.levels(self.y_hat(v, r))[:, :height, :width], 0, 255 * 16)
+        if grey:
+            return ((levels.sum(0) + 24) // 48).astype(np.uint8)
+        return np.ascontiguousarray((levels + 8 >> 4).transpose(1, 2, 0)).astype(np.uint8)
+
+
+def clip(x: np.ndarray) -> np.ndarray:
+    return np.clip(x, -32768, 32767)
+
+
+def leaky(x: np.ndarray) -> np.ndarray:
+    return np.maximum(x, x * 3277 + 2**14 >> 15)
+
+
+def shuffle(x: np.ndarray, factor: int) -> np.ndarray:
+    """Channel c * factor^2 + factor * u + v to row u and column v of channel c."""
+    c, h, w = x.shape
+    x = x.reshape(c // factor**2, factor, factor, h, w).transpose(0, 3, 1, 4, 2)
+    return x.reshape(c // factor**2, h * factor, w * factor)
+
+
+def blocks(tensors: Mapping[str, np.ndarray], prefix: str) -> list[str]:
+    count = 0
+    while f"{prefix}{count}.mix.weight" in tensors:
+        count += 1
+    return [f"{prefix}{k}" for k in range(count)]
