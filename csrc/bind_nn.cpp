@@ -6,6 +6,9 @@
 #include <string>
 
 #include "bind_nn.h"
+#include "lic_constants.h"
+#include "nn/analysis.h"
+#include "nn/kernel_sets.h"
 #include "nn/photo.h"
 
 namespace py = pybind11;
@@ -62,9 +65,29 @@ Tensors tensors_of(const py::dict& tensors, std::vector<View>& held) {
     return all;
 }
 
+template <class Net>
+Net make(const py::dict& tensors, const std::string& kernels) {
+    const Kernels* set = nullptr;
+    for (const Kernels* one : available_kernels()) set = kernels == "auto" || kernels == one->name ? one : set;
+    if (!set) View::refuse("kernels", "names none that this CPU has");
+    std::vector<View> held;
+    const Tensors all = tensors_of(tensors, held);
+    try {
+        return Net(all, *set);
+    } catch (const BadModel& error) {
+        throw py::value_error(error.what());
+    }
+}
+
+void check(std::size_t hy, std::size_t wy, int q) {
+    if (hy < 1 || wy < 1 || hy > (std::size_t{1} << 27) || wy > (std::size_t{1} << 27))
+        View::refuse("grid", "is empty or too large");
+    if (q < LIC_QUALITY_MIN || q > LIC_QUALITY_MAX) View::refuse("q", "is not from 100 to 10000");
+}
+
 class NativePhoto {
  public:
-    NativePhoto(const py::dict& tensors, const std::string& kernels) : photo_(make(tensors, kernels)) {}
+    NativePhoto(const py::dict& tensors, const std::string& kernels) : photo_(make<Photo>(tensors, kernels)) {}
 
     void render(const py::buffer& v, const py::buffer& r, std::pair<std::size_t, std::size_t> grid, int q,
                 std::tuple<std::size_t, std::size_t, std::size_t, std::size_t> box, const py::buffer& out,
@@ -101,23 +124,6 @@ class NativePhoto {
     std::size_t halo() const { return photo_.halo(); }
 
  private:
-    static Photo make(const py::dict& tensors, const std::string& kernels) {
-        const Kernels* set = nullptr;
-        for (const Kernels* one : available_kernels()) set = kernels == "auto" || kernels == one->name ? one : set;
-        if (!set) View::refuse("kernels", "names none that this CPU has");
-        std::vector<View> held;
-        const Tensors all = tensors_of(tensors, held);
-        try {
-            return Photo(all, *set);
-        } catch (const BadModel& error) {
-            throw py::value_error(error.what());
-        }
-    }
-    static void check(std::size_t hy, std::size_t wy, int q) {
-        if (hy < 1 || wy < 1 || hy > (std::size_t{1} << 27) || wy > (std::size_t{1} << 27))
-            View::refuse("grid", "is empty or too large");
-        if (q < 100 || q > 10000) View::refuse("q", "is not from 100 to 10000");
-    }
     static Image image_of(const View& v, const View& r, std::size_t hy, std::size_t wy) {
         const std::size_t hz = (hy + 3) / 4, wz = (wy + 3) / 4;
         return {hy,
@@ -126,6 +132,40 @@ class NativePhoto {
                 {static_cast<const i16*>(r.info.ptr), hy * wy, wy, 0, 0}};
     }
     Photo photo_;
+};
+
+class NativeAnalysis {
+ public:
+    NativeAnalysis(const py::dict& tensors, const std::string& kernels) : analysis_(make<Analysis>(tensors, kernels)) {}
+
+    // y (hy, wy, M) i32, into `out`.
+    void analyse(const py::buffer& pixels, std::tuple<std::size_t, std::size_t, std::size_t> shape, int q,
+                 const py::buffer& out, std::size_t threads) const {
+        const auto [height, width, bands] = shape;
+        if (height < 1 || width < 1 || height > LIC_SIDE_MAX || width > LIC_SIDE_MAX)
+            View::refuse("shape", "is empty or too large");
+        if (bands != 1 && bands != 3) View::refuse("shape", "must have 1 or 3 bands");
+        check(1, 1, q);
+        const View from(pixels, 1, height * width * bands, "pixels");
+        const Picture picture{static_cast<const std::uint8_t*>(from.info.ptr), height, width, bands, width * bands};
+        View to(out, 4, picture.hy() * picture.wy() * analysis_.latent(), "out", true);
+        py::gil_scoped_release release;
+        analysis_.analyse(picture, q, static_cast<i32*>(to.info.ptr), std::clamp<std::size_t>(threads, 1, 256));
+    }
+
+    // z (C, hz, wz) i32 in 1/8192, into `out`.
+    void hyper_analyse(const py::buffer& y, std::pair<std::size_t, std::size_t> grid, int q,
+                       const py::buffer& out) const {
+        const auto [hy, wy] = grid;
+        check(hy, wy, q);
+        const View from(y, 4, hy * wy * analysis_.latent(), "y");
+        View to(out, 4, analysis_.hyper() * ((hy + 3) / 4) * ((wy + 3) / 4), "out", true);
+        py::gil_scoped_release release;
+        analysis_.hyper_analyse(static_cast<const i32*>(from.info.ptr), hy, wy, q, static_cast<i32*>(to.info.ptr));
+    }
+
+ private:
+    Analysis analysis_;
 };
 
 }  // namespace
@@ -140,6 +180,12 @@ void bind_nn(py::module_& m) {
         .def_property_readonly("latent", &NativePhoto::latent)
         .def_property_readonly("hyper", &NativePhoto::hyper)
         .def_property_readonly("halo", &NativePhoto::halo);
+    py::class_<NativeAnalysis>(m, "Analysis")
+        .def(py::init<const py::dict&, const std::string&>(), py::arg("tensors"), py::arg("kernels") = "auto")
+        .def("analyse", &NativeAnalysis::analyse, py::arg("pixels"), py::arg("shape"), py::arg("q"), py::arg("out"),
+             py::arg("threads") = 1)
+        .def("hyper_analyse", &NativeAnalysis::hyper_analyse, py::arg("y"), py::arg("grid"), py::arg("q"),
+             py::arg("out"));
     m.def("kernel_sets", [] {
         py::list names;
         for (const Kernels* set : available_kernels()) names.append(set->name);

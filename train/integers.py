@@ -236,3 +236,77 @@ def functions() -> dict[str, np.ndarray]:
         "tanh": np.round(32767 * np.tanh(np.arange(257) / 32)).astype(np.int16),
         "exp2": np.round(32768 * 2.0 ** (np.arange(OCTAVE) / OCTAVE)).astype(np.uint16),
     }
+
+
+# --- the encoder ------------------------------------------------------------------------------------------------
+# Nothing of it decides what a file means: its integers only make the analysis as fast as the synthesis.
+
+PIXEL_ONE = 128  # a sample p is taken as PIXEL_ONE * (p - 127.5)
+Z_ONE = 32 * 256  # z before rounding is in 1/8192
+BANDS, SIDE = 3, 8  # of the pixels that one position at an eighth of the resolution holds
+
+
+def strided(layer: nn.Conv2d, inputs: np.ndarray) -> np.ndarray:
+    """Weight (outputs, 4 * inputs) of a 2x2 convolution over two rows of two positions, channels last; inputs: how channels are reordered."""
+    return numbers(layer.weight)[:, inputs].transpose(0, 2, 3, 1).reshape(layer.out_channels, -1)
+
+
+def pixel_order() -> np.ndarray:
+    """Channels of pixel_unshuffle by 8, c * 64 + u * 8 + v, as they stand in rows of pixels: u * 24 + v * 3 + c."""
+    n = np.arange(BANDS * SIDE * SIDE)
+    return n % BANDS * SIDE * SIDE + n // (BANDS * SIDE) * SIDE + n % (BANDS * SIDE) // BANDS
+
+
+@torch.no_grad()
+def observe_encoder(model: PhotoModel, x: Tensor, t: Tensor, ranges: Ranges) -> None:
+    """One encoding of x (1, 3, H, W) in 0..1, sides multiples of 64, with every value seen."""
+    net = model.analysis
+    u = F.pixel_unshuffle((x - 0.5) * 4.0, SIDE)
+    a = ranges.see("analysis.x8", net.patch(u))
+    for k, block in enumerate(net.high):
+        a = observe_block(block, a, t, ranges, f"analysis.high{k}", "analysis.x8")
+    a = ranges.see("analysis.x16", net.down(a))
+    for k, block in enumerate(net.low):
+        a = observe_block(block, a, t, ranges, f"analysis.low{k}", "analysis.x16")
+    y = net.out(a) + net.direct(u)
+    net = model.hyper_analysis
+    y = ranges.see("hyper.y", y * interpolate(net.gain, t).exp()[:, :, None, None])
+    a = ranges.see("hyper.x16", net.enter(y))
+    a = observe_block(net.first, a, t, ranges, "hyper.first", "hyper.x16")
+    a = ranges.see("hyper.x32", net.down1(a))
+    a = observe_block(net.second, a, t, ranges, "hyper.second", "hyper.x32")
+    ranges.see("hyper.x64", net.down2(a))
+
+
+def integer_encoder(model: PhotoModel, ranges: Ranges, y: np.ndarray) -> dict[str, np.ndarray]:
+    """All tensors of analysis and hyper-analysis. y (M,): the units of y_hat, as in `integer_decoder`."""
+    out = Integers()
+    one = np.ones((1, 1))
+
+    def plain(name: str, weight: np.ndarray, bias: np.ndarray, inputs: np.ndarray, unit: np.ndarray) -> None:
+        out.add(name, weight, inputs, one / unit, bias[None] / unit)
+
+    net, order = model.analysis, pixel_order()
+    x8, x16 = ranges.unit("analysis.x8"), ranges.unit("analysis.x16")
+    pixel = np.full(len(order), 4.0 / 255.0 / PIXEL_ONE)
+    weight, bias = of_conv(net.patch)
+    plain("analysis.patch", weight[:, order], bias, pixel, x8)
+    for k, block in enumerate(net.high):
+        add_block(out, block, ranges, f"analysis.high{k}", "analysis.x8")
+    plain("analysis.down", strided(net.down, np.arange(len(x8))), numbers(net.down.bias), np.tile(x8, 4), x16)
+    for k, block in enumerate(net.low):
+        add_block(out, block, ranges, f"analysis.low{k}", "analysis.x16")
+    plain("analysis.out", *of_conv(net.out), x16, y / MEAN_ONE)
+    plain("analysis.direct", strided(net.direct, order), np.zeros(len(y)), np.tile(pixel, 4), y / MEAN_ONE)
+    net = model.hyper_analysis
+    unit, x16, x32, x64 = (ranges.unit(f"hyper.{part}") for part in ("y", "x16", "x32", "x64"))
+    # gain (rows, M): y in 1/16 of its unit times gain / 2^24 is what enters.
+    gain = gain_table(numbers(net.gain)) * y / MEAN_ONE / unit * 2.0**24
+    out.tensors["hyper.gain"] = np.round(gain).clip(0, 2**31 - 1).astype(np.int32)
+    plain("hyper.enter", *of_conv(net.enter), unit, x16)
+    add_block(out, net.first, ranges, "hyper.first", "hyper.x16")
+    plain("hyper.down1", strided(net.down1, np.arange(len(x16))), numbers(net.down1.bias), np.tile(x16, 4), x32)
+    add_block(out, net.second, ranges, "hyper.second", "hyper.x32")
+    plain("hyper.down2", strided(net.down2, np.arange(len(x32))), numbers(net.down2.bias), np.tile(x32, 4), x64)
+    plain("hyper.out", *of_conv(net.out), x64, np.full(model.config.hyper, 1.0 / Z_ONE))
+    return out.tensors

@@ -12,7 +12,14 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+
+// Whether files of x86-64 or of 64-bit ARM instruction sets belong to this build: the build says so.
+#if !defined(LIC_X86)
+#define LIC_X86 0
+#endif
+#if !defined(LIC_NEON)
+#define LIC_NEON 0
+#endif
 
 namespace lic::nn {
 
@@ -25,27 +32,6 @@ constexpr i32 kWeightSumMax = 65535;  // of one output
 constexpr i32 kLeakySlope = 3277;     // in 1/32768
 constexpr i32 kMeanMost = 1 << 24;    // means are kept within this
 
-// Memory for rows, 64 bytes aligned, never initialised twice.
-template <class T>
-class Aligned {
- public:
-    Aligned() = default;
-    explicit Aligned(std::size_t n) : storage_(n + kSlack + 64 / sizeof(T)) {
-        const auto address = reinterpret_cast<std::uintptr_t>(storage_.data());
-        data_ = storage_.data() + (64 - address % 64) % 64 / sizeof(T);
-    }
-    Aligned(Aligned&&) noexcept = default;
-    Aligned& operator=(Aligned&&) noexcept = default;
-    Aligned(const Aligned&) = delete;
-    Aligned& operator=(const Aligned&) = delete;
-    T* data() { return data_; }
-    const T* data() const { return data_; }
-
- private:
-    std::vector<T> storage_;
-    T* data_ = nullptr;
-};
-
 // What becomes of R.
 enum class Store {
     plain,  // clipped to i16
@@ -54,24 +40,24 @@ enum class Store {
     wide,   // as i32, clipped to +-kMeanMost
 };
 
-// scale and bias of a layer at one quality, in the order in which a kernel set wants them.
-struct Final {
-    Aligned<i32> scale;
-    Aligned<i64> bias;  // with the 2^31
+// Weights as a kernel set packs them, (outputs, inputs), of a depthwise convolution (channels, taps).
+struct Weights {
+    const i16* data;
+    std::size_t outputs, inputs;
 };
 
-// Weights (outputs, inputs) in the order in which a kernel set wants them.
-struct Packed {
-    std::size_t outputs = 0, inputs = 0;  // of a depthwise convolution: channels and taps
-    Aligned<i16> weight;
+// scale and bias of the outputs at one quality, as a kernel set orders them; bias with the 2^31.
+struct Final {
+    const i32* scale;
+    const i64* bias;
 };
 
 struct Product {
     const i16* in;  // positions, in_stride apart
     std::ptrdiff_t in_stride;
     std::size_t positions, inputs;  // inputs: even, or all; fewer than the weights have, and the rest are taken to be 0
-    const Packed* weight;
-    const Final* final;
+    Weights weight;
+    Final final;
     void* out;  // i16, of Store::wide i32
     std::ptrdiff_t out_stride;
     Store store;
@@ -80,35 +66,33 @@ struct Product {
 struct Depthwise {
     const i16* const* rows;  // `side` rows, each at the position under the kernel's left column for the first output
     std::size_t side, step;  // 3 or 5; positions from one output to the next
-    std::size_t positions, channels;
-    const Packed* weight;
-    const Final* final;
-    i16* out;  // channels apart
+    std::size_t positions;
+    Weights weight;
+    Final final;
+    i16* out;  // as many channels apart as there are
 };
 
 struct Kernels {
     const char* name;
-    Packed (*pack)(const i16* weight, std::size_t outputs, std::size_t inputs);
-    Packed (*pack_depthwise)(const i16* weight, std::size_t channels, std::size_t taps);
-    Final (*finish)(const i32* scale, const i64* bias, std::size_t outputs);
+    // Values of packed weights, and of scale and bias each, that `outputs` take: zero before they are filled.
+    std::size_t (*packed_size)(std::size_t outputs, std::size_t inputs);
+    std::size_t (*final_size)(std::size_t outputs);
+    void (*pack)(const i16* weight, std::size_t outputs, std::size_t inputs, i16* to);
+    void (*pack_depthwise)(const i16* weight, std::size_t channels, std::size_t taps, i16* to);
+    void (*finish)(const i32* scale, const i64* bias, std::size_t outputs, i32* to_scale, i64* to_bias);
     void (*product)(const Product&);
     void (*depthwise)(const Depthwise&);
 };
 
 const Kernels& plain_kernels();  // loops, the reference
-#if defined(__x86_64__) || defined(_M_X64)
+#if LIC_X86
 const Kernels& sse41_kernels();
 const Kernels& avx2_kernels();
 const Kernels& avx512_kernels();
 const Kernels& vnni_kernels();
-#elif defined(__aarch64__) || defined(_M_ARM64)
+#elif LIC_NEON
 const Kernels& neon_kernels();
 #endif
-
-// The sets that this CPU can run, slowest first; `kernels` is the last one, or the one that was chosen by name.
-std::vector<const Kernels*> available_kernels();
-const Kernels& kernels();
-bool choose_kernels(const char* name);  // "auto" or a set's name; false if there is none of that name here
 
 }  // namespace lic::nn
 

@@ -17,12 +17,14 @@ inline std::size_t pair_slot(std::size_t lane, std::size_t second) {
     return kPairsApart ? second * kLanes + lane : 2 * lane + second;
 }
 
+std::size_t packed_size(std::size_t outputs, std::size_t inputs) {
+    return groups(outputs) * kGroup * ((inputs + 1) / 2) * 2;
+}
+std::size_t final_size(std::size_t outputs) { return groups(outputs) * kGroup; }
+
 // Panels of kWide groups, then panels of one: within a panel, for each pair of inputs, the vectors of its groups.
-Packed pack(const i16* weight, std::size_t outputs, std::size_t inputs) {
+void pack(const i16* weight, std::size_t outputs, std::size_t inputs, i16* to) {
     const std::size_t pairs = (inputs + 1) / 2, all = groups(outputs);
-    Packed p{outputs, inputs, Aligned<i16>(all * kGroup * pairs * 2)};
-    i16* to = p.weight.data();
-    std::fill_n(to, all * kGroup * pairs * 2, i16{0});
     for (std::size_t first = 0; first < all;) {
         const std::size_t wide = all - first >= kWide ? kWide : 1, vectors = 2 * wide;
         for (std::size_t vector = 0; vector < vectors; ++vector) {
@@ -43,16 +45,12 @@ Packed pack(const i16* weight, std::size_t outputs, std::size_t inputs) {
         to += pairs * vectors * kGroup;
         first += wide;
     }
-    return p;
 }
 
 // For each group, for each pair of taps, low and high.
-Packed pack_depthwise(const i16* weight, std::size_t channels, std::size_t taps) {
-    const std::size_t pairs = (taps + 1) / 2, all = groups(channels);
-    Packed p{channels, taps, Aligned<i16>(all * pairs * 2 * kGroup)};
-    i16* to = p.weight.data();
-    std::fill_n(to, all * pairs * 2 * kGroup, i16{0});
-    for (std::size_t group = 0; group < all; ++group) {
+void pack_depthwise(const i16* weight, std::size_t channels, std::size_t taps, i16* to) {
+    const std::size_t pairs = (taps + 1) / 2;
+    for (std::size_t group = 0; group < groups(channels); ++group) {
         for (std::size_t tap = 0; tap < taps; ++tap) {
             for (std::size_t half = 0; half < 2; ++half) {
                 for (std::size_t lane = 0; lane < kLanes; ++lane) {
@@ -64,27 +62,23 @@ Packed pack_depthwise(const i16* weight, std::size_t channels, std::size_t taps)
             }
         }
     }
-    return p;
 }
 
-Final finish(const i32* scale, const i64* bias, std::size_t outputs) {
-    const std::size_t all = groups(outputs) * kGroup;
-    Final f{Aligned<i32>(all), Aligned<i64>(all)};
-    for (std::size_t vector = 0; vector < all / kLanes; ++vector) {
+void finish(const i32* scale, const i64* bias, std::size_t outputs, i32* to_scale, i64* to_bias) {
+    for (std::size_t vector = 0; vector < groups(outputs) * 2; ++vector) {
         for (std::size_t i = 0; i < kLanes; ++i) {
             const std::size_t n = vector / 2 * kGroup + channel_of(vector % 2, i),
                               b = vector / 2 * kGroup + channel_of(vector % 2, wide_lane(i));
-            f.scale.data()[vector * kLanes + i] = n < outputs ? scale[n] : 0;
-            f.bias.data()[vector * kLanes + i] = (b < outputs ? bias[b] : 0) + (i64{1} << 31);
+            to_scale[vector * kLanes + i] = n < outputs ? scale[n] : 0;
+            to_bias[vector * kLanes + i] = (b < outputs ? bias[b] : 0) + (i64{1} << 31);
         }
     }
-    return f;
 }
 
 template <Store kStore>
 LIC_NN_INLINE void put(V32 low, V32 high, const Final& final, std::size_t n, std::size_t outputs, void* out) {
-    const i32* scale = final.scale.data() + n;
-    const i64* bias = final.bias.data() + n;
+    const i32* scale = final.scale + n;
+    const i64* bias = final.bias + n;
     low = requantised(low, scale, bias);
     high = requantised(high, scale + kLanes, bias + kLanes);
     if constexpr (kStore == Store::wide) {
@@ -140,7 +134,7 @@ LIC_NN_INLINE void tile(const Product& t, const i16* in, const i16* weight, std:
         const std::size_t at = n + static_cast<std::size_t>(v) * kLanes;
         LIC_NN_UNROLL
         for (int p = 0; p < kPositions; ++p) {
-            put<kStore>(acc[p][v], acc[p][v + 1], *t.final, at, t.weight->outputs,
+            put<kStore>(acc[p][v], acc[p][v + 1], t.final, at, t.weight.outputs,
                         static_cast<char*>(out) + p * t.out_stride * kSize);
         }
     }
@@ -168,8 +162,8 @@ void panel(const Product& t, const i16* weight, std::size_t pairs, std::size_t n
 
 template <Store kStore>
 void product_of(const Product& t) {
-    const std::size_t all = groups(t.weight->outputs), stored = (t.weight->inputs + 1) / 2, pairs = (t.inputs + 1) / 2;
-    const i16* weight = t.weight->weight.data();
+    const std::size_t all = groups(t.weight.outputs), stored = (t.weight.inputs + 1) / 2, pairs = (t.inputs + 1) / 2;
+    const i16* weight = t.weight.data;
     for (std::size_t first = 0; first < all;) {
         if (all - first >= kWide) {
             panel<kPositionsWide, 2 * kWide, kStore>(t, weight, pairs, first * kGroup);
@@ -199,23 +193,24 @@ void product(const Product& t) {
 template <std::size_t kSide>
 void depthwise_of(const Depthwise& t) {
     constexpr std::size_t kTaps = kSide * kSide, kPairs = (kTaps + 1) / 2;
-    for (std::size_t group = 0; group < groups(t.channels); ++group) {
+    const std::size_t channels = t.weight.outputs;
+    for (std::size_t group = 0; group < groups(channels); ++group) {
         const std::size_t c = group * kGroup;
-        const i16* weight = t.weight->weight.data() + group * kPairs * 2 * kGroup;
+        const i16* weight = t.weight.data + group * kPairs * 2 * kGroup;
         for (std::size_t p = 0; p < t.positions; ++p) {
-            const std::size_t at = p * t.step * t.channels + c;
+            const std::size_t at = p * t.step * channels + c;
             V32 low = zero(), high = zero();
             LIC_NN_UNROLL
             for (std::size_t k = 0; k < kPairs; ++k) {
                 const std::size_t one = 2 * k, two = one + 1 < kTaps
                                                          ? one + 1
                                                          : one;  // the last has no partner, and a weight of 0 for it
-                const V16 a = load(t.rows[one / kSide] + at + one % kSide * t.channels),
-                          b = load(t.rows[two / kSide] + at + two % kSide * t.channels);
+                const V16 a = load(t.rows[one / kSide] + at + one % kSide * channels),
+                          b = load(t.rows[two / kSide] + at + two % kSide * channels);
                 low = dot(low, interleave_low(a, b), load(weight + 2 * k * kGroup));
                 high = dot(high, interleave_high(a, b), load(weight + (2 * k + 1) * kGroup));
             }
-            put<Store::plain>(low, high, *t.final, c, t.channels, t.out + p * t.channels);
+            put<Store::plain>(low, high, t.final, c, channels, t.out + p * channels);
         }
     }
 }
@@ -223,4 +218,8 @@ void depthwise_of(const Depthwise& t) {
 void depthwise(const Depthwise& t) {
     if (t.side == 3) return depthwise_of<3>(t);
     depthwise_of<5>(t);
+}
+
+constexpr Kernels set_named(const char* name) {
+    return {name, packed_size, final_size, pack, pack_depthwise, finish, product, depthwise};
 }

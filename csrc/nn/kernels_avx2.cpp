@@ -49,7 +49,7 @@ LIC_NN_INLINE void store_wide(i32* to, V32 low, V32 high) {
 }  // namespace avx2
 
 const Kernels& avx2_kernels() {
-    static const Kernels set{"avx2", avx2::pack, avx2::pack_depthwise, avx2::finish, avx2::product, avx2::depthwise};
+    static const Kernels set = avx2::set_named("avx2");
     return set;
 }
 

@@ -6,8 +6,7 @@
 namespace lic::nn {
 
 const Kernels& avx512_kernels() {
-    static const Kernels set{"avx512",       avx512::pack,    avx512::pack_depthwise,
-                             avx512::finish, avx512::product, avx512::depthwise};
+    static const Kernels set = avx512::set_named("avx512");
     return set;
 }
 

@@ -1,7 +1,6 @@
 // 128 bits of 64-bit ARM.
 #include <arm_neon.h>
 
-#include <algorithm>
 #include <cstring>
 
 #include "kernels.h"
@@ -50,7 +49,7 @@ LIC_NN_INLINE void store_wide(i32* to, V32 low, V32 high) {
 }  // namespace neon
 
 const Kernels& neon_kernels() {
-    static const Kernels set{"neon", neon::pack, neon::pack_depthwise, neon::finish, neon::product, neon::depthwise};
+    static const Kernels set = neon::set_named("neon");
     return set;
 }
 

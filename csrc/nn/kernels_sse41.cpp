@@ -48,8 +48,7 @@ LIC_NN_INLINE void store_wide(i32* to, V32 low, V32 high) {
 }  // namespace sse41
 
 const Kernels& sse41_kernels() {
-    static const Kernels set{"sse4.1",      sse41::pack,    sse41::pack_depthwise,
-                             sse41::finish, sse41::product, sse41::depthwise};
+    static const Kernels set = sse41::set_named("sse4.1");
     return set;
 }
 

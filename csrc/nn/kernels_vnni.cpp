@@ -6,8 +6,7 @@
 namespace lic::nn {
 
 const Kernels& vnni_kernels() {
-    static const Kernels set{"avx512-vnni", vnni::pack,    vnni::pack_depthwise,
-                             vnni::finish,  vnni::product, vnni::depthwise};
+    static const Kernels set = vnni::set_named("avx512-vnni");
     return set;
 }
 

@@ -31,7 +31,7 @@ Layer read(const Tensors& t, const std::string& name, std::size_t outputs, std::
     const std::size_t rows = t.side(name + ".bias", 0);
     const i64* bias = t.get<i64>(name + ".bias", {rows, outputs});
     if (rows != layer.points) throw BadModel("the tables of " + name + " differ in their rows");
-    layer.outputs = order.size();
+    layer.outputs = order.size(), layer.inputs = inputs;
     layer.scale.resize(layer.points * order.size());
     layer.bias.resize(layer.points * order.size());
     ordered->resize(order.size() * inputs);
@@ -64,17 +64,22 @@ RatePoint rate_point(int q, std::size_t points) {
     return {static_cast<std::size_t>(low), position - 256 * low};
 }
 
-Final Layer::at(const Kernels& k, int q) const {
-    if (points == 1) return k.finish(scale.data(), bias.data(), outputs);
-    const RatePoint r = rate_point(q, points);
-    std::vector<i32> s(outputs);
-    std::vector<i64> b(outputs);
-    for (std::size_t n = 0; n < outputs; ++n) {
-        const std::size_t one = r.low * outputs + n, two = one + outputs;
-        s[n] = static_cast<i32>(lerp(scale[one], scale[two], r.part));
-        b[n] = lerp(bias[one], bias[two], r.part);
+LayerAt::LayerAt(const Layer& layer, const Kernels& k, int q)
+    : weight(layer.weights()), scale(k.final_size(layer.outputs)), bias(k.final_size(layer.outputs)) {
+    const std::size_t n = layer.outputs;
+    if (layer.points == 1) {
+        k.finish(layer.scale.data(), layer.bias.data(), n, scale.data(), bias.data());
+        return;
     }
-    return k.finish(s.data(), b.data(), outputs);
+    const RatePoint r = rate_point(q, layer.points);
+    std::vector<i32> s(n);
+    std::vector<i64> b(n);
+    for (std::size_t i = 0; i < n; ++i) {
+        const std::size_t one = r.low * n + i, two = one + n;
+        s[i] = static_cast<i32>(lerp(layer.scale[one], layer.scale[two], r.part));
+        b[i] = lerp(layer.bias[one], layer.bias[two], r.part);
+    }
+    k.finish(s.data(), b.data(), n, scale.data(), bias.data());
 }
 
 Layer read_layer(const Kernels& k, const Tensors& t, const std::string& name, std::size_t outputs, std::size_t inputs,
@@ -82,7 +87,8 @@ Layer read_layer(const Kernels& k, const Tensors& t, const std::string& name, st
     const i16* weight = nullptr;
     std::vector<i16> ordered;
     Layer layer = read(t, name, outputs, inputs, order, &weight, &ordered);
-    layer.packed = k.pack(weight, order.size(), inputs);
+    layer.packed = Aligned<i16>(k.packed_size(order.size(), inputs));
+    k.pack(weight, order.size(), inputs, layer.packed.data());
     return layer;
 }
 
@@ -107,7 +113,8 @@ Layer read_depthwise(const Kernels& k, const Tensors& t, const std::string& name
     const i16* weight = nullptr;
     std::vector<i16> ordered;
     Layer layer = read(t, name, channels, side * side, natural(channels), &weight, &ordered);
-    layer.packed = k.pack_depthwise(weight, channels, side * side);
+    layer.packed = Aligned<i16>(k.packed_size(channels, side * side));
+    k.pack_depthwise(weight, channels, side * side, layer.packed.data());
     return layer;
 }
 
@@ -122,13 +129,12 @@ Block read_block(const Kernels& k, const Tensors& t, const std::string& name, st
     return b;
 }
 
-BlockAt at(const Block& block, const Kernels& k, int q) {
-    return {&block,
-            block.mix.at(k, q),
-            block.spatial.at(k, q),
-            block.join.at(k, q),
-            block.expand.at(k, q),
-            block.contract.at(k, q)};
-}
+BlockAt::BlockAt(const Block& block, const Kernels& k, int q)
+    : width(block.width),
+      mix(block.mix, k, q),
+      spatial(block.spatial, k, q),
+      join(block.join, k, q),
+      expand(block.expand, k, q),
+      contract(block.contract, k, q) {}
 
 }  // namespace lic::nn

@@ -6,19 +6,29 @@
 #include <string>
 #include <vector>
 
-#include "kernels.h"
+#include "memory.h"
 #include "tensors.h"
 
 namespace lic::nn {
 
 // A 1x1 or depthwise convolution: weights in the kernels' order, tables of scale and bias over the trained rates.
 struct Layer {
-    Packed packed;
-    std::size_t points = 0, outputs = 0;
+    Aligned<i16> packed;
+    std::size_t outputs = 0, inputs = 0, points = 0;
     std::vector<i32> scale;  // (points, outputs)
     std::vector<i64> bias;
 
-    Final at(const Kernels& k, int q) const;
+    Weights weights() const { return {packed.data(), outputs, inputs}; }
+};
+
+// A layer at a quality.
+struct LayerAt {
+    Weights weight{};
+    Aligned<i32> scale;
+    Aligned<i64> bias;
+    LayerAt() = default;
+    LayerAt(const Layer& layer, const Kernels& k, int q);
+    Final final() const { return {scale.data(), bias.data()}; }
 };
 
 // How a layer's outputs are split where they become neighbours in space: `factor` squared layers, in raster order of
@@ -46,12 +56,24 @@ struct Block {
 };
 Block read_block(const Kernels& k, const Tensors& t, const std::string& name, std::size_t width);
 
-// A block's finals at a quality.
 struct BlockAt {
-    const Block* block = nullptr;
-    Final mix, spatial, join, expand, contract;
+    std::size_t width;
+    LayerAt mix, spatial, join, expand, contract;
+    BlockAt(const Block& block, const Kernels& k, int q);
 };
-BlockAt at(const Block& block, const Kernels& k, int q);
+
+// One row through a layer: positions of all inputs, side by side, to outputs side by side.
+inline void run(const Kernels& k, const LayerAt& layer, const i16* in, std::size_t positions, void* out, Store store) {
+    k.product({in, static_cast<std::ptrdiff_t>(layer.weight.inputs), positions, layer.weight.inputs, layer.weight,
+               layer.final(), out, static_cast<std::ptrdiff_t>(layer.weight.outputs), store});
+}
+
+// The same, outputs out_stride apart.
+inline void run_spread(const Kernels& k, const LayerAt& layer, const i16* in, std::size_t positions, void* out,
+                       std::size_t out_stride, Store store) {
+    k.product({in, static_cast<std::ptrdiff_t>(layer.weight.inputs), positions, layer.weight.inputs, layer.weight,
+               layer.final(), out, static_cast<std::ptrdiff_t>(out_stride), store});
+}
 
 }  // namespace lic::nn
 

@@ -1,13 +1,11 @@
 #include "photo.h"
 
 #include <array>
-#include <atomic>
-#include <exception>
+#include <cmath>
 #include <functional>
-#include <system_error>
-#include <thread>
 
 #include "stream.h"
+#include "strips.h"
 
 namespace lic::nn {
 namespace {
@@ -19,8 +17,9 @@ constexpr std::size_t kReach = 2;                 // columns beyond the edges th
 constexpr std::size_t kGroups = 4;                // of positions (FORMAT 8.2)
 constexpr int kPriorLog = 554, kRefineLog = 185;  // 256 * 1.5 / ln 2 and 256 * 0.5 / ln 2
 constexpr int kOctave = 256, kOctaves = 16;
-constexpr int kLevelBits = 4;     // samples are in 1/16 of a level
-constexpr std::size_t kOut = 48;  // samples of a position at a quarter of the resolution
+constexpr int kMeanBits = 4, kMeanHalf = 1 << (kMeanBits - 1);  // means are in 1/16 of y_hat's unit
+constexpr int kLevelBits = 4;                                   // samples are in 1/16 of a level
+constexpr std::size_t kOut = 48;                                // samples of a position at a quarter of the resolution
 constexpr std::size_t kBlocksMax = 64;
 
 struct Group {
@@ -39,19 +38,39 @@ struct RefineGroup {
 };
 
 struct RefineAt {
-    Final enter, spatial, join, expand, contract, mean, step;
+    LayerAt enter, spatial, join, expand, contract, mean, step;
+    RefineAt(const RefineGroup& g, const Kernels& k, int q)
+        : enter(g.enter, k, q),
+          spatial(g.spatial, k, q),
+          join(g.join, k, q),
+          expand(g.expand, k, q),
+          contract(g.contract, k, q),
+          mean(g.mean, k, q),
+          step(g.step, k, q) {}
 };
+
+std::vector<LayerAt> all_at(const std::vector<Layer>& layers, const Kernels& k, int q) {
+    std::vector<LayerAt> list;
+    for (const Layer& layer : layers) list.emplace_back(layer, k, q);
+    return list;
+}
+
+std::vector<BlockAt> all_at(const std::vector<Block>& blocks, const Kernels& k, int q) {
+    std::vector<BlockAt> list;
+    for (const Block& block : blocks) list.emplace_back(block, k, q);
+    return list;
+}
 
 }  // namespace
 
-struct Photo::Weights {
+struct Photo::Parts {
     const Kernels& k;
     std::size_t latent = 0, hyper = 0, body = 0, spread = 0, detail = 0, render_width = 0, points = 0;
     std::vector<Layer> up;
     Layer enter, mean, step;
     Block block;
-    std::vector<i32> gain;  // (points, latent)
-    std::array<RefineGroup, kGroups> refine;
+    std::vector<i32> gain;            // (points, latent)
+    std::vector<RefineGroup> refine;  // of groups 1 to 3
     std::vector<i16> tanh;
     std::vector<std::uint16_t> exp2;
     Layer synthesis_enter, out;
@@ -59,41 +78,39 @@ struct Photo::Weights {
     std::vector<Layer> up8, up4, direct;
     Block render;
 
-    Weights(const Tensors& t, const Kernels& kernels);
+    Parts(const Tensors& t, const Kernels& kernels);
 
     struct At;
 };
 
 // Everything at a quality.
-struct Photo::Weights::At {
-    const Weights& w;
-    std::vector<Final> up, up8, up4, direct;
-    Final enter, mean, step, synthesis_enter, out;
+struct Photo::Parts::At {
+    const Parts& w;
+    std::vector<LayerAt> up, up8, up4, direct;
+    LayerAt enter, mean, step, synthesis_enter, out;
     BlockAt block, render;
     std::vector<BlockAt> bodies, details;
-    std::array<RefineAt, kGroups> refine;
+    std::vector<RefineAt> refine;
     std::vector<i32> gain;
 
-    At(const Weights& weights, int q) : w(weights) {
-        const Kernels& k = w.k;
-        const auto all = [&](const std::vector<Layer>& layers) {
-            std::vector<Final> finals;
-            for (const Layer& layer : layers) finals.push_back(layer.at(k, q));
-            return finals;
-        };
-        up = all(w.up), up8 = all(w.up8), up4 = all(w.up4), direct = all(w.direct);
-        enter = w.enter.at(k, q), mean = w.mean.at(k, q), step = w.step.at(k, q);
-        synthesis_enter = w.synthesis_enter.at(k, q), out = w.out.at(k, q);
-        block = nn::at(w.block, k, q), render = nn::at(w.render, k, q);
-        for (const Block& b : w.bodies) bodies.push_back(nn::at(b, k, q));
-        for (const Block& b : w.details) details.push_back(nn::at(b, k, q));
-        for (std::size_t g = 1; g < kGroups; ++g) {
-            const RefineGroup& r = w.refine[g];
-            refine[g] = {r.enter.at(k, q),    r.spatial.at(k, q), r.join.at(k, q), r.expand.at(k, q),
-                         r.contract.at(k, q), r.mean.at(k, q),    r.step.at(k, q)};
-        }
+    At(const Parts& parts, int q)
+        : w(parts),
+          up(all_at(w.up, w.k, q)),
+          up8(all_at(w.up8, w.k, q)),
+          up4(all_at(w.up4, w.k, q)),
+          direct(all_at(w.direct, w.k, q)),
+          enter(w.enter, w.k, q),
+          mean(w.mean, w.k, q),
+          step(w.step, w.k, q),
+          synthesis_enter(w.synthesis_enter, w.k, q),
+          out(w.out, w.k, q),
+          block(w.block, w.k, q),
+          render(w.render, w.k, q),
+          bodies(all_at(w.bodies, w.k, q)),
+          details(all_at(w.details, w.k, q)),
+          gain(w.latent) {
+        for (const RefineGroup& group : w.refine) refine.emplace_back(group, w.k, q);
         const RatePoint rate = rate_point(q, w.points);
-        gain.resize(w.latent);
         for (std::size_t m = 0; m < w.latent; ++m) {
             const i32 low = w.gain[rate.low * w.latent + m], high = w.gain[(rate.low + (w.points > 1)) * w.latent + m];
             gain[m] = static_cast<i32>(lerp(low, high, rate.part));
@@ -101,7 +118,7 @@ struct Photo::Weights::At {
     }
 };
 
-Photo::Weights::Weights(const Tensors& t, const Kernels& kernels) : k(kernels) {
+Photo::Parts::Parts(const Tensors& t, const Kernels& kernels) : k(kernels) {
     const auto width = [&](const std::string& name, std::size_t axis, std::size_t most) {
         const std::size_t n = t.side(name, axis);
         if (n < 1 || n > most)
@@ -131,7 +148,7 @@ Photo::Weights::Weights(const Tensors& t, const Kernels& kernels) : k(kernels) {
     }
     for (std::size_t g = 1; g < kGroups; ++g) {
         const std::string name = "refine" + std::to_string(g);
-        RefineGroup& r = refine[g];
+        RefineGroup r;
         r.enter = read_layer(k, t, name + ".enter", body, body + latent);
         r.spatial = read_depthwise(k, t, name + ".spatial", body, g == 1 ? 3 : 5);
         r.join = read_layer(k, t, name + ".join", body, body);
@@ -139,6 +156,7 @@ Photo::Weights::Weights(const Tensors& t, const Kernels& kernels) : k(kernels) {
         r.contract = read_layer(k, t, name + ".contract", body, 2 * body);
         r.mean = read_layer(k, t, name + ".mean", latent, body);
         r.step = read_layer(k, t, name + ".step", latent, body);
+        refine.push_back(std::move(r));
     }
     const i16* h = t.get<i16>("tanh", {257});
     tanh.assign(h, h + 257);
@@ -188,46 +206,52 @@ struct Window {
 
 namespace detail {
 
-// Rows of features, mean and step in, rows of y_hat out, four later at most.
+// Rows of features in, rows of y_hat out, four later at most. r is the image's or, of an encoder, chosen as it goes.
 class Refinement {
  public:
-    Refinement(const Photo::Weights::At& at, const Image& image, const Window& window, bool top, std::size_t first,
-               const RowSink& sink);
+    Refinement(const Photo::Parts::At& at, const Image& image, const Window& window, bool top, std::size_t first,
+               const RowSink& sink, const Choice* choice);
     void push(const i16* features, std::size_t row);  // of the prior, (columns, body)
     void finish();                                    // after the image's last row
 
  private:
     void arrive(std::size_t row);
-    void first_group(std::size_t row);
     void enter(std::size_t group, std::size_t row);
     void refine(std::size_t group, std::size_t row);
+    void settle(std::size_t row, std::size_t column, std::size_t positions, const i32* change, const i16* step);
+    void choose(std::size_t row, std::size_t column, std::size_t positions, const i32* change, const i16* step);
     void combine(std::size_t row, std::size_t column, const i32* change, const i16* step);
-    bool exists(std::size_t row) const { return row >= first_ && row < image_.hy; }
+    i32 log_step(std::size_t m, i32 prior, const i16* step) const;
     i32 tanh(i32 x) const;
-    i16* combined(std::size_t row) { return combined_.row(row); }
+    bool exists(std::size_t row) const { return row >= first_ && row < image_.hy; }
 
-    const Photo::Weights::At& at_;
-    const Photo::Weights& w_;
+    const Photo::Parts::At& at_;
+    const Photo::Parts& w_;
     const Kernels& k_;
     const Image& image_;
+    const Choice* choice_;
     Window window_;
     bool top_;
     std::size_t first_, stride_;  // stride_: of a position of `combined`
     const RowSink& sink_;
     Ring<i16> combined_, step_, r_;  // combined: features and y_hat of each position
     Ring<i32> mean_;
-    std::array<Ring<i16>, kGroups> entered_;
+    std::vector<Ring<i16>> entered_;  // of groups 1 to 3
     Ring<i16> zero_;
     Aligned<i16> spatial_, x_, expand_, change_step_;
     Aligned<i32> change_;
+    std::vector<float> ratio_;  // of an encoder: (M, positions), and so are
+    std::vector<std::uint8_t> index_;
+    std::vector<i16> chosen_;
 };
 
-Refinement::Refinement(const Photo::Weights::At& at, const Image& image, const Window& window, bool top,
-                       std::size_t first, const RowSink& sink)
+Refinement::Refinement(const Photo::Parts::At& at, const Image& image, const Window& window, bool top,
+                       std::size_t first, const RowSink& sink, const Choice* choice)
     : at_(at),
       w_(at.w),
       k_(at.w.k),
       image_(image),
+      choice_(choice),
       window_(window),
       top_(top),
       first_(first),
@@ -239,24 +263,25 @@ Refinement::Refinement(const Photo::Weights::At& at, const Image& image, const W
       mean_(kRows, window.columns * w_.latent, 0),
       zero_(1, window.columns * w_.body, kReach * w_.body) {
     const std::size_t most = (window.columns + 1) / 2;
-    for (std::size_t g = 1; g < kGroups; ++g)
-        entered_[g] = Ring<i16>(kRows, window.columns * w_.body, kReach * w_.body);
+    for (std::size_t g = 1; g < kGroups; ++g) entered_.emplace_back(kRows, window.columns * w_.body, kReach * w_.body);
     spatial_ = Aligned<i16>(most * w_.body), x_ = Aligned<i16>(most * w_.body),
     expand_ = Aligned<i16>(most * 2 * w_.body);
     change_ = Aligned<i32>(most * w_.latent), change_step_ = Aligned<i16>(most * w_.latent);
+    if (choice) ratio_.resize(most * w_.latent), index_.resize(most * w_.latent), chosen_.resize(most * w_.latent);
 }
 
 void Refinement::push(const i16* features, std::size_t row) {
     const std::size_t n = window_.columns, M = w_.latent, F = w_.body;
-    i16* to = combined(row);
+    i16* to = combined_.row(row);
     for (std::size_t p = 0; p < n; ++p) std::copy_n(features + p * F, F, to + p * stride_);
-    const auto s = static_cast<std::ptrdiff_t>(F), m = static_cast<std::ptrdiff_t>(M);
-    k_.product({features, s, n, F, &w_.mean.packed, &at_.mean, mean_.row(row), m, Store::wide});
-    k_.product({features, s, n, F, &w_.step.packed, &at_.step, step_.row(row), m, Store::plain});
-    i16* r = r_.row(row);
-    for (std::size_t c = 0; c < M; ++c) {
-        const i16* from = image_.r.at(c, row, window_.first);
-        for (std::size_t p = 0; p < n; ++p) r[p * M + c] = from[p];
+    run(k_, at_.mean, features, n, mean_.row(row), Store::wide);
+    run(k_, at_.step, features, n, step_.row(row), Store::plain);
+    if (!choice_) {
+        i16* r = r_.row(row);
+        for (std::size_t m = 0; m < M; ++m) {
+            const i16* from = image_.r.at(m, row, window_.first);
+            for (std::size_t p = 0; p < n; ++p) r[p * M + m] = from[p];
+        }
     }
     arrive(row);
 }
@@ -268,7 +293,7 @@ void Refinement::finish() {
 // Row `row` of the prior is there, or the image has ended above it. Even rows set off all that has become possible.
 void Refinement::arrive(std::size_t row) {
     if (row % 2) return enter(1, row);
-    if (exists(row)) first_group(row);
+    if (exists(row)) settle(row, 0, (window_.columns + 1) / 2, nullptr, nullptr);
     enter(1, row);
     if (row >= 1) refine(1, row - 1);
     enter(2, row);
@@ -279,79 +304,116 @@ void Refinement::arrive(std::size_t row) {
     if (row >= 3) refine(3, row - 3);
     for (const std::size_t back : {std::size_t{3}, std::size_t{2}}) {
         // The first two rows of a chain that begins inside the image lack what is above them.
-        if (row >= back && exists(row - back) && (top_ || row - back >= first_ + 2))
-            sink_(combined(row - back) + w_.body, stride_, row - back);
+        if (row >= back && exists(row - back) && (top_ || row - back >= first_ + 2)) {
+            sink_(combined_.row(row - back) + w_.body, stride_, row - back);
+        }
     }
-}
-
-void Refinement::first_group(std::size_t row) {
-    for (std::size_t p = 0; p < window_.columns; p += 2) combine(row, p, nullptr, nullptr);
 }
 
 // The first layer of a group's network over a row: it knows y_hat at the positions of earlier groups alone.
 void Refinement::enter(std::size_t group, std::size_t row) {
-    Ring<i16>& ring = entered_[group];
+    Ring<i16>& ring = entered_[group - 1];
     if (!exists(row)) return ring.clear(row);
+    const LayerAt& layer = at_.refine[group - 1].enter;
+    const auto two = [](std::size_t n) { return static_cast<std::ptrdiff_t>(2 * n); };
     for (std::size_t column = 0; column < 2 && column < window_.columns; ++column) {
-        const bool known = group_of(row, column) < group;
-        k_.product({combined(row) + column * stride_, static_cast<std::ptrdiff_t>(2 * stride_),
-                    (window_.columns - column + 1) / 2, known ? stride_ : w_.body, &w_.refine[group].enter.packed,
-                    &at_.refine[group].enter, ring.row(row) + column * w_.body,
-                    static_cast<std::ptrdiff_t>(2 * w_.body), Store::leaky});
+        const std::size_t known = group_of(row, column) < group ? stride_ : w_.body;
+        k_.product({combined_.row(row) + column * stride_, two(stride_), (window_.columns - column + 1) / 2, known,
+                    layer.weight, layer.final(), ring.row(row) + column * w_.body, two(w_.body), Store::leaky});
     }
 }
 
 void Refinement::refine(std::size_t group, std::size_t row) {
     const std::size_t column = kGroupAt[group].column;
     if (!exists(row) || window_.columns <= column) return;
-    const std::size_t n = (window_.columns - column + 1) / 2, F = w_.body, M = w_.latent, reach = group == 1 ? 1 : 2;
-    const auto f = static_cast<std::ptrdiff_t>(F), m = static_cast<std::ptrdiff_t>(M);
-    const RefineGroup& net = w_.refine[group];
-    const RefineAt& at = at_.refine[group];
+    const std::size_t n = (window_.columns - column + 1) / 2, F = w_.body, reach = group == 1 ? 1 : 2;
+    const RefineAt& net = at_.refine[group - 1];
     std::array<const i16*, 5> rows{};
     for (std::size_t u = 0; u < 2 * reach + 1; ++u) {
         // Rows above the image, and those above the chain's first, are zero; rows below it have been cleared.
-        i16* one = row + u < reach + first_ ? zero_.row(0) : entered_[group].row(row + u - reach);
-        rows[u] = one + (static_cast<std::ptrdiff_t>(column) - static_cast<std::ptrdiff_t>(reach)) * f;
+        const i16* one = row + u < reach + first_ ? zero_.row(0) : entered_[group - 1].row(row + u - reach);
+        rows[u] = one + (static_cast<std::ptrdiff_t>(column) - static_cast<std::ptrdiff_t>(reach)) *
+                            static_cast<std::ptrdiff_t>(F);
     }
-    k_.depthwise({rows.data(), 2 * reach + 1, 2, n, F, &net.spatial.packed, &at.spatial, spatial_.data()});
-    for (std::size_t p = 0; p < n; ++p) std::copy_n(combined(row) + (column + 2 * p) * stride_, F, x_.data() + p * F);
-    k_.product({spatial_.data(), f, n, F, &net.join.packed, &at.join, x_.data(), f, Store::add});
-    k_.product({x_.data(), f, n, F, &net.expand.packed, &at.expand, expand_.data(), 2 * f, Store::leaky});
-    k_.product({expand_.data(), 2 * f, n, 2 * F, &net.contract.packed, &at.contract, x_.data(), f, Store::add});
-    k_.product({x_.data(), f, n, F, &net.mean.packed, &at.mean, change_.data(), m, Store::wide});
-    k_.product({x_.data(), f, n, F, &net.step.packed, &at.step, change_step_.data(), m, Store::plain});
+    k_.depthwise({rows.data(), 2 * reach + 1, 2, n, net.spatial.weight, net.spatial.final(), spatial_.data()});
     for (std::size_t p = 0; p < n; ++p)
-        combine(row, column + 2 * p, change_.data() + p * M, change_step_.data() + p * M);
+        std::copy_n(combined_.row(row) + (column + 2 * p) * stride_, F, x_.data() + p * F);
+    run(k_, net.join, spatial_.data(), n, x_.data(), Store::add);
+    run(k_, net.expand, x_.data(), n, expand_.data(), Store::leaky);
+    run(k_, net.contract, expand_.data(), n, x_.data(), Store::add);
+    run(k_, net.mean, x_.data(), n, change_.data(), Store::wide);
+    run(k_, net.step, x_.data(), n, change_step_.data(), Store::plain);
+    settle(row, column, n, change_.data(), change_step_.data());
+}
+
+// y_hat at the positions column, column + 2, ... of a row. change and step: of the group's network, null for the first
+// group.
+void Refinement::settle(std::size_t row, std::size_t column, std::size_t positions, const i32* change,
+                        const i16* step) {
+    if (choice_) choose(row, column, positions, change, step);
+    for (std::size_t p = 0; p < positions; ++p) {
+        combine(row, column + 2 * p, change ? change + p * w_.latent : nullptr, step ? step + p * w_.latent : nullptr);
+    }
+}
+
+// An encoder's r of these positions.
+void Refinement::choose(std::size_t row, std::size_t column, std::size_t positions, const i32* change,
+                        const i16* step) {
+    const std::size_t M = w_.latent, hy = image_.hy, wy = image_.wy;
+    const i32 *mean = mean_.row(row), *y = choice_->y + row * wy * M;
+    const i16* log = step_.row(row);
+    for (std::size_t p = 0; p < positions; ++p) {
+        const std::size_t at = column + 2 * p;
+        for (std::size_t m = 0; m < M; ++m) {
+            const i32 l = log_step(m, log[at * M + m], step ? step + p * M + m : nullptr);
+            const i32 middle = mean[at * M + m] + (change ? change[p * M + m] : 0);
+            const float inverse = std::exp2(static_cast<float>(-l) / kOctave);
+            ratio_[m * positions + p] = static_cast<float>(y[at * M + m] - middle) * inverse;
+            index_[m * positions + p] = choice_->index[(m * hy + row) * wy + at];
+        }
+    }
+    choice_->quantise(ratio_.data(), index_.data(), positions, chosen_.data());
+    const bool own = row >= choice_->begin && row < choice_->end;
+    i16* r = r_.row(row);
+    for (std::size_t m = 0; m < M; ++m) {
+        for (std::size_t p = 0; p < positions; ++p) {
+            const i16 value = chosen_[m * positions + p];
+            r[(column + 2 * p) * M + m] = value;
+            if (own) choice_->r[(m * hy + row) * wy + column + 2 * p] = value;
+        }
+    }
 }
 
 i32 Refinement::tanh(i32 x) const {
     const i32 size = std::min(std::abs(x), 32767), at = size >> 7, part = size & 127;
-    const i32 value = w_.tanh[static_cast<std::size_t>(at)] +
-                      ((w_.tanh[static_cast<std::size_t>(at) + 1] - w_.tanh[static_cast<std::size_t>(at)]) * part >> 7);
+    const i16* table = w_.tanh.data() + at;
+    const i32 value = table[0] + ((table[1] - table[0]) * part >> 7);
     return x < 0 ? -value : value;
 }
 
-// y_hat at a position, from its mean, its r and its step; change and step: of the group's network, null for the first
-// group.
+i32 Refinement::log_step(std::size_t m, i32 prior, const i16* step) const {
+    i32 l = at_.gain[m] + ((tanh(prior) * kPriorLog + (1 << 14)) >> 15);
+    if (step) l += (tanh(*step) * kRefineLog + (1 << 14)) >> 15;
+    return std::clamp(l, -kOctaves * kOctave, kOctaves * kOctave - 1);
+}
+
+// y_hat at a position, from its mean, its r and its step.
 void Refinement::combine(std::size_t row, std::size_t column, const i32* change, const i16* step) {
     const std::size_t M = w_.latent;
     const i32* mean = mean_.row(row) + column * M;
     const i16 *r = r_.row(row) + column * M, *log = step_.row(row) + column * M;
-    i16* y = combined(row) + column * stride_ + w_.body;
+    i16* y = combined_.row(row) + column * stride_ + w_.body;
     if (change) {
-        for (std::size_t m = 0; m < M; ++m) y[m] = clip((mean[m] + change[m] + 8) >> 4);
+        for (std::size_t m = 0; m < M; ++m) y[m] = clip((mean[m] + change[m] + kMeanHalf) >> kMeanBits);
     } else {
-        for (std::size_t m = 0; m < M; ++m) y[m] = clip((mean[m] + 8) >> 4);
+        for (std::size_t m = 0; m < M; ++m) y[m] = clip((mean[m] + kMeanHalf) >> kMeanBits);
     }
     for (std::size_t m = 0; m < M; ++m) {
         if (r[m] == 0) continue;
-        i32 l = at_.gain[m] + ((tanh(log[m]) * kPriorLog + (1 << 14)) >> 15);
-        if (step) l += (tanh(step[m]) * kRefineLog + (1 << 14)) >> 15;
-        l = std::clamp(l, -kOctaves * kOctave, kOctaves * kOctave - 1);
+        const i32 l = log_step(m, log[m], step ? step + m : nullptr);
         const i64 product = i64{r[m]} * w_.exp2[static_cast<std::size_t>(l & (kOctave - 1))];
         const auto moved = static_cast<i32>(std::clamp<i64>(product >> (15 - (l >> 8)), -kMeanMost, kMeanMost));
-        y[m] = clip((mean[m] + (change ? change[m] : 0) + moved + 8) >> 4);
+        y[m] = clip((mean[m] + (change ? change[m] : 0) + moved + kMeanHalf) >> kMeanBits);
     }
 }
 
@@ -361,8 +423,8 @@ void Refinement::combine(std::size_t row, std::size_t column, const i32* change,
 class LatentStream {
  public:
     // Rows from `from` on at the latest come to the sink.
-    LatentStream(const Photo::Weights::At& at, const Image& image, const Window& window, std::size_t from,
-                 const RowSink& sink)
+    LatentStream(const Photo::Parts::At& at, const Image& image, const Window& window, std::size_t from,
+                 const RowSink& sink, const Choice* choice = nullptr)
         : at_(at),
           w_(at.w),
           k_(at.w.k),
@@ -371,7 +433,7 @@ class LatentStream {
           hyper_row_(from < 2 * kCell ? 0 : from / kCell - 1),
           columns_(window.hyper_columns() * kCell),
           block_(k_, at.block, columns_, hyper_row_ == 0),
-          refinement_(at, image, window, hyper_row_ == 0, hyper_row_ == 0 ? 0 : hyper_row_ * kCell + 2, sink),
+          refinement_(at, image, window, hyper_row_ == 0, hyper_row_ == 0 ? 0 : hyper_row_ * kCell + 2, sink, choice),
           hyper_(window.hyper_columns() * w_.hyper),
           entered_(columns_ * w_.body) {
         for (Aligned<i16>& row : spread_) row = Aligned<i16>(columns_ * w_.spread);
@@ -387,9 +449,8 @@ class LatentStream {
             for (std::size_t p = 0; p < n; ++p) hyper_.data()[p * C + c] = from[p];
         }
         for (std::size_t place = 0; place < kCell * kCell; ++place) {
-            k_.product({hyper_.data(), static_cast<std::ptrdiff_t>(C), n, C, &w_.up[place].packed, &at_.up[place],
-                        spread_[place / kCell].data() + place % kCell * S, static_cast<std::ptrdiff_t>(kCell * S),
-                        Store::plain});
+            run_spread(k_, at_.up[place], hyper_.data(), n, spread_[place / kCell].data() + place % kCell * S,
+                       kCell * S, Store::plain);
         }
         const auto take = [this](const i16* features, std::size_t row) {
             // The prior sees whole cells; what lies beyond the latent grid ends here. So does the row that a chain
@@ -397,8 +458,7 @@ class LatentStream {
             if (row < image_.hy && (hyper_from_top() || row >= refine_from())) refinement_.push(features, row);
         };
         for (std::size_t u = 0; u < kCell; ++u) {
-            k_.product({spread_[u].data(), static_cast<std::ptrdiff_t>(S), columns_, S, &w_.enter.packed, &at_.enter,
-                        entered_.data(), static_cast<std::ptrdiff_t>(w_.body), Store::plain});
+            run(k_, at_.enter, spread_[u].data(), columns_, entered_.data(), Store::plain);
             block_.push(entered_.data(), hyper_row_ * kCell + u, take);
         }
         if (++hyper_row_ == rows) {
@@ -412,8 +472,8 @@ class LatentStream {
     bool hyper_from_top() const { return begin_ == 0; }
     std::size_t refine_from() const { return begin_ * kCell + 2; }
 
-    const Photo::Weights::At& at_;
-    const Photo::Weights& w_;
+    const Photo::Parts::At& at_;
+    const Photo::Parts& w_;
     const Kernels& k_;
     const Image& image_;
     Window window_;
@@ -429,7 +489,7 @@ class LatentStream {
 
 class SynthesisStream {
  public:
-    SynthesisStream(const Photo::Weights::At& at, const Window& window, const Canvas& canvas, bool top)
+    SynthesisStream(const Photo::Parts::At& at, const Window& window, const Canvas& canvas, bool top)
         : at_(at),
           w_(at.w),
           k_(at.w.k),
@@ -450,8 +510,7 @@ class SynthesisStream {
         const std::size_t n = window_.columns, M = w_.latent;
         i16* y = y_.row(row);
         for (std::size_t p = 0; p < n; ++p) std::copy_n(y_hat + p * stride, M, y + p * M);
-        k_.product({y, static_cast<std::ptrdiff_t>(M), n, M, &w_.synthesis_enter.packed, &at_.synthesis_enter,
-                    x16_.data(), static_cast<std::ptrdiff_t>(w_.body), Store::plain});
+        run(k_, at_.synthesis_enter, y, n, x16_.data(), Store::plain);
         body(0, x16_.data(), row);
     }
 
@@ -472,7 +531,7 @@ class SynthesisStream {
         if (k < bodies_.size())
             return bodies_[k].push(x, row, [&](const i16* y, std::size_t at) { body(k + 1, y, at); });
         for (std::size_t u = 0; u < 2; ++u) {
-            spread(w_.up8, at_.up8, x, w_.body, window_.columns, u, x8_.data(), w_.detail);
+            spread(at_.up8, x, window_.columns, u, x8_.data());
             detail(0, x8_.data(), 2 * row + u);
         }
     }
@@ -481,35 +540,31 @@ class SynthesisStream {
         if (k < details_.size())
             return details_[k].push(x, row, [&](const i16* y, std::size_t at) { detail(k + 1, y, at); });
         for (std::size_t u = 0; u < 2; ++u) {
-            spread(w_.up4, at_.up4, x, w_.detail, 2 * window_.columns, u, x4_.data(), w_.render_width);
+            spread(at_.up4, x, 2 * window_.columns, u, x4_.data());
             render_.push(x4_.data(), 2 * row + u, [&](const i16* y, std::size_t at) { samples(y, at); });
         }
     }
 
     // Row u of two that a row becomes, twice as wide.
-    void spread(const std::vector<Layer>& layers, const std::vector<Final>& finals, const i16* x, std::size_t inputs,
-                std::size_t positions, std::size_t u, i16* out, std::size_t outputs) const {
-        for (std::size_t v = 0; v < 2; ++v) {
-            k_.product({x, static_cast<std::ptrdiff_t>(inputs), positions, inputs, &layers[2 * u + v].packed,
-                        &finals[2 * u + v], out + v * outputs, static_cast<std::ptrdiff_t>(2 * outputs), Store::plain});
-        }
+    void spread(const std::vector<LayerAt>& layers, const i16* x, std::size_t positions, std::size_t u,
+                i16* out) const {
+        const std::size_t channels = layers[0].weight.outputs;
+        for (std::size_t v = 0; v < 2; ++v)
+            run_spread(k_, layers[2 * u + v], x, positions, out + v * channels, 2 * channels, Store::plain);
     }
 
     // Row `row` at a quarter of the resolution: four rows of pixels.
     void samples(const i16* x, std::size_t row) {
         if (4 * row + 4 <= canvas_.top || 4 * row >= canvas_.bottom) return;
-        const std::size_t latent_row = row / kCell, n = window_.columns, M = w_.latent;
+        const std::size_t latent_row = row / kCell, n = window_.columns;
         if (!direct_known_ || direct_row_ != latent_row) {
             for (std::size_t a = 0; a < kCell; ++a) {
-                k_.product({y_.row(latent_row), static_cast<std::ptrdiff_t>(M), n, M, &w_.direct[a].packed,
-                            &at_.direct[a], direct_[a].data(), static_cast<std::ptrdiff_t>(kCell * kOut),
-                            Store::plain});
+                run(k_, at_.direct[a], y_.row(latent_row), n, direct_[a].data(), Store::plain);
             }
             direct_row_ = latent_row, direct_known_ = true;
         }
         i16* levels = direct_[row % kCell].data();
-        k_.product({x, static_cast<std::ptrdiff_t>(w_.render_width), 4 * n, w_.render_width, &w_.out.packed, &at_.out,
-                    levels, static_cast<std::ptrdiff_t>(kOut), Store::add});
+        run(k_, at_.out, x, 4 * n, levels, Store::add);
         for (std::size_t u = 0; u < kCell; ++u) {
             const std::size_t y = 4 * row + u;
             if (y >= canvas_.top && y < canvas_.bottom)
@@ -550,8 +605,8 @@ class SynthesisStream {
         }
     }
 
-    const Photo::Weights::At& at_;
-    const Photo::Weights& w_;
+    const Photo::Parts::At& at_;
+    const Photo::Parts& w_;
     const Kernels& k_;
     Window window_;
     Canvas canvas_;
@@ -575,29 +630,28 @@ constexpr std::size_t kLatentReach = 6;
 
 }  // namespace
 
-Photo::Photo(const Tensors& tensors, const Kernels& kernels) : weights_(std::make_unique<Weights>(tensors, kernels)) {}
+Photo::Photo(const Tensors& tensors, const Kernels& kernels) : parts_(std::make_unique<Parts>(tensors, kernels)) {}
 Photo::~Photo() = default;
 Photo::Photo(Photo&&) noexcept = default;
-std::size_t Photo::latent() const { return weights_->latent; }
-std::size_t Photo::hyper() const { return weights_->hyper; }
+std::size_t Photo::latent() const { return parts_->latent; }
+std::size_t Photo::hyper() const { return parts_->hyper; }
 std::size_t Photo::halo() const {
-    return synthesis_reach(weights_->bodies.size(), weights_->details.size()) + kLatentReach;
+    return synthesis_reach(parts_->bodies.size(), parts_->details.size()) + kLatentReach;
 }
 
 void Photo::render(const Image& image, int q, const Canvas& canvas, std::size_t threads) const {
-    const Weights::At at(*weights_, q);
+    const Parts::At at(*parts_, q);
     const std::size_t margin = halo(), left = canvas.left / kStride, right = (canvas.right + kStride - 1) / kStride;
     const std::size_t first = left < margin ? 0 : (left - margin) / kCell * kCell;
     const std::size_t end = std::min(image.wy, (right + margin + kCell - 1) / kCell * kCell);
     const Window window{first, end - first};
     const std::size_t top = canvas.top / kStride, bottom = (canvas.bottom + kStride - 1) / kStride, rows = bottom - top;
-    const std::size_t strips = std::max<std::size_t>(1, std::min(threads, rows / 4));
-    const auto strip = [&](std::size_t number) {
+    in_strips(rows, threads, [&](std::size_t begin, std::size_t end_row) {
         Canvas part = canvas;
-        if (number > 0) part.top = (top + rows * number / strips) * kStride;
-        if (number + 1 < strips) part.bottom = (top + rows * (number + 1) / strips) * kStride;
+        if (begin > 0) part.top = (top + begin) * kStride;
+        if (end_row < rows) part.bottom = (top + end_row) * kStride;
         part.data += (part.top - canvas.top) * canvas.row_stride;
-        const std::size_t reach = synthesis_reach(weights_->bodies.size(), weights_->details.size()),
+        const std::size_t reach = synthesis_reach(parts_->bodies.size(), parts_->details.size()),
                           row = part.top / kStride;
         const std::size_t from = row < reach ? 0 : row - reach;
         detail::SynthesisStream synthesis(at, window, part, from == 0);
@@ -612,35 +666,33 @@ void Photo::render(const Image& image, int q, const Canvas& canvas, std::size_t 
         while (!synthesis.done() && latents.advance()) {
         }
         if (!synthesis.done() && pushed == image.hy) synthesis.finish();
-    };
-    std::vector<std::thread> others;
-    std::vector<std::exception_ptr> errors(strips);
-    std::atomic<std::size_t> next{0};
-    const auto work = [&] {
-        for (std::size_t number = next++; number < strips; number = next++) {
-            try {
-                strip(number);
-            } catch (...) {
-                errors[number] = std::current_exception();
-            }
+    });
+}
+
+void Photo::quantise(const Image& image, int q, const Choice& choice, std::size_t threads) const {
+    const Parts::At at(*parts_, q);
+    const Window window{0, image.wy};
+    in_strips(image.hy, threads, [&](std::size_t begin, std::size_t end) {
+        Choice own = choice;
+        own.begin = begin, own.end = end;
+        std::size_t known = 0;
+        const RowSink sink = [&](const i16* y_hat, std::size_t stride, std::size_t row) {
+            known = row + 1;
+            if (!choice.y_hat || row < begin || row >= end) return;
+            for (std::size_t p = 0; p < image.wy; ++p)
+                std::copy_n(y_hat + p * stride, parts_->latent, choice.y_hat + (row * image.wy + p) * parts_->latent);
+        };
+        detail::LatentStream latents(at, image, window, begin, sink, &own);
+        while (known < end && latents.advance()) {
         }
-    };
-    try {
-        for (std::size_t t = 1; t < strips; ++t) others.emplace_back(work);
-    } catch (const std::system_error&) {  // no more threads to be had: those that are there do it all
-    }
-    work();
-    for (std::thread& thread : others) thread.join();
-    for (const std::exception_ptr& error : errors) {
-        if (error) std::rethrow_exception(error);
-    }
+    });
 }
 
 void Photo::latents(const Image& image, int q, i16* y_hat) const {
-    const Weights::At at(*weights_, q);
+    const Parts::At at(*parts_, q);
     const Window window{0, image.wy};
     const RowSink sink = [&](const i16* row, std::size_t stride, std::size_t index) {
-        for (std::size_t m = 0; m < weights_->latent; ++m) {
+        for (std::size_t m = 0; m < parts_->latent; ++m) {
             for (std::size_t p = 0; p < image.wy; ++p)
                 y_hat[(m * image.hy + index) * image.wy + p] = row[p * stride + m];
         }

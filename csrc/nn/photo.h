@@ -16,6 +16,7 @@
 #define LIC_NN_PHOTO_H
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -45,6 +46,18 @@ struct Image {
     Grid v, r;                   // v (C, hy / 4, wy / 4) of FORMAT 7.5, r (M, hy, wy); divisions round up
 };
 
+// An encoder's residuals: what y is, and how it is quantised as means and steps become known.
+struct Choice {
+    const i32* y = nullptr;               // (hy, wy, M) in 1/16 of y_hat's unit
+    const std::uint8_t* index = nullptr;  // (M, hy, wy) the scale index
+    i16* r = nullptr;                     // (M, hy, wy) what is chosen
+    i16* y_hat = nullptr;                 // (hy, wy, M) what a decoder will have; may be null
+    // x (M, n) = (y - mean) / step and index (M, n) to r (M, n), of positions that do not depend on each other.
+    // Several threads call it at once.
+    std::function<void(const float* x, const std::uint8_t* index, std::size_t n, i16* r)> quantise;
+    std::size_t begin = 0, end = 0;  // rows that are written; Photo::quantise sets them
+};
+
 class Photo {
  public:
     // Checks and packs. Throws BadModel.
@@ -60,13 +73,16 @@ class Photo {
     // Samples of a box at quality Q.
     void render(const Image& image, int q, const Canvas& canvas, std::size_t threads) const;
 
+    // The residuals of an image at quality Q; its r is not read.
+    void quantise(const Image& image, int q, const Choice& choice, std::size_t threads) const;
+
     // y_hat (M, hy, wy), for tests.
     void latents(const Image& image, int q, i16* y_hat) const;
 
-    struct Weights;
+    struct Parts;
 
  private:
-    std::unique_ptr<Weights> weights_;
+    std::unique_ptr<Parts> parts_;
 };
 
 }  // namespace lic::nn

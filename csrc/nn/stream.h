@@ -36,7 +36,7 @@ class BlockStream {
         : k_(kernels),
           b_(block),
           columns_(columns),
-          width_(block.block->width),
+          width_(block.width),
           top_(top),
           mix_(3, columns * width_, width_),
           x_(2, columns * width_, 0),
@@ -49,8 +49,7 @@ class BlockStream {
     void push(const i16* x, std::size_t index, const Next& next) {
         if (!begun_) first_ = index, begun_ = true;
         std::copy_n(x, columns_ * width_, x_.row(index));
-        k_.product({x_.row(index), stride(1), columns_, width_, &b_.block->mix.packed, &b_.mix, mix_.row(index),
-                    stride(1), Store::leaky});
+        run(k_, b_.mix, x_.row(index), columns_, mix_.row(index), Store::leaky);
         last_ = index;
         if (index > first_) hand_on(index - 1, mix_.row(index), next);
     }
@@ -62,8 +61,6 @@ class BlockStream {
     }
 
  private:
-    std::ptrdiff_t stride(std::size_t factor) const { return static_cast<std::ptrdiff_t>(factor * width_); }
-
     template <class Next>
     void hand_on(std::size_t index, const i16* below, const Next& next) {
         const bool highest = index == first_;
@@ -72,16 +69,13 @@ class BlockStream {
         i16* x = x_.row(index);
         for (std::size_t p = 0; p < columns_; p += kChunk) {
             const std::size_t n = std::min(kChunk, columns_ - p);
-            const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(p * width_) - stride(1);
+            const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(p * width_) - static_cast<std::ptrdiff_t>(width_);
             const i16* rows[3] = {above + at, mix_.row(index) + at, below + at};
-            k_.depthwise({rows, 3, 1, n, width_, &b_.block->spatial.packed, &b_.spatial, spatial_.data()});
+            k_.depthwise({rows, 3, 1, n, b_.spatial.weight, b_.spatial.final(), spatial_.data()});
             i16* part = x + p * width_;
-            k_.product(
-                {spatial_.data(), stride(1), n, width_, &b_.block->join.packed, &b_.join, part, stride(1), Store::add});
-            k_.product({part, stride(1), n, width_, &b_.block->expand.packed, &b_.expand, expand_.data(), stride(2),
-                        Store::leaky});
-            k_.product({expand_.data(), stride(2), n, 2 * width_, &b_.block->contract.packed, &b_.contract, part,
-                        stride(1), Store::add});
+            run(k_, b_.join, spatial_.data(), n, part, Store::add);
+            run(k_, b_.expand, part, n, expand_.data(), Store::leaky);
+            run(k_, b_.contract, expand_.data(), n, part, Store::add);
         }
         next(x, index);
     }

@@ -1,8 +1,5 @@
 // Which kernel sets there are, and the one in use.
-#include "kernels.h"
-
-#include <atomic>
-#include <cstring>
+#include "kernel_sets.h"
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
@@ -11,7 +8,7 @@
 namespace lic::nn {
 namespace {
 
-#if (defined(__x86_64__) || defined(_M_X64)) && (defined(__GNUC__) || defined(__clang__))
+#if LIC_X86 && (defined(__GNUC__) || defined(__clang__))
 bool has_sse41() { return __builtin_cpu_supports("sse4.1"); }
 bool has_avx2() { return __builtin_cpu_supports("avx2"); }
 bool has_avx512() {
@@ -19,7 +16,7 @@ bool has_avx512() {
            __builtin_cpu_supports("avx512vl");
 }
 bool has_vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
-#elif defined(_M_X64)
+#elif LIC_X86
 bool has_sse41() { return true; }
 bool os_saves(unsigned mask) {
     int info[4];
@@ -36,44 +33,27 @@ bool has_avx512() { return os_saves(0xE6) && (leaf7(1) >> 16 & 1) && (leaf7(1) >
 bool has_vnni() { return has_avx512() && (leaf7(2) >> 11 & 1); }
 #endif
 
-std::atomic<const Kernels*> chosen{nullptr};
-
 }  // namespace
 
 std::vector<const Kernels*> available_kernels() {
     std::vector<const Kernels*> sets{&plain_kernels()};
-#if defined(__x86_64__) || defined(_M_X64)
+#if LIC_X86
     if (has_sse41()) sets.push_back(&sse41_kernels());
     if (has_avx2()) sets.push_back(&avx2_kernels());
     if (has_avx512()) sets.push_back(&avx512_kernels());
     if (has_vnni()) sets.push_back(&vnni_kernels());
-#elif defined(__aarch64__) || defined(_M_ARM64)
+#elif LIC_NEON
     sets.push_back(&neon_kernels());
 #endif
     return sets;
 }
 
-const Kernels& kernels() {
-    const Kernels* set = chosen.load(std::memory_order_acquire);
-    if (!set) {
-        set = available_kernels().back();
-        chosen.store(set, std::memory_order_release);
-    }
-    return *set;
-}
-
-bool choose_kernels(const char* name) {
-    if (std::strcmp(name, "auto") == 0) {
-        chosen.store(nullptr, std::memory_order_release);
-        return true;
-    }
+const Kernels* find_kernels(const std::string& name) {
+    const Kernels* found = nullptr;
     for (const Kernels* set : available_kernels()) {
-        if (std::strcmp(name, set->name) == 0) {
-            chosen.store(set, std::memory_order_release);
-            return true;
-        }
+        if (name == "auto" || name == set->name) found = set;
     }
-    return false;
+    return found;
 }
 
 }  // namespace lic::nn
