@@ -22,7 +22,7 @@ $(STAMP): $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install -q --upgrade pip
 	$(PIP) install -q -c constraints.txt torch numpy
-	$(PIP) install -q -c constraints.txt -e ".[imageio,train,test]"
+	$(PIP) install -q -c constraints.txt -C cmake.define.LIC_BUILD_TESTS=ON -e ".[imageio,train,test]"
 	touch $@
 
 install: $(STAMP) ## environment in .venv with the package and what the tests need
@@ -45,9 +45,12 @@ fuzz: $(STAMP)   ## FUZZ_SECONDS for each fuzzer (clang++ with libFuzzer for the
 
 # Fetches nothing: on a machine without a network, the Python that holds torch, CuPy and pytest will do (pybind11's headers come with torch).
 gpu:             ## tests, then benches that need a CUDA device: GPU_PYTHON with torch, CuPy, pytest, hypothesis, tqdm (and compressai, to have its rows); GPU_IMAGES=folder GPU_RESULTS=folder
-	$(GPU_PYTHON) -c "import pillow_lic._core" 2>/dev/null || $(CXX) -O3 -std=c++17 -ffp-contract=off -fvisibility=hidden -shared -fPIC -Icsrc \
+	$(GPU_PYTHON) -c "import pillow_lic._core_test" 2>/dev/null || { \
+	    csrc/compile.sh build/core $(CXX) -O3 -fvisibility=hidden && for module in bind:_core test/bind_test:_core_test; do \
+	    $(CXX) -O3 -std=c++17 -ffp-contract=off -fvisibility=hidden -shared -fPIC -Icsrc \
 	    $$($(GPU_PYTHON) -c 'import os, sysconfig, torch; print("-I" + sysconfig.get_path("include"), "-I" + os.path.dirname(torch.__file__) + "/include")') \
-	    csrc/bind.cpp -o pillow_lic/_core$$($(GPU_PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
+	    csrc/$${module%:*}.cpp build/core/*.o \
+	    -o pillow_lic/$${module#*:}$$($(GPU_PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))') || exit 1; done; }
 	failed=0; \
 	OMP_NUM_THREADS=2 $(GPU_PYTHON) -m pytest -q tests/gpu $$($(GPU_PYTHON) -c "import xdist; print('-n 8')" 2>/dev/null) || failed=1; \
 	$(GPU_PYTHON) bench/gpu.py $(if $(GPU_IMAGES),--images $(GPU_IMAGES)) $(if $(GPU_RESULTS),--results $(GPU_RESULTS)) || failed=1; \

@@ -31,7 +31,7 @@ from collections.abc import Callable
 import numpy as np
 
 import machine
-from pillow_lic import _core
+from pillow_lic import _core_test
 from pillow_lic.constants import (
     LIC_HYPER_STRIDE,
     LIC_MAP_SHIFT,
@@ -130,7 +130,7 @@ class Mixed:
         self.planes = self.tables.scale_index(self.q, self.z, *self.r.shape[1:]).reshape(
             PLANES * self.tables.components, -1
         )
-        self.mixture = _core.Mixture(model.arrays["normal"], model.arrays["inverse"], self.tables.components)
+        self.mixture = _core_test.Mixture(model.arrays["normal"], model.arrays["inverse"], self.tables.components)
         self.coded = np.ascontiguousarray(self.r.ravel())
         self.symbols = self.coded.size
         self.sigmas = boundary.mixture_sigmas(model.arrays["normal"], model.arrays["inverse"]).numpy()
@@ -187,10 +187,14 @@ def ours(case: Case) -> tuple[bytes, Callable[[], bytes], Callable[[], np.ndarra
 
 def ours_alone(case: Latents) -> tuple[bytes, Callable[[], bytes], Callable[[], np.ndarray]]:
     """The coder alone, under given rows: what CompressAI's coder does."""
-    bank = _core.Bank(*case.bank)
+    bank = _core_test.Bank(*case.bank)
     rows, symbols = np.ascontiguousarray(case.index), np.ascontiguousarray(case.coded)
-    data = _core.encode_symbols(bank, rows, symbols)
-    return data, lambda: _core.encode_symbols(bank, rows, symbols), lambda: _core.decode_symbols(data, bank, rows)
+    data = _core_test.encode_symbols(bank, rows, symbols)
+    return (
+        data,
+        lambda: _core_test.encode_symbols(bank, rows, symbols),
+        lambda: _core_test.decode_symbols(data, bank, rows),
+    )
 
 
 def compressai(case: Case, ans) -> tuple[bytes, Callable[[], bytes], Callable[[], list[int]]]:
@@ -311,7 +315,11 @@ def main() -> None:
         if options.mixture:
             results += measure_mixtures(options.mixture, paths, options.repeats, peer is not None)
     machine.write_description(
-        machine.RESULTS / "coder.json", simd=_core.simd(), threads=1, symbols=options.symbols, repeats=options.repeats
+        machine.RESULTS / "coder.json",
+        simd=_core_test.simd(),
+        threads=1,
+        symbols=options.symbols,
+        repeats=options.repeats,
     )
     with (machine.RESULTS / "coder.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, FIELDS, lineterminator="\n")

@@ -53,11 +53,10 @@ def level_bits(own, r, index, log_sigma):
 
 def float_bits(model, own, q, z, r, t):
     """Bits of z (C, a, b) and of r (M, h, w) under the float model at position t (1,)."""
-    from pillow_lic.entropy import NO_TRELLIS
     from train.gdn import GdnModel, mixture_bits
     from train.networks import gaussian_bits, interpolate
 
-    index = own.scale_index(q, z, *r.shape[1:]) if own.trellis != NO_TRELLIS else None
+    index = own.scale_index(q, z, *r.shape[1:]) if own.kind == "trellis" else None
     levels = r
     z, r = (torch.from_numpy(symbols.astype(np.float32))[None] for symbols in (z, r))
     z_hat = z / interpolate(model.hyper_rate.gain, t).exp()[:, :, None, None]

@@ -35,10 +35,10 @@ def digest(folder: Path) -> None:
     import numpy as np
     import torch
 
-    from pillow_lic import _core, codec, format
+    from pillow_lic import _core_test, codec, format
 
     if "LIC_SIMD" in os.environ:
-        _core.set_simd(os.environ["LIC_SIMD"])
+        _core_test.set_simd(os.environ["LIC_SIMD"])
     if "LIC_THREADS" in os.environ:
         torch.set_num_threads(int(os.environ["LIC_THREADS"]))
     symbols, pixels = hashlib.sha256(), []
@@ -63,13 +63,13 @@ def run(python: str, settings: dict[str, str], folder: Path) -> list[str]:
 
 def available(settings: dict[str, str]) -> bool:
     """Whether this CPU has the code path of a setting."""
-    from pillow_lic import _core
+    from pillow_lic import _core_test
 
     try:
-        _core.set_simd(settings.get("LIC_SIMD", "auto"))
+        _core_test.set_simd(settings.get("LIC_SIMD", "auto"))
     except ValueError:
         return False
-    _core.set_simd("auto")
+    _core_test.set_simd("auto")
     return True
 
 

@@ -361,7 +361,7 @@ def mixture(options):
     import numpy as np
     import torch
 
-    from pillow_lic import _core, gpu
+    from pillow_lic import _core_test, gpu
 
     clock, rows = Clock(options.repeats), []
     where = 0, torch.cuda.current_stream().cuda_stream, torch.version.cuda
@@ -405,7 +405,7 @@ def mixture(options):
 
         intervals()
         windows()
-        core = _core.Mixture(normal, inverse, components)
+        core = _core_test.Mixture(normal, inverse, components)
         part = np.ascontiguousarray(planes[:, :CHECKED])
         _, _, below, radius = core.cumulative(part, symbols[:CHECKED])
         held = np.abs(symbols[:CHECKED].astype(int)) <= radius

@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 from slow_decoder import level_of, next_state
 
+from pillow_lic import _core_test
 from pillow_lic.entropy import Tables
 
 
@@ -99,16 +100,11 @@ class Case:
     def decode(self, data: bytes) -> tuple[np.ndarray, np.ndarray]:
         return self.tables.decode(self.q, data, self.a, self.b, self.h, self.w)
 
-    def core(self) -> dict:
-        """The arguments of `_core.encode_tile` and `decode_tile`, behind the symbols or the stream."""
-        d, bias, z_row, z_level = self.tables._setting(self.q)
-        bank, scale_map = self.tables._bank, self.tables._map
-        z_rows = {"z_row": z_row, "z_level": z_level}
-        numbers = {name: getattr(self.tables, name) for name in ("rows", "skip", "trellis")}
-        return {"bank": bank, "scale_map": scale_map, **z_rows, "d": d, "bias": bias, **numbers}
+    def encode_slow(self) -> bytes:
+        return _core_test.encode_slow(self.tables.model, self.q, self.z, self.r)
 
-    def shape(self) -> dict[str, int]:
-        return {"a": self.a, "b": self.b, "h": self.h, "w": self.w}
+    def decode_slow(self, data: bytes) -> tuple[np.ndarray, np.ndarray]:
+        return _core_test.decode_slow(self.tables.model, self.q, data, (self.h, self.w))
 
 
 cases = st.builds(

@@ -5,6 +5,8 @@ Imports no torch: part of `make quick`.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_tables import Case, cases, random_arrays, random_symbols
 
-from pillow_lic import _core, constants
+from pillow_lic import _core, _core_test, constants
 from pillow_lic.entropy import Tables
 from pillow_lic.errors import LicCorruptTile
 
@@ -24,11 +26,11 @@ PATHS = ("scalar", "sse4.1", "avx2", "avx512")
 def simd(request):
     """Runs the test once on each code path of this CPU."""
     try:
-        _core.set_simd(request.param)
+        _core_test.set_simd(request.param)
     except ValueError:
         pytest.skip(f"no {request.param} here")
     yield request.param
-    _core.set_simd("auto")
+    _core_test.set_simd("auto")
 
 
 # ---- round trips, twins ----------------------------------------------------------------------------------------------
@@ -39,8 +41,8 @@ def simd(request):
 def test_round_trip(case: Case):
     """decode(encode(x)) is x; the slow twins say the same, to the byte."""
     data = case.encode()
-    assert data == _core.encode_tile_slow(z=case.z, r=case.r, **case.core())
-    for z, r in (case.decode(data), _core.decode_tile_slow(data, **case.shape(), **case.core())):
+    assert data == case.encode_slow()
+    for z, r in (case.decode(data), case.decode_slow(data)):
         assert z.dtype == r.dtype == np.int16
         assert np.array_equal(z, case.z) and np.array_equal(r, case.r)
 
@@ -49,7 +51,7 @@ def test_large_tile():
     """A tile of many turns of the fast loops: all buckets, all rows, few escapes."""
     case = Case(7, 128, 120, latent=24, hyper=16, rows=64, skip=6)
     data = case.encode()
-    assert data == _core.encode_tile_slow(z=case.z, r=case.r, **case.core())
+    assert data == case.encode_slow()
     z, r = case.decode(data)
     assert np.array_equal(z, case.z) and np.array_equal(r, case.r)
 
@@ -92,8 +94,7 @@ def test_threads():
 @given(cases)
 @settings(max_examples=60, deadline=None)
 def test_scale_index_twins(case: Case):
-    d, bias, *_ = case.tables._setting(case.q)
-    wanted = _core.scale_index_slow(case.tables._map, case.z, d, bias, case.tables.rows, case.h, case.w)
+    wanted = _core_test.scale_index_slow(case.tables.model, case.q, case.z, case.h, case.w)
     assert np.array_equal(wanted, case.tables.scale_index(case.q, case.z, case.h, case.w))
 
 
@@ -112,16 +113,16 @@ def test_scale_index_paths(simd: str, hyper: int):
             weight = rng.integers(-1023, 1024, weight.shape).astype(np.int16)
             z = rng.integers(-40, 41, z.shape).astype(np.int16)
         d = np.full(hyper, 255, np.int32)
-        scale_map = _core.ScaleMap(weight, offset)
-        got = scale_map.index(z, d, bias, 256, h, w)
+        scale_map = _core_test.ScaleMap(weight, offset)
+        got = scale_map.index(z, d, bias, 256, (h, w))
         v = np.clip(z.astype(np.int64) * 255, -4096, 4095)
         acc = np.einsum("kc,cab->kab", weight.astype(np.int64), v) + offset[:, None, None]
         assert np.abs(acc).max() + constants.LIC_BIAS_MAX < 1 << 31
         grid = acc.reshape(latent, 4, 4, a, b).transpose(0, 3, 1, 4, 2).reshape(latent, 4 * a, 4 * b)[:, :h, :w]
         wanted = np.clip((grid + bias[:, None, None]) >> 11, 0, 255)
         assert np.array_equal(got, wanted)
-        assert np.array_equal(got, _core.scale_index_slow(scale_map, z, d, bias, 256, h, w))
-    assert _core.simd() == simd
+        assert np.array_equal(got, scale_map.index_slow(z, d, bias, 256, (h, w)))
+    assert _core_test.simd() == simd
 
 
 @pytest.mark.parametrize("h, w, skip", [(52, 61, 2), (5, 13, 4), (8, 8, 0), (16, 16, 8)])
@@ -129,8 +130,8 @@ def test_streams_of_all_paths(simd: str, h: int, w: int, skip: int):
     """Neither the bytes nor the symbols depend on the code path."""
     case = Case(11, h, w, latent=4, hyper=7, skip=skip)
     data = case.encode()
-    assert data == _core.encode_tile_slow(z=case.z, r=case.r, **case.core())
-    for got, slow in zip(case.decode(data), _core.decode_tile_slow(data, **case.shape(), **case.core())):
+    assert data == case.encode_slow()
+    for got, slow in zip(case.decode(data), case.decode_slow(data)):
         assert np.array_equal(got, slow)
 
 
@@ -139,17 +140,17 @@ def test_run_of_given_rows(n: int):
     """encode_symbols and decode_symbols: the coder alone."""
     rng = np.random.default_rng(n)
     arrays = random_arrays(rng, latent=1, hyper=1, points=2, rows=8)
-    bank = _core.Bank(arrays["freq"], arrays["count"], arrays["first"])
+    bank = _core_test.Bank(arrays["freq"], arrays["count"], arrays["first"])
     rows = rng.integers(0, bank.rows, n).astype(np.uint16)
     symbols = random_symbols(rng, (n,))
-    data = _core.encode_symbols(bank, rows, symbols)
-    assert data == _core.encode_symbols(bank, rows.astype(np.uint8), symbols)
-    assert np.array_equal(_core.decode_symbols(data, bank, rows.astype(np.uint8)), symbols)
-    assert np.array_equal(_core.decode_symbols(data, bank, rows), symbols)
+    data = _core_test.encode_symbols(bank, rows, symbols)
+    assert data == _core_test.encode_symbols(bank, rows.astype(np.uint8), symbols)
+    assert np.array_equal(_core_test.decode_symbols(data, bank, rows.astype(np.uint8)), symbols)
+    assert np.array_equal(_core_test.decode_symbols(data, bank, rows), symbols)
     with pytest.raises(LicCorruptTile):
-        _core.decode_symbols(data[:-1], bank, rows)
+        _core_test.decode_symbols(data[:-1], bank, rows)
     with pytest.raises(ValueError, match="rows"):
-        _core.encode_symbols(bank, np.full(1, bank.rows, np.uint16), np.zeros(1, np.int16))
+        _core_test.encode_symbols(bank, np.full(1, bank.rows, np.uint16), np.zeros(1, np.int16))
 
 
 # ---- damaged streams -------------------------------------------------------------------------------------------------
@@ -161,7 +162,7 @@ def same_or_corrupt(case: Case, data: bytes) -> bool:
         z, r = case.decode(data)
     except LicCorruptTile as error:
         with pytest.raises(LicCorruptTile) as slow:
-            _core.decode_tile_slow(data, **case.shape(), **case.core())
+            case.decode_slow(data)
         # The same reason; the byte may be a few further on, as the fast twin reads the words of four symbols at once.
         assert str(slow.value).split("(byte")[0] == str(error).split("(byte")[0]
         return False
@@ -247,47 +248,119 @@ WRONG_ARRAYS = {
 
 
 @pytest.mark.parametrize("what", WRONG_ARRAYS)
-@pytest.mark.parametrize("name", ["z", "r", "d", "bias"])
+@pytest.mark.parametrize("name", ["z", "r"])
 def test_wrong_arrays(what: str, name: str):
     case = Case(2, 8, 8)
-    arguments = {**case.core(), "z": case.z, "r": case.r}
-    arguments[name] = WRONG_ARRAYS[what](arguments[name])
-    with pytest.raises(
-        ValueError, match="argument [abhw] " if what == "empty" and name in "zr" else f"argument {name} "
-    ):
-        _core.encode_tile(**arguments)
+    model, arrays = case.tables.model, {"z": case.z, "r": case.r}
+    arrays[name] = WRONG_ARRAYS[what](arrays[name])
+    with pytest.raises(ValueError, match="argument w " if what == "empty" and name == "r" else f"argument {name} "):
+        model.encode(case.q, **arrays)
+    if what == "empty":
+        return
+    with pytest.raises(ValueError, match=f"argument {name} "):
+        model.decode_into(case.q, case.encode(), (case.h, case.w), **arrays)
+    if name == "z":
+        for call in (model.scale_index, model.dequantise, model.z_rows):
+            with pytest.raises(ValueError, match="argument z "):
+                call(case.q, arrays["z"], *((case.h, case.w) if call == model.scale_index else ()))
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        *({"a": n} for n in (-1, 0, 1, 3, 65, 1 << 40)),
-        *({"h": n} for n in (-1, 0, 4, 9, 1 << 40)),
-        {"a": 1 << 14, "h": 1 << 16},
-        *({"z_row": n} for n in (-1, 0, 7, 1 << 20, 1 << 62)),
-        *({"rows": n} for n in (-1, 0, 257, 1 << 33)),
-        *({"skip": n} for n in (-1, 9)),
-        {"z_level": np.zeros((4, 1), np.uint16)},
-        {"z_level": np.zeros((5, 15), np.uint16)},
-        {"z_level": np.zeros((5, 16), np.uint16)},
-        {"z_level": np.zeros(5, np.uint16)},
-        {"z_level": np.zeros((5, 1), np.int32)},
-        {"d": np.zeros(5, np.int32)},
-        {"d": np.full(5, 256, np.int32)},
-        {"d": np.full(4, 1, np.uint8)},
-        {"bias": np.full(3, 1 << 22, np.int32)},
-        {"bias": np.full(4, 1, np.int32)},
+        *({"q": n} for n in (-1, 0, 99, 10001, 1 << 33)),
+        *({"shape": n} for n in ((0, 8), (8, 0), (-1, 8), (257, 8), (8, 257), (1 << 40, 8))),
         {"data": np.zeros(40, np.uint16)},
         {"data": memoryview(bytes(80))[::2]},
+        {"data": np.zeros((2, 20), np.uint8)},
     ],
     ids=str,
 )
 def test_wrong_numbers(change: dict):
     case = Case(2, 8, 8)
-    arguments = {"data": case.encode(), **case.shape(), **case.core(), **change}
-    for decode in (_core.decode_tile, _core.decode_tile_slow):
-        with pytest.raises(ValueError):
-            decode(**arguments)
+    arguments = {"q": case.q, "data": case.encode(), "shape": (8, 8), **change}
+    into = {"z": bytearray(case.z.nbytes), "r": bytearray(case.r.nbytes)}
+    with pytest.raises(ValueError):
+        case.tables.model.decode(**arguments)
+    with pytest.raises(ValueError):
+        case.tables.model.decode_into(**arguments, **into)
+    with pytest.raises(ValueError):
+        _core_test.decode_slow(case.tables.model, **arguments)
+
+
+def test_wrong_residuals():
+    """What an encoder asks: types, shapes and numbers of channels."""
+    case = Case(2, 8, 8)
+    model = case.tables.model
+    r, index = case.r.reshape(3, -1), case.index.reshape(3, -1)
+    x, weight = np.zeros(r.shape, np.float32), np.ones(3, np.float32)
+    model.quantise(x, index, weight)
+    for wrong in (r[:2], r.astype(np.int32), r[:, ::2], case.r):
+        with pytest.raises(ValueError, match="argument r "):
+            model.price(wrong, index)
+        with pytest.raises(ValueError, match="argument r "):
+            model.symbols(wrong, index)
+    for wrong in (index[:2], index.astype(np.int8), index[:, :-1]):
+        for call in (
+            lambda i: model.price(r, i),
+            lambda i: model.symbols(r, i),
+            lambda i: model.quantise(x, i, weight),
+        ):
+            with pytest.raises(ValueError, match="argument index "):
+                call(wrong)
+    for wrong in (x.astype(float), x[:2], x.ravel()):
+        with pytest.raises(ValueError, match="argument x "):
+            model.quantise(wrong, index, weight)
+    for wrong in (weight.astype(float), weight[:2]):
+        with pytest.raises(ValueError, match="argument weight "):
+            model.quantise(x, index, wrong)
+
+
+def test_into_memory_of_the_caller():
+    """Integers come and go in any writable memory, as arrays or as runs of bytes; NumPy is not asked for."""
+    case = Case(5, 9, 14)
+    model, shape, data = case.tables.model, (case.h, case.w), case.encode()
+    z, r = bytearray(case.z.nbytes), bytearray(case.r.nbytes)
+    model.decode_into(case.q, data, shape, z, r)
+    assert z == case.z.tobytes() and r == case.r.tobytes()
+    assert model.encode(case.q, bytes(z), memoryview(r), shape) == data
+    typed = memoryview(r).cast("h", case.r.shape)
+    assert model.encode(case.q, memoryview(z).cast("h", case.z.shape), typed) == data
+    index = bytearray(case.index.size)
+    model.scale_index_into(case.q, bytes(z), shape, index)
+    assert index == case.index.tobytes()
+    v = bytearray(case.z.nbytes)
+    model.dequantise_into(case.q, case.z, v)
+    assert v == case.tables.dequantised(case.q, case.z).tobytes()
+    with pytest.raises(ValueError, match="argument r cannot be written to"):
+        model.decode_into(case.q, data, shape, z, bytes(r))
+    with pytest.raises(ValueError, match="argument z has "):
+        model.decode_into(case.q, data, shape, bytearray(3), r)
+    with pytest.raises(ValueError, match="argument r has "):
+        model.encode(case.q, case.z, bytes(r))
+
+
+def test_no_numpy_before_an_array_is_returned():
+    """`_core` makes a model and decodes into bytes in a process that has not imported NumPy."""
+    case = Case(6, 5, 6)
+    arrays = {name: (array.tobytes(), array.dtype.char, array.shape) for name, array in case.arrays.items()}
+    numbers = {name: getattr(case.tables, name) for name in ("latent", "hyper", "points", "rows", "skip")}
+    program = f"""
+import sys
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+loader = ExtensionFileLoader("_core", {_core.__file__!r})
+core = module_from_spec(spec_from_loader("_core", loader))
+loader.exec_module(core)
+arrays = {{k: memoryview(b).cast("B").cast(c, s) for k, (b, c, s) in {arrays!r}.items()}}
+z, r = bytearray({case.z.nbytes}), bytearray({case.r.nbytes})
+model = core.Model(arrays, **{numbers!r})
+model.decode_into({case.q}, {case.encode()!r}, {(case.h, case.w)!r}, z, r)
+assert (bytes(z), bytes(r)) == {(case.z.tobytes(), case.r.tobytes())!r}
+assert model.encode({case.q}, z, r, {(case.h, case.w)!r}) == {case.encode()!r}
+assert "numpy" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 @pytest.mark.parametrize("data", [None, "text", 5])
@@ -314,5 +387,5 @@ def test_not_zero_where_skipped():
 
 def test_simd_names():
     with pytest.raises(ValueError, match="auto"):
-        _core.set_simd("mmx")
-    assert _core.simd() in PATHS
+        _core_test.set_simd("mmx")
+    assert _core_test.simd() in PATHS

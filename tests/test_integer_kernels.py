@@ -15,7 +15,7 @@ import pytest
 import torch
 from on_host import COMPILER, built, call, intervals
 
-from pillow_lic import _core, gpu
+from pillow_lic import _core_test, gpu
 from pillow_lic.codec import device, tables
 from pillow_lic.models import loader, registry
 from random_tables import Case, random_symbols
@@ -43,7 +43,7 @@ def scale_map(folder: Path) -> ctypes.CDLL:
 def test_mixture_kernels(cdf: ctypes.CDLL, components: int):
     rng = np.random.default_rng(components)
     inverse = np.append(inverses(rng, 30), [2048, 1 << 24]).astype(np.uint32)
-    mixture = _core.Mixture(NORMAL, inverse, components)
+    mixture = _core_test.Mixture(NORMAL, inverse, components)
     n = 50_000
     planes = rng.integers(0, 256, (3 * components, n)).astype(np.uint8)
     x = np.round(rng.normal(0, rng.choice([2, 40, 400], n))).astype(np.int16)
@@ -73,7 +73,7 @@ def test_mixture_kernels(cdf: ctypes.CDLL, components: int):
 def test_map_kernels(scale_map: ctypes.CDLL, seed: int):
     """z to bytes, through hidden layers."""
     case = MixedCase(seed, 9 + seed, 22, components=1 + seed % 3, hidden=seed % 3)
-    d, bias, *_ = case.tables._setting(case.q)
+    d, bias = case.tables.z_steps(case.q), case.tables.bias(case.q)
     positions = ctypes.c_longlong(case.a * case.b)
     v = np.empty_like(case.z)
     call(scale_map.dequantise, np.ascontiguousarray(case.z), d, len(v), positions, v)
@@ -128,7 +128,7 @@ def compare_mixtures(place: str, seed: int, components: int, n: int) -> int:
     """Intervals and windows of n random symbols, edges of all tables among them: how many differ from the core's."""
     rng = np.random.default_rng(seed)
     inverse = np.append(inverses(rng, 30), [2048, 1 << 24]).astype(np.uint32)
-    mixture = _core.Mixture(NORMAL, inverse, components)
+    mixture = _core_test.Mixture(NORMAL, inverse, components)
     planes = rng.integers(0, 256, (3 * components, n), np.uint8)
     x = np.round(rng.normal(0, 1, n) * rng.choice([2, 40, 400], n)).astype(np.int16)
     x[: n // 50] = rng.choice([-32768, 32767, -1, 0, 1], n // 50)

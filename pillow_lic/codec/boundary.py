@@ -24,7 +24,7 @@ from ..constants import (
     LIC_SYMBOL_MIN,
     LIC_Z_STEP_BITS,
 )
-from ..entropy import NO_TRELLIS, Tables
+from ..entropy import Tables
 from .batch import in_threads
 
 Z_LIMIT = 127  # an encoder's own bound on |z|; what lies beyond FORMAT 7.5's clamp is clamped alike in both directions
@@ -66,26 +66,19 @@ def quantiser(tables: Tables, arrays: Mapping[str, np.ndarray], skip: int, devic
 
     Bits of mixtures are without the bytes of an escape, which stands for what is so far off that 16 bits cost no less.
     """
-    if tables.components:
+    if tables.kind == "mixture":
         sigma = mixture_sigmas(arrays["normal"], arrays["inverse"]).to(device)
         return Quantiser(partial(mixture_symbols, sigma=sigma), partial(mixture_bits, sigma=sigma))
-    if tables.trellis != NO_TRELLIS:
-        listed = row_bits(arrays["freq"], arrays["count"], arrays["first"], tables.scale_rows)
-        sizes = listed[:, PRICED:].contiguous().numpy()
-        quantise = partial(trellis_levels, tables=tables, sizes=sizes, skip=skip)
-        return Quantiser(quantise, partial(trellis_bits, tables=tables, sizes=sizes, skip=skip), LIC_LEVEL_PLAIN)
+    if tables.kind == "trellis":
+        quantise, bits = partial(trellis_levels, tables=tables), partial(trellis_bits, tables=tables)
+        return Quantiser(quantise, bits, LIC_LEVEL_PLAIN)
     more = bits_more(arrays["freq"], arrays["count"], arrays["first"], tables.rows).to(device)
     rows = row_bits(arrays["freq"], arrays["count"], arrays["first"], tables.rows).to(device)
     return Quantiser(partial(residual_symbols, more=more, skip=skip), partial(listed_bits, rows=rows, skip=skip))
 
 
-def trellis_levels(
-    ratio: Tensor, index: Tensor, tables: Tables, sizes: np.ndarray, skip: int, weight: float | Tensor = BIT_WEIGHT
-) -> Tensor:
-    """Levels int16 of ratio (N, M, h, w): Viterbi's search over the channels of each position (FORMAT 7.9), on the CPU wherever the tensors are.
-
-    sizes: bits of a symbol by its size, (2 R, PRICED + 1).
-    """
+def trellis_levels(ratio: Tensor, index: Tensor, tables: Tables, weight: float | Tensor = BIT_WEIGHT) -> Tensor:
+    """Levels int16 of ratio (N, M, h, w): Viterbi's search over the channels of each position (FORMAT 7.9), on the CPU wherever the tensors are."""
     n, m, h, w = ratio.shape
     weight = (
         torch.as_tensor(weight, dtype=torch.float32)
@@ -100,27 +93,16 @@ def trellis_levels(
     parts = [(k, slice(first, first + PART)) for k in range(n) for first in range(0, h * w, PART)]
 
     def quantised(k: int, part: slice) -> np.ndarray:
-        return tables.quantised(*(np.ascontiguousarray(one[k, :, part]) for one in (x, scale)), sizes, weight[k], skip)
+        return tables.quantised(x[k, :, part], scale[k, :, part], weight[k])
 
     r = np.concatenate(in_threads(lambda part: quantised(*part), parts), 1)  # (M, N h w)
     return torch.from_numpy(r).unflatten(1, (n, h, w)).transpose(0, 1).contiguous().to(ratio.device)
 
 
-def trellis_bits(r: Tensor, index: Tensor, tables: Tables, sizes: np.ndarray, skip: int) -> Tensor:
+def trellis_bits(r: Tensor, index: Tensor, tables: Tables) -> Tensor:
     """Bits (N,) of levels r (N, M, h, w)."""
-    n, m, h, w = r.shape
-    levels = r.to(torch.int16).cpu().reshape(n, m, h * w).contiguous().numpy()
-    scale = index.to(torch.uint8).cpu().reshape(n, m, h * w).contiguous().numpy()
-    found = []
-    for one, where in zip(levels, scale):
-        symbol, row = tables.symbols(one, where)
-        found.append(
-            float(
-                sizes[row, np.minimum(np.abs(symbol.astype(np.int32)), PRICED)].sum(
-                    where=where >= skip, dtype=np.float64
-                )
-            )
-        )
+    levels, scale = r.to(torch.int16).flatten(2).cpu().numpy(), index.to(torch.uint8).flatten(2).cpu().numpy()
+    found = [tables.price(one, where) for one, where in zip(levels, scale)]
     return torch.tensor(found, dtype=torch.float32, device=r.device)
 
 

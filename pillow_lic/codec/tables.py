@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..constants import LIC_HYPER_STRIDE
-from ..entropy import BYTE_VALUES, Tables
+from ..entropy import Tables
 from ..models.loader import Model
 from . import boundary
 from .device import Place
@@ -49,8 +49,7 @@ def _on_gpu(model: Model, place: Place, q: int, z: Tensor, hy: int, wy: int) -> 
 
     tables = of(model)
     *hidden, (weight, offset) = _layers(model, place.name)
-    d, bias, *_ = tables._setting(q)
-    d, bias = (place.up(torch.from_numpy(values)) for values in (d, bias))
+    d, bias = (place.up(torch.from_numpy(values)) for values in (tables.z_steps(q), tables.bias(q)))
     z = z.contiguous()
     c, a, b = z.shape
     v = torch.empty_like(z)
@@ -62,10 +61,9 @@ def _on_gpu(model: Model, place: Place, q: int, z: Tensor, hy: int, wy: int) -> 
         pointers = inputs.data_ptr(), layer.data_ptr(), add.data_ptr(), outputs.data_ptr()
         gpu.hidden_layer(*pointers, len(inputs), len(add), a * b, *where)
         inputs = outputs
-    rows = BYTE_VALUES if tables.components else tables.rows
     index = torch.empty((len(offset) // LIC_HYPER_STRIDE**2, hy, wy), dtype=torch.uint8, device=z.device)
     pointers = inputs.data_ptr(), weight.data_ptr(), offset.data_ptr(), bias.data_ptr(), index.data_ptr()
-    gpu.scale_map(*pointers, len(index), len(inputs), (a, b), (hy, wy), rows, *where)
+    gpu.scale_map(*pointers, len(index), len(inputs), (a, b), (hy, wy), tables.values, *where)
     return v, index
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pillow_lic import _core
+from pillow_lic import _core_test
 from pillow_lic.constants import LIC_BIAS_MAX, LIC_INVERSE_MAX, LIC_INVERSE_MIN, LIC_WEIGHT_MAX
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -37,11 +37,11 @@ def levels() -> list[str]:
     found = []
     for level in LEVELS:
         try:
-            _core.set_simd(level)
+            _core_test.set_simd(level)
         except ValueError:
             continue
         found.append(level)
-    _core.set_simd("auto")
+    _core_test.set_simd("auto")
     return found
 
 
@@ -84,7 +84,9 @@ class Kernels:
         if not np.array_equal(found, wanted):
             sys.exit("the kernel of the map differs")
 
-    def check_mixture(self, mixture: _core.Mixture, inverse: np.ndarray, planes: np.ndarray, x: np.ndarray) -> None:
+    def check_mixture(
+        self, mixture: _core_test.Mixture, inverse: np.ndarray, planes: np.ndarray, x: np.ndarray
+    ) -> None:
         """Interval of each symbol, and the window of eight edges around zero."""
         count, components = len(x), len(planes) // 3
         start, freq = np.empty(count, np.uint32), np.empty(count, np.uint32)
@@ -108,18 +110,18 @@ def planes_of_the_map(
     offset = rng.integers(0, 256 << 11, 16 * rows).astype(np.int32)
     bias = rng.integers(-LIC_BIAS_MAX // 32, LIC_BIAS_MAX // 32 + 1, rows).astype(np.int32)
     hidden = rng.integers(-200, 201, (HYPER, HYPER)).astype(np.int16), rng.integers(-9999, 9999, HYPER).astype(np.int32)
-    scale_map = _core.ScaleMap(weight, offset, [hidden])
+    scale_map = _core_test.ScaleMap(weight, offset, [hidden])
     z = rng.integers(-40, 41, (HYPER, SIDE // 4, SIDE // 4)).astype(np.int16)
     steps = rng.integers(1, 256, HYPER).astype(np.int32)
-    wanted = _core.scale_index_slow(scale_map, z, steps, bias, 256, SIDE, SIDE)
+    wanted = scale_map.index_slow(z, steps, bias, 256, (SIDE, SIDE))
     for path in paths:
-        _core.set_simd(path)
-        found = scale_map.index(z, steps, bias, 256, SIDE, SIDE)
+        _core_test.set_simd(path)
+        found = scale_map.index(z, steps, bias, 256, (SIDE, SIDE))
         if not np.array_equal(found, wanted):
             sys.exit(
                 f"the map's {path} path differs from its definition in {(found != wanted).sum()} of {wanted.size} bytes"
             )
-    _core.set_simd("auto")
+    _core_test.set_simd("auto")
     if kernels:
         kernels.check_map(z, steps, hidden, weight, offset, bias, wanted)
     return wanted.reshape(3 * components, -1)
@@ -131,7 +133,7 @@ def round_of(seed: int, paths: list[str], kernels: Kernels | None) -> int:
     components = 1 + seed % 4
     inverse = np.exp(rng.uniform(math.log(LIC_INVERSE_MIN), math.log(LIC_INVERSE_MAX), SCALES)).astype(np.uint32)
     inverse[:2] = LIC_INVERSE_MIN, LIC_INVERSE_MAX
-    mixture = _core.Mixture(NORMAL, inverse, components)
+    mixture = _core_test.Mixture(NORMAL, inverse, components)
     planes = planes_of_the_map(rng, components, paths, kernels)
     ends = rng.random(planes.shape) < 0.05
     planes[ends] = rng.choice(np.array([0, 1, 127, 128, 254, 255], np.uint8), ends.sum())
@@ -145,10 +147,10 @@ def round_of(seed: int, paths: list[str], kernels: Kernels | None) -> int:
     if kernels:
         kernels.check_mixture(mixture, inverse, planes, x)
     for path in paths:
-        _core.set_simd(path)
+        _core_test.set_simd(path)
         if not np.array_equal(mixture.decode(mixture.encode(planes, x), planes), x):
             sys.exit(f"seed {seed}: other symbols came back on the path {path}")
-    _core.set_simd("auto")
+    _core_test.set_simd("auto")
     return count
 
 

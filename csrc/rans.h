@@ -1,4 +1,4 @@
-// The entropy coder: interleaved range-ANS over a bank of integer tables (FORMAT 7.2, 7.3, 7.7).
+// The entropy coder: interleaved range-ANS (FORMAT 7.3, 7.7) over whatever knows the intervals of symbols.
 // Includes lic_constants.h and the standard library; must not include Python. Reports a status, throws nothing
 // of its own (the constructors and `build` may throw std::bad_alloc; nothing else allocates, but for the list of
 // escapes).
@@ -17,8 +17,8 @@
 // symbols, byte
 //   for byte (escapes are of shortest form and never stand for a symbol that the row holds). The fuzzer asserts it.
 // - Frequencies are at most 65535, as a row has at least two; so frequency and cumulative frequency share 32 bits.
-#ifndef LIC_RANGE_CODER_H
-#define LIC_RANGE_CODER_H
+#ifndef LIC_RANS_H
+#define LIC_RANS_H
 
 #include <algorithm>
 #include <cstddef>
@@ -53,6 +53,7 @@ enum class Status {
     // an encoder's argument that is refused
     skipped_not_zero,
     no_level,  // of the quantiser that the state says, FORMAT 7.9
+    no_rows,   // of a model of mixtures
 };
 
 inline const char* describe(Status status) {
@@ -79,6 +80,8 @@ inline const char* describe(Status status) {
             return "r is not 0 at a skipped position";
         case Status::no_level:
             return "r is no level that its state allows";
+        case Status::no_rows:
+            return "a model of mixtures has no scale rows";
     }
     return "unknown status";
 }
@@ -89,8 +92,6 @@ constexpr std::size_t kStates = LIC_STATES;
 constexpr std::size_t kHeader = kStates * sizeof(std::uint32_t);
 constexpr std::size_t kWordBytes = LIC_WORD_BITS / 8;
 constexpr std::size_t kEscapeBytes = (LIC_ESCAPE_BITS + 6) / 7;  // of seven bits each
-constexpr std::size_t kModelRowsMax = 256;                       // scale rows, FORMAT 9.1
-constexpr std::size_t kLatentMax = 1024;                         // channels of y, FORMAT 9.1
 static_assert(LIC_STATE_MIN == 1u << LIC_WORD_BITS && LIC_PROB_BITS == LIC_WORD_BITS,
               "the derivations above take one power of two for words, states and probabilities");
 static_assert(kStates == 4, "the unrolled loops and the final states of FORMAT 7.3 take four states");
@@ -105,9 +106,7 @@ static_assert(kStates == 4, "the unrolled loops and the final states of FORMAT 7
 //   are
 //                                         within i16: any index from `plain` on takes the rare path
 //
-//   Interval find_slow(row, slot)         the twin of find
-//
-// `row` is an index into whatever the model keeps: a row of the bank here, a position's mixture in mixture.h. A run
+// `row` is an index into whatever the model keeps: a row of bank.h, a position's mixture in residual/mixture.h. A run
 // takes its rows from anything that has an operator[].
 
 struct Interval {
@@ -140,102 +139,6 @@ struct Passing {
 };
 
 LIC_INLINE std::uint32_t divide(std::uint32_t x, const Passing& c) { return x / c.freq; }
-
-// The probability tables of a model (FORMAT 7.2, 9.2).
-class Bank {
- public:
-    // What `build` found wrong, as words, and in which row; null when nothing is.
-    struct Fault {
-        const char* what;
-        std::size_t row;
-    };
-
-    // freq: (freq_total,) all rows one after the other, count and first: (rows,). Trusts nothing.
-    Fault build(const std::uint16_t* freq, std::size_t freq_total, const std::int32_t* count, const std::int16_t* first,
-                std::size_t rows) {
-        if (rows < 1) return {"there are no rows", 0};
-        std::size_t at = 0;
-        for (std::size_t k = 0; k < rows; at += static_cast<std::size_t>(count[k]), ++k) {
-            const Fault fault = check_row(freq + at, freq_total - at, count[k]);
-            if (fault.what) return {fault.what, k};
-        }
-        if (at != freq_total) return {"frequencies are left over behind the last row", rows - 1};
-        tables_.assign(rows, Table{});
-        entries_.reserve(freq_total), codings_.reserve(freq_total);
-        for (std::size_t k = 0; k < rows; ++k) add_row(tables_[k], freq + entries_.size(), count[k], first[k]);
-        return {nullptr, 0};
-    }
-
-    std::size_t rows() const { return tables_.size(); }
-    std::int32_t first(std::size_t row) const { return tables_[row].first; }
-    std::uint32_t last(std::size_t row) const { return tables_[row].last; }
-    std::uint32_t plain(std::size_t row) const { return tables_[row].plain; }
-    const Coding& coding(std::size_t row, std::uint32_t index) const { return codings_[tables_[row].base + index]; }
-
-    // The bucket of the slot's upper eight bits gives the interval in which the bucket begins; the slot lies in it or
-    // a few further on. The loop ends: the intervals of a row cover all 2^16 slots, so the last one always takes the
-    // slot.
-    LIC_INLINE Interval find(std::size_t row, std::uint32_t slot) const {
-        const Table& table = tables_[row];
-        const std::uint32_t* entries = entries_.data() + table.base;
-        std::uint32_t j = table.bucket[slot >> kBucketShift];
-        std::uint32_t entry = entries[j];
-        while (slot - (entry >> 16) >= (entry & 0xFFFF)) entry = entries[++j];
-        return {entry & 0xFFFF, slot - (entry >> 16), j};
-    }
-
-    // The same by the words of FORMAT 7.3: the one index with G_j <= slot < G_j + g_j.
-    Interval find_slow(std::size_t row, std::uint32_t slot) const {
-        std::uint32_t start = 0;
-        for (std::uint32_t j = 0;; ++j) {
-            const std::uint32_t freq = coding(row, j).freq;
-            if (slot < start + freq) return {freq, slot - start, j};
-            start += freq;
-        }
-    }
-
- private:
-    static constexpr unsigned kBucketBits = 8, kBucketShift = LIC_PROB_BITS - kBucketBits;
-
-    // All that a row's decoding needs first lies together: 524 bytes, 64 rows in 33 KiB.
-    struct Table {
-        std::uint32_t base;  // the row's first entry
-        std::int16_t first;
-        std::uint16_t last, plain;
-        std::uint16_t bucket[1u << kBucketBits];
-    };
-
-    static Fault check_row(const std::uint16_t* freq, std::size_t left, std::int32_t count) {
-        if (count < 2 || count > LIC_ROW_MAX) return {"the count is out of range", 0};
-        if (static_cast<std::size_t>(count) > left) return {"the frequencies end too early", 0};
-        std::uint32_t sum = 0;  // at most 4096 * 65535
-        for (std::int32_t j = 0; j < count; ++j) {
-            if (freq[j] == 0) return {"a frequency is 0", 0};
-            sum += freq[j];
-        }
-        if (sum != kTotal) return {"the frequencies do not sum to 65536", 0};
-        return {nullptr, 0};
-    }
-
-    void add_row(Table& table, const std::uint16_t* freq, std::int32_t count, std::int16_t first) {
-        table.base = static_cast<std::uint32_t>(entries_.size());
-        table.first = first;
-        table.last = static_cast<std::uint16_t>(count - 1);
-        table.plain = static_cast<std::uint16_t>(std::min(count - 1, LIC_SYMBOL_MAX - first + 1));  // at most 4095
-        std::uint32_t start = 0, bucket = 0;
-        for (std::int32_t j = 0; j < count; ++j) {
-            const std::uint32_t g = freq[j], end = start + g;
-            entries_.push_back(g | start << 16);  // start <= 65535, as g >= 1 and the sum is 65536
-            codings_.push_back({((std::uint64_t{1} << kReciprocalBits) + g - 1) / g, g, start});
-            for (; bucket << kBucketShift < end; ++bucket) table.bucket[bucket] = static_cast<std::uint16_t>(j);
-            start = end;
-        }
-    }
-
-    std::vector<Table> tables_;
-    std::vector<std::uint32_t> entries_;  // g_j in the low half, G_j in the high half
-    std::vector<Coding> codings_;
-};
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Bytes
@@ -338,14 +241,14 @@ LIC_INLINE std::uint32_t step(const Model& model, std::size_t row, std::uint32_t
     return hit.index;
 }
 
-// A run of n symbols (FORMAT 7.3), literally: one symbol at a time, every read checked. `find` is the model's slow
-// search when `Slow`. Starts at symbol i of the run; the tail of `read_run`.
-template <bool Slow, class Model, class Rows>
+// A run of n symbols (FORMAT 7.3), one symbol at a time, every read checked. Starts at symbol i of the run; the tail of
+// `read_run`.
+template <class Model, class Rows>
 Status read_run_checked(Reader& in, const Model& model, Rows rows, std::size_t i, std::size_t n, std::int16_t* out) {
     for (; i < n; ++i) {
         const std::size_t row = rows[i];
         std::uint32_t& x = in.x[i % kStates];
-        const Interval hit = Slow ? model.find_slow(row, x & kSlotMask) : model.find(row, x & kSlotMask);
+        const Interval hit = model.find(row, x & kSlotMask);
         x = hit.freq * (x >> LIC_PROB_BITS) + hit.offset;
         if (x < LIC_STATE_MIN) {
             if (static_cast<std::size_t>(in.back - in.front) < kWordBytes) return Status::words_end;
@@ -362,7 +265,7 @@ Status read_run_checked(Reader& in, const Model& model, Rows rows, std::size_t i
     return Status::ok;
 }
 
-// A run of n symbols: the fast twin. Four symbols, one of each state, per turn; the four chains of loads and
+// A run of n symbols. Four symbols, one of each state, per turn; the four chains of loads and
 // multiplications overlap. While `kSlack` bytes are left, four symbols can take neither more words nor more escape
 // bytes than there are, so a turn needs no check of its own, and it does not matter that it reads its words before its
 // escapes.
@@ -395,7 +298,7 @@ Status read_run(Reader& in, const Model& model, Rows rows, std::size_t n, std::i
     }
     in.x[0] = x0, in.x[1] = x1, in.x[2] = x2, in.x[3] = x3;
     in.front = front, in.back = back;
-    return status == Status::ok ? read_run_checked<false>(in, model, rows, i, n, out) : status;
+    return status == Status::ok ? read_run_checked(in, model, rows, i, n, out) : status;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -410,13 +313,8 @@ struct Writer {
 
 // The step of FORMAT 7.3 backwards: x' = (x / g) * 2^16 + x mod g + G, after writing the word that the decoder will
 // read.
-template <bool Slow, class C>
+template <class C>
 LIC_INLINE void write_step(const C& c, std::uint32_t& x, std::uint16_t*& words) {
-    if (Slow) {
-        if (x >> LIC_WORD_BITS >= c.freq) *--words = static_cast<std::uint16_t>(x), x >>= LIC_WORD_BITS;
-        x = ((x / c.freq) << LIC_PROB_BITS) + x % c.freq + c.start;
-        return;
-    }
     // The word is always stored, and the pointer moves only if it counts: no unpredictable branch. The place below the
     // pointer exists: the caller's buffer has room for a word of every symbol and one more.
     const bool full = x >> LIC_WORD_BITS >= c.freq;
@@ -450,14 +348,14 @@ LIC_INLINE std::uint32_t index_in(const Model& model, std::size_t row, std::int3
 }
 
 // A run, last symbol first. The odd symbols of the end go one by one, then four by four, states in registers.
-template <bool Slow, class Model, class Rows>
+template <class Model, class Rows>
 void write_run(Writer& to, const Model& model, Rows rows, const std::int16_t* symbols, std::size_t n) {
     std::uint16_t* words = to.words;
     std::size_t i = n;
-    while (i > 0 && (Slow || i % kStates != 0)) {
+    while (i > 0 && i % kStates != 0) {
         --i;
         const std::uint32_t j = index_in(model, rows[i], symbols[i], to.escapes);
-        write_step<Slow>(model.coding(rows[i], j), to.x[i % kStates], words);
+        write_step(model.coding(rows[i], j), to.x[i % kStates], words);
     }
     std::uint32_t x0 = to.x[0], x1 = to.x[1], x2 = to.x[2], x3 = to.x[3];
     while (i > 0) {
@@ -467,13 +365,35 @@ void write_run(Writer& to, const Model& model, Rows rows, const std::int16_t* sy
         const std::uint32_t j2 = index_in(model, k2, symbols[i + 2], to.escapes);
         const std::uint32_t j1 = index_in(model, k1, symbols[i + 1], to.escapes);
         const std::uint32_t j0 = index_in(model, k0, symbols[i], to.escapes);
-        write_step<Slow>(model.coding(k3, j3), x3, words);
-        write_step<Slow>(model.coding(k2, j2), x2, words);
-        write_step<Slow>(model.coding(k1, j1), x1, words);
-        write_step<Slow>(model.coding(k0, j0), x0, words);
+        write_step(model.coding(k3, j3), x3, words);
+        write_step(model.coding(k2, j2), x2, words);
+        write_step(model.coding(k1, j1), x1, words);
+        write_step(model.coding(k0, j0), x0, words);
     }
     to.x[0] = x0, to.x[1] = x1, to.x[2] = x2, to.x[3] = x3;
     to.words = words;
+}
+
+// Makes a writer ready, whose states end as the checksum of the symbols to come and whose words end at `end`.
+inline void begin(Writer& to, const Checksum& sum, std::uint16_t* end) {
+    final_states(sum.value(), to.x);
+    to.words = end;
+    to.escapes.clear();
+}
+
+// The size of what a writer holds, whose words end at `end`.
+inline std::size_t stream_size(const Writer& from, const std::uint16_t* end) {
+    return kHeader + static_cast<std::size_t>(end - from.words) * kWordBytes + from.escapes.size();
+}
+
+// The same as bytes, `stream_size` of them, in the order of FORMAT 6.3.
+inline void copy_stream(const Writer& from, const std::uint16_t* end, std::uint8_t* out) {
+    for (std::size_t i = 0; i < kStates; ++i, out += sizeof from.x[0]) store_u32(out, from.x[i]);
+    for (const std::uint16_t* word = from.words; word < end; ++word) {
+        *out++ = static_cast<std::uint8_t>(*word);
+        *out++ = static_cast<std::uint8_t>(*word >> 8);
+    }
+    std::copy(from.escapes.begin(), from.escapes.end(), out);
 }
 
 }  // namespace lic

@@ -1,5 +1,6 @@
-// The mixture model of the entropy coder (FORMAT 7.8): lic_cdf.h tabulated, eight points of a cumulative frequency at
-// once. Includes lic_cdf.h, range_coder.h, the standard library and SSE2; must not include Python.
+// r under mixtures of normals (FORMAT 7.8): lic_cdf.h tabulated, eight points of a cumulative frequency at once; read,
+// write, price, quantise. Includes lic_cdf.h, bits.h, scale_map.h for the shape, the standard library and SSE2, which
+// every x86-64 has; must not include Python.
 //
 // READ ME FIRST
 // - A component's offset is o = 16 q + phase. Its normal at the edge below x depends on x - q, the scale and the phase
@@ -14,15 +15,22 @@
 #define LIC_MIXTURE_H
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <type_traits>
 #include <vector>
 
-#include "lic_cdf.h"
-#include "range_coder.h"
+#include "../lic_cdf.h"
+#include "../scale_map.h"
+#include "bits.h"
 
-#if defined(__SSE2__)
+#if defined(__SSE2__) || defined(_M_X64)
+#define LIC_SSE2 1
 #include <emmintrin.h>
+#else
+#define LIC_SSE2 0
 #endif
 
 namespace lic {
@@ -30,15 +38,30 @@ namespace lic {
 constexpr std::size_t kComponents = LIC_COMPONENTS_MAX;
 constexpr std::size_t kPlanes = 3;   // bytes of a component: scale, offset, weight
 constexpr std::int32_t kWindow = 8;  // edges in one load
+constexpr std::int32_t kByteValues = 256;
 constexpr std::uint32_t kUnit = 65535;
+constexpr std::size_t kScalesMax = 256;  // that a byte can name
+constexpr std::size_t kBlockPositions =
+    256;  // prepared at once: a multiple of kStates, so that a block starts with state 0
+
+// The lowest bit that is 1; there is one.
+inline std::uint32_t lowest_bit(std::uint32_t bits) {
+#if defined(__GNUC__)
+    return static_cast<std::uint32_t>(__builtin_ctz(bits));
+#else
+    std::uint32_t n = 0;
+    while (!(bits >> n & 1)) ++n;
+    return n;
+#endif
+}
 
 class Mixture {
  public:
-    // normal: (LIC_NORMAL_STEPS + 1,), inverse: (scales,). Says what is wrong with them, null if nothing is.
-    const char* build(const std::uint16_t* normal, const std::uint32_t* inverse, std::size_t scales,
-                      std::size_t components) {
+    // normal: (LIC_NORMAL_STEPS + 1,), inverse: (scales,). Says what is wrong with them, if anything is.
+    std::optional<const char*> build(const std::uint16_t* normal, const std::uint32_t* inverse, std::size_t scales,
+                                     std::size_t components) {
         if (components < 1 || components > kComponents) return "components is out of range";
-        if (scales < 1 || scales > kModelRowsMax) return "the number of scales is out of range";
+        if (scales < 1 || scales > kScalesMax) return "the number of scales is out of range";
         components_ = components;
         normal_.assign(normal, normal + LIC_NORMAL_STEPS + 1);
         inverse_.assign(inverse, inverse + scales);
@@ -50,8 +73,13 @@ class Mixture {
             if (value < LIC_INVERSE_MIN || value > LIC_INVERSE_MAX) return "an inverse is out of range";
         }
         tabulate();
-        return nullptr;
+        return std::nullopt;
     }
+
+    static const char* name() { return "mixture"; }
+    std::size_t planes() const { return kPlanes * components_; }
+    std::int32_t values() const { return kByteValues; }
+    std::int32_t scale_rows() const { return 0; }
 
     std::size_t components() const { return components_; }
     std::size_t scales() const { return inverse_.size(); }
@@ -64,6 +92,63 @@ class Mixture {
         return m;
     }
     std::uint32_t below_slow(const LicMixture& m, std::int32_t x) const { return lic_below(normal_.data(), &m, x); }
+
+    struct Work {
+        explicit Work(const Shape&) {}
+    };
+
+    // r (M, h, w) from one run, all of it into the checksum. planes: (3 K M, h, w), what the map yields.
+    template <class Coder>
+    Status read(Reader& in, const Bank&, const Shape& s, const std::uint8_t* planes, Work&, std::int16_t* r,
+                Checksum& sum) const {
+        const Status status = read_run_of<Coder>(in, planes, s.r_size(), r);
+        if (status == Status::ok) sum.add(r, s.r_size());
+        return status;
+    }
+
+    // The other way: nothing is to be found before the writer is made ready but the checksum.
+    Status gather(const Shape& s, const std::uint8_t*, const std::int16_t* r, Work&, Checksum& sum) const {
+        sum.add(r, s.r_size());
+        return Status::ok;
+    }
+
+    template <class Coder>
+    void write(Writer& to, const Bank&, const Shape& s, const std::uint8_t* planes, const std::int16_t* r,
+               const Work&) const {
+        write_run_of<Coder>(to, planes, s.r_size(), r);
+    }
+
+    // A run of `size` symbols under planes (3 K, size).
+    template <class Coder>
+    Status read_run_of(Reader& in, const std::uint8_t* planes, std::size_t size, std::int16_t* r) const;
+    template <class Coder>
+    void write_run_of(Writer& to, const std::uint8_t* planes, std::size_t size, const std::int16_t* r) const;
+
+    // Bits of r (M, n) under planes (3 K M, n), exactly, escapes with their bytes.
+    Status price(const std::int16_t* r, const std::uint8_t* planes, std::size_t M, std::size_t n, double& bits) const {
+        bits = 0.0;
+        each(planes, M * n, [&](std::size_t i, const auto& block, std::size_t at) { bits += block.bits(at, r[i]); });
+        return Status::ok;
+    }
+
+    // Mixtures have no rows.
+    Status symbols(const std::int16_t*, const std::uint8_t*, std::size_t, std::size_t, std::int16_t*,
+                   std::uint8_t*) const {
+        return Status::no_rows;
+    }
+
+    // Rounds up or down, whichever costs less by squared error and bits.
+    void quantise(const Unquantised& t) const {
+        each(t.index, t.M * t.n, [&](std::size_t i, const auto& block, std::size_t at) {
+            constexpr float kEnd = 32760.0f;
+            const float x = std::isnan(t.x[i]) ? 0.0f : std::clamp(t.x[i], -kEnd, kEnd), low = std::floor(x);
+            const auto q = static_cast<std::int32_t>(low);
+            const float weight = t.weight[i / t.n], part = x - low;
+            const float down = part * part + weight * static_cast<float>(block.bits(at, q));
+            const float up = (1.0f - part) * (1.0f - part) + weight * static_cast<float>(block.bits(at, q + 1));
+            t.r[i] = static_cast<std::int16_t>(q + (up < down));
+        });
+    }
 
     // A mixture ready for evaluation.
     struct Place {            // of a component, by scale and offset
@@ -79,18 +164,9 @@ class Mixture {
         std::int16_t radius;
     };
 
-    void prepare(const std::uint8_t* planes, std::size_t stride, std::size_t n, Ready* out) const {
-        switch (components_) {
-            case 1:
-                return prepare_k<1>(planes, stride, n, out);
-            case 2:
-                return prepare_k<2>(planes, stride, n, out);
-            case 3:
-                return prepare_k<3>(planes, stride, n, out);
-            default:
-                return prepare_k<4>(planes, stride, n, out);
-        }
-    }
+    // With K components, which the caller knows.
+    template <std::size_t K>
+    void prepare(const std::uint8_t* planes, std::size_t stride, std::size_t n, Ready* out) const;
 
     // G at x.
     template <std::size_t K>
@@ -108,7 +184,7 @@ class Mixture {
     // G at x, x + 1, ... x + 7, all of them within -radius ... radius + 1.
     template <std::size_t K>
     LIC_INLINE void window(const Ready& m, std::int32_t x, std::uint16_t* g) const {
-#if defined(__SSE2__)
+#if LIC_SSE2
         __m128i sum = _mm_setzero_si128();
         for (std::size_t k = 0; k < K; ++k) {
             const std::int32_t at = std::clamp<std::int32_t>(x + m.place[k].shift, 0, m.place[k].last);
@@ -127,12 +203,12 @@ class Mixture {
 
     // How many of the eight ascending G are at most `slot`.
     static LIC_INLINE std::uint32_t at_most(const std::uint16_t* g, std::uint32_t slot) {
-#if defined(__SSE2__)
+#if LIC_SSE2
         const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(g));
         const __m128i above =
             _mm_subs_epu16(values, _mm_set1_epi16(static_cast<std::int16_t>(slot)));      // 0 where G <= slot
         const int mask = _mm_movemask_epi8(_mm_cmpeq_epi16(above, _mm_setzero_si128()));  // its low bits, as G ascends
-        return static_cast<std::uint32_t>(__builtin_ctz(~static_cast<unsigned>(mask))) / 2;
+        return lowest_bit(~static_cast<std::uint32_t>(mask)) / 2;
 #else
         std::uint32_t n = 0;
         for (std::int32_t i = 0; i < kWindow; ++i) n += g[i] <= slot;
@@ -141,6 +217,10 @@ class Mixture {
     }
 
  private:
+    // Calls function(position, its block, its place there) for all positions of planes (3 K, size).
+    template <class Function>
+    void each(const std::uint8_t* planes, std::size_t size, const Function& function) const;
+
     static constexpr std::int32_t kOffsets = 2 * LIC_OFFSET_ZERO;
 
     // A row for each scale and phase. Its places 0 ... 2 half - 1 stand for x - q = -half ... half - 1. Eight zeros
@@ -169,32 +249,6 @@ class Mixture {
         }
     }
 
-    template <std::size_t K>
-    void prepare_k(const std::uint8_t* planes, std::size_t stride, std::size_t n, Ready* out) const {
-        const std::uint8_t top = static_cast<std::uint8_t>(scales() - 1);
-        for (std::size_t i = 0; i < n; ++i) {
-            Ready& m = out[i];
-            std::uint32_t sum = 0, weight[K];
-            std::int32_t radius = LIC_RADIUS_MIN;
-            for (std::size_t k = 0; k < K; ++k) {
-                const std::size_t scale = std::min(planes[stride * k + i], top);
-                m.place[k] = places_[scale * kOffsets + planes[stride * (K + k) + i]];
-                radius = std::max(radius, m.place[k].radius);
-                weight[k] = std::max<std::uint32_t>(planes[stride * (2 * K + k) + i], 1);
-                sum += weight[k];
-            }
-            std::uint32_t first = kUnit;
-            for (std::size_t k = 1; k < K; ++k) {
-                // Exact: the dividend is below 2^24 and the excess of the reciprocal below 2^10 in 2^34.
-                m.weight[k] = static_cast<std::uint16_t>(weight[k] * kUnit * reciprocal_[sum] >> kQuotientBits);
-                first -= m.weight[k];
-            }
-            m.weight[0] = static_cast<std::uint16_t>(first);
-            m.radius = static_cast<std::int16_t>(radius);
-            m.spread = static_cast<std::uint16_t>(kUnit - (2 * static_cast<std::uint32_t>(radius) + 1));
-        }
-    }
-
     static constexpr unsigned kQuotientBits = 34;
 
     std::size_t components_ = 0;
@@ -205,12 +259,38 @@ class Mixture {
     std::uint64_t reciprocal_[kComponents * 255 + 1] = {};
 };
 
+template <std::size_t K>
+void Mixture::prepare(const std::uint8_t* planes, std::size_t stride, std::size_t n, Ready* out) const {
+    const std::uint8_t top = static_cast<std::uint8_t>(scales() - 1);
+    for (std::size_t i = 0; i < n; ++i) {
+        Ready& m = out[i];
+        std::uint32_t sum = 0, weight[K];
+        std::int32_t radius = LIC_RADIUS_MIN;
+        for (std::size_t k = 0; k < K; ++k) {
+            const std::size_t scale = std::min(planes[stride * k + i], top);
+            m.place[k] = places_[scale * kOffsets + planes[stride * (K + k) + i]];
+            radius = std::max(radius, m.place[k].radius);
+            weight[k] = std::max<std::uint32_t>(planes[stride * (2 * K + k) + i], 1);
+            sum += weight[k];
+        }
+        std::uint32_t first = kUnit;
+        for (std::size_t k = 1; k < K; ++k) {
+            // Exact: the dividend is below 2^24 and the excess of the reciprocal below 2^10 in 2^34.
+            m.weight[k] = static_cast<std::uint16_t>(weight[k] * kUnit * reciprocal_[sum] >> kQuotientBits);
+            first -= m.weight[k];
+        }
+        m.weight[0] = static_cast<std::uint16_t>(first);
+        m.radius = static_cast<std::int16_t>(radius);
+        m.spread = static_cast<std::uint16_t>(kUnit - (2 * static_cast<std::uint32_t>(radius) + 1));
+    }
+}
+
 // The symbols of a block of positions, as the coder asks for them: row i is position i of the block.
 template <std::size_t K>
 struct Block {
     const Mixture& mixture;
     const Mixture::Ready* ready;
-    const std::uint8_t* planes;  // the bytes of position 0, planes `stride` apart: for the slow twin
+    const std::uint8_t* planes;  // the bytes of position 0, planes `stride` apart: for the definition
     std::size_t stride;
     static constexpr std::int32_t kMiddle = -3;  // first edge of the first window: the symbols -3 ... 3
 
@@ -228,18 +308,6 @@ struct Block {
                 static_cast<std::uint32_t>(kMiddle + static_cast<std::int32_t>(n) - 1 + m.radius)};
     }
 
-    // By the words of FORMAT 7.8.
-    Interval find_slow(std::size_t i, std::uint32_t slot) const {
-        const LicMixture m = mixture.slow(planes + i, stride);
-        std::uint32_t j = 0, start = 0;
-        for (; j < 2 * static_cast<std::uint32_t>(m.radius) + 1; ++j) {
-            const std::uint32_t end = mixture.below_slow(m, static_cast<std::int32_t>(j) - m.radius + 1);
-            if (slot < end) return {end - start, slot - start, j};
-            start = end;
-        }
-        return {kTotal - start, slot - start, j};
-    }
-
     LIC_INLINE Passing coding(std::size_t i, std::uint32_t index) const {
         const Mixture::Ready& m = ready[i];
         if (LIC_RARE(index == last(i))) {
@@ -252,6 +320,14 @@ struct Block {
         mixture.window<K>(m, first, g);
         const std::uint32_t start = g[x - first];
         return {g[x - first + 1] - start, start};
+    }
+
+    // What a symbol costs at position i.
+    double bits(std::size_t i, std::int32_t symbol) const {
+        const Mixture::Ready& m = ready[i];
+        const std::int32_t size = symbol < 0 ? -symbol : symbol;
+        if (size <= m.radius) return bits_of(coding(i, static_cast<std::uint32_t>(symbol + m.radius)).freq);
+        return bits_of(coding(i, last(i)).freq) + escape_bits(static_cast<std::uint32_t>(size - m.radius - 1));
     }
 
  private:
@@ -282,6 +358,66 @@ struct Block {
         return {end - start, slot - start, static_cast<std::uint32_t>(low + m.radius)};
     }
 };
+
+struct Positions {  // the rows of a run under mixtures: position i of the block has mixture i
+    std::size_t operator[](std::size_t i) const { return i; }
+};
+
+// Calls function(K), K being the number of components as a type.
+template <class Function>
+auto with_components(std::size_t components, const Function& function) {
+    switch (components) {
+        case 1:
+            return function(std::integral_constant<std::size_t, 1>{});
+        case 2:
+            return function(std::integral_constant<std::size_t, 2>{});
+        case 3:
+            return function(std::integral_constant<std::size_t, 3>{});
+        default:
+            return function(std::integral_constant<std::size_t, 4>{});
+    }
+}
+
+template <class Coder>
+Status Mixture::read_run_of(Reader& in, const std::uint8_t* planes, std::size_t size, std::int16_t* r) const {
+    return with_components(components_, [&](auto K) {
+        Ready ready[kBlockPositions];
+        for (std::size_t i = 0; i < size; i += kBlockPositions) {
+            const std::size_t n = std::min(kBlockPositions, size - i);
+            prepare<K()>(planes + i, size, n, ready);
+            const Block<K()> block{*this, ready, planes + i, size};
+            const Status status = Coder::read(in, block, Positions{}, n, r + i);
+            if (status != Status::ok) return status;
+        }
+        return Status::ok;
+    });
+}
+
+template <class Coder>
+void Mixture::write_run_of(Writer& to, const std::uint8_t* planes, std::size_t size, const std::int16_t* r) const {
+    with_components(components_, [&](auto K) {
+        Ready ready[kBlockPositions];
+        for (std::size_t end = size; end > 0;) {
+            const std::size_t i = (end - 1) / kBlockPositions * kBlockPositions;
+            prepare<K()>(planes + i, size, end - i, ready);
+            Coder::write(to, Block<K()>{*this, ready, planes + i, size}, Positions{}, r + i, end - i);
+            end = i;
+        }
+    });
+}
+
+template <class Function>
+void Mixture::each(const std::uint8_t* planes, std::size_t size, const Function& function) const {
+    with_components(components_, [&](auto K) {
+        Ready ready[kBlockPositions];
+        for (std::size_t i = 0; i < size; i += kBlockPositions) {
+            const std::size_t n = std::min(kBlockPositions, size - i);
+            prepare<K()>(planes + i, size, n, ready);
+            const Block<K()> block{*this, ready, planes + i, size};
+            for (std::size_t at = 0; at < n; ++at) function(i + at, block, at);
+        }
+    });
+}
 
 }  // namespace lic
 

@@ -1,0 +1,233 @@
+// What bind.cpp and test/bind_test.cpp share: arguments that are checked, and how refusals become exceptions.
+// Arguments come through Python's buffer protocol, so that bytes, bytearray, memoryview and NumPy's arrays do alike;
+// NumPy itself is imported when an array is to be returned, and not before.
+#ifndef LIC_BIND_H
+#define LIC_BIND_H
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "model.h"
+
+namespace lic_bind {
+
+namespace py = pybind11;
+
+[[noreturn]] inline void refuse(const std::string& message) { throw py::value_error(message); }
+
+[[noreturn]] inline void raise(const char* name, const std::string& message) {
+    const py::object error = py::module_::import("pillow_lic.errors").attr(name);
+    PyErr_SetString(error.ptr(), message.c_str());
+    throw py::error_already_set();
+}
+
+inline void check_stream(const lic::Outcome& outcome, std::size_t size) {
+    if (outcome.status == lic::Status::ok) return;
+    raise("LicCorruptTile", std::string("tile stream is corrupt: ") + lic::describe(outcome.status) + " (byte " +
+                                std::to_string(outcome.at) + " of " + std::to_string(size) +
+                                "); the file is damaged or was coded with another model, get it again from its source");
+}
+
+inline std::size_t in_range(py::ssize_t value, const char* name, py::ssize_t low, py::ssize_t high) {
+    if (value < low || value > high) {
+        refuse(std::string("argument ") + name + " is " + std::to_string(value) + ", want " + std::to_string(low) +
+               " to " + std::to_string(high));
+    }
+    return static_cast<std::size_t>(value);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Buffers
+
+// NumPy's word for the elements of a buffer: "int16", ">int16" in the other byte order.
+inline std::string type_of(const py::buffer_info& info) {
+    const std::uint16_t probe = 1;
+    const char other = *reinterpret_cast<const unsigned char*>(&probe) ? '>' : '<';
+    std::string format = info.format, order;
+    if (!format.empty() && std::string("@=<>!^").find(format[0]) != std::string::npos) {
+        if (format[0] == other || format[0] == '!') order = ">";
+        format = format.substr(1);
+    }
+    const std::string bits = std::to_string(8 * info.itemsize);
+    if (format.size() != 1) return order + format;
+    if (std::string("bhilqn").find(format[0]) != std::string::npos) return order + "int" + bits;
+    if (std::string("BHILQN").find(format[0]) != std::string::npos) return order + "uint" + bits;
+    if (std::string("efdg").find(format[0]) != std::string::npos) return order + "float" + bits;
+    return order + format;
+}
+
+template <class T>
+std::string type_name() {
+    const char* kind = std::is_floating_point_v<T> ? "float" : std::is_signed_v<T> ? "int" : "uint";
+    return kind + std::to_string(8 * sizeof(T));
+}
+
+inline std::string words(const std::vector<py::ssize_t>& shape) {
+    std::string all;
+    for (const py::ssize_t n : shape) all += (all.empty() ? "" : ", ") + (n < 0 ? "any" : std::to_string(n));
+    return "(" + all + ")";
+}
+
+inline bool contiguous(const py::buffer_info& info) {
+    py::ssize_t step = info.itemsize;
+    for (std::size_t i = info.shape.size(); i-- > 0; step *= info.shape[i]) {
+        if (info.shape[i] > 1 && info.strides[i] != step) return false;
+    }
+    return true;
+}
+
+// A buffer that is held while we work: nobody can resize it, though another thread may write to it.
+inline py::buffer_info held(const py::buffer& buffer, const char* name, bool writable = false) {
+    try {
+        return buffer.request(writable);
+    } catch (py::error_already_set& error) {
+        if (!error.matches(PyExc_BufferError) && !error.matches(PyExc_ValueError)) throw;
+        refuse(std::string("argument ") + name + (writable ? " cannot be written to" : " cannot be read"));
+    }
+}
+
+constexpr py::ssize_t kAny = -1;
+
+// The elements of a buffer, after its type, shape and layout have been found right. Where the shape is known, a plain
+// run of as many bytes does as well.
+template <class T>
+T* checked(const py::buffer_info& info, const char* name, const std::vector<py::ssize_t>& shape) {
+    const std::string what = std::string("argument ") + name;
+    py::ssize_t bytes = sizeof(T);
+    bool known = true;
+    for (const py::ssize_t n : shape) known &= n >= 0, bytes *= n >= 0 ? n : 1;
+    const bool raw = known && info.itemsize == 1 && info.ndim == 1 && info.size == bytes;
+    if (!raw) {
+        if (type_of(info) != type_name<T>()) {
+            refuse(what + " has dtype " + type_of(info) + ", want " + type_name<T>());
+        }
+        bool same = info.shape.size() == shape.size();
+        for (std::size_t i = 0; same && i < shape.size(); ++i) same = shape[i] < 0 || info.shape[i] == shape[i];
+        if (!same) refuse(what + " has shape " + words(info.shape) + ", want " + words(shape));
+    }
+    if (!contiguous(info)) refuse(what + " is not contiguous, pass numpy.ascontiguousarray of it");
+    if (reinterpret_cast<std::uintptr_t>(info.ptr) % alignof(T)) refuse(what + " is not aligned, pass a copy of it");
+    return static_cast<T*>(info.ptr);
+}
+
+// The same of an argument that stays held.
+template <class T>
+struct Values {
+    py::buffer_info info;
+    T* data;
+    Values(const py::buffer& buffer, const char* name, const std::vector<py::ssize_t>& shape, bool writable = false)
+        : info(held(buffer, name, writable)), data(checked<T>(info, name, shape)) {}
+    py::ssize_t length(std::size_t axis) const { return info.shape[axis]; }
+};
+
+// A buffer of bytes, side by side.
+struct Bytes {
+    py::buffer_info info;
+    const std::uint8_t* data;
+    std::size_t size;
+    explicit Bytes(const py::buffer& buffer) : info(held(buffer, "data")), data(nullptr), size(0) {
+        if (info.ndim != 1 || info.itemsize != 1 || !contiguous(info)) {
+            refuse("argument data is no contiguous buffer of bytes");
+        }
+        data = static_cast<const std::uint8_t*>(info.ptr), size = static_cast<std::size_t>(info.size);
+    }
+};
+
+template <class T>
+py::array_t<T> array_of(std::size_t n0, std::size_t n1, std::size_t n2) {
+    return py::array_t<T>({static_cast<py::ssize_t>(n0), static_cast<py::ssize_t>(n1), static_cast<py::ssize_t>(n2)});
+}
+
+template <class T>
+py::array_t<T> array_of(const std::vector<T>& values) {
+    return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Tiles
+
+// At most `most` hyper positions wide and high, in a tile LIC_TILE_SIDE_MAX and in a whole image as many as its sides
+// of LIC_SIDE_MAX have. Every product of sizes fits 64 bits.
+constexpr py::ssize_t kTileMost = LIC_TILE_SIDE_MAX;
+constexpr py::ssize_t kGridMost = LIC_SIDE_MAX / (LIC_LATENT_STRIDE * LIC_HYPER_STRIDE);
+
+using Sides = std::pair<py::ssize_t, py::ssize_t>;  // h, w of the latent grid
+
+inline lic::Shape shape_of(const lic::Model& model, const Sides& sides, py::ssize_t most) {
+    const auto side = static_cast<py::ssize_t>(lic::kSide);
+    return model.shape(in_range(sides.first, "h", 1, most * side), in_range(sides.second, "w", 1, most * side));
+}
+
+inline std::vector<py::ssize_t> z_shape(const lic::Shape& s) {
+    return {static_cast<py::ssize_t>(s.C), static_cast<py::ssize_t>(s.a), static_cast<py::ssize_t>(s.b)};
+}
+inline std::vector<py::ssize_t> r_shape(const lic::Shape& s, std::size_t planes = 1) {
+    return {static_cast<py::ssize_t>(planes * s.M), static_cast<py::ssize_t>(s.h), static_cast<py::ssize_t>(s.w)};
+}
+
+inline lic::Setting setting_at(const lic::Model& model, py::ssize_t q) {
+    return model.at(static_cast<std::int32_t>(in_range(q, "q", LIC_QUALITY_MIN, LIC_QUALITY_MAX)));
+}
+
+inline py::bytes bytes_of(std::size_t size) {
+    PyObject* made = PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(size));
+    if (!made) throw py::error_already_set();
+    return py::reinterpret_steal<py::bytes>(made);
+}
+
+inline std::uint8_t* data_of(const py::bytes& bytes) {
+    return reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(bytes.ptr()));
+}
+
+// encode: (setting, shape, z, r, stream) -> Status, the model's or its twin. Without `sides` r must have its shape.
+template <class Encode>
+py::bytes encode_with(const lic::Model& model, py::ssize_t q, const py::buffer& z, const py::buffer& r,
+                      const std::optional<Sides>& sides, const Encode& encode) {
+    const lic::Setting setting = setting_at(model, q);
+    const py::buffer_info r_info = held(r, "r");
+    if (!sides) checked<const std::int16_t>(r_info, "r", {static_cast<py::ssize_t>(model.M()), kAny, kAny});
+    const lic::Shape s = shape_of(model, sides ? *sides : Sides{r_info.shape[1], r_info.shape[2]}, kTileMost);
+    const auto* r_at = checked<const std::int16_t>(r_info, "r", r_shape(s));
+    const Values<const std::int16_t> z_values(z, "z", z_shape(s));
+    lic::Stream stream;
+    lic::Status status;
+    {
+        py::gil_scoped_release release;
+        status = encode(setting, s, z_values.data, r_at, stream);
+    }
+    if (status != lic::Status::ok) refuse(std::string("cannot encode the tile: ") + lic::describe(status));
+    const py::bytes bytes = bytes_of(stream.size());
+    stream.copy(data_of(bytes));
+    return bytes;
+}
+
+// decode: (setting, shape, data, size, z, r) -> Outcome.
+template <class Decode>
+std::pair<py::array_t<std::int16_t>, py::array_t<std::int16_t>> decode_with(const lic::Model& model, py::ssize_t q,
+                                                                            const py::buffer& data, const Sides& sides,
+                                                                            const Decode& decode) {
+    const Bytes bytes(data);
+    const lic::Setting setting = setting_at(model, q);
+    const lic::Shape s = shape_of(model, sides, kTileMost);
+    auto z = array_of<std::int16_t>(s.C, s.a, s.b), r = array_of<std::int16_t>(s.M, s.h, s.w);
+    std::int16_t *z_at = z.mutable_data(), *r_at = r.mutable_data();
+    lic::Outcome outcome{};
+    {
+        py::gil_scoped_release release;
+        outcome = decode(setting, s, bytes.data, bytes.size, z_at, r_at);
+    }
+    check_stream(outcome, bytes.size);
+    return {std::move(z), std::move(r)};
+}
+
+}  // namespace lic_bind
+
+#endif

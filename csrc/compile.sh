@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# csrc/compile.sh FOLDER COMPILER [FLAGS...]: the core without CMake and without Python, as FOLDER/*.o, each file with the flags of
+# its instruction set (instruction_sets.txt). For fuzzers, other programs, and machines with a compiler alone. Link the files that it makes.
+set -euo pipefail
+folder=$1 compiler=$2
+shift 2
+here=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "$folder"
+flags=(-std=c++17 -ffp-contract=off -fPIC "-I$here" "$@")
+"$compiler" --version | grep -qi clang || flags+=(-fno-tree-pre)
+x86=$(echo | "$compiler" -E -dM -x c++ - | grep -cE '__x86_64__' || true)
+[ "$x86" = 0 ] || flags+=(-DLIC_X86=1)
+running=()
+while IFS= read -r source; do
+    name=${source#"$here/"}
+    name=${name%.cpp}
+    own=$(awk -F'|' -v set="${name##*_}" '$1 == set { print $2 }' "$here/instruction_sets.txt")
+    [ -z "$own" ] || [ "$x86" != 0 ] || continue
+    # shellcheck disable=SC2086  # `own` holds several flags
+    "$compiler" "${flags[@]}" $own -c "$source" -o "$folder/${name//\//-}.o" &
+    running+=($!)
+done < <(find "$here" -name '*.cpp' -not -name 'bind*.cpp' -not -path '*/test/*' | sort)
+for job in "${running[@]}"; do wait "$job"; done

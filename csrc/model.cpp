@@ -1,0 +1,352 @@
+// See model.h: the checks of FORMAT 9.2 first, then 7.1, then what a residual kind is asked for.
+#include "model.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+namespace lic {
+namespace {
+
+constexpr std::int32_t kOne = 1 << LIC_FRACTION_BITS;  // the whole of a fraction in FORMAT 7.1
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Arrays
+
+template <class T>
+constexpr const char* kTypeName = nullptr;
+template <>
+constexpr const char* kTypeName<std::uint8_t> = "uint8";
+template <>
+constexpr const char* kTypeName<std::uint16_t> = "uint16";
+template <>
+constexpr const char* kTypeName<std::uint32_t> = "uint32";
+template <>
+constexpr const char* kTypeName<std::int16_t> = "int16";
+template <>
+constexpr const char* kTypeName<std::int32_t> = "int32";
+
+using Length = std::optional<std::size_t>;  // nothing stands for any length
+
+std::string words(const std::vector<Length>& shape) {
+    std::string all;
+    for (const Length& n : shape) all += (all.empty() ? "" : ", ") + (n ? std::to_string(*n) : "any");
+    return "(" + all + ")";
+}
+
+struct Tables {
+    const Arrays& arrays;
+
+    bool has(const std::string& name) const { return arrays.count(name) != 0; }
+
+    // The array of that name, of exactly this type and shape.
+    template <class T>
+    const Array& found(const std::string& name, const std::vector<Length>& shape) const {
+        const auto at = arrays.find(name);
+        if (at == arrays.end()) throw BadModel("the array " + name + " is missing");
+        const Array& array = at->second;
+        const auto fits = [](const Length& want, std::size_t n) { return !want || *want == n; };
+        if (array.type != kTypeName<T> ||
+            !std::equal(shape.begin(), shape.end(), array.shape.begin(), array.shape.end(), fits)) {
+            throw BadModel("the array " + name + " is " + array.type + " " +
+                           words({array.shape.begin(), array.shape.end()}) + ", want " + kTypeName<T> + " " +
+                           words(shape));
+        }
+        return array;
+    }
+
+    // A copy of its values: what is checked afterwards, nobody else can change.
+    template <class T>
+    std::vector<T> copy(const std::string& name, const std::vector<Length>& shape) const {
+        const Array& array = found<T>(name, shape);
+        std::size_t size = 1;
+        for (const std::size_t n : array.shape) size *= n;
+        const T* from = static_cast<const T*>(array.data);
+        return {from, from + size};
+    }
+};
+
+std::string between(const std::string& what, std::int64_t value, std::int64_t low, std::int64_t high) {
+    return what + " is " + std::to_string(value) + ", want an integer from " + std::to_string(low) + " to " +
+           std::to_string(high);
+}
+
+Numbers checked(const Numbers& n) {
+    const std::int64_t values[] = {n.latent, n.hyper, n.points, n.rows, n.skip};
+    for (std::size_t i = 0; i < std::size(values); ++i) {
+        const Limit& limit = kLimits[i];
+        if (values[i] < limit.low || values[i] > limit.high) {
+            throw BadModel(between(limit.name, values[i], limit.low, limit.high));
+        }
+    }
+    if (n.skip > n.rows) {
+        throw BadModel("skip is " + std::to_string(n.skip) + ", want at most rows = " + std::to_string(n.rows));
+    }
+    return n;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Residual kinds: which one the arrays are of, and what must be known of it before the bank and the map are made
+
+struct GaussianPlan {};
+struct TrellisPlan {
+    std::int32_t first;
+};
+struct MixturePlan {
+    std::size_t components;
+};
+using Plan = std::variant<GaussianPlan, TrellisPlan, MixturePlan>;
+
+TrellisPlan trellis_plan(const Tables& tables, const Numbers& n) {
+    const std::int32_t first = tables.copy<std::int32_t>("trellis", {1})[0];
+    if (first < n.skip || first > n.rows || 2 * n.rows > kByteValues) {
+        throw BadModel("trellis is " + std::to_string(first) + ", want skip = " + std::to_string(n.skip) +
+                       " to rows = " + std::to_string(n.rows) + ", and those at most " +
+                       std::to_string(kByteValues / 2));
+    }
+    return {first};
+}
+
+// K, from the number of rows of the map: 16 * 3 K * M.
+MixturePlan mixture_plan(const Tables& tables, const Numbers& n) {
+    if (n.skip != 0 || tables.has("trellis")) {
+        throw BadModel("skip is " + std::to_string(n.skip) +
+                       ", want 0 where r is coded under mixtures, and no trellis");
+    }
+    const std::size_t one = kCell * kPlanes * static_cast<std::size_t>(n.latent);
+    const auto weight = tables.arrays.find("weight");
+    const bool flat = weight == tables.arrays.end() || weight->second.shape.empty();
+    const std::size_t rows = flat ? 0 : weight->second.shape[0];
+    if (rows % one != 0 || rows / one < 1 || rows / one > LIC_COMPONENTS_MAX) {
+        throw BadModel("weight has " + std::to_string(rows) + " rows, want " + std::to_string(one) +
+                       " for each of 1 to " + std::to_string(LIC_COMPONENTS_MAX) + " components");
+    }
+    return {rows / one};
+}
+
+Plan plan_of(const Tables& tables, const Numbers& n) {
+    if (tables.has("normal")) return mixture_plan(tables, n);
+    if (tables.has("trellis")) return trellis_plan(tables, n);
+    return GaussianPlan{};
+}
+
+struct RowsOfPlan {
+    std::size_t rows;
+    std::size_t operator()(const GaussianPlan&) const { return rows; }
+    std::size_t operator()(const TrellisPlan&) const { return 2 * rows; }
+    std::size_t operator()(const MixturePlan&) const { return 0; }
+};
+
+struct PlanesOfPlan {
+    std::size_t operator()(const GaussianPlan&) const { return 1; }
+    std::size_t operator()(const TrellisPlan&) const { return 1; }
+    std::size_t operator()(const MixturePlan& plan) const { return kPlanes * plan.components; }
+};
+
+struct ResidualOfPlan {
+    const Tables& tables;
+    const Numbers& numbers;
+    const Bank& bank;
+
+    std::int32_t rows() const { return static_cast<std::int32_t>(numbers.rows); }
+    std::int32_t skip() const { return static_cast<std::int32_t>(numbers.skip); }
+
+    Model::Residual operator()(const GaussianPlan&) const { return Gaussian(bank, rows(), skip()); }
+    Model::Residual operator()(const TrellisPlan& plan) const { return Trellis(bank, rows(), skip(), plan.first); }
+    Model::Residual operator()(const MixturePlan& plan) const {
+        const auto normal = tables.copy<std::uint16_t>("normal", {LIC_NORMAL_STEPS + 1});
+        const auto inverse = tables.copy<std::uint32_t>("inverse", {static_cast<std::size_t>(numbers.rows)});
+        Mixture mixture;
+        const auto wrong = mixture.build(normal.data(), inverse.data(), inverse.size(), plan.components);
+        if (wrong) throw BadModel(std::string("the mixture's tables: ") + *wrong);
+        return mixture;
+    }
+};
+
+// ---------------------------------------------------------------------------------------------------------------------
+// z's levels, the bank, the map, and what quality changes
+
+std::vector<std::uint16_t> levels_of(const Tables& tables, std::size_t P, std::size_t C) {
+    if (!tables.has("z_level")) return {};
+    std::vector<std::uint16_t> values = tables.copy<std::uint16_t>("z_level", {P, C, Length{}});
+    const std::size_t columns = values.size() / (P * C);
+    if (columns < 1 || columns >= LIC_LEVELS_MAX) {
+        throw BadModel("z_level has " + std::to_string(columns) + " columns, want 1 to " +
+                       std::to_string(LIC_LEVELS_MAX - 1));
+    }
+    return values;
+}
+
+Bank bank_of(const Tables& tables, std::size_t rows) {
+    if (rows > LIC_BANK_ROWS_MAX) {
+        throw BadModel("the bank has " + std::to_string(rows) + " rows, want at most " +
+                       std::to_string(LIC_BANK_ROWS_MAX));
+    }
+    const auto freq = tables.copy<std::uint16_t>("freq", {Length{}});
+    const auto count = tables.copy<std::int32_t>("count", {rows});
+    const auto first = tables.copy<std::int16_t>("first", {rows});
+    Bank bank;
+    const std::optional<Bank::Fault> fault = bank.build(freq.data(), freq.size(), count.data(), first.data(), rows);
+    if (fault) throw BadModel("row " + std::to_string(fault->row) + " of the bank: " + fault->what);
+    return bank;
+}
+
+[[noreturn]] void beyond(const std::string& what) {
+    throw BadModel(what + ": a weight is beyond +-" + std::to_string(LIC_WEIGHT_MAX) + " or an offset beyond +-" +
+                   std::to_string(LIC_BIAS_MAX));
+}
+
+ScaleMap map_of(const Tables& tables, std::size_t channels, std::size_t C) {
+    ScaleMap map;
+    std::size_t inputs = C;
+    for (std::size_t n = 1; tables.has("hidden" + std::to_string(n) + "_weight"); ++n) {
+        const std::string name = "hidden" + std::to_string(n);
+        const Array& array = tables.found<std::int16_t>(name + "_weight", {Length{}, inputs});
+        const std::size_t outputs = array.shape[0];
+        if (outputs < 1 || outputs > LIC_CHANNELS_MAX) {
+            throw BadModel(name + "_weight has " + std::to_string(outputs) + " rows, want 1 to " +
+                           std::to_string(LIC_CHANNELS_MAX));
+        }
+        const auto weight = tables.copy<std::int16_t>(name + "_weight", {outputs, inputs});
+        const auto offset = tables.copy<std::int32_t>(name + "_offset", {outputs});
+        if (!map.add_layer(weight.data(), offset.data(), outputs, inputs)) beyond(name);
+        inputs = outputs;
+    }
+    const auto weight = tables.copy<std::int16_t>("weight", {kCell * channels, inputs});
+    const auto offset = tables.copy<std::int32_t>("offset", {kCell * channels});
+    if (!map.build(weight.data(), offset.data(), channels, inputs)) beyond("the map");
+    return map;
+}
+
+std::vector<std::int32_t> bias_of(const Tables& tables, std::size_t P, std::size_t channels) {
+    std::vector<std::int32_t> bias = tables.copy<std::int32_t>("bias", {P, channels});
+    for (const std::int32_t value : bias) {
+        if (value < -LIC_BIAS_MAX || value > LIC_BIAS_MAX) {
+            throw BadModel("bias holds a value beyond +-" + std::to_string(LIC_BIAS_MAX));
+        }
+    }
+    return bias;
+}
+
+std::vector<std::uint8_t> step_of(const Tables& tables, std::size_t P, std::size_t C) {
+    std::vector<std::uint8_t> step = tables.copy<std::uint8_t>("z_step", {P, C});
+    if (std::find(step.begin(), step.end(), 0) != step.end()) throw BadModel("z_step holds a 0");
+    return step;
+}
+
+// lerp of FORMAT 7.1, of rows p and p + 1 of a table (points, n). 2^22 * 2^8 fits an i32.
+template <class T>
+std::vector<std::int32_t> lerp(const std::vector<T>& table, std::size_t n, const RatePoint& at) {
+    std::vector<std::int32_t> mixed(n);
+    const T *low = table.data() + at.p * n, *high = low + n;
+    for (std::size_t i = 0; i < n; ++i) {
+        mixed[i] =
+            (std::int32_t{low[i]} * (kOne - at.f) + std::int32_t{high[i]} * at.f + kOne / 2) >> LIC_FRACTION_BITS;
+    }
+    return mixed;
+}
+
+}  // namespace
+
+RatePoint rate_point(std::int32_t q, std::size_t points) {
+    const auto span = static_cast<std::int32_t>(points - 1) * kOne;  // at most 63 * 256
+    const std::int32_t position = (q - LIC_QUALITY_MIN) * span / (LIC_QUALITY_MAX - LIC_QUALITY_MIN);
+    const std::size_t p = std::min(static_cast<std::size_t>(position >> LIC_FRACTION_BITS), points - 2);
+    return {p, static_cast<std::size_t>((position + kOne / 2) >> LIC_FRACTION_BITS),
+            position - kOne * static_cast<std::int32_t>(p)};
+}
+
+// What a model is made of, the integers checked.
+struct Model::Parts {
+    Tables tables;
+    Numbers numbers;
+    Plan plan;
+    std::size_t P, C, channels;
+
+    Parts(const Arrays& arrays, const Numbers& given)
+        : tables{arrays},
+          numbers(checked(given)),
+          plan(plan_of(tables, numbers)),
+          P(static_cast<std::size_t>(numbers.points)),
+          C(static_cast<std::size_t>(numbers.hyper)),
+          channels(std::visit(PlanesOfPlan{}, plan) * static_cast<std::size_t>(numbers.latent)) {}
+
+    std::size_t scale_rows() const { return std::visit(RowsOfPlan{static_cast<std::size_t>(numbers.rows)}, plan); }
+};
+
+Model::Model(const Arrays& arrays, const Numbers& numbers) : Model(Parts(arrays, numbers)) {}
+
+Model::Model(const Parts& parts)
+    : numbers_(parts.numbers),
+      z_level_(levels_of(parts.tables, parts.P, parts.C)),
+      levels_(1 + z_level_.size() / (parts.P * parts.C)),
+      bank_(bank_of(parts.tables, parts.scale_rows() + parts.P * parts.C * levels_)),
+      map_(map_of(parts.tables, parts.channels, parts.C)),
+      bias_(bias_of(parts.tables, parts.P, parts.channels)),
+      z_step_(step_of(parts.tables, parts.P, parts.C)),
+      residual_(std::visit(ResidualOfPlan{parts.tables, numbers_, bank_}, parts.plan)) {}
+
+const char* Model::kind() const {
+    return std::visit([](const auto& kind) { return kind.name(); }, residual_);
+}
+std::size_t Model::planes() const {
+    return std::visit([](const auto& kind) { return kind.planes(); }, residual_);
+}
+std::int32_t Model::values() const {
+    return std::visit([](const auto& kind) { return kind.values(); }, residual_);
+}
+std::size_t Model::scale_rows() const {
+    return std::visit([](const auto& kind) { return static_cast<std::size_t>(kind.scale_rows()); }, residual_);
+}
+Shape Model::shape(std::size_t h, std::size_t w) const {
+    return {C(), M(), (h + kSide - 1) / kSide, (w + kSide - 1) / kSide, h, w};
+}
+
+Setting Model::at(std::int32_t q) const {
+    const RatePoint at = rate_point(q, static_cast<std::size_t>(numbers_.points));
+    return {lerp(z_step_, C(), at), lerp(bias_, map_.M(), at), scale_rows() + at.nearest * C() * levels_, levels_,
+            z_level_.data() + at.nearest * C() * (levels_ - 1)};
+}
+
+Outcome Model::decode(const Setting& q, const Shape& s, const std::uint8_t* data, std::size_t size, std::int16_t* z,
+                      std::int16_t* r) const {
+    const auto run = [&](const auto& kind) { return decode_tile<Fast>(bank_, map_, kind, s, q, data, size, z, r); };
+    return std::visit(run, residual_);
+}
+
+Status Model::encode(const Setting& q, const Shape& s, const std::int16_t* z, const std::int16_t* r,
+                     Stream& out) const {
+    const auto run = [&](const auto& kind) { return encode_tile<Fast>(bank_, map_, kind, s, q, z, r, out); };
+    return std::visit(run, residual_);
+}
+
+void Model::index(const Setting& q, const Shape& s, const std::int16_t* z, std::uint8_t* out) const {
+    map_.index(z, {s.C, map_.M(), s.a, s.b, s.h, s.w}, {q.d.data(), q.bias.data(), values()}, out);
+}
+
+void Model::dequantise(const Setting& q, const std::int16_t* z, std::size_t n, std::int16_t* v) const {
+    for (std::size_t c = 0; c < C(); ++c, z += n, v += n) {
+        for (std::size_t i = 0; i < n; ++i) v[i] = static_cast<std::int16_t>(lic::dequantise(z[i], q.d[c]));
+    }
+}
+
+void Model::z_rows(const Setting& q, const Shape& s, const std::int16_t* z, std::uint16_t* rows) const {
+    all_z_rows(s, q, z, rows);
+    const auto before = static_cast<std::uint16_t>(scale_rows());
+    for (std::size_t i = 0; i < s.z_size(); ++i) rows[i] = static_cast<std::uint16_t>(rows[i] - before);
+}
+
+Status Model::price(const std::int16_t* r, const std::uint8_t* index, std::size_t n, double& bits) const {
+    return std::visit([&](const auto& kind) { return kind.price(r, index, M(), n, bits); }, residual_);
+}
+
+Status Model::symbols(const std::int16_t* r, const std::uint8_t* index, std::size_t n, std::int16_t* symbol,
+                      std::uint8_t* row) const {
+    return std::visit([&](const auto& kind) { return kind.symbols(r, index, M(), n, symbol, row); }, residual_);
+}
+
+void Model::quantise(const Unquantised& t) const {
+    std::visit([&](const auto& kind) { kind.quantise(t); }, residual_);
+}
+
+}  // namespace lic

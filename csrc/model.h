@@ -1,0 +1,117 @@
+// A model as the coder sees it (FORMAT 7 and 9.2): its tables, checked once, and all that is done with them at a
+// quality. Includes tile.h, residual/*.h and the standard library; must not include Python. Throws BadModel when it is
+// made, and otherwise nothing but std::bad_alloc. Unchanging: any number of threads may use one.
+#ifndef LIC_MODEL_H
+#define LIC_MODEL_H
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "residual/gaussian.h"
+#include "residual/mixture.h"
+#include "residual/trellis.h"
+#include "tile.h"
+
+namespace lic {
+
+// An array of tables.npz as somebody holds it: contiguous, in this machine's byte order.
+struct Array {
+    std::string type;  // NumPy's word for it: "int16"
+    std::vector<std::size_t> shape;
+    const void* data;
+};
+using Arrays = std::map<std::string, Array>;
+
+// The manifest's integers that the coder needs (FORMAT 9.1).
+struct Numbers {
+    std::int64_t latent, hyper, points, rows, skip;
+};
+
+// What those and `halo` may be, in the order in which a model's hash takes them.
+struct Limit {
+    const char* name;
+    std::int64_t low, high;
+};
+constexpr Limit kLimits[] = {{"latent", 1, 1024}, {"hyper", 1, LIC_CHANNELS_MAX},
+                             {"points", 2, 64},   {"rows", 1, 256},
+                             {"skip", 0, 256},    {"halo", 0, 64}};
+
+// Tables or integers that are not as FORMAT 9 says; what() says which.
+class BadModel : public std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// Where a quality lies between the trained rates (FORMAT 7.1).
+struct RatePoint {
+    std::size_t p, nearest;
+    std::int32_t f;
+};
+RatePoint rate_point(std::int32_t q, std::size_t points);
+
+class Model {
+ public:
+    using Residual = std::variant<Gaussian, Trellis, Mixture>;
+
+    // Copies what it needs and ignores further arrays.
+    Model(const Arrays& arrays, const Numbers& numbers);
+
+    const Numbers& numbers() const { return numbers_; }
+    std::size_t M() const { return static_cast<std::size_t>(numbers_.latent); }
+    std::size_t C() const { return static_cast<std::size_t>(numbers_.hyper); }
+    std::size_t levels() const { return levels_; }  // X, FORMAT 7.4
+    const Bank& bank() const { return bank_; }
+    const ScaleMap& map() const { return map_; }
+    const Residual& residual() const { return residual_; }
+
+    const char* kind() const;              // "gaussian", "trellis" or "mixture"
+    std::size_t planes() const;            // of the map for each channel of r: 3 K, or 1
+    std::int32_t values() const;           // that a byte of the map may take
+    std::size_t scale_rows() const;        // of the bank, before those of z
+
+    Shape shape(std::size_t h, std::size_t w) const;  // of a tile or an image of h x w latent positions
+
+    // Q from LIC_QUALITY_MIN to LIC_QUALITY_MAX. The result refers to this model.
+    Setting at(std::int32_t q) const;
+
+    // A tile's stream and its integers (FORMAT 6.3, 7). z: (C, a, b), r: (M, h, w), both at most as a tile may be.
+    Outcome decode(const Setting& q, const Shape& s, const std::uint8_t* data, std::size_t size, std::int16_t* z,
+                   std::int16_t* r) const;
+    Status encode(const Setting& q, const Shape& s, const std::int16_t* z, const std::int16_t* r, Stream& out) const;
+
+    // The scale index (FORMAT 7.5), or the bytes of mixtures (7.8): (planes * M, h, w).
+    void index(const Setting& q, const Shape& s, const std::int16_t* z, std::uint8_t* out) const;
+
+    // v of FORMAT 7.5, in units of 1/32. z, v: (C, n).
+    void dequantise(const Setting& q, const std::int16_t* z, std::size_t n, std::int16_t* v) const;
+
+    // The row of every z, counted from the first one of z.
+    void z_rows(const Setting& q, const Shape& s, const std::int16_t* z, std::uint16_t* rows) const;
+
+    // What an encoder asks of a residual kind. r: (M, n), index: (planes * M, n), as `index` gives it.
+    Status price(const std::int16_t* r, const std::uint8_t* index, std::size_t n, double& bits) const;
+    Status symbols(const std::int16_t* r, const std::uint8_t* index, std::size_t n, std::int16_t* symbol,
+                   std::uint8_t* row) const;
+    void quantise(const Unquantised& t) const;
+
+ private:
+    struct Parts;
+    explicit Model(const Parts& parts);
+
+    Numbers numbers_;
+    std::vector<std::uint16_t> z_level_;  // (P, C, X - 1)
+    std::size_t levels_;
+    Bank bank_;
+    ScaleMap map_;
+    std::vector<std::int32_t> bias_;    // (P, the map's channels)
+    std::vector<std::uint8_t> z_step_;  // (P, C)
+    Residual residual_;
+};
+
+}  // namespace lic
+
+#endif
