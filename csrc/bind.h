@@ -29,11 +29,15 @@ namespace py = pybind11;
     throw py::error_already_set();
 }
 
+// What is wrong with a stream of `size` bytes.
+inline std::string corrupt(const lic::Outcome& outcome, std::size_t size) {
+    return std::string("tile stream is corrupt: ") + lic::describe(outcome.status) + " (byte " +
+           std::to_string(outcome.at) + " of " + std::to_string(size) +
+           "); the file is damaged or was coded with another model, get it again from its source";
+}
+
 inline void check_stream(const lic::Outcome& outcome, std::size_t size) {
-    if (outcome.status == lic::Status::ok) return;
-    raise("LicCorruptTile", std::string("tile stream is corrupt: ") + lic::describe(outcome.status) + " (byte " +
-                                std::to_string(outcome.at) + " of " + std::to_string(size) +
-                                "); the file is damaged or was coded with another model, get it again from its source");
+    if (outcome.status != lic::Status::ok) raise("LicCorruptTile", corrupt(outcome, size));
 }
 
 inline std::size_t in_range(py::ssize_t value, const char* name, py::ssize_t low, py::ssize_t high) {

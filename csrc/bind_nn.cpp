@@ -1,194 +1,290 @@
-// The native engine for Python: tensors and integers in, samples out, through the buffer protocol. NumPy is not needed.
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
+// The native engine for Python: lic::nn::Photo and Analysis. Arguments and results are buffers; NumPy is not needed.
+#include "bind_nn.h"
 
 #include <algorithm>
+#include <deque>
 #include <string>
+#include <tuple>
+#include <vector>
 
-#include "bind_nn.h"
-#include "lic_constants.h"
+#include "bind.h"
+#include "image.h"
 #include "nn/analysis.h"
 #include "nn/kernel_sets.h"
 #include "nn/photo.h"
 
-namespace py = pybind11;
-
 namespace {
 
-using namespace lic::nn;
+using namespace lic_bind;
+namespace nn = lic::nn;
 
-// The memory of a buffer of bytes or of elements of `size` bytes, contiguous, at least `count` elements of them.
-struct View {
-    py::buffer_info info;
-    View(const py::buffer& buffer, std::size_t size, std::size_t count, const char* name, bool writable = false)
-        : info(buffer.request(writable)) {
-        std::size_t bytes = static_cast<std::size_t>(info.itemsize);
-        py::ssize_t stride = info.itemsize;
-        for (py::ssize_t axis = info.ndim; axis-- > 0;) {
-            if (info.shape[static_cast<std::size_t>(axis)] > 1 &&
-                info.strides[static_cast<std::size_t>(axis)] != stride)
-                refuse(name, "is not contiguous");
-            stride *= info.shape[static_cast<std::size_t>(axis)];
-            bytes *= static_cast<std::size_t>(info.shape[static_cast<std::size_t>(axis)]);
-        }
-        if (bytes < size * count)
-            refuse(name, "has " + std::to_string(bytes) + " bytes, want " + std::to_string(size * count));
-        if (reinterpret_cast<std::uintptr_t>(info.ptr) % size) refuse(name, "is not aligned for its elements");
-    }
-    [[noreturn]] static void refuse(const std::string& name, const std::string& what) {
-        throw py::value_error("argument " + name + " " + what);
+using Box = std::tuple<py::ssize_t, py::ssize_t, py::ssize_t, py::ssize_t>;  // top, left, bottom, right, in pixels
+
+constexpr py::ssize_t kThreadsMost = 256;
+constexpr std::int32_t kHyperMost =
+    127;  // an encoder's own bound on |z|; what lies beyond 7.5's clamp is clamped alike
+
+std::size_t threads_of(py::ssize_t threads) { return in_range(threads, "threads", 1, kThreadsMost); }
+
+int quality_of(py::ssize_t q) { return static_cast<int>(in_range(q, "q", LIC_QUALITY_MIN, LIC_QUALITY_MAX)); }
+
+// A latent grid and how many hyper positions lie over it.
+struct Sizes {
+    std::size_t hy, wy, hz, wz;
+    explicit Sizes(const Sides& grid)
+        : hy(in_range(grid.first, "grid (rows)", 1, kGridMost * static_cast<py::ssize_t>(lic::kSide))),
+          wy(in_range(grid.second, "grid (columns)", 1, kGridMost * static_cast<py::ssize_t>(lic::kSide))),
+          hz((hy + lic::kSide - 1) / lic::kSide),
+          wz((wy + lic::kSide - 1) / lic::kSide) {}
+    std::vector<py::ssize_t> latent(std::size_t channels) const { return shape(channels, hy, wy); }
+    std::vector<py::ssize_t> hyper(std::size_t channels) const { return shape(channels, hz, wz); }
+    std::vector<py::ssize_t> rows(std::size_t channels) const { return shape(hy, wy, channels); }
+
+ private:
+    static std::vector<py::ssize_t> shape(std::size_t a, std::size_t b, std::size_t c) {
+        return {static_cast<py::ssize_t>(a), static_cast<py::ssize_t>(b), static_cast<py::ssize_t>(c)};
     }
 };
 
-Tensors tensors_of(const py::dict& tensors, std::vector<View>& held) {
-    Tensors all;
-    for (const auto& [key, value] : tensors) {
-        const auto name = key.cast<std::string>();
-        const auto [type, shape, buffer] = value.cast<std::tuple<std::string, std::vector<std::size_t>, py::buffer>>();
-        Tensor t{Type::int16, shape, nullptr};
-        std::size_t size = 2, count = 1;
-        if (type == "U16")
-            t.type = Type::uint16;
-        else if (type == "I32")
-            t.type = Type::int32, size = 4;
-        else if (type == "I64")
-            t.type = Type::int64, size = 8;
-        else if (type != "I16")
-            continue;  // other tensors are none of ours
-        for (const std::size_t n : shape) {
-            if (n > (std::size_t{1} << 28) || (count *= n) > (std::size_t{1} << 28)) View::refuse(name, "is too large");
+// A network from a mapping of names to buffers with a type and a shape.
+template <class Net>
+Net make(const py::object& tensors, const std::string& kernels) {
+    const nn::Kernels* set = nn::find_kernels(kernels);
+    if (!set) refuse("argument kernels is '" + kernels + "', which this CPU has not");
+    std::deque<py::buffer_info> held_infos;
+    nn::Tensors all;
+    for (const py::handle& item : tensors.attr("items")()) {
+        const auto [key, value] = item.cast<std::pair<std::string, py::object>>();
+        if (!PyObject_CheckBuffer(value.ptr())) continue;
+        held_infos.push_back(held(value.cast<py::buffer>(), key.c_str()));
+        const py::buffer_info& info = held_infos.back();
+        const std::string type = type_of(info);
+        nn::Tensor t{nn::Type::int16, {info.shape.begin(), info.shape.end()}, info.ptr};
+        if (type == "uint16") {
+            t.type = nn::Type::uint16;
+        } else if (type == "int32") {
+            t.type = nn::Type::int32;
+        } else if (type == "int64") {
+            t.type = nn::Type::int64;
+        } else if (type != "int16") {
+            continue;  // none of ours
         }
-        held.emplace_back(buffer, size, count, name.c_str());
-        t.data = held.back().info.ptr;
-        all.add(name, t);
+        if (!contiguous(info)) refuse("the tensor " + key + " is not contiguous");
+        if (reinterpret_cast<std::uintptr_t>(info.ptr) % static_cast<std::size_t>(info.itemsize)) {
+            refuse("the tensor " + key + " is not aligned");
+        }
+        all.add(key, t);
+    }
+    try {
+        return Net(all, *set);
+    } catch (const nn::BadModel& error) {
+        raise("LicModelMissing", std::string("the model's networks are not intact: ") + error.what() +
+                                     "; reinstall the model, or export it again");
+    }
+}
+
+nn::Image image_of(const Sizes& s, const std::int16_t* v, const std::int16_t* r) {
+    return {s.hy, s.wy, {v, s.hz * s.wz, s.wz, 0, 0}, {r, s.hy * s.wy, s.wy, 0, 0}};
+}
+
+void render(const nn::Photo& photo, py::ssize_t q, const py::buffer& v, const py::buffer& r, const Sides& grid,
+            const Box& box, const py::buffer& out, py::ssize_t threads) {
+    const Sizes s(grid);
+    const int quality = quality_of(q);
+    const std::size_t count = threads_of(threads);
+    const auto height = static_cast<py::ssize_t>(s.hy * LIC_LATENT_STRIDE);
+    const auto width = static_cast<py::ssize_t>(s.wy * LIC_LATENT_STRIDE);
+    const std::size_t top = in_range(std::get<0>(box), "box (top)", 0, height - 1);
+    const std::size_t left = in_range(std::get<1>(box), "box (left)", 0, width - 1);
+    const std::size_t bottom = in_range(std::get<2>(box), "box (bottom)", std::get<0>(box) + 1, height);
+    const std::size_t right = in_range(std::get<3>(box), "box (right)", std::get<1>(box) + 1, width);
+    const Values<const std::int16_t> from_v(v, "v", s.hyper(photo.hyper())), from_r(r, "r", s.latent(photo.latent()));
+    const py::buffer_info to = held(out, "out", true);
+    const std::size_t area = (bottom - top) * (right - left), bands = static_cast<std::size_t>(to.size) / area;
+    if (to.itemsize != 1 || !contiguous(to) || (bands != 1 && bands != 3) ||
+        static_cast<std::size_t>(to.size) != bands * area) {
+        refuse("argument out is no contiguous buffer of 1 or 3 bytes for each pixel of the box");
+    }
+    const nn::Canvas canvas{
+        static_cast<std::uint8_t*>(to.ptr), (right - left) * bands, bands, top, left, bottom, right};
+    py::gil_scoped_release release;
+    photo.render(image_of(s, from_v.data, from_r.data), quality, canvas, count);
+}
+
+void latents(const nn::Photo& photo, py::ssize_t q, const py::buffer& v, const py::buffer& r, const Sides& grid,
+             const py::buffer& out) {
+    const Sizes s(grid);
+    const int quality = quality_of(q);
+    const Values<const std::int16_t> from_v(v, "v", s.hyper(photo.hyper())), from_r(r, "r", s.latent(photo.latent()));
+    const Values<std::int16_t> to(out, "out", s.latent(photo.latent()), true);
+    py::gil_scoped_release release;
+    photo.latents(image_of(s, from_v.data, from_r.data), quality, to.data);
+}
+
+void quantise(const nn::Photo& photo, const lic::Model& model, py::ssize_t q, const py::buffer& z, const py::buffer& y,
+              const py::buffer& r, const Sides& grid, float weight, py::ssize_t threads) {
+    const Sizes s(grid);
+    if (model.planes() != 1 || model.M() != photo.latent() || model.C() != photo.hyper()) {
+        refuse("argument model has other latents than these networks");
+    }
+    const lic::Setting setting = setting_at(model, q);
+    const std::size_t count = threads_of(threads), M = model.M();
+    const Values<const std::int16_t> symbols(z, "z", s.hyper(model.C()));
+    const Values<const std::int32_t> from_y(y, "y", s.rows(M));
+    const Values<std::int16_t> to(r, "r", s.latent(M), true);
+    py::gil_scoped_release release;
+    std::vector<std::int16_t> v(model.C() * s.hz * s.wz);
+    std::vector<std::uint8_t> index(M * s.hy * s.wy);
+    model.dequantise(setting, symbols.data, s.hz * s.wz, v.data());
+    model.index(setting, model.shape(s.hy, s.wy), symbols.data, index.data());
+    const std::vector<float> weights(M, weight);
+    nn::Choice choice;
+    choice.y = from_y.data, choice.index = index.data(), choice.r = to.data;
+    choice.quantise = [&](const float* x, const std::uint8_t* at, std::size_t n, std::int16_t* out) {
+        model.quantise({x, at, weights.data(), M, n, out});
+    };
+    photo.quantise(image_of(s, v.data(), nullptr), static_cast<int>(q), choice, count);
+}
+
+void analyse(const nn::Analysis& analysis, py::ssize_t q, const py::buffer& pixels,
+             const std::tuple<py::ssize_t, py::ssize_t, py::ssize_t>& shape, const py::buffer& y, py::ssize_t threads) {
+    const int quality = quality_of(q);
+    const std::size_t count = threads_of(threads);
+    const std::size_t height = in_range(std::get<0>(shape), "shape (height)", 1, LIC_SIDE_MAX);
+    const std::size_t width = in_range(std::get<1>(shape), "shape (width)", 1, LIC_SIDE_MAX);
+    const std::size_t bands = in_range(std::get<2>(shape), "shape (bands)", 1, 3);
+    if (bands == 2) refuse("argument shape has 2 bands, want 1 or 3");
+    const Values<const std::uint8_t> from(pixels, "pixels",
+                                          {std::get<0>(shape), std::get<1>(shape), std::get<2>(shape)});
+    const nn::Picture picture{from.data, height, width, bands, width * bands};
+    const Sizes s({static_cast<py::ssize_t>(picture.hy()), static_cast<py::ssize_t>(picture.wy())});
+    const Values<std::int32_t> to(y, "y", s.rows(analysis.latent()), true);
+    py::gil_scoped_release release;
+    analysis.analyse(picture, quality, to.data, count);
+}
+
+void hyper_symbols(const nn::Analysis& analysis, const lic::Model& model, py::ssize_t q, const py::buffer& y,
+                   const Sides& grid, const py::buffer& z) {
+    const Sizes s(grid);
+    if (model.C() != analysis.hyper()) refuse("argument model has other latents than these networks");
+    const lic::Setting setting = setting_at(model, q);
+    const Values<const std::int32_t> from(y, "y", s.rows(analysis.latent()));
+    const Values<std::int16_t> to(z, "z", s.hyper(model.C()), true);
+    py::gil_scoped_release release;
+    const std::size_t n = s.hz * s.wz;
+    std::vector<std::int32_t> fine(model.C() * n);
+    analysis.hyper_analyse(from.data, s.hy, s.wy, static_cast<int>(q), fine.data());
+    for (std::size_t c = 0; c < model.C(); ++c) {
+        const std::int32_t step = setting.d[c] << 8;  // z in 1/8192, d in 1/32
+        for (std::size_t i = 0; i < n; ++i) {
+            const std::int32_t value = fine[c * n + i], size = (std::abs(value) + step / 2) / step;
+            to.data[c * n + i] =
+                static_cast<std::int16_t>(std::clamp(value < 0 ? -size : size, -kHyperMost, kHyperMost));
+        }
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The tiles of an image
+
+lic::Tiling tiling_of(const Sizes& s, py::ssize_t side) {
+    return {s.hy, s.wy, in_range(side, "side", 1, LIC_TILE_SIDE_MAX)};
+}
+
+// None for each tile that is there, else what is wrong with it.
+py::list read_tiles(const lic::Model& model, py::ssize_t q, const py::sequence& streams, const Sides& grid,
+                    py::ssize_t side, const py::buffer& z, const py::buffer& r, py::ssize_t threads) {
+    const Sizes s(grid);
+    const lic::Tiling tiling = tiling_of(s, side);
+    const lic::Setting setting = setting_at(model, q);
+    const std::size_t count = threads_of(threads);
+    const Values<std::int16_t> to_z(z, "z", s.hyper(model.C()), true), to_r(r, "r", s.latent(model.M()), true);
+    if (py::len(streams) != tiling.count()) refuse("argument streams has not one for each tile");
+    std::deque<Bytes> held_streams;
+    std::vector<lic::Bytes> all;
+    for (const py::handle& stream : streams) {
+        if (stream.is_none()) {
+            all.push_back({nullptr, 0});
+            continue;
+        }
+        held_streams.emplace_back(stream.cast<py::buffer>());
+        all.push_back({held_streams.back().data, held_streams.back().size});
+    }
+    std::vector<std::optional<lic::Outcome>> outcomes;
+    {
+        py::gil_scoped_release release;
+        outcomes = lic::read_tiles(model, setting, tiling, all, to_z.data, to_r.data, count);
+    }
+    py::list found;
+    for (std::size_t n = 0; n < outcomes.size(); ++n) {
+        const auto& outcome = outcomes[n];
+        if (!outcome) {
+            found.append("");
+        } else if (outcome->status == lic::Status::ok) {
+            found.append(py::none());
+        } else {
+            found.append(corrupt(*outcome, all[n].size));
+        }
+    }
+    return found;
+}
+
+py::list write_tiles(const lic::Model& model, py::ssize_t q, const Sides& grid, py::ssize_t side, const py::buffer& z,
+                     const py::buffer& r, py::ssize_t threads) {
+    const Sizes s(grid);
+    const lic::Tiling tiling = tiling_of(s, side);
+    const lic::Setting setting = setting_at(model, q);
+    const std::size_t count = threads_of(threads);
+    const Values<const std::int16_t> from_z(z, "z", s.hyper(model.C())), from_r(r, "r", s.latent(model.M()));
+    std::vector<lic::Stream> streams;
+    lic::Status status;
+    {
+        py::gil_scoped_release release;
+        status = lic::write_tiles(model, setting, tiling, from_z.data, from_r.data, streams, count);
+    }
+    if (status != lic::Status::ok) refuse(std::string("cannot encode a tile: ") + lic::describe(status));
+    py::list all;
+    for (const lic::Stream& stream : streams) {
+        const py::bytes bytes = bytes_of(stream.size());
+        stream.copy(data_of(bytes));
+        all.append(bytes);
     }
     return all;
 }
 
-template <class Net>
-Net make(const py::dict& tensors, const std::string& kernels) {
-    const Kernels* set = nullptr;
-    for (const Kernels* one : available_kernels()) set = kernels == "auto" || kernels == one->name ? one : set;
-    if (!set) View::refuse("kernels", "names none that this CPU has");
-    std::vector<View> held;
-    const Tensors all = tensors_of(tensors, held);
-    try {
-        return Net(all, *set);
-    } catch (const BadModel& error) {
-        throw py::value_error(error.what());
-    }
-}
-
-void check(std::size_t hy, std::size_t wy, int q) {
-    if (hy < 1 || wy < 1 || hy > (std::size_t{1} << 27) || wy > (std::size_t{1} << 27))
-        View::refuse("grid", "is empty or too large");
-    if (q < LIC_QUALITY_MIN || q > LIC_QUALITY_MAX) View::refuse("q", "is not from 100 to 10000");
-}
-
-class NativePhoto {
- public:
-    NativePhoto(const py::dict& tensors, const std::string& kernels) : photo_(make<Photo>(tensors, kernels)) {}
-
-    void render(const py::buffer& v, const py::buffer& r, std::pair<std::size_t, std::size_t> grid, int q,
-                std::tuple<std::size_t, std::size_t, std::size_t, std::size_t> box, const py::buffer& out,
-                std::size_t bands, std::size_t threads) const {
-        const auto [hy, wy] = grid;
-        const auto [top, left, bottom, right] = box;
-        check(hy, wy, q);
-        if (bands != 1 && bands != 3) View::refuse("bands", "must be 1 or 3");
-        if (top >= bottom || left >= right || bottom > hy * 16 || right > wy * 16)
-            View::refuse("box", "is empty or beyond the grid");
-        View from_v(v, 2, photo_.hyper() * ((hy + 3) / 4) * ((wy + 3) / 4), "v"),
-            from_r(r, 2, photo_.latent() * hy * wy, "r");
-        View to(out, 1, (bottom - top) * (right - left) * bands, "out", true);
-        const Image image = image_of(from_v, from_r, hy, wy);
-        const Canvas canvas{
-            static_cast<std::uint8_t*>(to.info.ptr), (right - left) * bands, bands, top, left, bottom, right};
-        py::gil_scoped_release release;
-        photo_.render(image, q, canvas, std::clamp<std::size_t>(threads, 1, 256));
-    }
-
-    void latents(const py::buffer& v, const py::buffer& r, std::pair<std::size_t, std::size_t> grid, int q,
-                 const py::buffer& out) const {
-        const auto [hy, wy] = grid;
-        check(hy, wy, q);
-        View from_v(v, 2, photo_.hyper() * ((hy + 3) / 4) * ((wy + 3) / 4), "v"),
-            from_r(r, 2, photo_.latent() * hy * wy, "r");
-        View to(out, 2, photo_.latent() * hy * wy, "out", true);
-        py::gil_scoped_release release;
-        photo_.latents(image_of(from_v, from_r, hy, wy), q, static_cast<i16*>(to.info.ptr));
-    }
-
-    std::size_t latent() const { return photo_.latent(); }
-    std::size_t hyper() const { return photo_.hyper(); }
-    std::size_t halo() const { return photo_.halo(); }
-
- private:
-    static Image image_of(const View& v, const View& r, std::size_t hy, std::size_t wy) {
-        const std::size_t hz = (hy + 3) / 4, wz = (wy + 3) / 4;
-        return {hy,
-                wy,
-                {static_cast<const i16*>(v.info.ptr), hz * wz, wz, 0, 0},
-                {static_cast<const i16*>(r.info.ptr), hy * wy, wy, 0, 0}};
-    }
-    Photo photo_;
-};
-
-class NativeAnalysis {
- public:
-    NativeAnalysis(const py::dict& tensors, const std::string& kernels) : analysis_(make<Analysis>(tensors, kernels)) {}
-
-    // y (hy, wy, M) i32, into `out`.
-    void analyse(const py::buffer& pixels, std::tuple<std::size_t, std::size_t, std::size_t> shape, int q,
-                 const py::buffer& out, std::size_t threads) const {
-        const auto [height, width, bands] = shape;
-        if (height < 1 || width < 1 || height > LIC_SIDE_MAX || width > LIC_SIDE_MAX)
-            View::refuse("shape", "is empty or too large");
-        if (bands != 1 && bands != 3) View::refuse("shape", "must have 1 or 3 bands");
-        check(1, 1, q);
-        const View from(pixels, 1, height * width * bands, "pixels");
-        const Picture picture{static_cast<const std::uint8_t*>(from.info.ptr), height, width, bands, width * bands};
-        View to(out, 4, picture.hy() * picture.wy() * analysis_.latent(), "out", true);
-        py::gil_scoped_release release;
-        analysis_.analyse(picture, q, static_cast<i32*>(to.info.ptr), std::clamp<std::size_t>(threads, 1, 256));
-    }
-
-    // z (C, hz, wz) i32 in 1/8192, into `out`.
-    void hyper_analyse(const py::buffer& y, std::pair<std::size_t, std::size_t> grid, int q,
-                       const py::buffer& out) const {
-        const auto [hy, wy] = grid;
-        check(hy, wy, q);
-        const View from(y, 4, hy * wy * analysis_.latent(), "y");
-        View to(out, 4, analysis_.hyper() * ((hy + 3) / 4) * ((wy + 3) / 4), "out", true);
-        py::gil_scoped_release release;
-        analysis_.hyper_analyse(static_cast<const i32*>(from.info.ptr), hy, wy, q, static_cast<i32*>(to.info.ptr));
-    }
-
- private:
-    Analysis analysis_;
-};
-
 }  // namespace
 
-void bind_nn(py::module_& m) {
-    py::class_<NativePhoto>(m, "Photo")
-        .def(py::init<const py::dict&, const std::string&>(), py::arg("tensors"), py::arg("kernels") = "auto")
-        .def("render", &NativePhoto::render, py::arg("v"), py::arg("r"), py::arg("grid"), py::arg("q"), py::arg("box"),
-             py::arg("out"), py::arg("bands"), py::arg("threads") = 1)
-        .def("latents", &NativePhoto::latents, py::arg("v"), py::arg("r"), py::arg("grid"), py::arg("q"),
-             py::arg("out"))
-        .def_property_readonly("latent", &NativePhoto::latent)
-        .def_property_readonly("hyper", &NativePhoto::hyper)
-        .def_property_readonly("halo", &NativePhoto::halo);
-    py::class_<NativeAnalysis>(m, "Analysis")
-        .def(py::init<const py::dict&, const std::string&>(), py::arg("tensors"), py::arg("kernels") = "auto")
-        .def("analyse", &NativeAnalysis::analyse, py::arg("pixels"), py::arg("shape"), py::arg("q"), py::arg("out"),
+void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
+    model
+        .def("read_tiles", &read_tiles, py::arg("q"), py::arg("streams"), py::arg("grid"), py::arg("side"),
+             py::arg("z"), py::arg("r"), py::arg("threads") = 1)
+        .def("write_tiles", &write_tiles, py::arg("q"), py::arg("grid"), py::arg("side"), py::arg("z"), py::arg("r"),
+             py::arg("threads") = 1);
+    py::class_<nn::Photo>(m, "Photo", "The decoder networks of the photo family in integers (FORMAT 8).")
+        .def(py::init(&make<nn::Photo>), py::arg("tensors"), py::arg("kernels") = "auto")
+        .def("render", &render, py::arg("q"), py::arg("v"), py::arg("r"), py::arg("grid"), py::arg("box"),
+             py::arg("out"), py::arg("threads") = 1)
+        .def("latents", &latents, py::arg("q"), py::arg("v"), py::arg("r"), py::arg("grid"), py::arg("out"))
+        .def("quantise", &quantise, py::arg("model"), py::arg("q"), py::arg("z"), py::arg("y"), py::arg("r"),
+             py::arg("grid"), py::arg("weight"), py::arg("threads") = 1)
+        .def_property_readonly("latent", &nn::Photo::latent)
+        .def_property_readonly("hyper", &nn::Photo::hyper)
+        .def_property_readonly("halo", &nn::Photo::halo);
+    py::class_<nn::Analysis>(m, "Analysis",
+                             "The encoder networks of the photo family; nothing in them decides what a file means.")
+        .def(py::init(&make<nn::Analysis>), py::arg("tensors"), py::arg("kernels") = "auto")
+        .def("analyse", &analyse, py::arg("q"), py::arg("pixels"), py::arg("shape"), py::arg("y"),
              py::arg("threads") = 1)
-        .def("hyper_analyse", &NativeAnalysis::hyper_analyse, py::arg("y"), py::arg("grid"), py::arg("q"),
-             py::arg("out"));
-    m.def("kernel_sets", [] {
-        py::list names;
-        for (const Kernels* set : available_kernels()) names.append(set->name);
-        return names;
-    });
+        .def("hyper_symbols", &hyper_symbols, py::arg("model"), py::arg("q"), py::arg("y"), py::arg("grid"),
+             py::arg("z"))
+        .def_property_readonly("latent", &nn::Analysis::latent)
+        .def_property_readonly("hyper", &nn::Analysis::hyper);
+    m.def(
+        "kernel_sets",
+        [] {
+            py::list names;
+            for (const nn::Kernels* set : nn::available_kernels()) names.append(set->name);
+            return names;
+        },
+        "The kernel sets of the native engine that this CPU can run, slowest first.");
 }

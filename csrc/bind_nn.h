@@ -4,6 +4,8 @@
 
 #include <pybind11/pybind11.h>
 
-void bind_nn(pybind11::module_& m);
+#include "model.h"
+
+void bind_nn(pybind11::module_& m, pybind11::class_<lic::Model>& model);
 
 #endif

@@ -65,7 +65,7 @@ class Integers:
             clipped = int((np.abs(scale) >= 2**31).sum())
             print(f"{name}: {clipped} multipliers clipped")
             scale = scale.clip(-(2**31) + 1, 2**31 - 1)
-        self.tensors[f"{name}.weight"] = whole.astype(np.int16)
+        self.tensors[f"{name}.weight"] = np.ascontiguousarray(whole, np.int16)
         self.tensors[f"{name}.scale"] = scale.astype(np.int32)
         self.tensors[f"{name}.bias"] = bias.clip(-(2**61), 2**61).astype(np.int64)
 

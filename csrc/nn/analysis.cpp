@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <string>
 
+#include "../threads.h"
 #include "stream.h"
-#include "strips.h"
 
 namespace lic::nn {
 namespace {
@@ -187,7 +187,7 @@ std::size_t Analysis::hyper() const { return parts_->hyper; }
 void Analysis::analyse(const Picture& picture, int q, i32* y, std::size_t threads) const {
     const Parts& w = *parts_;
     const std::size_t rows = picture.hy(), reach = w.low.size() + (w.high.size() + 1) / 2 + 1;
-    in_strips(rows, threads, [&](std::size_t begin, std::size_t end) {
+    in_strips(rows, kStripRows, threads, [&](std::size_t begin, std::size_t end) {
         const std::size_t from = begin < reach ? 0 : begin - reach;
         AnalysisStream stream(w, q, picture, from == 0, y, begin, end);
         for (std::size_t row = 2 * from; row < 2 * rows && !stream.done(); ++row) stream.push(row);

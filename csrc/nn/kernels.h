@@ -13,11 +13,13 @@
 #include <cstddef>
 #include <cstdint>
 
-// Whether files of x86-64 or of 64-bit ARM instruction sets belong to this build: the build says so.
+// Whether files of x86-64 instruction sets belong to this build: the build says so. 64-bit ARM has NEON without a flag.
 #if !defined(LIC_X86)
 #define LIC_X86 0
 #endif
-#if !defined(LIC_NEON)
+#if defined(__aarch64__) || defined(_M_ARM64)
+#define LIC_NEON 1
+#else
 #define LIC_NEON 0
 #endif
 

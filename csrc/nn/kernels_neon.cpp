@@ -1,9 +1,10 @@
 // 128 bits of 64-bit ARM.
+#include "kernels.h"
+
+#if LIC_NEON
 #include <arm_neon.h>
 
 #include <cstring>
-
-#include "kernels.h"
 
 #define LIC_NN_INLINE static inline __attribute__((always_inline))
 #define LIC_NN_UNROLL _Pragma("GCC unroll 32")
@@ -54,3 +55,5 @@ const Kernels& neon_kernels() {
 }
 
 }  // namespace lic::nn
+
+#endif

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <functional>
 
+#include "../threads.h"
 #include "stream.h"
-#include "strips.h"
 
 namespace lic::nn {
 namespace {
@@ -646,7 +646,7 @@ void Photo::render(const Image& image, int q, const Canvas& canvas, std::size_t 
     const std::size_t end = std::min(image.wy, (right + margin + kCell - 1) / kCell * kCell);
     const Window window{first, end - first};
     const std::size_t top = canvas.top / kStride, bottom = (canvas.bottom + kStride - 1) / kStride, rows = bottom - top;
-    in_strips(rows, threads, [&](std::size_t begin, std::size_t end_row) {
+    in_strips(rows, kStripRows, threads, [&](std::size_t begin, std::size_t end_row) {
         Canvas part = canvas;
         if (begin > 0) part.top = (top + begin) * kStride;
         if (end_row < rows) part.bottom = (top + end_row) * kStride;
@@ -672,7 +672,7 @@ void Photo::render(const Image& image, int q, const Canvas& canvas, std::size_t 
 void Photo::quantise(const Image& image, int q, const Choice& choice, std::size_t threads) const {
     const Parts::At at(*parts_, q);
     const Window window{0, image.wy};
-    in_strips(image.hy, threads, [&](std::size_t begin, std::size_t end) {
+    in_strips(image.hy, kStripRows, threads, [&](std::size_t begin, std::size_t end) {
         Choice own = choice;
         own.begin = begin, own.end = end;
         std::size_t known = 0;

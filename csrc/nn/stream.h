@@ -24,6 +24,7 @@ class Ring {
     Aligned<T> data_;
 };
 
+constexpr std::size_t kStripRows = 4;  // of the latent grid that a thread is worth
 constexpr std::size_t kChunk =
     64;  // positions that pass a block's layers together, so that they stay in the first cache
 

@@ -2,9 +2,9 @@
 #ifndef LIC_NN_VEC_X86_COMMON_H
 #define LIC_NN_VEC_X86_COMMON_H
 
-#include <immintrin.h>
-
 #include <cstring>
+
+#include "../intrinsics.h"
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #define LIC_NN_INLINE static __forceinline
