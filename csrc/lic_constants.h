@@ -10,7 +10,7 @@
 #define LIC_CONSTANTS(X) \
     /* Container (FORMAT 2, 3) */ \
     X(LIC_MAJOR, 0) \
-    X(LIC_MINOR, 1) \
+    X(LIC_MINOR, 2) \
     /* Geometry and limits (FORMAT 3, 6.1, 7.5) */ \
     X(LIC_CHANNELS_MAX, 256) \
     X(LIC_LATENT_STRIDE, 16) \
@@ -63,7 +63,22 @@
     X(LIC_LEVEL_PLAIN, 3) \
     X(LIC_LEVEL_TRELLIS, 4) \
     /* Checksum (FORMAT 7.7) */ \
-    X(LIC_CHECKSUM_FACTOR, 2654435761)
+    X(LIC_CHECKSUM_FACTOR, 2654435761) \
+    /* Networks (FORMAT 8) */ \
+    X(LIC_WEIGHT_SUM_MAX, 65535) \
+    X(LIC_SCALE_BITS, 32) \
+    X(LIC_LEAKY_SLOPE, 3277) \
+    X(LIC_LEAKY_BITS, 15) \
+    X(LIC_MEAN_BITS, 4) \
+    X(LIC_MEAN_MAX, 16777216) \
+    X(LIC_TANH_STEPS, 256) \
+    X(LIC_TANH_STEP_BITS, 7) \
+    X(LIC_OCTAVE_BITS, 8) \
+    X(LIC_OCTAVES_MAX, 16) \
+    X(LIC_MANTISSA_BITS, 15) \
+    X(LIC_PRIOR_LOG, 554) \
+    X(LIC_REFINE_LOG, 185) \
+    X(LIC_SAMPLE_BITS, 4)
 // clang-format on
 
 #define LIC_DEFINE(name, value) constexpr auto name = value;

@@ -54,7 +54,9 @@ class SlowPhoto:
         acc = np.zeros((len(x), rows, columns), np.int64)
         for u in range(side):
             for v in range(side):
-                part = padded[:, row + u : row + u + stride * rows : stride, column + v : column + v + stride * columns : stride]
+                part = padded[
+                    :, row + u : row + u + stride * rows : stride, column + v : column + v + stride * columns : stride
+                ]
                 acc += weight[:, u * side + v, None, None] * part[:, :rows, :columns]
         return self.finish(name, acc)
 
@@ -85,7 +87,9 @@ class SlowPhoto:
         x = self.block("prior.block", clip(self.conv("prior.enter", x)))
         features = x[:, :h, :w]
         mean = np.clip(self.conv("prior.mean", features), -(2**24), 2**24)
-        log_step = self.at("prior.gain")[:, None, None] + (self.tanh(clip(self.conv("prior.step", features))) * 554 + 2**14 >> 15)
+        log_step = self.at("prior.gain")[:, None, None] + (
+            self.tanh(clip(self.conv("prior.step", features))) * 554 + 2**14 >> 15
+        )
         y_hat = np.zeros(r.shape, np.int64)
         for group, (i, j) in enumerate(GROUPS):
             at = (slice(None), slice(i, None, 2), slice(j, None, 2))

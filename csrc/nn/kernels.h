@@ -13,6 +13,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "../lic_constants.h"
+
 // Whether files of x86-64 instruction sets belong to this build: the build says so. 64-bit ARM has NEON without a flag.
 #if !defined(LIC_X86)
 #define LIC_X86 0
@@ -29,17 +31,15 @@ using i16 = std::int16_t;
 using i32 = std::int32_t;
 using i64 = std::int64_t;
 
-constexpr std::size_t kSlack = 64;    // values that must be readable behind every row
-constexpr i32 kWeightSumMax = 65535;  // of one output
-constexpr i32 kLeakySlope = 3277;     // in 1/32768
-constexpr i32 kMeanMost = 1 << 24;    // means are kept within this
+constexpr std::size_t kSlack = 64;                     // values that must be readable behind every row
+constexpr i64 kHalf = i64{1} << (LIC_SCALE_BITS - 1);  // rounds R
 
 // What becomes of R.
 enum class Store {
     plain,  // clipped to i16
-    leaky,  // clipped to i16, then max(v, (v * kLeakySlope + 2^14) >> 15)
+    leaky,  // clipped to i16, then max(v, (v * LIC_LEAKY_SLOPE + 2^14) >> 15)
     add,    // clipped to i16, then added to what is there, clipped again
-    wide,   // as i32, clipped to +-kMeanMost
+    wide,   // as i32, clipped to +-LIC_MEAN_MAX
 };
 
 // Weights as a kernel set packs them, (outputs, inputs), of a depthwise convolution (channels, taps).

@@ -70,7 +70,7 @@ void finish(const i32* scale, const i64* bias, std::size_t outputs, i32* to_scal
             const std::size_t n = vector / 2 * kGroup + channel_of(vector % 2, i),
                               b = vector / 2 * kGroup + channel_of(vector % 2, wide_lane(i));
             to_scale[vector * kLanes + i] = n < outputs ? scale[n] : 0;
-            to_bias[vector * kLanes + i] = (b < outputs ? bias[b] : 0) + (i64{1} << 31);
+            to_bias[vector * kLanes + i] = (b < outputs ? bias[b] : 0) + kHalf;
         }
     }
 }

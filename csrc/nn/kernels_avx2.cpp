@@ -33,10 +33,12 @@ LIC_NN_INLINE V32 requantised(V32 acc, const i32* scale, const i64* bias) {
     return _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA);
 }
 LIC_NN_INLINE V16 narrow(V32 low, V32 high) { return _mm256_packs_epi32(low, high); }
-LIC_NN_INLINE V16 leaky(V16 v) { return _mm256_max_epi16(v, _mm256_mulhrs_epi16(v, _mm256_set1_epi16(kLeakySlope))); }
+LIC_NN_INLINE V16 leaky(V16 v) {
+    return _mm256_max_epi16(v, _mm256_mulhrs_epi16(v, _mm256_set1_epi16(LIC_LEAKY_SLOPE)));
+}
 LIC_NN_INLINE V16 add(V16 a, V16 b) { return _mm256_adds_epi16(a, b); }
 LIC_NN_INLINE V32 clipped(V32 v) {
-    return _mm256_min_epi32(_mm256_max_epi32(v, _mm256_set1_epi32(-kMeanMost)), _mm256_set1_epi32(kMeanMost));
+    return _mm256_min_epi32(_mm256_max_epi32(v, _mm256_set1_epi32(-LIC_MEAN_MAX)), _mm256_set1_epi32(LIC_MEAN_MAX));
 }
 LIC_NN_INLINE void store_wide(i32* to, V32 low, V32 high) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_permute2x128_si256(low, high, 0x20));

@@ -32,10 +32,12 @@ LIC_NN_INLINE V32 requantised(V32 acc, const i32* scale, const i64* bias) {
     return _mm512_mask_blend_epi32(0xAAAA, _mm512_srli_epi64(even, 32), odd);
 }
 LIC_NN_INLINE V16 narrow(V32 low, V32 high) { return _mm512_packs_epi32(low, high); }
-LIC_NN_INLINE V16 leaky(V16 v) { return _mm512_max_epi16(v, _mm512_mulhrs_epi16(v, _mm512_set1_epi16(kLeakySlope))); }
+LIC_NN_INLINE V16 leaky(V16 v) {
+    return _mm512_max_epi16(v, _mm512_mulhrs_epi16(v, _mm512_set1_epi16(LIC_LEAKY_SLOPE)));
+}
 LIC_NN_INLINE V16 add(V16 a, V16 b) { return _mm512_adds_epi16(a, b); }
 LIC_NN_INLINE V32 clipped(V32 v) {
-    return _mm512_min_epi32(_mm512_max_epi32(v, _mm512_set1_epi32(-kMeanMost)), _mm512_set1_epi32(kMeanMost));
+    return _mm512_min_epi32(_mm512_max_epi32(v, _mm512_set1_epi32(-LIC_MEAN_MAX)), _mm512_set1_epi32(LIC_MEAN_MAX));
 }
 LIC_NN_INLINE void store_wide(i32* to, V32 low, V32 high) {
     const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);

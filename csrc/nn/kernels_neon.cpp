@@ -36,9 +36,11 @@ LIC_NN_INLINE V32 requantised(V32 acc, const i32* scale, const i64* bias) {
     return vcombine_s32(vshrn_n_s64(low, 32), vshrn_n_s64(high, 32));
 }
 LIC_NN_INLINE V16 narrow(V32 low, V32 high) { return vcombine_s16(vqmovn_s32(low), vqmovn_s32(high)); }
-LIC_NN_INLINE V16 leaky(V16 v) { return vmaxq_s16(v, vqrdmulhq_n_s16(v, kLeakySlope)); }
+LIC_NN_INLINE V16 leaky(V16 v) { return vmaxq_s16(v, vqrdmulhq_n_s16(v, LIC_LEAKY_SLOPE)); }
 LIC_NN_INLINE V16 add(V16 a, V16 b) { return vqaddq_s16(a, b); }
-LIC_NN_INLINE V32 clipped(V32 v) { return vminq_s32(vmaxq_s32(v, vdupq_n_s32(-kMeanMost)), vdupq_n_s32(kMeanMost)); }
+LIC_NN_INLINE V32 clipped(V32 v) {
+    return vminq_s32(vmaxq_s32(v, vdupq_n_s32(-LIC_MEAN_MAX)), vdupq_n_s32(LIC_MEAN_MAX));
+}
 LIC_NN_INLINE void store_wide(i32* to, V32 low, V32 high) {
     vst1q_s32(to, low);
     vst1q_s32(to + 4, high);

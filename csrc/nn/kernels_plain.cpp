@@ -15,20 +15,20 @@ void pack(const i16* weight, std::size_t outputs, std::size_t inputs, i16* to) {
 
 void finish(const i32* scale, const i64* bias, std::size_t outputs, i32* to_scale, i64* to_bias) {
     std::copy_n(scale, outputs, to_scale);
-    for (std::size_t n = 0; n < outputs; ++n) to_bias[n] = bias[n] + (i64{1} << 31);
+    for (std::size_t n = 0; n < outputs; ++n) to_bias[n] = bias[n] + kHalf;
 }
 
 i32 clip(i32 x) { return std::clamp(x, -32768, 32767); }
 
 void store(i32 acc, const Final& final, std::size_t n, Store kind, void* out) {
-    const auto r = static_cast<i32>((i64{acc} * final.scale[n] + final.bias[n]) >> 32);
+    const auto r = static_cast<i32>((i64{acc} * final.scale[n] + final.bias[n]) >> LIC_SCALE_BITS);
     if (kind == Store::wide) {
-        static_cast<i32*>(out)[n] = std::clamp(r, -kMeanMost, kMeanMost);
+        static_cast<i32*>(out)[n] = std::clamp(r, -LIC_MEAN_MAX, LIC_MEAN_MAX);
         return;
     }
     i16* to = static_cast<i16*>(out) + n;
     i32 v = clip(r);
-    if (kind == Store::leaky) v = std::max(v, (v * kLeakySlope + (1 << 14)) >> 15);
+    if (kind == Store::leaky) v = std::max(v, (v * LIC_LEAKY_SLOPE + (1 << (LIC_LEAKY_BITS - 1))) >> LIC_LEAKY_BITS);
     if (kind == Store::add) v = clip(*to + v);
     *to = static_cast<i16>(v);
 }

@@ -32,10 +32,10 @@ LIC_NN_INLINE V32 requantised(V32 acc, const i32* scale, const i64* bias) {
     return _mm_blend_epi16(_mm_srli_epi64(even, 32), odd, 0xCC);
 }
 LIC_NN_INLINE V16 narrow(V32 low, V32 high) { return _mm_packs_epi32(low, high); }
-LIC_NN_INLINE V16 leaky(V16 v) { return _mm_max_epi16(v, _mm_mulhrs_epi16(v, _mm_set1_epi16(kLeakySlope))); }
+LIC_NN_INLINE V16 leaky(V16 v) { return _mm_max_epi16(v, _mm_mulhrs_epi16(v, _mm_set1_epi16(LIC_LEAKY_SLOPE))); }
 LIC_NN_INLINE V16 add(V16 a, V16 b) { return _mm_adds_epi16(a, b); }
 LIC_NN_INLINE V32 clipped(V32 v) {
-    return _mm_min_epi32(_mm_max_epi32(v, _mm_set1_epi32(-kMeanMost)), _mm_set1_epi32(kMeanMost));
+    return _mm_min_epi32(_mm_max_epi32(v, _mm_set1_epi32(-LIC_MEAN_MAX)), _mm_set1_epi32(LIC_MEAN_MAX));
 }
 LIC_NN_INLINE void store_wide(i32* to, V32 low, V32 high) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to), low);

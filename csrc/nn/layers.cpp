@@ -14,7 +14,7 @@ void check_sums(const std::string& name, const i16* weight, std::size_t outputs,
     for (std::size_t n = 0; n < outputs; ++n) {
         i32 sum = 0;  // at most 1024 * 32768
         for (std::size_t k = 0; k < inputs; ++k) sum += std::abs(i32{weight[n * inputs + k]});
-        if (sum > kWeightSumMax)
+        if (sum > LIC_WEIGHT_SUM_MAX)
             throw BadModel("the weights of output " + std::to_string(n) + " of " + name + " sum to more than 65535");
     }
 }

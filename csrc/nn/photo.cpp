@@ -10,16 +10,15 @@
 namespace lic::nn {
 namespace {
 
-constexpr std::size_t kCell = 4;                  // latent positions to a hyper position, on a side
-constexpr std::size_t kStride = 16;               // pixels to a latent position, on a side
-constexpr std::size_t kRows = 8;                  // rows of the latent grid that refinement holds
-constexpr std::size_t kReach = 2;                 // columns beyond the edges that its kernels meet
-constexpr std::size_t kGroups = 4;                // of positions (FORMAT 8.2)
-constexpr int kPriorLog = 554, kRefineLog = 185;  // 256 * 1.5 / ln 2 and 256 * 0.5 / ln 2
-constexpr int kOctave = 256, kOctaves = 16;
-constexpr int kMeanBits = 4, kMeanHalf = 1 << (kMeanBits - 1);  // means are in 1/16 of y_hat's unit
-constexpr int kLevelBits = 4;                                   // samples are in 1/16 of a level
-constexpr std::size_t kOut = 48;                                // samples of a position at a quarter of the resolution
+constexpr std::size_t kCell = LIC_HYPER_STRIDE;     // latent positions to a hyper position, on a side
+constexpr std::size_t kStride = LIC_LATENT_STRIDE;  // pixels to a latent position, on a side
+constexpr std::size_t kRows = 8;                    // rows of the latent grid that refinement holds
+constexpr std::size_t kReach = 2;                   // columns beyond the edges that its kernels meet
+constexpr std::size_t kGroups = 4;                  // of positions (FORMAT 8.2)
+constexpr i32 kOctave = 1 << LIC_OCTAVE_BITS;
+constexpr i32 kLogHalf = 1 << (LIC_MANTISSA_BITS - 1);
+constexpr i32 kMeanHalf = 1 << (LIC_MEAN_BITS - 1);  // means are in 1/16 of y_hat's unit
+constexpr std::size_t kOut = 48;                     // samples of a position at a quarter of the resolution
 constexpr std::size_t kBlocksMax = 64;
 
 struct Group {
@@ -158,8 +157,8 @@ Photo::Parts::Parts(const Tensors& t, const Kernels& kernels) : k(kernels) {
         r.step = read_layer(k, t, name + ".step", latent, body);
         refine.push_back(std::move(r));
     }
-    const i16* h = t.get<i16>("tanh", {257});
-    tanh.assign(h, h + 257);
+    const i16* h = t.get<i16>("tanh", {LIC_TANH_STEPS + 1});
+    tanh.assign(h, h + LIC_TANH_STEPS + 1);
     for (const i16 value : tanh) {
         if (value < 0) throw BadModel("a value of tanh is below 0");
     }
@@ -385,16 +384,17 @@ void Refinement::choose(std::size_t row, std::size_t column, std::size_t positio
 }
 
 i32 Refinement::tanh(i32 x) const {
-    const i32 size = std::min(std::abs(x), 32767), at = size >> 7, part = size & 127;
+    const i32 size = std::min(std::abs(x), 32767), at = size >> LIC_TANH_STEP_BITS,
+              part = size & ((1 << LIC_TANH_STEP_BITS) - 1);
     const i16* table = w_.tanh.data() + at;
-    const i32 value = table[0] + ((table[1] - table[0]) * part >> 7);
+    const i32 value = table[0] + ((table[1] - table[0]) * part >> LIC_TANH_STEP_BITS);
     return x < 0 ? -value : value;
 }
 
 i32 Refinement::log_step(std::size_t m, i32 prior, const i16* step) const {
-    i32 l = at_.gain[m] + ((tanh(prior) * kPriorLog + (1 << 14)) >> 15);
-    if (step) l += (tanh(*step) * kRefineLog + (1 << 14)) >> 15;
-    return std::clamp(l, -kOctaves * kOctave, kOctaves * kOctave - 1);
+    i32 l = at_.gain[m] + ((tanh(prior) * LIC_PRIOR_LOG + kLogHalf) >> LIC_MANTISSA_BITS);
+    if (step) l += (tanh(*step) * LIC_REFINE_LOG + kLogHalf) >> LIC_MANTISSA_BITS;
+    return std::clamp(l, -LIC_OCTAVES_MAX * kOctave, LIC_OCTAVES_MAX * kOctave - 1);
 }
 
 // y_hat at a position, from its mean, its r and its step.
@@ -404,16 +404,17 @@ void Refinement::combine(std::size_t row, std::size_t column, const i32* change,
     const i16 *r = r_.row(row) + column * M, *log = step_.row(row) + column * M;
     i16* y = combined_.row(row) + column * stride_ + w_.body;
     if (change) {
-        for (std::size_t m = 0; m < M; ++m) y[m] = clip((mean[m] + change[m] + kMeanHalf) >> kMeanBits);
+        for (std::size_t m = 0; m < M; ++m) y[m] = clip((mean[m] + change[m] + kMeanHalf) >> LIC_MEAN_BITS);
     } else {
-        for (std::size_t m = 0; m < M; ++m) y[m] = clip((mean[m] + kMeanHalf) >> kMeanBits);
+        for (std::size_t m = 0; m < M; ++m) y[m] = clip((mean[m] + kMeanHalf) >> LIC_MEAN_BITS);
     }
     for (std::size_t m = 0; m < M; ++m) {
         if (r[m] == 0) continue;
         const i32 l = log_step(m, log[m], step ? step + m : nullptr);
         const i64 product = i64{r[m]} * w_.exp2[static_cast<std::size_t>(l & (kOctave - 1))];
-        const auto moved = static_cast<i32>(std::clamp<i64>(product >> (15 - (l >> 8)), -kMeanMost, kMeanMost));
-        y[m] = clip((mean[m] + (change ? change[m] : 0) + moved + kMeanHalf) >> kMeanBits);
+        const auto moved = static_cast<i32>(
+            std::clamp<i64>(product >> (LIC_MANTISSA_BITS - (l >> LIC_OCTAVE_BITS)), -LIC_MEAN_MAX, LIC_MEAN_MAX));
+        y[m] = clip((mean[m] + (change ? change[m] : 0) + moved + kMeanHalf) >> LIC_MEAN_BITS);
     }
 }
 
@@ -577,7 +578,7 @@ class SynthesisStream {
     void pixels(const i16* levels, std::uint8_t* to) const {
         const std::size_t first = window_.first * kStride;  // pixel of the window's left edge
         const std::size_t begin = canvas_.left - first, end = canvas_.right - first;
-        constexpr i32 kHalf = 1 << (kLevelBits - 1), kMost = 255 << kLevelBits;
+        constexpr i32 kHalf = 1 << (LIC_SAMPLE_BITS - 1), kMost = 255 << LIC_SAMPLE_BITS;
         if (canvas_.bands == 1) {
             for (std::size_t x = begin; x < end; ++x) {
                 const i16* p = levels + x / 4 * kOut + x % 4 * 3;
@@ -588,7 +589,7 @@ class SynthesisStream {
             return;
         }
         const auto level = [](i32 p) {
-            return static_cast<std::uint8_t>(std::clamp((p + kHalf) >> kLevelBits, 0, 255));
+            return static_cast<std::uint8_t>(std::clamp((p + kHalf) >> LIC_SAMPLE_BITS, 0, 255));
         };
         std::size_t x = begin;
         for (; x < end && x % 4; ++x, to += 3) {

@@ -1,0 +1,126 @@
+"""Tensors in a file, and what they are known by: safetensors (FORMAT 9.2), read without NumPy.
+
+A tensor is a memoryview with its type and shape over the file's bytes: nothing is copied. Imports the standard library and errors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterable, Mapping
+
+from ..errors import LicModelMissing
+
+HEADER_MAX = 1 << 20  # bytes of the description
+RANK_MAX = 4
+FORMATS = {
+    "U8": "B",
+    "I8": "b",
+    "U16": "H",
+    "I16": "h",
+    "U32": "I",
+    "I32": "i",
+    "I64": "q",
+    "F32": "f",
+    "F16": "e",
+}  # of memoryviews
+SIZES = {name: int(name[1:]) // 8 for name in FORMATS}
+
+Tensors = dict[str, memoryview]
+
+
+def read(data: bytes, what: str) -> Tensors:
+    """The tensors of a file. what: its name, for messages. Raises LicModelMissing for what is no such file."""
+    if len(data) < 8:
+        raise _bad(what, "it has less than 8 bytes")
+    (length,) = struct.unpack_from("<Q", data)
+    if length > min(HEADER_MAX, len(data) - 8):
+        raise _bad(what, f"its description would be {length} bytes long")
+    try:
+        described = json.loads(data[8 : 8 + length])
+    except (ValueError, RecursionError) as error:
+        raise _bad(what, f"its description is no JSON ({error})") from error
+    if not isinstance(described, dict):
+        raise _bad(what, "its description is no object")
+    described.pop("__metadata__", None)
+    body = memoryview(data)[8 + length :]
+    tensors: Tensors = {}
+    end = 0
+    for name, entry in sorted(described.items(), key=_begin):
+        tensor, begin, stop = _tensor(what, name, entry, body)
+        if begin != end:
+            raise _bad(what, f"the tensor {name} begins at byte {begin}, want {end}")
+        tensors[name], end = tensor, stop
+    if end != len(body):
+        raise _bad(what, f"{len(body) - end} bytes belong to no tensor")
+    return tensors
+
+
+def _begin(item: tuple[str, object]) -> int:
+    entry = item[1]
+    offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
+    return offsets[0] if isinstance(offsets, list) and offsets and type(offsets[0]) is int else -1
+
+
+def _tensor(what: str, name: str, entry: object, body: memoryview) -> tuple[memoryview, int, int]:
+    """A tensor, and the bytes at which it begins and ends."""
+    if not isinstance(entry, dict):
+        raise _bad(what, f"the tensor {name} is not described")
+    kind, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
+    if not isinstance(kind, str) or kind not in FORMATS:
+        raise _bad(what, f"the tensor {name} is of type {kind!r}, want one of {', '.join(FORMATS)}")
+    if not _are_integers(shape) or not 1 <= len(shape) <= RANK_MAX or min(shape) < 1:
+        raise _bad(what, f"the tensor {name} has the shape {shape!r}")
+    count = 1
+    for side in shape:
+        count *= side
+        if count > len(body):
+            raise _bad(what, f"the tensor {name} is larger than the file")
+    if not _are_integers(offsets) or len(offsets) != 2 or offsets[1] - offsets[0] != count * SIZES[kind]:
+        raise _bad(what, f"the tensor {name} lies at {offsets!r}, which its shape does not fit")
+    begin, end = offsets
+    if not 0 <= begin <= end <= len(body):
+        raise _bad(what, f"the tensor {name} ends beyond the file")
+    return body[begin:end].cast(FORMATS[kind], shape), begin, end
+
+
+def _are_integers(values: object) -> bool:
+    return isinstance(values, list) and all(type(value) is int for value in values)
+
+
+def _bad(what: str, problem: str) -> LicModelMissing:
+    return LicModelMissing(f"{what} is not intact: {problem}; reinstall pillow_lic or the model, or export it again")
+
+
+def identity(tensors: Mapping[str, memoryview], integers: Iterable[int]) -> bytes:
+    """What a model is known by (FORMAT 9.1): SHA-256 of all tensors that decide symbols and samples, in a canonical order, and of its integers."""
+    sha = hashlib.sha256()
+    kinds = {form: kind for kind, form in FORMATS.items()}
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        sides = ",".join(map(str, tensor.shape))
+        sha.update(f"{name} {kinds[tensor.format]} {sides}\n".encode())
+        sha.update(tensor)
+    sha.update(b"".join(struct.pack("<I", value) for value in integers))
+    return sha.digest()
+
+
+def write(tensors: Mapping[str, memoryview]) -> bytes:
+    """The bytes of a file that `read` gives back: widest elements first, so that all are aligned."""
+    kinds = {form: kind for kind, form in FORMATS.items()}
+    described: dict[str, dict[str, object]] = {}
+    parts: list[bytes] = []
+    end = 0
+    for name in sorted(tensors, key=lambda name: (-tensors[name].itemsize, name)):
+        tensor = tensors[name]
+        parts.append(tensor.tobytes())
+        described[name] = {
+            "dtype": kinds[tensor.format],
+            "shape": list(tensor.shape),
+            "data_offsets": [end, end + tensor.nbytes],
+        }
+        end += tensor.nbytes
+    header = json.dumps(described, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return struct.pack("<Q", len(header)) + header + b"".join(parts)
