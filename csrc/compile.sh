@@ -9,7 +9,6 @@ mkdir -p "$folder"
 flags=(-std=c++17 -ffp-contract=off -fPIC "-I$here" "$@")
 "$compiler" --version | grep -qi clang || flags+=(-fno-tree-pre)
 x86=$(echo | "$compiler" -E -dM -x c++ - | grep -cE '__x86_64__' || true)
-[ "$x86" = 0 ] || flags+=(-DLIC_X86=1)
 running=()
 while IFS= read -r source; do
     name=${source#"$here/"}
