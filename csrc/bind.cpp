@@ -42,8 +42,13 @@ struct HeldArrays {
             throw lic::BadModel("the array " + name + " is " + py::cast<std::string>(py::repr(value)) +
                                 ", want an array");
         }
-        infos.push_back(value.cast<py::buffer>().request());
+        try {
+            infos.push_back(value.cast<py::buffer>().request());
+        } catch (const py::error_already_set& error) {  // of NumPy's dates, for example
+            throw lic::BadModel("the array " + name + " cannot be read: " + error.what());
+        }
         const py::buffer_info& info = infos.back();
+        if (info.itemsize < 1) throw lic::BadModel("the array " + name + " has elements of no size");
         const void* data = info.ptr;
         const bool aligned = reinterpret_cast<std::uintptr_t>(data) % static_cast<std::size_t>(info.itemsize) == 0;
         if (!contiguous(info) || !aligned) {

@@ -7,15 +7,15 @@ shift 2
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$folder"
 flags=(-std=c++17 -ffp-contract=off -fPIC "-I$here" "$@")
-"$compiler" --version | grep -qi clang || flags+=(-fno-tree-pre)
+"$compiler" --version | grep -qi clang && gnu= || gnu=-fno-tree-pre  # see CMakeLists.txt
 x86=$(echo | "$compiler" -E -dM -x c++ - | grep -cE '__x86_64__' || true)
-[ "$x86" = 0 ] || flags+=(-DLIC_X86=1)
 running=()
 while IFS= read -r source; do
     name=${source#"$here/"}
     name=${name%.cpp}
     own=$(awk -F'|' -v set="${name##*_}" '$1 == set { print $2 }' "$here/instruction_sets.txt")
     [ -z "$own" ] || [ "$x86" != 0 ] || continue
+    [ -z "$own" ] || own+=" $gnu"
     # shellcheck disable=SC2086  # `own` holds several flags
     "$compiler" "${flags[@]}" $own -c "$source" -o "$folder/${name//\//-}.o" &
     running+=($!)

@@ -68,10 +68,10 @@ class Model {
     const ScaleMap& map() const { return map_; }
     const Residual& residual() const { return residual_; }
 
-    const char* kind() const;              // "gaussian", "trellis" or "mixture"
-    std::size_t planes() const;            // of the map for each channel of r: 3 K, or 1
-    std::int32_t values() const;           // that a byte of the map may take
-    std::size_t scale_rows() const;        // of the bank, before those of z
+    const char* kind() const;        // "gaussian", "trellis" or "mixture"
+    std::size_t planes() const;      // of the map for each channel of r: 3 K, or 1
+    std::int32_t values() const;     // that a byte of the map may take
+    std::size_t scale_rows() const;  // of the bank, before those of z
 
     Shape shape(std::size_t h, std::size_t w) const;  // of a tile or an image of h x w latent positions
 

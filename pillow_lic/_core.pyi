@@ -11,35 +11,37 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Buffer = bytes | bytearray | memoryview | NDArray[Any]
-Sides = tuple[int, int]  # h, w of the latent grid
+_Buffer = bytes | bytearray | memoryview | NDArray[Any]
+_Sides = tuple[int, int]  # h, w of the latent grid
 
-class Model:
+class _Type(type): ...
+
+class Model(metaclass=_Type):
     """A model's integer tables and the coder over them (FORMAT 7). LicModelMissing if they are not as FORMAT 9.2 says."""
     def __init__(
         self, arrays: Mapping[str, Any], latent: int, hyper: int, points: int, rows: int, skip: int
     ) -> None: ...
-    def encode(self, q: int, z: Buffer, r: Buffer, shape: Sides | None = None) -> bytes:
+    def encode(self, q: int, z: _Buffer, r: _Buffer, shape: _Sides | None = None) -> bytes:
         """The stream of a tile: z int16 (C, a, b), r int16 (M, h, w). shape: where r is a run of bytes."""
-    def decode(self, q: int, data: Buffer, shape: Sides) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+    def decode(self, q: int, data: _Buffer, shape: _Sides) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
         """z (C, a, b) and r (M, h, w) of a stream. Raises LicCorruptTile."""
-    def decode_into(self, q: int, data: Buffer, shape: Sides, z: Buffer, r: Buffer) -> None:
+    def decode_into(self, q: int, data: _Buffer, shape: _Sides, z: _Buffer, r: _Buffer) -> None:
         """The same into the caller's memory, whose contents mean nothing if it raises."""
-    def scale_index(self, q: int, z: Buffer, h: int, w: int) -> NDArray[np.uint8]:
+    def scale_index(self, q: int, z: _Buffer, h: int, w: int) -> NDArray[np.uint8]:
         """z int16 (C, a, b) to indices (planes M, h, w)."""
-    def scale_index_into(self, q: int, z: Buffer, shape: Sides, out: Buffer) -> None: ...
-    def dequantise(self, q: int, z: Buffer) -> NDArray[np.int16]:
+    def scale_index_into(self, q: int, z: _Buffer, shape: _Sides, out: _Buffer) -> None: ...
+    def dequantise(self, q: int, z: _Buffer) -> NDArray[np.int16]:
         """z int16 (C, a, b) in units of 1/32."""
-    def dequantise_into(self, q: int, z: Buffer, v: Buffer) -> None: ...
-    def z_rows(self, q: int, z: Buffer) -> NDArray[np.uint16]:
+    def dequantise_into(self, q: int, z: _Buffer, v: _Buffer) -> None: ...
+    def z_rows(self, q: int, z: _Buffer) -> NDArray[np.uint16]:
         """The row of every z int16 (C, a, b), counted from the first one of z."""
     def z_steps(self, q: int) -> NDArray[np.int32]: ...
     def bias(self, q: int) -> NDArray[np.int32]: ...
-    def price(self, r: Buffer, index: Buffer) -> float:
+    def price(self, r: _Buffer, index: _Buffer) -> float:
         """Bits of r int16 (M, n) under index uint8 (planes M, n)."""
-    def symbols(self, r: Buffer, index: Buffer) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+    def symbols(self, r: _Buffer, index: _Buffer) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
         """Symbols (M, n) of r int16 (M, n) and their rows. ValueError of a level that its state does not allow."""
-    def quantise(self, x: Buffer, index: Buffer, weight: Buffer) -> NDArray[np.int16]:
+    def quantise(self, x: _Buffer, index: _Buffer, weight: _Buffer) -> NDArray[np.int16]:
         """r (M, n) of least squared error from x float32 (M, n) and weight float32 (M,) * bits."""
     @property
     def latent(self) -> int: ...

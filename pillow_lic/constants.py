@@ -1,21 +1,14 @@
 """The numbers that the bytes of a file depend on (FORMAT 10), as csrc/lic_constants.h states them.
 
-Imports `_core` alone. There is no second copy: every LIC_ name of this module comes from the compiled one.
+Imports `_core` alone. There is no second copy: every LIC_ name of this module comes from the compiled one;
+constants.pyi says that they are integers.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from . import _core
 
 globals().update(_core.constants())
-
-if TYPE_CHECKING:
-
-    def __getattr__(name: str) -> int:
-        """LIC_ names are integers; one that does not exist is an ImportError where it is imported."""
-
 
 GROUPS = ((0, 0), (1, 1), (0, 1), (1, 0))  # row and column modulo 2 of the latent positions of each group (FORMAT 8)
 HASH_BYTES = 8  # bytes of a model's SHA-256 that stand in a file (FORMAT 3)

@@ -54,7 +54,7 @@ class Tables:
         return self.model.encode(q, np.ascontiguousarray(z), np.ascontiguousarray(r))
 
     def decode(
-        self, q: int, data: _core.Buffer, _a: int, _b: int, h: int, w: int
+        self, q: int, data: bytes | bytearray | memoryview, _a: int, _b: int, h: int, w: int
     ) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
         """z (C, a, b) and r (M, h, w) of a tile from its stream (FORMAT 7). Raises LicCorruptTile."""
         return self.model.decode(q, data, (h, w))

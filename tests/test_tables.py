@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from random_tables import Case, cases, random_arrays
 
 from pillow_lic import _core, constants
@@ -99,6 +100,83 @@ def test_wrong_manifest(change: dict):
         Tables.from_model({**good, **change}, arrays)
     with pytest.raises(LicModelMissing, match="lacks skip"):
         Tables.from_model({key: good[key] for key in good if key != "skip"}, arrays)
+
+
+def mangled(rng: np.random.Generator, array: np.ndarray) -> object:
+    """An array of another type, shape, layout or value, or no array at all; sometimes one that is as good as before."""
+    kind = rng.integers(0, 9)
+    if kind == 0:
+        dtypes = (
+            np.int8,
+            np.uint8,
+            np.int16,
+            np.uint16,
+            ">i2",
+            np.int32,
+            np.uint32,
+            np.int64,
+            np.float32,
+            bool,
+            "S3",
+            "M8[s]",
+            "V0",
+            object,
+        )
+        return array.astype(np.dtype(dtypes[rng.integers(len(dtypes))])) if array.dtype.kind in "iu" else array
+    if kind == 1:
+        return array[tuple(slice(int(rng.integers(0, 2)), n - int(rng.integers(0, 2))) for n in array.shape)]
+    if kind == 2:
+        return array.reshape(rng.permutation(array.shape)) if rng.random() < 0.5 else array[None]
+    if kind == 3:
+        return np.asfortranarray(array)  # as good
+    if kind == 4:
+        return np.repeat(array, 2, -1)[..., ::2]  # as good
+    if kind == 5:
+        return (None, 3, 3.5, "text", b"bytes", [1, 2], {}, np.int32(3))[rng.integers(8)]
+    if array.dtype.kind not in "iu":
+        return array
+    copy, info = array.copy(), np.iinfo(array.dtype)
+    for _ in range(int(rng.integers(1, 4)) if copy.size else 0):
+        at = tuple(int(rng.integers(n)) for n in copy.shape)
+        near = int(copy[at]) + int(rng.integers(-2, 3))
+        copy[at] = np.clip(
+            (near, info.min, info.max, int(rng.integers(info.min, info.max)))[rng.integers(4)], info.min, info.max
+        )
+    return copy
+
+
+@given(st.integers(0, 1 << 30))
+@settings(max_examples=600, deadline=None)
+def test_mangled_tables(seed: int):
+    """Whatever the arrays and integers are, a model is refused by its name, or codes: nothing else is raised and nothing crashes."""
+    rng = np.random.default_rng(seed)
+    trellis = 3 if rng.random() < 0.3 else None
+    arrays: dict[str, object] = dict(random_arrays(rng, 2, 3, 2, 4, levels=int(rng.integers(1, 4)), trellis=trellis))
+    numbers: dict[str, object] = {"latent": 2, "hyper": 3, "points": 2, "rows": 4, "skip": 1}
+    if rng.random() < 0.2:
+        arrays["hidden1_weight"], arrays["hidden1_offset"] = np.ones((3, 3), np.int16), np.ones(3, np.int32)
+    for _ in range(int(rng.integers(1, 3))):
+        name = str(rng.choice(list(arrays)))
+        if rng.random() < 0.1:
+            del arrays[name]
+        elif rng.random() < 0.1:
+            arrays[str(rng.choice(["normal", "inverse", "trellis", "z_level", "hidden1_weight", "other"]))] = arrays[
+                name
+            ]
+        elif isinstance(arrays[name], np.ndarray):
+            arrays[name] = mangled(rng, arrays[name])
+    if rng.random() < 0.2:
+        wrong = (0, -1, 1 << 70, -(1 << 70), 5, 257, True, 2.0, "4", None, np.int64(2))
+        numbers[str(rng.choice(list(numbers)))] = wrong[rng.integers(len(wrong))]
+    try:
+        tables = Tables(arrays, **numbers)
+    except LicModelMissing as error:
+        assert re.match("the model's tables are not intact: .+; reinstall the model, or export it again$", str(error))
+        return
+    z = rng.integers(-40, 41, (tables.hyper, 2, 2)).astype(np.int16)
+    r = np.zeros((tables.latent, 7, 6), np.int16)
+    back = tables.decode(5000, tables.encode(5000, z, r), 2, 2, 7, 6)
+    assert np.array_equal(back[0], z) and np.array_equal(back[1], r)
 
 
 def test_tables_do_not_share_memory():

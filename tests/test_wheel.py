@@ -79,6 +79,7 @@ def test_wheel_holds_what_it_should(wheel):
         "_pillow_lic_autoload.py",
         "pillow_lic/py.typed",
         "pillow_lic/_core.pyi",
+        "pillow_lic/constants.pyi",
     ):
         assert name in names
     assert any(name.startswith("pillow_lic/_core.") and name.endswith((".so", ".pyd")) for name in names)
@@ -88,6 +89,11 @@ def test_wheel_holds_what_it_should(wheel):
     for source in ("kernels/gdn.cu", "kernels/mixture_cdf.cu", "csrc/lic_cdf.h", "csrc/lic_constants.h"):
         assert f"pillow_lic/{source}" in names  # compiled where they run
     assert not any(name.startswith(("train/", "tests/", "bench/", "csrc/")) for name in names)
+    assert not any("_core_test" in name for name in names)  # twins are built for tests alone
+    assert sorted(name for name in names if name.startswith("pillow_lic/csrc/")) == [
+        "pillow_lic/csrc/lic_cdf.h",
+        "pillow_lic/csrc/lic_constants.h",
+    ]
 
 
 def test_fresh_environment_needs_no_import(environment):

@@ -7,8 +7,10 @@ seconds=${2:-600}
 clang=${CLANGXX:-$(command -v clang++ || command -v clang++-14 || true)}
 mkdir -p build/corpus
 if [ -n "$clang" ]; then
-    "$clang" -std=c++17 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Icsrc \
-        tests/fuzz/fuzz_tile.cpp -o build/fuzz_tile
+    flags=(-O1 -g -fno-sanitize-recover=all)
+    csrc/compile.sh build/fuzz "$clang" "${flags[@]}" -fsanitize=fuzzer-no-link,address,undefined
+    "$clang" "${flags[@]}" -std=c++17 -fsanitize=fuzzer,address,undefined -Icsrc \
+        tests/fuzz/fuzz_tile.cpp build/fuzz/*.o -o build/fuzz_tile
     build/fuzz_tile -max_len=4096 -rss_limit_mb=2048 -max_total_time="$seconds" -print_final_stats=1 build/corpus 2>&1 | tail -n 12
 else
     echo "no clang++ found: the C++ fuzzer is skipped; set CLANGXX or install clang" >&2
