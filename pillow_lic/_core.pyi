@@ -1,8 +1,9 @@
 """Types of the compiled entropy coder (csrc/bind.cpp). Use pillow_lic.entropy.
 
-Buffers are contiguous and of the type that is named (int16: format "h"), NumPy's arrays or any other; where their shape is known from
-other arguments, a run of as many bytes does as well. Every function raises ValueError for a buffer of another type, shape or layout and for
-a number out of range. C hyper channels of a x b positions, M latent channels of h x w, `planes` of the map for each of them.
+Buffers are contiguous and of the type that is named (int16: format "h"), NumPy's arrays or any other; where their shape
+is known from other arguments, a run of as many bytes does as well. Every function raises ValueError for a buffer of
+another type, shape or layout and for a number out of range. C hyper channels of a x b positions, M latent channels of
+h x w, `planes` of the map for each of them.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ _Sides = tuple[int, int]  # h, w of the latent grid
 class _Type(type): ...
 
 class Model(metaclass=_Type):
-    """A model's integer tables and the coder over them (FORMAT 7). LicModelMissing if they are not as FORMAT 9.2 says."""
+    """A model's integer tables and the coder over them (FORMAT 7). LicModelMissing if they are not as 9.2 says."""
     def __init__(
         self, arrays: Mapping[str, Any], latent: int, hyper: int, points: int, rows: int, skip: int
     ) -> None: ...

@@ -13,5 +13,6 @@ globals().update(_core.constants())
 GROUPS = ((0, 0), (1, 1), (0, 1), (1, 0))  # row and column modulo 2 of the latent positions of each group (FORMAT 8)
 HASH_BYTES = 8  # bytes of a model's SHA-256 that stand in a file (FORMAT 3)
 
-# The integers of a model and their ranges (FORMAT 9.1), in the order in which its hash takes them. `skip` is bounded by `rows` as well.
+# The integers of a model and their ranges (FORMAT 9.1), in the order in which its hash takes them. `skip` is bounded by
+# `rows` as well.
 MODEL_LIMITS = _core.model_limits()

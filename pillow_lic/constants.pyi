@@ -1,4 +1,4 @@
-"""Types of constants.py. Every LIC_ name is an integer; one that does not exist is an ImportError where it is imported."""
+"""Types of constants.py. A LIC_ name is an integer; one that does not exist is an ImportError where imported."""
 
 GROUPS: tuple[tuple[int, int], ...]
 HASH_BYTES: int

@@ -1,20 +1,23 @@
-"""A model's integer tables and the coder over them: bytes to symbols and back (FORMAT 7 and 9.2). The typed face of `_core.Model`.
+"""A model's integer tables and the coder over them: bytes to symbols and back (FORMAT 7 and 9.2).
 
-Imports `_core`, constants, errors and numpy; knows no networks, no files, no floats.
+The typed face of `_core.Model`. Imports `_core`, constants, errors and numpy; knows no networks, no files, no floats.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import _core
 from ._core import rate_point as rate_point  # p, f and nearest of FORMAT 7.1
 from .constants import LIC_ACTIVITY_MAX, LIC_HYPER_STRIDE, MODEL_LIMITS
 from .errors import LicModelMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
 LIMITS = {key: MODEL_LIMITS[key] for key in ("latent", "hyper", "points", "rows", "skip")}  # of the manifest's integers
 PLANES = 3  # bytes of a mixture's component: scale, offset, weight (FORMAT 7.8)
@@ -24,15 +27,16 @@ CELL = LIC_HYPER_STRIDE * LIC_HYPER_STRIDE  # latent positions above a hyper pos
 class Tables:
     """The tables of FORMAT 9.2, checked, and what can be done with them at a quality Q (100 to 10000).
 
-    `model` does the work, and takes any buffers; here are NumPy's arrays of any layout. Its `kind` says how r is coded: "gaussian", symbols
-    under rows of the bank; "trellis", levels of dependent quantisation from the scale index `trellis` on (FORMAT 7.9); "mixture", symbols under
-    mixtures of `components` normals (7.8). Unchanging, so any number of threads may use one; methods release the GIL while they work.
+    `model` does the work, and takes any buffers; here are NumPy's arrays of any layout. Its `kind` says how r is coded:
+    "gaussian", symbols under rows of the bank; "trellis", levels of dependent quantisation from the scale index
+    `trellis` on (FORMAT 7.9); "mixture", symbols under mixtures of `components` normals (7.8). Unchanging, so any
+    number of threads may use one; methods release the GIL while they work.
     """
 
     def __init__(
         self, arrays: Mapping[str, NDArray[Any]], latent: int, hyper: int, points: int, rows: int, skip: int
     ) -> None:
-        """arrays: those of tables.npz. The integers are the manifest's. Raises LicModelMissing for any that is wrong."""
+        """arrays: those of tables.npz; the integers: the manifest's. Raises LicModelMissing for any that is wrong."""
         model = _core.Model(arrays, latent=latent, hyper=hyper, points=points, rows=rows, skip=skip)
         self.model, self.kind, self.trellis = model, model.kind, model.trellis
         self.latent, self.hyper, self.points, self.rows, self.skip = latent, hyper, points, rows, skip
@@ -45,7 +49,8 @@ class Tables:
         """From the manifest of FORMAT 9.1 and the arrays of 9.2. Raises LicModelMissing for any that is wrong."""
         missing = [key for key in LIMITS if key not in manifest]
         if missing:
-            msg = f"the model's tables are not intact: the manifest lacks {', '.join(missing)}; reinstall the model, or export it again"
+            lacking = f"the manifest lacks {', '.join(missing)}"
+            msg = f"the model's tables are not intact: {lacking}; reinstall the model, or export it again"
             raise LicModelMissing(msg)
         return cls(arrays, **{key: manifest[key] for key in LIMITS})
 
@@ -54,9 +59,12 @@ class Tables:
         return self.model.encode(q, np.ascontiguousarray(z), np.ascontiguousarray(r))
 
     def decode(
-        self, q: int, data: bytes | bytearray | memoryview, _a: int, _b: int, h: int, w: int
+        self, q: int, data: bytes | bytearray | memoryview, a: int, b: int, h: int, w: int
     ) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-        """z (C, a, b) and r (M, h, w) of a tile from its stream (FORMAT 7). Raises LicCorruptTile."""
+        """z (C, a, b) and r (M, h, w) of a tile from its stream (FORMAT 7). Raises LicCorruptTile.
+
+        a and b follow from h and w.
+        """
         return self.model.decode(q, data, (h, w))
 
     def scale_index(self, q: int, z: NDArray[np.int16], h: int, w: int) -> NDArray[np.uint8]:
@@ -81,7 +89,7 @@ class Tables:
         return self.model.bias(q)
 
     def z_rows(self, q: int, z: NDArray[np.int16]) -> NDArray[np.int64]:
-        """The row of every z (C, a, b), counted from the first row of z in the bank (FORMAT 7.4). For those who fit the rows."""
+        """The row of every z (C, a, b), counted from the first of z in the bank (FORMAT 7.4): for who fits the rows."""
         return self.model.z_rows(q, np.ascontiguousarray(z)).astype(np.int64)
 
     @staticmethod
@@ -101,5 +109,8 @@ class Tables:
         return self.model.price(np.ascontiguousarray(r), np.ascontiguousarray(index))
 
     def symbols(self, r: NDArray[np.int16], index: NDArray[np.uint8]) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
-        """The symbol and the scale row of every r (M, n), of a model with scale rows. ValueError where a trellis does not allow a level."""
+        """The symbol and the scale row of every r (M, n), of a model with scale rows.
+
+        ValueError where a trellis does not allow a level.
+        """
         return self.model.symbols(np.ascontiguousarray(r), np.ascontiguousarray(index))

@@ -27,9 +27,9 @@ class Gaussian {
     }
 
     static const char* name() { return "gaussian"; }
-    std::size_t planes() const { return 1; }                // of the map, for each channel of r
-    std::int32_t values() const { return rows_; }           // that the map may yield
-    std::int32_t scale_rows() const { return rows_; }       // of the bank, before those of z
+    std::size_t planes() const { return 1; }           // of the map, for each channel of r
+    std::int32_t values() const { return rows_; }      // that the map may yield
+    std::int32_t scale_rows() const { return rows_; }  // of the bank, before those of z
 
     struct Work {
         std::unique_ptr<std::uint8_t[]> rows;   // (r_size,) the row of every r that is coded

@@ -21,8 +21,7 @@ py::bytes encode_slow(const lic::Model& model, py::ssize_t q, const py::buffer& 
 }
 
 auto decode_slow(const lic::Model& model, py::ssize_t q, const py::buffer& data, const Sides& shape) {
-    return decode_with(model, q, data, shape,
-                       [&model](auto&&... all) { return lic::Slow::decode(model, all...); });
+    return decode_with(model, q, data, shape, [&model](auto&&... all) { return lic::Slow::decode(model, all...); });
 }
 
 py::array_t<std::uint8_t> scale_index_slow(const lic::Model& model, py::ssize_t q, const py::buffer& z, py::ssize_t h,
