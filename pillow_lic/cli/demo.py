@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from .. import register_lic_opener
+from ..plugins import register_lic_opener
 from ..signature import FORMAT
 
 CROP = 384  # pixels, side of the part that is shown

@@ -1,4 +1,4 @@
-"""`lic info` and `lic models`: what a file and the registry say. Imports format and models; no Pillow, no network."""
+"""`lic info` and `lic models`: what a file and the registry say. Imports container and models; no Pillow, no network."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .. import format as container
-from ..constants import LIC_QUALITY_MIN, LIC_QUALITY_SCALE
-from ..models import registry
+from .. import container
+from ..constants import LIC_QUALITY_MIN
+from ..models import choice, registry
+from ..quality import from_q
 from ..signature import SIGNATURE
 
 Field = tuple[str, str, Any]  # section of FORMAT, name, value
@@ -85,7 +86,7 @@ def _body_fields(whole: container.Container) -> Iterator[Field]:
 
 def show_models(*, as_json: bool) -> None:
     """Print the models that can be used."""
-    described = {name: registry.describe(name) for name in registry.names()}
+    described = {name: registry.describe(name) for name in choice.names()}
     if as_json:
         print(json.dumps(described, indent=1))
         return
@@ -99,16 +100,16 @@ def show_models(*, as_json: bool) -> None:
 
 def _taken_for(name: str) -> str:
     """The quality that a model is for, and where it is the one that is used."""
-    words = f"  quality {_span(*registry.by_name(name).manifest['quality'])}"
-    for tune, models in registry.TUNES.items():
+    words = f"  quality {_span(*registry.by_name(name).manifest.quality)}"
+    for tune, models in choice.TUNES.items():
         lowest = LIC_QUALITY_MIN
         for highest, known in models:
             if known == name:
-                when = "the default" if tune == registry.DEFAULT_TUNE else f"tune={tune!r}"
+                when = "the default" if tune == choice.DEFAULT_TUNE else f"tune={tune!r}"
                 words += f", {when} from {_span(lowest, highest)}"
             lowest = highest + 1
     return words
 
 
 def _span(low: int, high: int) -> str:
-    return f"{low / LIC_QUALITY_SCALE:g} to {high / LIC_QUALITY_SCALE:g}"
+    return f"{from_q(low):g} to {from_q(high):g}"

@@ -1,6 +1,6 @@
 """The operators that networks call: `torch.ops.pillow_lic.gdn` and `igdn`, on the CPU and on CUDA, with gradients.
 
-Imports torch, and gpu when a tensor on CUDA first arrives. Importing this file registers the operators, which must happen before a
+Imports torch, and cuda/ when a tensor on CUDA first arrives. Importing this file registers the operators, which must happen before a
 TorchScript file that calls them is loaded.
 
 Numbers in brackets are the equations of kernels/README.md; (1) and (2) are the transform of Ballé, Laparra, Simoncelli 2016.
@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-if TYPE_CHECKING:
-    from .. import gpu
+from . import place as places
 
-KINDS = (torch.float32, torch.float16, torch.bfloat16)  # in the order of gpu.FLOAT32, FLOAT16, BFLOAT16
+if TYPE_CHECKING:
+    from .cuda.gdn import Activation
+
+KINDS = (torch.float32, torch.float16, torch.bfloat16)  # in the order of FLOAT32, FLOAT16, BFLOAT16 of cuda/gdn.py
 
 
 def gdn(x: Tensor, beta: Tensor, gamma: Tensor) -> Tensor:
@@ -115,28 +117,23 @@ def _parameter(p: Tensor, device: torch.device) -> Tensor:
     return _aligned(p.to(device, torch.float32).contiguous())
 
 
-def _activation(x: Tensor) -> gpu.Activation:
-    from .. import gpu
+def _activation(x: Tensor) -> Activation:
+    from .cuda import gdn as kernels
 
     n, c, h, w = x.shape
     if x.is_contiguous(memory_format=torch.channels_last):
-        return gpu.Activation(1, c, n * h * w, KINDS.index(x.dtype), channels_first=False)
-    return gpu.Activation(n, c, h * w, KINDS.index(x.dtype), channels_first=True)
+        return kernels.Activation(1, c, n * h * w, KINDS.index(x.dtype), channels_first=False)
+    return kernels.Activation(n, c, h * w, KINDS.index(x.dtype), channels_first=True)
 
 
 def _has_kernel(x: Tensor) -> bool:
-    from .. import gpu
+    from .cuda import gdn as kernels
 
-    return x.dtype in KINDS and x.shape[1] <= gpu.CHANNELS_MAX and x.numel() > 0
-
-
-def _place(x: Tensor) -> tuple[int, int, str | None]:
-    """Device, handle of torch's current stream there, CUDA release: where a kernel is to run."""
-    return x.device.index, torch.cuda.current_stream(x.device).cuda_stream, torch.version.cuda
+    return x.dtype in KINDS and x.shape[1] <= kernels.CHANNELS_MAX and x.numel() > 0
 
 
 def _cuda(x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool) -> Tensor:
-    from .. import gpu
+    from .cuda import gdn as kernels
 
     _check(x, beta, gamma)
     if not _has_kernel(x):
@@ -144,14 +141,14 @@ def _cuda(x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool) -> Tensor:
     x, beta, gamma = _dense(x, x), _parameter(beta, x.device), _parameter(gamma, x.device)
     y = torch.empty_like(x)
     addresses = x.data_ptr(), 0, y.data_ptr(), 0, beta.data_ptr(), gamma.data_ptr()
-    gpu.gdn(_activation(x), gpu.FORWARD, inverse, addresses, *_place(x))
+    kernels.gdn(_activation(x), kernels.FORWARD, inverse, addresses, places.where(x))
     return y
 
 
 def _cuda_backward(
     grad: Tensor, x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    from .. import gpu
+    from .cuda import gdn as kernels
 
     _check(x, beta, gamma)
     if not _has_kernel(x):
@@ -161,14 +158,14 @@ def _cuda_backward(
     g = _dense(grad.to(x.dtype), x)
     t = torch.empty_like(x, dtype=torch.float32 if x.dtype == torch.float32 else torch.bfloat16)
     dx = torch.empty_like(x)
-    a, place = _activation(x), _place(x)
+    a, where = _activation(x), places.where(x)
     parameters = beta.data_ptr(), gamma.data_ptr()
-    gpu.gdn(a, gpu.BACKWARD, inverse, (x.data_ptr(), g.data_ptr(), t.data_ptr(), dx.data_ptr(), *parameters), *place)
-    gpu.gdn(a, gpu.BACKWARD_LAST, inverse, (t.data_ptr(), x.data_ptr(), 0, dx.data_ptr(), *parameters), *place)
+    kernels.gdn(a, kernels.BACKWARD, inverse, (x.data_ptr(), g.data_ptr(), t.data_ptr(), dx.data_ptr(), *parameters), where)
+    kernels.gdn(a, kernels.BACKWARD_LAST, inverse, (t.data_ptr(), x.data_ptr(), 0, dx.data_ptr(), *parameters), where)
     partial = torch.empty(
-        gpu.gdn_sums_count(a, place[0], place[2]), a.channels, a.channels + 1, dtype=torch.float32, device=x.device
+        kernels.gdn_sums_count(a, where), a.channels, a.channels + 1, dtype=torch.float32, device=x.device
     )
-    gpu.gdn_sums(a, (t.data_ptr(), x.data_ptr(), partial.data_ptr()), *place)
+    kernels.gdn_sums(a, (t.data_ptr(), x.data_ptr(), partial.data_ptr()), where)
     sums = partial.sum(0)  # (C, C + 1)
     return (
         dx,

@@ -1,6 +1,6 @@
 """The container: a `.lic` file to and from its header, metadata, alpha payload and tile streams (FORMAT 2 to 6.2).
 
-Standard library, constants and errors only. Knows nothing of what a tile stream holds.
+Standard library and ground only. Knows nothing of what a tile stream holds.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, NamedTuple
 
 from ..constants import LIC_CHUNKS_MAX, LIC_MAJOR, LIC_METADATA_MAX, LIC_MINOR
@@ -35,11 +36,12 @@ from .header import (
     latent_size,
     pack_header,
     parse_header,
-    quality_to_q,
 )
-from .payloads import checked_alpha, pack_metadata, pack_tiles, split_tiles, unpack_metadata
+from .payloads import ALPHA_CONSTANT, ALPHA_PNG, checked_alpha, pack_metadata, pack_tiles, split_tiles, unpack_metadata
 
 __all__ = [
+    "ALPHA_CONSTANT",
+    "ALPHA_PNG",
     "Area",
     "Chunk",
     "Container",
@@ -49,7 +51,6 @@ __all__ = [
     "Tile",
     "hyper_size",
     "latent_size",
-    "quality_to_q",
     "read",
     "read_head",
     "verify",
@@ -130,7 +131,7 @@ def write(
         raise LicBadOption(msg)
     if alpha is not None:
         try:
-            checked_alpha(alpha, header, 0)
+            checked_alpha(alpha, 0, header)
         except LicError as error:
             msg = f"alpha payload: {error}"
             raise LicBadOption(msg) from error
@@ -178,7 +179,7 @@ def read(
         reader.check_others(head)
     header, alpha = head.header, None
     if chunk := head.chunk("A"):
-        alpha = reader.optional(chunk, lambda payload: checked_alpha(payload, header, chunk.offset))
+        alpha = reader.optional(chunk, partial(checked_alpha, header=header))
     return Container(header, head.icc, head.exif, head.xmp, alpha, reader.tiles(head))
 
 
@@ -188,6 +189,10 @@ def verify(source: IO[bytes] | bytes) -> None:
     What a tile stream decodes to has a checksum of its own, which only decoding can check.
     """
     read(source)
+
+
+def _unread(_payload: bytes, _start: int) -> None:
+    """For who does not want what a metadata chunk holds."""
 
 
 class _Reader:
@@ -208,9 +213,7 @@ class _Reader:
         metadata = {type: None for type in "cex"}
         for chunk in chunks:
             if chunk.type in metadata:
-                metadata[chunk.type] = self.optional(
-                    chunk, lambda payload: unpack_metadata(payload, chunk.offset) if unpacked else None
-                )
+                metadata[chunk.type] = self.optional(chunk, unpack_metadata if unpacked else _unread)
         complete = chunks[-1].type == "T" and chunks[-1].end == self.size
         return Head(header, major, minor, *metadata.values(), tuple(chunks), self.size, complete)
 
@@ -310,10 +313,10 @@ class _Reader:
                 crc = zlib.crc32(self.bytes_at(start, min(_BLOCK, chunk.offset + chunk.length - start)), crc)
             self.check_crc(chunk, crc)
 
-    def optional(self, chunk: Chunk, unpack: Callable[[bytes], bytes | None]) -> bytes | None:
-        """unpack(payload); with truncated=True None where the chunk is cut or damaged."""
+    def optional(self, chunk: Chunk, unpack: Callable[[bytes, int], bytes | None]) -> bytes | None:
+        """unpack(payload, where it begins); with truncated=True None where the chunk is cut or damaged."""
         try:
-            return unpack(self.payload(chunk))
+            return unpack(self.payload(chunk), chunk.offset)
         except (LicTruncated, LicCorruptChunk):
             if not self.truncated:
                 raise

@@ -1,8 +1,7 @@
-"""The header chunk and the geometry that follows from it (FORMAT 3 and 6.1). Standard library, constants and errors only."""
+"""The header chunk and the geometry that follows from it (FORMAT 3 and 6.1). Standard library and ground only."""
 
 from __future__ import annotations
 
-import numbers
 import struct
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,12 +14,12 @@ from ..constants import (
     LIC_PIXELS_MAX,
     LIC_QUALITY_MAX,
     LIC_QUALITY_MIN,
-    LIC_QUALITY_SCALE,
     LIC_SIDE_MAX,
     LIC_TILE_SIDE_MAX,
     LIC_TILE_UNIT,
 )
 from ..errors import LicBadOption, LicCorruptChunk, LicLimitExceeded, LicUnsupportedVersion
+from ..quality import from_q
 from .fields import REFETCH, UPGRADE, VARINT_LIMIT, VARINT_MAX, Cursor, refuse, varint
 
 LAYOUTS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
@@ -104,18 +103,6 @@ def _ranges(hyper: int, latent: int, side: int) -> list[tuple[slice, slice]]:
     return ranges
 
 
-def quality_to_q(quality: float) -> int:
-    """The integer Q of FORMAT 3 for a quality from 1 to 100. Raises LicBadOption unless it is such a number."""
-    if isinstance(quality, bool) or not isinstance(quality, numbers.Real):
-        msg = f"quality must be a number from 1 to 100, found {quality!r}"
-        raise LicBadOption(msg)
-    quality = float(quality)  # NumPy's small integers would wrap around
-    if not LIC_QUALITY_MIN <= quality * LIC_QUALITY_SCALE <= LIC_QUALITY_MAX:  # also false for NaN
-        msg = f"quality must be from 1 to 100, found {quality}"
-        raise LicBadOption(msg)
-    return int(quality * LIC_QUALITY_SCALE + 0.5)
-
-
 # ---- Header (FORMAT 3) --------------------------------------------------------------------------------------------
 
 
@@ -139,7 +126,7 @@ class Header:
     @property
     def quality(self) -> float:
         """The quality as users state it, 1.0 to 100.0."""
-        return self.quality_q / LIC_QUALITY_SCALE
+        return from_q(self.quality_q)
 
     @property
     def has_alpha(self) -> bool:

@@ -1,66 +1,71 @@
-"""Where the networks run: which device is meant, what moves tensors there and back, what happens when its memory is short.
+"""A device: whether it is there, what moves tensors there and back, what happens when its memory is short.
 
-Imports torch and errors; knows no models and no files. On a CPU every transfer is nothing at all.
+Imports torch and ground; knows no models and no files. On a CPU every transfer is nothing at all.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from ..errors import LicBadOption, LicGpuUnavailable
+from ...errors import LicGpuUnavailable
+from ..base import at_once
 
-VARIABLE = "PILLOW_LIC_DEVICE"
-NAMES = re.compile(r"cpu|auto|cuda(:\d{1,3})?")
+if TYPE_CHECKING:
+    from .cuda.compile import Where
+
 PIECE = 256  # side of a piece on a GPU, latent positions: 4096 pixels, some 2 GB of activations
 PIECE_MIN = 16  # the smallest that is tried when memory is short
 GROUP = 1 << 23  # pixels of images that share a network call on a GPU: enough that launching kernels does not show
 STREAMS = 2  # of a batch, taken in turn: while one computes, the other copies
 
-_chosen: str | None = None
+
+class Sliceable(Protocol):
+    """A sequence as far as `fitting` needs one."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, part: slice, /) -> Any: ...
 
 
-def choose(name: str | None) -> str | None:
-    """The device of calls that state none, for this process; None: what the environment says. Returns the earlier choice. Raises as `find` does."""
-    global _chosen
-    if name is not None:
-        find(name)
-    before, _chosen = _chosen, name
-    return before
+Items = TypeVar("Items", bound=Sliceable)
 
 
-def find(name: str | None = None) -> Place:
-    """The place that an option, else `choose`, else PILLOW_LIC_DEVICE, else the CPU names.
 
-    name: "cpu", "cuda", "cuda:N", or "auto": CUDA where torch sees a device and CuPy can use it, else the CPU.
-    Raises LicBadOption for other names, LicGpuUnavailable for a GPU that is not there.
-    """
-    source = "device" if name is not None or _chosen is not None else VARIABLE
-    name = name if name is not None else _chosen if _chosen is not None else os.environ.get(VARIABLE) or "cpu"
-    if not isinstance(name, str) or not NAMES.fullmatch(name):
-        msg = f"{source} must be 'cpu', 'cuda', 'cuda:N' or 'auto', found {name!r}"
-        raise LicBadOption(msg)
+def existing(name: str) -> str:
+    """The full name of the device that "cuda", "cuda:N" or "auto" means: "cpu" or "cuda:N". Raises LicGpuUnavailable."""
     if name == "auto":
-        name = "cuda" if _usable() else "cpu"
-    if name == "cpu":
-        return Place("cpu")
-    return Place(_existing(name))
+        if not _usable():
+            return "cpu"
+        name = "cuda"
+    return _existing(name)
+
+
+@lru_cache(maxsize=16)
+def at(name: str) -> Place:
+    """The place of a full name, always the same."""
+    return Place(name)
+
+
+def where(x: Tensor) -> Where:
+    """Where a kernel over a tensor is to run: on torch's current stream."""
+    from .cuda.compile import Where
+
+    return Where(x.device.index, torch.cuda.current_stream(x.device).cuda_stream, torch.version.cuda)
 
 
 def _usable() -> bool:
     """Whether torch sees a CUDA device that CuPy can use as well."""
     if not torch.cuda.is_available() or _forked():
         return False
-    from .. import gpu
+    from .cuda import compile as kernels
 
     try:
-        gpu.limits_of(torch.cuda.current_device(), torch.version.cuda)
+        kernels.limits_of(torch.cuda.current_device(), torch.version.cuda)
     except LicGpuUnavailable:
         return False
     return True
@@ -89,20 +94,13 @@ def _existing(name: str) -> str:
     return f"cuda:{number}"
 
 
-class Arrival(NamedTuple):
-    """What a network call left for one image, to be read once `wait()` is over. wait may be called by any thread."""
-
-    value: Any
-    wait: Callable[[], None]
-
-
 class Place:
     """A device: the CPU, or a GPU with its pinned memory, streams and events."""
 
     def __init__(self, name: str):
         self.name = name
         self.gpu = name != "cpu"
-        self.side = PIECE if self.gpu else None  # None: latents.PIECE
+        self.side = PIECE if self.gpu else None  # None: pieces.PIECE
         self.group = GROUP if self.gpu else 0  # on a CPU each image is a call of its own
 
     def host(self, *shape: int, dtype: torch.dtype) -> Tensor:
@@ -120,7 +118,7 @@ class Place:
     def mark(self) -> Callable[[], None]:
         """A function that waits, without holding Python's lock, for all that the current stream has been given."""
         if not self.gpu:
-            return _at_once
+            return at_once
         event = torch.cuda.Event(blocking=True)
         event.record(torch.cuda.current_stream(self.name))
         return event.synchronize
@@ -131,33 +129,47 @@ class Place:
             return [nullcontext()]
         return [torch.cuda.stream(torch.cuda.Stream(self.name)) for _ in range(STREAMS)]
 
-    def keep_for_caller(self, tensors: Sequence[Tensor]) -> None:
+    def hand_over(self, tensors: Sequence[Tensor]) -> None:
         """Tensors that other streams made, all of them marked and waited for, now belong to the caller's stream."""
         for tensor in tensors if self.gpu else ():
             tensor.record_stream(torch.cuda.current_stream(self.name))
 
-    def fitting(
-        self, call: Callable[[list[Any], int | None], list[Arrival]], jobs: list[Any], side: int | None = None
-    ) -> list[Arrival]:
-        """call(jobs, side of a piece); in halves, then in smaller pieces where the GPU's memory is short.
+    def fitting(self, items: Items, side: int | None = None) -> Iterator[Part[Items]]:
+        """Parts of the items in their order, each to be worked on `with` it; where the GPU's memory was too short for one, it comes
+        again in halves, then in smaller pieces.
 
-        Raises LicGpuUnavailable when one image in the smallest pieces is still too much.
+        Raises LicGpuUnavailable when one item in the smallest pieces is still too much.
         """
-        side = side or self.side
-        try:
-            return call(jobs, side)
-        except torch.cuda.OutOfMemoryError as error:
-            problem = str(error).splitlines()[0]
-        # Out of the handler: until here the error held on to what the call had made.
-        torch.cuda.empty_cache()
-        if len(jobs) > 1:
-            middle = len(jobs) // 2
-            return self.fitting(call, jobs[:middle], side) + self.fitting(call, jobs[middle:], side)
-        if side is None or side <= PIECE_MIN:
-            msg = f"{self.name} has not enough free memory, even for the smallest pieces ({problem}); free some, or take device='cpu'"
-            raise LicGpuUnavailable(msg)
-        return self.fitting(call, jobs, side // 2)
+        waiting = [Part(items, side or self.side)]
+        while waiting:
+            part = waiting.pop()
+            yield part
+            if part.short is None:
+                continue
+            torch.cuda.empty_cache()
+            if len(part.items) > 1:
+                middle = len(part.items) // 2
+                waiting += [Part(part.items[middle:], part.side), Part(part.items[:middle], part.side)]
+            elif part.side is None or part.side <= PIECE_MIN:
+                advice = "free some, or take device='cpu'"
+                msg = f"{self.name} has not enough free memory, even for the smallest pieces ({part.short}); {advice}"
+                raise LicGpuUnavailable(msg)
+            else:
+                waiting.append(Part(part.items, part.side // 2))
 
 
-def _at_once() -> None:
-    """Nothing to wait for."""
+class Part(Generic[Items]):
+    """Items to be worked on at once, in pieces of a side. As a context it takes note when memory was short, and ends the error."""
+
+    def __init__(self, items: Items, side: int | None):
+        self.items, self.side = items, side
+        self.short: str | None = None  # what torch said
+
+    def __enter__(self) -> Part[Items]:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, torch.cuda.OutOfMemoryError):
+            return False
+        self.short = str(error).splitlines()[0]
+        return True  # and nothing holds on to the error, which held on to what its call had made
