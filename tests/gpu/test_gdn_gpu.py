@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from pillow_lic import gpu
-from pillow_lic.models import operators
+from pillow_lic.engines.torch import operators
+from pillow_lic.engines.torch.cuda import compile as compiler
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
@@ -46,8 +46,8 @@ def plain_kernels(monkeypatch):
     """Only the plain kernels, the twins of those on the matrix units."""
 
     def use():
-        monkeypatch.setattr(gpu, "gdn_plan", lambda *_: None)
-        monkeypatch.setattr(gpu, "MATRIX_UNITS", 1000)
+        monkeypatch.setattr(compiler, "gdn_plan", lambda *_: None)
+        monkeypatch.setattr(compiler, "MATRIX_UNITS", 1000)
 
     return use
 
@@ -188,7 +188,7 @@ def test_scripted_and_compiled():
 def test_kernels_are_kept_on_disk(tmp_path):
     program = """
 import torch
-from pillow_lic.models import operators
+from pillow_lic.engines.torch import operators
 x = torch.ones(1, 64, 8, 8, device="cuda")
 operators.gdn(x, torch.ones(64, device="cuda"), torch.eye(64, device="cuda"))
 torch.cuda.synchronize()

@@ -12,7 +12,8 @@ from PIL import Image
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 pytest.importorskip("tqdm", reason="the train extra is not installed")
-from conftest import picture  # noqa: E402
+from pictures import picture  # noqa: E402
+
 from train import train  # noqa: E402
 
 CONFIG = Path(train.__file__).parent / "configs" / "toy.toml"

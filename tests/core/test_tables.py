@@ -1,0 +1,178 @@
+"""A model's tables: what is refused, the rows of z, what quality makes of them, and the constants (FORMAT 7.1, 7.4, 9.2, 10).
+
+Imports no torch: part of `make quick`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from random_tables import Case, cases, random_arrays
+
+from pillow_lic import _core, constants
+from pillow_lic.entropy import Tables, rate_point
+from pillow_lic.errors import LicModelMissing
+
+ROOT = Path(__file__).parents[2]
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------
+
+
+def spoil(name: str, at, value):
+    def change(arrays: dict[str, np.ndarray]) -> None:
+        arrays[name][at] = value
+
+    return change
+
+
+def replace(name: str, function):
+    def change(arrays: dict[str, np.ndarray]) -> None:
+        arrays[name] = function(arrays[name])
+
+    return change
+
+
+WRONG_TABLES = {
+    "no freq": lambda arrays: arrays.pop("freq"),
+    "zero frequency": spoil("freq", 0, 0),
+    "wrong sum": lambda arrays: arrays["freq"].__setitem__(0, arrays["freq"][0] ^ 1),
+    "count below 2": spoil("count", 3, 1),
+    "negative count": spoil("count", 3, -1),
+    "count above 4096": spoil("count", 3, 4097),
+    "count beyond the frequencies": spoil("count", -1, 4096),
+    "frequencies left over": replace("freq", lambda x: np.append(x, x[:1])),
+    "weight": spoil("weight", (3, 2), 1024),
+    "negative weight": spoil("weight", (3, 2), -1024),
+    "offset": spoil("offset", 5, 1 << 22),
+    "bias": spoil("bias", (1, 0), -(1 << 22)),
+    "z_step 0": spoil("z_step", (0, 0), 0),
+    "dtype": replace("weight", lambda x: x.astype(np.int32)),
+    "shape": replace("bias", lambda x: x[:, :-1]),
+    "dimensions": replace("z_step", lambda x: x[0]),
+    "no levels": lambda arrays: arrays.__setitem__("z_level", np.empty((2, 3, 0), np.uint16)),
+    "too many levels": lambda arrays: arrays.__setitem__("z_level", np.zeros((2, 3, 16), np.uint16)),
+    "levels of other channels": lambda arrays: arrays.__setitem__("z_level", np.zeros((2, 4, 1), np.uint16)),
+    "levels without rows": lambda arrays: arrays.__setitem__("z_level", np.zeros((2, 3, 15), np.uint16)),
+    "a row too few": replace("count", lambda x: x[:-1]),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_TABLES)
+def test_wrong_tables(what: str):
+    arrays = random_arrays(np.random.default_rng(5), 2, 3, 2, 4)
+    Tables(arrays, 2, 3, 2, 4, 1)
+    WRONG_TABLES[what](arrays)
+    with pytest.raises(LicModelMissing, match="tables are not intact: .*; reinstall"):
+        Tables(arrays, 2, 3, 2, 4, 1)
+
+
+def test_too_many_rows():
+    arrays = random_arrays(np.random.default_rng(1), 1, 256, 64, 1, most=3)
+    arrays["z_level"] = np.zeros((64, 256, 4), np.uint16)
+    with pytest.raises(LicModelMissing, match="the bank has 81921 rows, want at most 65536"):
+        Tables(arrays, 1, 256, 64, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"latent": 0},
+        {"hyper": 257},
+        {"points": 1},
+        {"rows": 0},
+        {"skip": 5},
+        {"skip": -1},
+        {"rows": 4.0},
+        {"rows": True},
+    ],
+)
+def test_wrong_manifest(change: dict):
+    arrays = random_arrays(np.random.default_rng(5), 2, 3, 2, 4)
+    good = {"latent": 2, "hyper": 3, "points": 2, "rows": 4, "skip": 1}
+    Tables.from_model({**good, "name": "other keys do not matter"}, arrays)
+    with pytest.raises(LicModelMissing):
+        Tables.from_model({**good, **change}, arrays)
+    with pytest.raises(LicModelMissing, match="lacks skip"):
+        Tables.from_model({key: good[key] for key in good if key != "skip"}, arrays)
+
+
+def test_tables_do_not_share_memory():
+    """Writing to the arrays afterwards changes nothing."""
+    case = Case(4, 8, 8)
+    data = case.encode()
+    for array in case.arrays.values():
+        array[:] = 0
+    assert case.encode() == data
+
+
+# ---- rows of z (FORMAT 7.4) ------------------------------------------------------------------------------------------
+
+
+@given(cases)
+@settings(max_examples=60, deadline=None)
+def test_rows_of_z(case: Case):
+    """Those that export counts under, by the words of FORMAT 7.4; the streams of test_slow_decoder hold the core to them."""
+    nearest = rate_point(case.q, case.points)[2]
+    rows = case.tables.z_rows(case.q, case.z)
+    for c, a, b in np.ndindex(case.z.shape):
+        activity = sum(min(abs(int(value)), 3) for value in case.z[:c, a, b])
+        reach = case.arrays["z_level"][nearest][c].tolist() if "z_level" in case.arrays else []
+        level = sum(activity >= limit for limit in reach)
+        assert rows[c, a, b] == (nearest * len(case.z) + c) * (len(reach) + 1) + level
+
+
+# ---- quality (FORMAT 7.1) --------------------------------------------------------------------------------------------
+
+
+def test_rate_point():
+    for points in (2, 5, 64):
+        assert rate_point(100, points) == (0, 0, 0)
+        assert rate_point(10000, points) == (points - 2, 256, points - 1)
+    assert rate_point(5050, 3) == (1, 0, 1)
+    for q in (99, 10001):
+        with pytest.raises(ValueError, match="100 to 10000"):
+            rate_point(q, 4)
+
+
+@pytest.mark.parametrize("q", [100, 3333, 10000])
+def test_interpolation(q: int):
+    """d, bias and v by the words of FORMAT 7.1 and 7.5, in Python's integers."""
+    case = Case(9, 8, 8)
+    arrays, tables = case.arrays, case.tables
+    position = (q - 100) * (case.points - 1) * 256 // 9900
+    p = min(position >> 8, case.points - 2)
+    f = position - 256 * p
+
+    def lerp(table: np.ndarray) -> list[int]:
+        return [(int(x) * (256 - f) + int(y) * f + 128) >> 8 for x, y in zip(table[p], table[p + 1])]
+
+    d, bias, z_row, z_level = tables._setting(q)
+    assert d.tolist() == tables.z_steps(q).tolist() == lerp(arrays["z_step"])
+    assert bias.tolist() == lerp(arrays["bias"])
+    nearest = (position + 128) >> 8
+    assert z_row == tables.rows + nearest * tables.hyper * tables.levels
+    assert np.array_equal(z_level, arrays["z_level"][nearest] if "z_level" in arrays else np.empty((tables.hyper, 0)))
+    v = tables.dequantised(q, case.z)
+    assert v.dtype == np.int16 and v.shape == case.z.shape
+    assert v[2].tolist() == [[min(max(int(x) * int(d[2]), -4096), 4095) for x in row] for row in case.z[2]]
+
+
+# ---- constants (FORMAT 10) -------------------------------------------------------------------------------------------
+
+
+def test_constants_agree():
+    """The table of FORMAT 10, csrc/lic_constants.h, `_core` and pillow_lic.constants are one."""
+    text = (ROOT / "docs" / "FORMAT.md").read_text("utf-8")
+    section = text.split("\n## 10. ")[1].split("\n## ")[0]
+    document = {name: int(value) for name, value in re.findall(r"^\| (LIC_\w+) \| (-?\d+) \|", section, re.M)}
+    header = (ROOT / "csrc" / "lic_constants.h").read_text("utf-8")
+    defined = re.findall(r"^#define (LIC_\w+) \(?(-?\d+)\)?$", header, re.M)
+    assert len(document) > 20
+    assert document == {name: int(value) for name, value in defined} == _core.constants()
+    assert document == {name: value for name, value in vars(constants).items() if name.startswith("LIC_")}
+    assert "#include" not in header
