@@ -13,7 +13,7 @@ from PIL import Image
 
 from .. import container
 from ..engines.base import Arrival, Engine, Symbols
-from ..errors import LicBadOption, LicCorruptChunk
+from ..errors import LicBadOption, LicCorruptChunk, LicError
 from ..models import registry
 from ..threads import spread
 from . import alpha
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 def decode(data: bytes, **options: Unpack[DecodeKeywords]) -> Any:
     """Decode the bytes of a `.lic` file to uint8 pixels: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4).
 
+    data: bytes, bytearray or memoryview; for a path use PIL.Image.open.
     {options}
     Raises a LicError that says what is wrong with the file and where; LicBadOption for wrong types; LicGpuUnavailable.
     """
@@ -84,14 +85,16 @@ def decode_symbols(
     z = np.empty((model.manifest.hyper, *header.hyper_grid), np.int16)
     r = np.empty((model.manifest.latent, *header.latent_grid), np.int16)
     symbols = Symbols(header, model, z, r)
-    fill(symbols, chunks.tiles, truncated)
+    grey_where_missing(symbols, spread(symbols.decode, header.tiles(), chunks.tiles), truncated)
     return z, r, symbols.missing
 
 
-def fill(symbols: Symbols, streams: Sequence[bytes | None], truncated: bool) -> Sequence[str]:
-    """Fill in all tiles; returns what there is to warn of. Raises what is wrong with the first, if they may not be missing."""
+def grey_where_missing(symbols: Symbols, problems: Sequence[LicError | None], truncated: bool) -> Sequence[str]:
+    """Take note of tiles that could not be decoded; returns what there is to warn of.
+
+    problems: what symbols.decode said of each tile. Raises the first, if tiles may not be missing.
+    """
     tiles = symbols.header.tiles()
-    problems = spread(symbols.decode, tiles, streams)
     found = [(tile, problem) for tile, problem in zip(tiles, problems, strict=True) if problem is not None]
     if not found:
         return ()
@@ -127,7 +130,8 @@ class Decoding:
         self.symbols = self.engine.blank(self.chunks.header, self.model)
         if self.chunks.header.has_alpha:
             self.alpha = self._alpha()
-        self.notes += fill(self.symbols, self.chunks.tiles, self.options.truncated)
+        problems = spread(self.symbols.decode, self.chunks.header.tiles(), self.chunks.tiles)
+        self.notes += grey_where_missing(self.symbols, problems, self.options.truncated)
         if self.options.output == "torch" and self.alpha is not None:
             import numpy as np
 

@@ -1,6 +1,7 @@
 """The Pillow plugin: `Image.open`, `load`, `verify` and `save` of `.lic` files. What there is to warn of is warned of here.
 
-Imports Pillow, container and models' registry (for the header); the codec, numpy and an engine only when pixels are decoded or encoded.
+Imports Pillow and container (for the header), models' registry when a file is opened; the codec, numpy and an engine only when pixels
+are decoded or encoded.
 There is no `draft`: `thumbnail()` decodes the whole image and scales it down.
 """
 
@@ -17,7 +18,6 @@ from PIL import Image, ImageFile
 
 from .. import container
 from ..errors import LicBadMagic, LicBadOption, LicCorruptChunk
-from ..models import registry
 from ..signature import FORMAT
 
 if TYPE_CHECKING:
@@ -105,6 +105,8 @@ class LicImageFile(ImageFile.ImageFile):
 
 
 def _info(head: container.Head) -> dict[str, Any]:
+    from ..models import registry
+
     header = head.header
     info: dict[str, Any] = {
         "quality": header.quality,

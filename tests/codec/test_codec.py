@@ -28,6 +28,8 @@ from pillow_lic.engines.base import GREY
 from pillow_lic.engines.torch import latents, networks, quantise
 from pillow_lic.models import choice, registry
 
+pytestmark = pytest.mark.network
+
 SIZES = [(1, 1), (1, 17), (5, 7), (15, 16), (16, 16), (17, 33), (63, 65), (64, 64), (200, 131), (3, 700)]
 
 

@@ -18,6 +18,8 @@ from pillow_lic.engines.torch import networks, operators, place, precision
 from pillow_lic.engines.torch.cuda import compile as kernels
 from pillow_lic.models import registry
 
+pytestmark = pytest.mark.network
+
 
 @pytest.fixture(autouse=True)
 def no_gpu(monkeypatch):

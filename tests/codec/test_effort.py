@@ -24,6 +24,8 @@ from pillow_lic.engines.torch import networks, place, quantise, search
 from pillow_lic.errors import LicBadOption
 from pillow_lic.models import registry
 
+pytestmark = pytest.mark.network
+
 QUALITY = 60
 SHAKEN = 5  # an effort that draws random numbers
 

@@ -23,6 +23,8 @@ from small_families import CASES, SMALL  # noqa: E402
 from train import gdn, train  # noqa: E402
 from train.export import export  # noqa: E402
 
+pytestmark = pytest.mark.network
+
 CONFIGS = Path(train.__file__).parent / "configs"
 
 @pytest.fixture(scope="module", params=CASES)

@@ -19,10 +19,12 @@ GOLDEN = sorted((HERE / "golden").glob("*.lic"))
 ERRORS = sorted((HERE / "golden" / "errors").glob("*.lic"))
 
 
+@pytest.mark.quick
 def test_there_are_goldens():
     assert len(GOLDEN) >= 10 and len(ERRORS) >= 14
 
 
+@pytest.mark.network
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.stem)
 def test_network_golden_decodes_to_the_same(path, monkeypatch):
     from shortcuts import pixels_of
@@ -39,6 +41,7 @@ def test_network_golden_decodes_to_the_same(path, monkeypatch):
     assert np.abs(pixels.astype(int) - expected["pixels"]).max() <= 1
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.stem)
 def test_golden_container_is_written_again_byte_for_byte(path):
     data = path.read_bytes()
@@ -46,6 +49,7 @@ def test_golden_container_is_written_again_byte_for_byte(path):
     assert container.write(c.header, list(c.tiles), alpha=c.alpha, icc=c.icc, exif=c.exif, xmp=c.xmp) == data
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("path", ERRORS, ids=lambda p: p.stem)
 def test_golden_error(path):
     """Structure and checksums are refused by `container.read`, the rest when the tiles are decoded."""
@@ -59,6 +63,7 @@ def test_golden_error(path):
     assert len(str(caught.value)) > 20  # it says something
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("path", ERRORS, ids=lambda p: p.stem)
 def test_golden_error_through_pillow(path):
     with pytest.raises((errors.LicError, Image.UnidentifiedImageError)) as caught:
@@ -67,6 +72,7 @@ def test_golden_error_through_pillow(path):
         assert isinstance(caught.value, errors.LicError)
 
 
+@pytest.mark.network
 def test_network_encoded_sizes(monkeypatch):
     """Within 1 %: rounding differs between machines. Smaller files are recorded by `python tests/make_golden.py --sizes`."""
     import make_golden
@@ -90,6 +96,7 @@ def _outcome(data: bytes):
     return z.tobytes() + r.tobytes()
 
 
+@pytest.mark.network
 @pytest.mark.parametrize("name", ["rgb-fraction", "grey-alpha", "metadata", "tiles"])
 def test_network_every_byte_flipped_or_cut(name):
     """One bit of every byte flipped, and the file cut after every byte: a named error or the same symbols."""

@@ -26,7 +26,7 @@ from pillow_lic.engines.torch import networks
 from pillow_lic.models import choice, registry
 from pillow_lic.models.store import read_model
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+pytestmark = [pytest.mark.network, pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")]
 FILES = ("tables.npz", "decoder.pt", "encoder.pt")
 
 

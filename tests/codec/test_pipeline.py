@@ -20,6 +20,8 @@ from pillow_lic.codec import options, pipeline
 from pillow_lic.engines.base import GREY, Arrival, at_once
 from pillow_lic.engines.torch import latents, place
 
+pytestmark = pytest.mark.network
+
 SHAPES = [
     (40, 60, 3),
     (1, 1, 3),

@@ -18,6 +18,8 @@ from pillow_lic.codec.decode import decode_symbols
 from pillow_lic.engines.torch import latents, networks, quantise
 from pillow_lic.models import registry
 
+pytestmark = pytest.mark.network
+
 MODEL = Path(__file__).parents[1] / "golden" / "models" / "toy-trellis"
 
 

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from pillow_lic import constants, container, errors
 
+pytestmark = pytest.mark.quick
+
 HASH = bytes(range(8))
 STATES = bytes(16)  # the shortest stream
 START = b"\x8dLID\x00\x01"

@@ -18,6 +18,8 @@ from pillow_lic import _core, constants
 from pillow_lic.entropy import Tables
 from pillow_lic.errors import LicCorruptTile
 
+pytestmark = pytest.mark.quick
+
 
 
 # ---- round trips, twins ----------------------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ from pillow_lic import _core, constants
 from pillow_lic.entropy import Tables, rate_point
 from pillow_lic.errors import LicModelMissing
 
+pytestmark = pytest.mark.quick
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -14,6 +14,8 @@ from slow_decoder import level_of, next_state
 
 from pillow_lic import _core, constants
 
+pytestmark = pytest.mark.quick
+
 STATES = 128
 NEXT = np.array([[next_state(state, parity) for parity in (0, 1)] for state in range(STATES)])
 

@@ -18,6 +18,8 @@ from pillow_lic import _core
 from pillow_lic.entropy import NO_TRELLIS, Tables
 from pillow_lic.errors import LicCorruptTile, LicModelMissing
 
+pytestmark = pytest.mark.quick
+
 BEYOND = "a symbol is outside i16"
 
 

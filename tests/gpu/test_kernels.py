@@ -120,6 +120,7 @@ INTEGER_KERNELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capability", [75, 80, 90])
 @pytest.mark.parametrize("file", INTEGER_KERNELS)
 def test_integer_kernels_compile_without_spills(file, capability, tmp_path):
@@ -154,6 +155,7 @@ def reports(tmp_path_factory) -> dict[Case, nvrtc.Report]:
         return dict(zip(CASES, pool.map(one, CASES), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_compiles_without_spills(case, reports):
     report = reports[case]

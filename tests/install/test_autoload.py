@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.install
+
 TESTS = Path(__file__).parents[1]
 AUTOLOAD = TESTS.parent / "autoload"
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = [pytest.mark.slow, pytest.mark.install]
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import io, sys

@@ -29,6 +29,8 @@ pytest.importorskip("tqdm", reason="the train extra is not installed")
 from train import data, gpu_data, losses, networks, start, train  # noqa: E402
 from train.export import encoder_halo_of, export, gaussian_row, halo_of, scale_grid, to_frequencies  # noqa: E402
 
+pytestmark = pytest.mark.network
+
 CONFIG = Path(train.__file__).parent / "configs" / "toy.toml"
 
 
