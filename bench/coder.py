@@ -28,9 +28,9 @@ import sys
 import time
 from collections.abc import Callable
 
+import machine
 import numpy as np
 
-import machine
 from pillow_lic import _core
 from pillow_lic.constants import (
     LIC_HYPER_STRIDE,
@@ -161,7 +161,6 @@ def ours_mixed(case: Mixed) -> tuple[bytes, Callable[[], bytes], Callable[[], np
 def compressai_mixed(case: Mixed) -> tuple[bytes, Callable[[], object], Callable[[], object]]:
     """The same symbols and mixtures through CompressAI's GaussianMixtureConditional."""
     import torch
-
     from compressai_peer import Absent
 
     sys.meta_path.insert(0, Absent())

@@ -13,11 +13,10 @@ import pathlib
 import statistics
 import time
 
-import numpy as np
-from PIL import Image
-
 import machine
 import metrics
+import numpy as np
+from PIL import Image
 from rd import images_in, write
 
 COLUMNS = ("effort", "images", "files", "bd_rate", "worst", "best", "times")

@@ -13,11 +13,10 @@ import csv
 import pathlib
 import sys
 
+import machine
 import numpy as np
 import torch
 from PIL import Image
-
-import machine
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 

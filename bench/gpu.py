@@ -29,8 +29,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from functools import partial
 import traceback
+from functools import partial
 
 import gpu_codec
 import machine

@@ -52,7 +52,7 @@ def stages(name: str) -> dict[str, float]:
     integers = (
         array.size
         for key, array in model.arrays.items()
-        if key == "weight" or key.startswith("hidden") and array.ndim == 2
+        if key == "weight" or (key.startswith("hidden") and array.ndim == 2)
     )
     found["scale map (integers)"] = sum(integers) / 64**2
     found["prior"], (features, _, _) = counted(decoder.prior, z, t)

@@ -60,7 +60,8 @@ LIC_CHECKSUM_FACTOR: int = _table["LIC_CHECKSUM_FACTOR"]
 GROUPS = ((0, 0), (1, 1), (0, 1), (1, 0))  # row and column modulo 2 of the latent positions of each group (FORMAT 8)
 HASH_BYTES = 8  # bytes of a model's SHA-256 that stand in a file (FORMAT 3)
 
-# The integers of a model and their ranges (FORMAT 9.1), in the order in which its hash takes them. `skip` is bounded by `rows` as well.
+# The integers of a model and their ranges (FORMAT 9.1), in the order in which its hash takes them. `skip` is bounded by
+# `rows` as well.
 MODEL_LIMITS = {
     "latent": (1, 1024),
     "hyper": (1, LIC_CHANNELS_MAX),

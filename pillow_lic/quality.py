@@ -1,4 +1,5 @@
-"""Quality: the number that users give, the integer Q of a file (FORMAT 3), and what follows from it. The one home of these rules.
+"""Quality: the number that users give, the integer Q of a file (FORMAT 3), and what follows from it. The one home of
+these rules.
 
 Imports the standard library, constants and errors.
 """
@@ -46,7 +47,7 @@ def q_at(t: float) -> int:
 def lambda_at(bounds: tuple[float, float], q: int) -> float:
     """lambda at Q of an objective whose lambda goes geometrically from the first bound to the second (FORMAT 9.1)."""
     lowest, highest = bounds
-    return lowest * (highest / lowest) ** position(q)
+    return float(lowest * (highest / lowest) ** position(q))
 
 
 def rate_point(q: int, points: int) -> tuple[int, int, int]:

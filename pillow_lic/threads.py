@@ -1,6 +1,7 @@
 """Threads: one pool for all work of this process, how many there are, and what a forked child must not wait for.
 
-Imports os and sys at first, as note of forks must be taken from the start; the pool comes with the first work for several threads.
+Imports os and sys at first, as note of forks must be taken from the start; the pool comes with the first work for
+several threads.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ _pool: ThreadPoolExecutor | None = None
 def set_threads(count: int | None) -> None:
     """How many threads this process uses from now on, for entropy coding and for networks.
 
-    None: what the environment variable PILLOW_LIC_THREADS says, else as many as the process may run on at once; one in a forked
-    child, as its siblings use the other cores. Raises LicBadOption unless it is a whole number of at least 1.
+    None: what the environment variable PILLOW_LIC_THREADS says, else as many as the process may run on at once; one in
+    a forked child, as its siblings use the other cores. Raises LicBadOption unless it is a whole number of at least 1.
     """
     global _set
     _set = None if count is None else _checked(count, "threads")
@@ -93,7 +94,9 @@ def submit(work: Callable[..., R], *arguments: Any) -> Future[R]:
 
 
 def spread(work: Callable[..., R], *rows: Sequence[Any]) -> list[R]:
-    """[work(...) for each of zip(*rows)], by the caller and by as many threads of the pool as are free. The first error is raised."""
+    """[work(...) for each of zip(*rows)], by the caller and by as many threads of the pool as are free. The first error
+    is raised.
+    """
     items = list(zip(*rows, strict=True))
     results: list[Any] = [None] * len(items)
     numbers = iter(range(len(items)))  # shared: whoever is free takes the next
@@ -118,7 +121,9 @@ def _help(work: Callable[..., Any], items: list[Any], results: list[Any], number
 
 
 def ahead(work: Callable[[T], R], items: Iterable[T], most: int) -> Iterator[R]:
-    """work(item) of each in the pool, in order, at most `most` begun and not yet taken. Items are read as there is room for them."""
+    """work(item) of each in the pool, in order, at most `most` begun and not yet taken. Items are read as there is room
+    for them.
+    """
     from collections import deque
 
     waiting: deque[Future[R]] = deque()

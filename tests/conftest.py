@@ -30,3 +30,10 @@ def pytest_configure(config):
     os.environ.setdefault("MPLBACKEND", "Agg")
     hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one is slow, not wrong
     hypothesis.settings.load_profile("any machine")
+
+
+def pytest_ignore_collect(collection_path, config):
+    """`-m quick` reads no file without such a test: most of them import torch."""
+    if config.option.markexpr == "quick" and collection_path.name.startswith("test_"):
+        return True if "pytest.mark.quick" not in collection_path.read_text(encoding="utf-8") else None
+    return None

@@ -102,7 +102,11 @@ def imports(path: Path) -> list[tuple[int, str, list[str]]]:
 
 def rooms_imported(path: Path) -> list[tuple[int, str]]:
     """(line, room) of every import of ours."""
-    known = {p.stem for p in PACKAGE.glob("*.py")} - {"__init__"} | {p.name for p in PACKAGE.iterdir() if p.is_dir()} | {"_core"}
+    known = (
+        {p.stem for p in PACKAGE.glob("*.py")} - {"__init__"}
+        | {p.name for p in PACKAGE.iterdir() if p.is_dir()}
+        | {"_core"}
+    )
     rooms = []
     for line, module, names in imports(path):
         parts = module.split(".")

@@ -1,4 +1,5 @@
-"""The `lic` command: encode, decode, info, demo, models. Arguments and exit codes; the work is in the files beside this one.
+"""The `lic` command: encode, decode, info, demo, models. Arguments and exit codes; the work is in the files beside this
+one.
 
 Imports the standard library; Pillow and the codec come with the command that needs them.
 Exit codes: 0 all done, 1 something failed, 2 wrong usage. Results go to standard output, messages to standard error.
@@ -66,9 +67,13 @@ def _parser() -> argparse.ArgumentParser:
 
     encode = commands.add_parser("encode", help="images to .lic")
     _add_batch(encode, _encode)
-    encode.add_argument("-q", "--quality", type=_quality, default=DEFAULT, help=f"1 to 100, fractions allowed; default {DEFAULT}")
+    encode.add_argument(
+        "-q", "--quality", type=_quality, default=DEFAULT, help=f"1 to 100, fractions allowed; default {DEFAULT}"
+    )
     chosen = encode.add_mutually_exclusive_group()
-    chosen.add_argument("--tune", choices=choice.TUNES, help=f"what the files shall be good at; default {choice.DEFAULT_TUNE}")
+    chosen.add_argument(
+        "--tune", choices=choice.TUNES, help=f"what the files shall be good at; default {choice.DEFAULT_TUNE}"
+    )
     chosen.add_argument("-m", "--model", help="model name; `lic models` lists them")
     span = f"{EFFORTS[0]}..{EFFORTS[-1]}"
     efforts = f"smaller files at equal quality for more time; default {DEFAULT_EFFORT}; with --tune ms-ssim 0 alone"

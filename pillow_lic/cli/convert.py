@@ -1,16 +1,14 @@
 """`lic encode` and `lic decode`: many files and folders at once, each written whole or not at all.
 
-Stands on codec.pipeline: files are read and written on threads while the networks run. Imports Pillow; the codec comes with the first
-image.
+Stands on codec.pipeline: files are read and written on threads while the networks run. Imports Pillow; the codec comes
+with the first image.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +20,9 @@ from ..signature import EXTENSION, FORMAT, SIGNATURE
 from . import UsageError, at_work, show_warning
 
 if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
     from ..codec.decode import Decoded
     from ..codec.options import DecodeOptions, EncodeSettings
     from ..codec.pipeline import Job, Outcome
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 # The tags of a TIFF file that say something about the picture and not about how the file stores it.
 _TAGS = ExifTags.Base
 DESCRIBING = {
-    _TAGS.ImageDescription, _TAGS.Make, _TAGS.Model, _TAGS.Orientation, _TAGS.XResolution, _TAGS.YResolution, _TAGS.ResolutionUnit,
-    _TAGS.Software, _TAGS.DateTime, _TAGS.Artist, _TAGS.Copyright, _TAGS.Rating, ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo,
+    _TAGS.ImageDescription, _TAGS.Make, _TAGS.Model, _TAGS.Orientation,
+    _TAGS.XResolution, _TAGS.YResolution, _TAGS.ResolutionUnit, _TAGS.Software, _TAGS.DateTime,
+    _TAGS.Artist, _TAGS.Copyright, _TAGS.Rating, ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo,
 }  # fmt: skip
 
 _serial = itertools.count()
@@ -102,7 +104,9 @@ class _Encode:
             frames = getattr(im, "n_frames", 1)
             if frames > 1:
                 _say(f"{file.source}: only the first of {frames} frames is kept")
-            source = prepared(im, {"exif": _exif(im, file), "xmp": im.info.get("xmp")})  # a profile goes along by itself
+            source = prepared(
+                im, {"exif": _exif(im, file), "xmp": im.info.get("xmp")}
+            )  # a profile goes along by itself
             for note in source.notes:
                 show_warning(note)
             return Encoding(source.array, self.settings, source.metadata), {}
@@ -122,8 +126,10 @@ class _Decode:
     def job(self, file: File) -> tuple[Job, dict[str, Any]]:
         """The pipeline's job, and what `write` must know of its source."""
         from ..codec.decode import Decoding
+        from ..plugins.pillow import LicImageFile
 
         with Image.open(file.source, formats=[FORMAT]) as im:  # a check of its size, and metadata
+            assert isinstance(im, LicImageFile)
             return Decoding(im.chunks(self.options), self.options), dict(im.info)
 
     def write(self, file: File, temporary: Path, result: Decoded, info: dict[str, Any]) -> None:
@@ -153,7 +159,7 @@ def _exif(im: Image.Image, file: File) -> bytes | None:
 
 def _metadata(im: Image.Image, file: File, format: str) -> dict[str, Any]:
     """Save options that carry ICC, EXIF and XMP into another format."""
-    metadata = {key: im.info[key] for key in ("icc_profile", "exif", "xmp") if key in im.info}
+    metadata: dict[str, Any] = {key: im.info[key] for key in ("icc_profile", "exif", "xmp") if key in im.info}
     if format == "PNG" and "xmp" in metadata:
         metadata["pnginfo"] = PngImagePlugin.PngInfo()
         metadata["pnginfo"].add_itxt("XML:com.adobe.xmp", metadata.pop("xmp").decode("utf-8", "replace"))

@@ -1,12 +1,13 @@
-"""`lic info` and `lic models`: what a file and the registry say. Imports container and models; no Pillow, no network."""
+"""`lic info` and `lic models`: what a file and the registry say.
+
+Imports container and models; no Pillow, no network.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import container
 from ..constants import LIC_QUALITY_MIN
@@ -14,12 +15,17 @@ from ..models import choice, registry
 from ..quality import from_q
 from ..signature import SIGNATURE
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
 Field = tuple[str, str, Any]  # section of FORMAT, name, value
 
 
 def show(paths: list[Path], *, as_json: bool) -> int:
     """Print every field of every file; returns how many are unreadable or damaged."""
-    reports, failures = [], 0
+    failures = 0
+    reports: list[dict[str, Any]] = []
     for path in paths:
         fields, problem = _report(path)
         reports.append({"file": str(path), "intact": problem is None, "problem": problem, "fields": fields})
@@ -81,7 +87,7 @@ def _body_fields(whole: container.Container) -> Iterator[Field]:
         kind = f"constant {whole.alpha[1]}" if len(whole.alpha) == 2 else f"PNG of {len(whole.alpha) - 1} bytes"
         yield "5", "alpha", kind
     for number, stream in enumerate(whole.tiles):
-        yield "6.2", f"tile {number}", f"{len(stream)} bytes"
+        yield "6.2", f"tile {number}", f"{len(stream or b'')} bytes"
 
 
 def show_models(*, as_json: bool) -> None:
@@ -94,7 +100,8 @@ def show_models(*, as_json: bool) -> None:
         print("lic: no model is installed; reinstall pillow-lic", file=sys.stderr)
     for name, facts in described.items():
         print(
-            f"{name:<16} number {facts.get('number')}  hash {str(facts.get('hash'))[:16]}  {facts.get('path')}{_taken_for(name)}"
+            f"{name:<16} number {facts.get('number')}  hash {str(facts.get('hash'))[:16]}"
+            f"  {facts.get('path')}{_taken_for(name)}"
         )
 
 

@@ -6,7 +6,6 @@ Imports Pillow, container, engines, models and ground; numpy when an array is as
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 from PIL import Image
@@ -21,6 +20,8 @@ from .encode import covered
 from .options import DecodeKeywords, DecodeOptions, keywords
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -77,7 +78,8 @@ def decode_symbols(
 ) -> tuple[NDArray[np.int16], NDArray[np.int16], list[container.Tile]]:
     """The integers of a file: z (C, hz, wz) and r (M, hy, wy), int16, and the tiles that could not be read.
 
-    This is the exact part of decoding (FORMAT 7): the same on every machine, in any number of threads, without a network.
+    This is the exact part of decoding (FORMAT 7): the same on every machine, in any number of threads, without a
+    network.
     """
     import numpy as np
 

@@ -6,7 +6,6 @@ Imports container, engines, models and ground; numpy when a picture comes.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .. import container
@@ -15,9 +14,11 @@ from ..engines.base import Arrival, Engine, Picture, Symbols
 from ..errors import LicBadOption
 from ..threads import spread
 from . import alpha
-from .options import EncodeKeywords, EncodeOptions, EncodeSettings, Metadata, keywords
+from .options import NO_METADATA, EncodeKeywords, EncodeOptions, EncodeSettings, Metadata, keywords
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -40,10 +41,11 @@ def encode(array: NDArray[np.uint8], **options: Unpack[EncodePicture]) -> bytes:
     array: (H, W) or (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGBA. Alpha is kept exactly.
     icc, exif (a TIFF structure), xmp: bytes.
     {options}
-    Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing, LicLimitExceeded, LicGpuUnavailable; all are LicErrors.
+    Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing, LicLimitExceeded, LicGpuUnavailable; all
+    are LicErrors.
     """
     metadata = Metadata(*(options.pop(name, None) for name in Metadata._fields))  # type: ignore[misc]
-    data, notes = encoded(array, EncodeOptions(**options).checked(), metadata)
+    data, notes = encoded(array, EncodeOptions(**options).checked(), metadata)  # type: ignore[misc]
     for note in notes:
         warnings.warn(note, stacklevel=2)
     return data
@@ -60,7 +62,7 @@ def encoded(array: Any, settings: EncodeSettings, metadata: Metadata) -> tuple[b
 class Encoding:
     """One picture's way into a file. Raises LicBadOption, LicLimitExceeded for a picture that is none."""
 
-    def __init__(self, array: Any, settings: EncodeSettings, metadata: Metadata = Metadata()):
+    def __init__(self, array: Any, settings: EncodeSettings, metadata: Metadata = NO_METADATA):
         self.settings, self.metadata = settings, metadata.checked()
         pixels, layout = _checked(array)
         header = container.Header(

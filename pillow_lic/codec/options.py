@@ -1,4 +1,5 @@
-"""Options of encoding and decoding: names, defaults, limits and checks. The API, the plugin, the command line and the docs read them here.
+"""Options of encoding and decoding: names, defaults, limits and checks. The API, the plugin, the command line and the
+docs read them here.
 
 Imports the standard library, models, engines' choice and ground.
 """
@@ -10,14 +11,16 @@ import inspect
 import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar
 
 from .. import quality as qualities
 from ..engines import choice as engines
-from ..engines.base import Engine
 from ..errors import LicBadOption
 from ..models import choice as models
-from ..models.store import Model
+
+if TYPE_CHECKING:
+    from ..engines.base import Engine
+    from ..models.store import Model
 
 EFFORTS = range(10)
 DEFAULT_EFFORT = 2  # of models that weigh squared errors; others take 0 alone
@@ -37,6 +40,9 @@ class Metadata(NamedTuple):
         """As bytes, None if empty; EXIF without the prefix of JPEG. Raises LicBadOption."""
         icc, exif, xmp = (_bytes(name, value) for name, value in self._asdict().items())
         return Metadata(icc, exif.removeprefix(EXIF_PREFIX) or None if exif else None, xmp)
+
+
+NO_METADATA = Metadata()
 
 
 def _bytes(name: str, value: Any) -> bytes | None:
@@ -70,10 +76,12 @@ class EncodeOptions:
     """How to encode.
 
     quality: 1 to 100, may be fractional.
-    tune: "psnr" (the default) or "ms-ssim", what the files shall be good at; or model: a name that `lic models` lists, with the
-    quality that it is for.
-    effort: 0 to 9, smaller files at equal quality for more time; None for 2. No decoder sees a difference. With "ms-ssim" 0 alone.
-    device: where the networks run: "cpu", "cuda", "cuda:N", "auto" (CUDA if it can be used, else the CPU); None: see `set_device`.
+    tune: "psnr" (the default) or "ms-ssim", what the files shall be good at; or model: a name that `lic models` lists,
+    with the quality that it is for.
+    effort: 0 to 9, smaller files at equal quality for more time; None for 2. No decoder sees a difference. With
+    "ms-ssim" 0 alone.
+    device: where the networks run: "cpu", "cuda", "cuda:N", "auto" (CUDA if it can be used, else the CPU); None: see
+    `set_device`.
     """
 
     quality: float = qualities.DEFAULT
@@ -83,7 +91,9 @@ class EncodeOptions:
     device: str | None = None
 
     def checked(self) -> EncodeSettings:
-        """What they come to. Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing, LicGpuUnavailable."""
+        """What they come to. Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing,
+        LicGpuUnavailable.
+        """
         device = engines.device_named(self.device)
         q = qualities.to_q(self.quality)
         model = models.chosen(self.model, self.tune, q)
@@ -118,10 +128,11 @@ class DecodeKeywords(TypedDict, total=False):
 class DecodeOptions:
     """How to decode.
 
-    max_pixels: refuse an image of more, width times height (a side of less than 16 counts as 16), before memory is taken for it. None:
-    the format's own limit, 2^30; untrusted files deserve a lower one.
+    max_pixels: refuse an image of more, width times height (a side of less than 16 counts as 16), before memory is
+    taken for it. None: the format's own limit, 2^30; untrusted files deserve a lower one.
     truncated: True paints missing or damaged tiles grey, with a warning, instead of raising.
-    device: as of `encode`. output: "numpy", or "torch" for a tensor that stays on the device; cupy.from_dlpack takes it without a copy.
+    device: as of `encode`. output: "numpy", or "torch" for a tensor that stays on the device; cupy.from_dlpack takes it
+    without a copy.
     """
 
     max_pixels: float | None = None

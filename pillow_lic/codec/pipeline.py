@@ -1,7 +1,8 @@
-"""Many pictures at once: work on threads before and after the networks, and the networks in between, overlapped, in bounded memory.
+"""Many pictures at once: work on threads before and after the networks, and the networks in between, overlapped, in
+bounded memory.
 
-The batches of the API, the command line and other programs' collections all stand on `encode_many`, `decode_many` or `outcomes`.
-Imports the standard library, this folder and ground; numpy when arrays come.
+The batches of the API, the command line and other programs' collections all stand on `encode_many`, `decode_many` or
+`outcomes`. Imports the standard library, this folder and ground; numpy when arrays come.
 """
 
 from __future__ import annotations
@@ -9,22 +10,33 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Unpack
 
-from ..engines.base import Arrival, Engine
 from ..errors import LicBadOption, LicError
 from ..threads import submit
 from .decode import Decoded, Decoding, read
 from .encode import LAYOUTS, Encoding
-from .options import DecodeKeywords, DecodeOptions, EncodeKeywords, EncodeOptions, EncodeSettings, Metadata, keywords
+from .options import (
+    NO_METADATA,
+    DecodeKeywords,
+    DecodeOptions,
+    EncodeKeywords,
+    EncodeOptions,
+    EncodeSettings,
+    Metadata,
+    keywords,
+)
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from contextlib import AbstractContextManager
+
     import numpy as np
     from numpy.typing import NDArray
+
+    from ..engines.base import Arrival, Engine
 
 WINDOW = 1 << 26  # pixels of the pictures that are in flight; a larger picture flies alone
 FLIGHTS_MAX = 256  # pictures in flight, however small
@@ -37,7 +49,7 @@ class Item(NamedTuple):
 
     key: Any
     array: NDArray[np.uint8]
-    metadata: Metadata = Metadata()
+    metadata: Metadata = NO_METADATA
 
 
 # ---- What programs call -------------------------------------------------------------------------------------------
@@ -45,11 +57,12 @@ class Item(NamedTuple):
 
 @keywords(EncodeOptions)
 def encode_batch(arrays: Iterable[NDArray[np.uint8]], **options: Unpack[EncodeKeywords]) -> list[bytes]:
-    """As `encode` of each array, in less time: entropy coding on threads beside the networks, on a GPU several images at once.
+    """As `encode` of each array, in less time: entropy coding on threads beside the networks, on a GPU several images
+    at once.
 
-    arrays: of any sizes and layouts; a generator is read as fast as there is room, and may fill the same array again and again.
-    On a CPU the files are those of `encode`; on a GPU images may share network calls, whose rounding may turn residuals.
-    Options as of `encode`. Raises as `encode` does for one that is wrong, with a note of which.
+    arrays: of any sizes and layouts; a generator is read as fast as there is room, and may fill the same array again
+    and again. On a CPU the files are those of `encode`; on a GPU images may share network calls, whose rounding may
+    turn residuals. Options as of `encode`. Raises as `encode` does for one that is wrong, with a note of which.
     """
     settings = EncodeOptions(**options).checked()
     shape = getattr(arrays, "shape", None)
@@ -61,7 +74,8 @@ def encode_batch(arrays: Iterable[NDArray[np.uint8]], **options: Unpack[EncodeKe
 
 @keywords(DecodeOptions)
 def decode_batch(files: Iterable[bytes], **options: Unpack[DecodeKeywords]) -> list[Any]:
-    """As `decode` of each file's bytes, in less time, as `encode_batch`. Models, sizes and layouts may be mixed at will.
+    """As `decode` of each file's bytes, in less time, as `encode_batch`. Models, sizes and layouts may be mixed at
+    will.
 
     Options as of `decode`. Raises as `decode` does for one that is wrong, with a note of which.
     """
@@ -70,9 +84,11 @@ def decode_batch(files: Iterable[bytes], **options: Unpack[DecodeKeywords]) -> l
 
 @keywords(EncodeOptions)
 def encode_many(items: Iterable[Item], **options: Unpack[EncodeKeywords]) -> Iterator[tuple[Any, bytes]]:
-    """(key, file) of each item, in their order, as they are ready. A bounded number of pictures is in memory at any time.
+    """(key, file) of each item, in their order, as they are ready. A bounded number of pictures is in memory at any
+    time.
 
-    Options as of `encode`. The options are checked at once; a wrong item ends it with an error that has a note of which.
+    Options as of `encode`. The options are checked at once; a wrong item ends it with an error that has a note of
+    which.
     """
     return _encoded(items, EncodeOptions(**options).checked())
 
@@ -135,8 +151,13 @@ def _note(error: Exception, number: int) -> None:
 class Job(Protocol):
     """A picture under way: Encoding, Decoding. Threads call begin and end, the thread of the caller calls run."""
 
-    pixels: int
-    notes: Sequence[str]  # what there is to warn of, once it has ended
+    @property
+    def pixels(self) -> int:
+        """What it is reckoned as against WINDOW."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What there is to warn of, once it has ended."""
 
     @property
     def engine(self) -> Engine:
@@ -167,7 +188,9 @@ class Outcome(NamedTuple):
 
 
 def outcomes(jobs: Iterable[tuple[Any, Job]]) -> Iterator[Outcome]:
-    """What becomes of jobs with their keys, in their order, as they are ready; errors of one are its own. Jobs are taken as there is room."""
+    """What becomes of jobs with their keys, in their order, as they are ready; errors of one are its own. Jobs are
+    taken as there is room.
+    """
     line = _Line()
     try:
         for key, job in jobs:

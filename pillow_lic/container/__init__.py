@@ -9,10 +9,9 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import IO, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ..constants import LIC_CHUNKS_MAX, LIC_MAJOR, LIC_METADATA_MAX, LIC_MINOR
 from ..errors import (
@@ -39,6 +38,9 @@ from .header import (
 )
 from .payloads import ALPHA_CONSTANT, ALPHA_PNG, checked_alpha, pack_metadata, pack_tiles, split_tiles, unpack_metadata
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __all__ = [
     "ALPHA_CONSTANT",
     "ALPHA_PNG",
@@ -56,6 +58,8 @@ __all__ = [
     "verify",
     "write",
 ]
+
+Data: TypeAlias = bytes | bytearray | memoryview
 
 KNOWN = "HcexAT"  # chunk types, FORMAT 2.1
 _START = len(SIGNATURE) + 2  # signature, major, minor
@@ -120,8 +124,9 @@ def write(
 ) -> bytes:
     """The bytes of a file.
 
-    tiles: one stream per tile in raster order, each at least 16 bytes. alpha: payload of `A` (method byte and data), demanded by
-    layouts LA and RGBA, refused by the others. icc, exif (TIFF structure, no prefix), xmp: None leaves the chunk out.
+    tiles: one stream per tile in raster order, each at least 16 bytes. alpha: payload of `A` (method byte and data),
+    demanded by layouts LA and RGBA, refused by the others. icc, exif (TIFF structure, no prefix), xmp: None leaves the
+    chunk out.
     Raises LicBadOption on arguments that do not fit each other, LicLimitExceeded beyond FORMAT 3.
     """
     payloads = [("H", pack_header(header))]
@@ -150,26 +155,27 @@ def write(
     return b"".join(parts)
 
 
-def read_head(source: IO[bytes] | bytes, *, truncated: bool = False) -> Head:
+def read_head(source: IO[bytes] | Data, *, truncated: bool = False) -> Head:
     """Header, metadata and the place of every chunk, seeking past alpha and tiles.
 
-    source: the file's bytes, or a seekable binary file object whose byte 0 is the file's. Checksums of what is read are checked.
-    Alpha and tiles may be cut off (`complete` is then False). truncated=True drops metadata that is damaged.
+    source: the file's bytes, or a seekable binary file object whose byte 0 is the file's. Checksums of what is read are
+    checked. Alpha and tiles may be cut off (`complete` is then False). truncated=True drops metadata that is damaged.
     Raises the errors of FORMAT appendix A.
     """
     return _Reader(source, truncated).head()
 
 
 def read(
-    source: IO[bytes] | bytes, *, truncated: bool = False, max_pixels: float | None = None, metadata: bool = True
+    source: IO[bytes] | Data, *, truncated: bool = False, max_pixels: float | None = None, metadata: bool = True
 ) -> Container:
-    """The whole file, every checksum checked. max_pixels: the caller's limit on width times height, a side of less than 16 counted as 16.
+    """The whole file, every checksum checked. max_pixels: the caller's limit on width times height, a side of less than
+    16 counted as 16.
 
     metadata=False: for who wants pixels alone; icc, exif and xmp are then None, whatever they unpack to.
 
     truncated=True takes what is there of a cut or damaged file: tiles that are not wholly there become None, so does a
-    damaged alpha payload or metadata chunk; tiles of a `T` chunk whose checksum is wrong are kept (they have their own).
-    A damaged header is refused all the same. Raises the errors of FORMAT appendix A.
+    damaged alpha payload or metadata chunk; tiles of a `T` chunk whose checksum is wrong are kept (they have their
+    own). A damaged header is refused all the same. Raises the errors of FORMAT appendix A.
     """
     reader = _Reader(source, truncated)
     head = reader.head(max_pixels, metadata)
@@ -183,7 +189,7 @@ def read(
     return Container(header, head.icc, head.exif, head.xmp, alpha, reader.tiles(head))
 
 
-def verify(source: IO[bytes] | bytes) -> None:
+def verify(source: IO[bytes] | Data) -> None:
     """Check the whole structure and every checksum, without decoding. Raises the errors of FORMAT appendix A.
 
     What a tile stream decodes to has a checksum of its own, which only decoding can check.
@@ -198,7 +204,7 @@ def _unread(_payload: bytes, _start: int) -> None:
 class _Reader:
     """Walks the chunks of one file. All reads are bounded by the file's size and by the limits above."""
 
-    def __init__(self, source: IO[bytes] | bytes, truncated: bool):
+    def __init__(self, source: IO[bytes] | Data, truncated: bool):
         self.file = io.BytesIO(source) if isinstance(source, (bytes, bytearray, memoryview)) else source
         self.truncated = truncated
         self.file.seek(0, os.SEEK_END)
@@ -210,12 +216,13 @@ class _Reader:
         header = parse_header(self.payload(first), first.offset)
         header.check_limits(max_pixels)
         chunks = self.chunks(first, header)
-        metadata = {type: None for type in "cex"}
+        metadata: dict[str, bytes | None] = dict.fromkeys("cex")
         for chunk in chunks:
             if chunk.type in metadata:
                 metadata[chunk.type] = self.optional(chunk, unpack_metadata if unpacked else _unread)
         complete = chunks[-1].type == "T" and chunks[-1].end == self.size
-        return Head(header, major, minor, *metadata.values(), tuple(chunks), self.size, complete)
+        icc, exif, xmp = metadata.values()
+        return Head(header, major, minor, icc, exif, xmp, tuple(chunks), self.size, complete)
 
     def version(self) -> tuple[int, int]:
         start = self.bytes_at(0, _START)

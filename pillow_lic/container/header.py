@@ -167,11 +167,13 @@ class Header:
         counted = max(self.width, LIC_LATENT_STRIDE) * max(self.height, LIC_LATENT_STRIDE)  # what a thin image costs
         if max_pixels is not None and not counted <= max_pixels:  # not: true for NaN
             thin = f" (a side below {LIC_LATENT_STRIDE} counts as that)" if counted > self.width * self.height else ""
-            msg = f"{self.width} x {self.height} pixels are more than max_pixels = {max_pixels}{thin}; raise it (Image.open: twice PIL.Image.MAX_IMAGE_PIXELS), or distrust the file"
+            advice = "raise it (Image.open: twice PIL.Image.MAX_IMAGE_PIXELS), or distrust the file"
+            msg = f"{self.width} x {self.height} pixels are more than max_pixels = {max_pixels}{thin}; {advice}"
             raise LicLimitExceeded(msg)
         covered = self.hyper_grid.rows * self.hyper_grid.columns * LIC_TILE_UNIT**2  # what the arrays are made for
         if covered > LIC_PIXELS_MAX:
-            msg = f"{self.width} x {self.height} pixels take {covered} with padding, more than {LIC_PIXELS_MAX}; split the image"
+            beyond = f"{covered} with padding, more than {LIC_PIXELS_MAX}"
+            msg = f"{self.width} x {self.height} pixels take {beyond}; split the image"
             raise LicLimitExceeded(msg)
 
 

@@ -1,14 +1,19 @@
-"""What stands inside the chunks of metadata, alpha and tiles (FORMAT 4, 5, 6.2). Standard library, constants and errors only."""
+"""What stands inside the chunks of metadata, alpha and tiles (FORMAT 4, 5, 6.2). Standard library, constants and errors
+only.
+"""
 
 from __future__ import annotations
 
 import struct
 import zlib
+from typing import TYPE_CHECKING
 
 from ..constants import LIC_METADATA_MAX, LIC_STATES
 from ..errors import LicBadOption, LicCorruptChunk, LicLimitExceeded, LicUnsupportedVersion
 from .fields import REFETCH, UPGRADE, VARINT_LIMIT, Cursor, refuse, varint
-from .header import Header
+
+if TYPE_CHECKING:
+    from .header import Header
 
 STREAM_MIN = 4 * LIC_STATES  # FORMAT 6.2: the states of the coder, u32 each
 
@@ -30,7 +35,9 @@ def pack_metadata(payload: bytes) -> bytes:
 
 
 def unpack_metadata(data: bytes, start: int) -> bytes:
-    """What pack_metadata packed; the chunk's payload begins at byte `start` of the file. Raises a LicError for anything else."""
+    """What pack_metadata packed; the chunk's payload begins at byte `start` of the file. Raises a LicError for anything
+    else.
+    """
     cursor = Cursor(data, start)
     method = cursor.u8()
     if method not in (_STORED, _DEFLATED):

@@ -1,20 +1,21 @@
 """What an engine is, and the objects that go in and out: pictures, latents, symbols, pixels.
 
-An engine turns pictures into symbols (analyse, quantise) and symbols into pixels (render). It gets and gives whole grids; tiles,
-chunks and files are the codec's. Imports the standard library, container, models and ground: arrays come from the engine that is at
-work, so this file needs neither numpy nor torch, and an engine may do with buffers.
+An engine turns pictures into symbols (analyse, quantise) and symbols into pixels (render). It gets and gives whole
+grids; tiles, chunks and files are the codec's. Imports the standard library, container, models and ground: arrays come
+from the engine that is at work, so this file needs neither numpy nor torch, and an engine may do with buffers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from ..errors import LicCorruptTile, LicError, LicTruncated
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
     from ..container import Area, Header, Tile
     from ..models.store import Model
 
@@ -46,7 +47,8 @@ class Picture:
 
 @dataclass(eq=False)
 class Latents:
-    """What the networks make of pictures with one model, quality and latent grid; the engine's own arrays, the pictures along the first axis.
+    """What the networks make of pictures with one model, quality and latent grid; the engine's own arrays, the pictures
+    along the first axis.
 
     N pictures, M latent and C hyper channels, (hy, wy) latent and (hz, wz) hyper positions.
     """
@@ -63,8 +65,8 @@ class Latents:
         return len(self.pictures)
 
     def __getitem__(self, part: slice) -> Latents:
-        arrays = (getattr(self, name)[part] for name in ("t", "y", "z", "v", "index"))
-        return Latents(self.pictures[part], *arrays, self.side)
+        t, y, z, v, index = (getattr(self, name)[part] for name in ("t", "y", "z", "v", "index"))
+        return Latents(self.pictures[part], t, y, z, v, index, self.side)
 
 
 @dataclass(eq=False)
@@ -84,8 +86,8 @@ class Symbols:
     notes: tuple[str, ...] = ()  # what its maker has to say to people
 
     def decode(self, tile: Tile, stream: bytes | None) -> LicError | None:
-        """Fill in a tile from its stream. Returns what is wrong with it if anything is, and leaves the memory untouched:
-        a small broken file may ask for much of it.
+        """Fill in a tile from its stream. Returns what is wrong with it if anything is, and leaves the memory
+        untouched: a small broken file may ask for much of it.
         """
         if stream is None:
             problem = "the file ends before its stream does; fetch the file again"
@@ -113,8 +115,9 @@ class Symbols:
 class Engine(Protocol):
     """What runs networks. One object serves many pictures, any number of threads, and all models it was chosen for.
 
-    A native engine needs no more than this: `blank` may return a subclass or a look-alike of Symbols over buffers of its own, whose
-    `decode` goes straight to the core, and `render` any buffer of rows. `engines/choice.py` alone names the engines.
+    A native engine needs no more than this: `blank` may return a subclass or a look-alike of Symbols over buffers of
+    its own, whose `decode` goes straight to the core, and `render` any buffer of rows. `engines/choice.py` alone names
+    the engines.
     """
 
     @property
@@ -133,13 +136,11 @@ class Engine(Protocol):
     def blank(self, header: Header, model: Model) -> Symbols:
         """Memory for the symbols of a file, not filled."""
 
-    def render(
-        self, symbols: Sequence[Symbols], *, scale: int = 1, area: Area | None = None
-    ) -> Sequence[Arrival[Any]]:
+    def render(self, symbols: Sequence[Symbols], *, scale: int = 1, area: Area | None = None) -> Sequence[Arrival[Any]]:
         """The pixels of files with the same model and latent grid: uint8 (H, W, 3), of grey (H, W).
 
-        scale: 1 for full size, 2 for half, and so on. area: rows and columns of pixels, None for all. Raises LicBadOption for
-        what the engine cannot do.
+        scale: 1 for full size, 2 for half, and so on. area: rows and columns of pixels, None for all. Raises
+        LicBadOption for what the engine cannot do.
         """
 
     def hand_over(self, values: Sequence[Any]) -> None:

@@ -23,9 +23,11 @@ _chosen: str | None = None
 
 
 def set_device(device: str | None) -> str | None:
-    """Where networks run from now on when nothing else is said, in this process: for Image.open, save, imageio, encode and decode.
+    """Where networks run from now on when nothing else is said, in this process: for Image.open, save, imageio, encode
+    and decode.
 
-    device: "cpu", "cuda", "cuda:N" or "auto"; None: what the environment variable PILLOW_LIC_DEVICE says, by default "cpu".
+    device: "cpu", "cuda", "cuda:N" or "auto"; None: what the environment variable PILLOW_LIC_DEVICE says, by default
+    "cpu".
     Returns what was set before. Raises LicBadOption for another name, LicGpuUnavailable for a GPU that is not there.
     """
     global _chosen
@@ -36,10 +38,11 @@ def set_device(device: str | None) -> str | None:
 
 
 def device_named(device: Any = None) -> str:
-    """The full name, "cpu" or "cuda:N", of the device that an option, else `set_device`, else PILLOW_LIC_DEVICE, else the CPU names.
+    """The full name, "cpu" or "cuda:N", of the device that an option, else `set_device`, else PILLOW_LIC_DEVICE, else
+    the CPU names.
 
-    "auto": CUDA where torch sees a device and CuPy can use it, else the CPU. Raises LicBadOption for other names, LicGpuUnavailable
-    for a GPU that is not there. Imports torch for other names than "cpu" alone.
+    "auto": CUDA where torch sees a device and CuPy can use it, else the CPU. Raises LicBadOption for other names,
+    LicGpuUnavailable for a GPU that is not there. Imports torch for other names than "cpu" alone.
     """
     source = "device" if device is not None or _chosen is not None else VARIABLE
     name = device if device is not None else _chosen if _chosen is not None else os.environ.get(VARIABLE) or "cpu"
@@ -54,7 +57,9 @@ def device_named(device: Any = None) -> str:
 
 
 def engine(model: Model, device: str, output: str = "numpy") -> Engine:
-    """The engine that runs a model on a device that `device_named` named. output: what its pixels are to be, one of OUTPUTS."""
+    """The engine that runs a model on a device that `device_named` named. output: what its pixels are to be, one of
+    OUTPUTS.
+    """
     from .torch import engine as torch_engine
 
     return torch_engine.on(device, keep=output == "torch")

@@ -5,12 +5,15 @@ Imports the standard library and constants.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..constants import LIC_HYPER_STRIDE
 
-PIECE = 96  # side of a piece in latent positions, without its margin: 1536 pixels, some 300 MB of activations with a margin of 8
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# side of a piece in latent positions, without its margin: 1536 pixels, some 300 MB of activations with a margin of 8
+PIECE = 96
 
 
 class Piece(NamedTuple):

@@ -1,15 +1,20 @@
-"""Which model an encoder takes: by name, or by what the file shall be good at and its quality. Decoders know nothing of it.
+"""Which model an encoder takes: by name, or by what the file shall be good at and its quality. Decoders know nothing of
+it.
 
 Imports the registry and ground.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..constants import LIC_QUALITY_MAX
 from ..errors import LicBadOption
 from ..quality import from_q
 from . import registry
-from .store import Model
+
+if TYPE_CHECKING:
+    from .store import Model
 
 # What models were trained for -> the highest Q (FORMAT 3) that each is taken for, rising, and its name.
 TUNES: dict[str, tuple[tuple[int, str], ...]] = {

@@ -9,13 +9,15 @@ import hashlib
 import json
 import re
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import quality as qualities
 from ..constants import LIC_QUALITY_MAX, LIC_QUALITY_MIN, MODEL_LIMITS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FORMAT = 2  # of manifests and of the interfaces of networks (FORMAT 9)
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -29,7 +31,8 @@ DEFAULTS: dict[str, Any] = {"encoder_halo": 8, "quality": [LIC_QUALITY_MIN, LIC_
 class Manifest:
     """What a model says of itself. Made by `parse`, which checks every field.
 
-    latent, hyper: channels of y and of z. points: trained rates. rows: scale rows. skip: scale indices below it are not coded.
+    latent, hyper: channels of y and of z. points: trained rates. rows: scale rows. skip: scale indices below it are not
+    coded.
     halo, encoder_halo: how far the decoder's and the encoder's networks look, in latent positions.
     """
 

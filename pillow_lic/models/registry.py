@@ -6,16 +6,18 @@ Imports the standard library and ground; no network is loaded here.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..constants import HASH_BYTES
 from ..errors import LicBadOption, LicModelMissing, LicUnknownModel
 from ..threads import held
 from . import store
 from .store import Model, read_model
+
+if TYPE_CHECKING:
+    import os
 
 # Number in the file -> (name, directory). Append only: a number is never given to another model.
 SHIPPED: dict[int, tuple[str, str]] = {
@@ -35,9 +37,9 @@ _by_hash: dict[bytes, Model] = {}  # the eight bytes in a file -> the model, as 
 def register(path: str | os.PathLike[str]) -> str:
     """Make the model in a directory known to this process; returns its name, for `model=`.
 
-    Files made with it carry its hash; whoever opens them must register the same model. What was registered before under the same
-    name and hash is replaced: the directory may have moved, or hold a better encoder. Raises LicModelMissing if the directory
-    holds no intact model, LicBadOption if another model has its name.
+    Files made with it carry its hash; whoever opens them must register the same model. What was registered before under
+    the same name and hash is replaced: the directory may have moved, or hold a better encoder. Raises LicModelMissing
+    if the directory holds no intact model, LicBadOption if another model has its name.
     """
     model = read_model(0, Path(path).absolute())
     model.check_files()
@@ -104,7 +106,7 @@ def by_hash(number: int, model_hash: bytes) -> Model:
 
 
 def every() -> list[Model]:
-    """All models that can be used: those of a file's hash, and of that the registered before the shipped, as they come."""
+    """All models that can be used, the registered before the shipped."""
     with _lock:
         models = list(_registered.values())
         for name, directory in SHIPPED.values():

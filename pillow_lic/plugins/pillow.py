@@ -1,8 +1,8 @@
-"""The Pillow plugin: `Image.open`, `load`, `verify` and `save` of `.lic` files. What there is to warn of is warned of here.
+"""The Pillow plugin: `Image.open`, `load`, `verify` and `save` of `.lic` files. What there is to warn of is warned of
+here.
 
-Imports Pillow and container (for the header), models' registry when a file is opened; the codec, numpy and an engine only when pixels
-are decoded or encoded.
-There is no `draft`: `thumbnail()` decodes the whole image and scales it down.
+Imports Pillow and container (for the header), models' registry when a file is opened; the codec, numpy and an engine
+only when pixels are decoded or encoded. There is no `draft`: `thumbnail()` decodes the whole image and scales it down.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import difflib
 import sys
 import threading
 import warnings
-from collections.abc import Iterable
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image, ImageFile
@@ -21,12 +20,16 @@ from ..errors import LicBadMagic, LicBadOption, LicCorruptChunk
 from ..signature import FORMAT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..codec.decode import Decoded
     from ..codec.options import DecodeOptions, EncodeOptions, Metadata
 
 METADATA = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}  # the codec's names and Pillow's
 
-_EXIF_PREFIX = b"Exif\0\0"  # that Pillow's other plugins give info["exif"]: JPEG writes what it is given, and would lose it
+_EXIF_PREFIX = (
+    b"Exif\0\0"  # that Pillow's other plugins give info["exif"]: JPEG writes what it is given, and would lose it
+)
 _NATIVE = ("L", "LA", "RGB", "RGBA")
 _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")  # grey modes of more than 8 bits
 
@@ -34,8 +37,8 @@ _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")  # grey modes of more than
 class LicImageFile(ImageFile.ImageFile):
     """A `.lic` file opened by Pillow: header at once, pixels at the first `load()`.
 
-    `info` holds quality (float), model (name), bpp (bits per pixel of the whole file), lic_version, and icc_profile, exif
-    (with the prefix that Pillow's other plugins give it) and xmp where the file has them.
+    `info` holds quality (float), model (name), bpp (bits per pixel of the whole file), lic_version, and icc_profile,
+    exif (with the prefix that Pillow's other plugins give it) and xmp where the file has them.
     """
 
     format = FORMAT
@@ -120,7 +123,9 @@ def _info(head: container.Head) -> dict[str, Any]:
 
 
 def decode_options(device: str | None = None) -> DecodeOptions:
-    """As Pillow's settings are now. Of pixels it refuses as many as Pillow does, which has not seen what thin images cost."""
+    """As Pillow's settings are now. Of pixels it refuses as many as Pillow does, which has not seen what thin images
+    cost.
+    """
     from ..codec.options import DecodeOptions
 
     most = 2 * Image.MAX_IMAGE_PIXELS if Image.MAX_IMAGE_PIXELS else None
@@ -128,7 +133,9 @@ def decode_options(device: str | None = None) -> DecodeOptions:
 
 
 def image_of(found: Decoded, size: tuple[int, int]) -> Image.Image:
-    """The pixels as an image of its own: of L, frombuffer would borrow the memory, and Pillow let nobody write into that."""
+    """The pixels as an image of its own: of L, frombuffer would borrow the memory, and Pillow let nobody write into
+    that.
+    """
     mode = "L" if len(found.colour.shape) == 2 else "RGB"
     image = Image.frombuffer(mode, size, found.colour, "raw", mode, 0, 1)
     if found.alpha is not None:
@@ -151,12 +158,13 @@ def warn(notes: Iterable[str]) -> None:
 def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     """Handler of `im.save("x.lic", quality=75, tune="psnr", effort=2, exif=, icc_profile=, xmp=, device=)`.
 
-    quality, tune, model, effort, device: as of `pillow_lic.encode`; opening has no options, there `pillow_lic.set_device` or
-    PILLOW_LIC_DEVICE decides the device. exif: bytes or Image.Exif. xmp: bytes or str.
-    icc_profile is taken from im.info unless given (None or b"" drops it), as Pillow's PNG and AVIF plugins do, but left out
-    where it describes other colours than those stored; one that is given is written as it is. exif and xmp are written
-    when given, as its WebP and AVIF plugins do. All is checked and encoded before one write.
-    Raises LicBadOption (also a ValueError) and other LicErrors; warns of a misspelt option, a profile left out, lost depth.
+    quality, tune, model, effort, device: as of `pillow_lic.encode`; opening has no options, there
+    `pillow_lic.set_device` or PILLOW_LIC_DEVICE decides the device. exif: bytes or Image.Exif. xmp: bytes or str.
+    icc_profile is taken from im.info unless given (None or b"" drops it), as Pillow's PNG and AVIF plugins do, but left
+    out where it describes other colours than those stored; one that is given is written as it is. exif and xmp are
+    written when given, as its WebP and AVIF plugins do. All is checked and encoded before one write.
+    Raises LicBadOption (also a ValueError) and other LicErrors; warns of a misspelt option, a profile left out, lost
+    depth.
     """
     from ..codec.encode import encoded
 
@@ -218,7 +226,9 @@ def _metadata(im: Image.Image, given: dict[str, Any]) -> Metadata:
 
 
 def _fitting_profile(icc: bytes | None, mode: str, notes: list[str]) -> bytes | None:
-    """The profile that came along with the image, None if its colour space is not that of the pixels as they are stored."""
+    """The profile that came along with the image, None if its colour space is not that of the pixels as they are
+    stored.
+    """
     space = b"GRAY" if mode in ("L", "LA") else b"RGB "
     if not icc or icc[16:20] == space:  # ICC.1, 7.2.6: the data colour space
         return icc
@@ -228,7 +238,9 @@ def _fitting_profile(icc: bytes | None, mode: str, notes: list[str]) -> bytes | 
 
 
 def _to_native(im: Image.Image, notes: list[str]) -> Image.Image:
-    """The image in one of the four native modes: as Pillow's WebP and AVIF plugins convert, grey staying grey, a transparent colour as alpha."""
+    """The image in one of the four native modes: as Pillow's WebP and AVIF plugins convert, grey staying grey, a
+    transparent colour as alpha.
+    """
     if im.mode in _NATIVE:
         keyed = im.mode in ("L", "RGB") and im.has_transparency_data
         return im.convert({"L": "LA", "RGB": "RGBA"}[im.mode]) if keyed else im

@@ -170,7 +170,9 @@ def test_nothing_is_synthesised_where_all_tiles_are_missing(make_picture, monkey
 def test_max_pixels(make_picture, monkeypatch):
     """Refused before anything is made for it: metadata, symbols, pixels."""
     data = pillow_lic.encode(make_picture(30, 40), model="toy", xmp=b"<x/>")
-    assert pillow_lic.decode(data, max_pixels=1200).shape == pillow_lic.decode(data, max_pixels=None).shape == (30, 40, 3)
+    assert (
+        pillow_lic.decode(data, max_pixels=1200).shape == pillow_lic.decode(data, max_pixels=None).shape == (30, 40, 3)
+    )
     monkeypatch.setattr(container, "unpack_metadata", None)
     monkeypatch.setattr(decode, "decoded", None)
     for limit in (1199, 0, 1199.5, float("nan")):

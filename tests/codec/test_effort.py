@@ -85,17 +85,13 @@ def test_gradient_is_that_of_the_squared_error(monkeypatch):
     monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
     decoder = networks.decoder(registry.by_name("toy"), place.at("cpu"))
     array, t = picture(75, 150, 3, 7), torch.tensor([0.6])
-    y_hat = torch.randn(
-        (1, registry.by_name("toy").manifest.latent, 5, 10), generator=torch.Generator().manual_seed(1)
-    )
+    y_hat = torch.randn((1, registry.by_name("toy").manifest.latent, 5, 10), generator=torch.Generator().manual_seed(1))
 
     def latents(side):
         return base.Latents([base.Picture(None, None, array)], t, y_hat, None, None, None, side)
 
     whole = search._gradient(decoder, latents(None), y_hat)[0]
-    assert torch.allclose(
-        search._gradient(decoder, latents(4), y_hat)[0], whole, atol=1e-4 * float(whole.abs().max())
-    )
+    assert torch.allclose(search._gradient(decoder, latents(4), y_hat)[0], whole, atol=1e-4 * float(whole.abs().max()))
     pixels = torch.from_numpy(array).permute(2, 0, 1)[None].double() / 255.0
 
     def error(y: torch.Tensor) -> float:

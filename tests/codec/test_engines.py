@@ -73,7 +73,10 @@ def test_the_stand_in_is_asked_as_an_engine_is():
 
 def test_options_are_stated_once():
     """Dataclasses hold them; what type checkers and help() see is the same."""
-    for kind, typed in ((options.EncodeOptions, options.EncodeKeywords), (options.DecodeOptions, options.DecodeKeywords)):
+    for kind, typed in (
+        (options.EncodeOptions, options.EncodeKeywords),
+        (options.DecodeOptions, options.DecodeKeywords),
+    ):
         assert {field.name for field in dataclasses.fields(kind)} == set(typed.__annotations__)
     wanted = [*(field.name for field in dataclasses.fields(options.EncodeOptions)), *options.Metadata._fields]
     assert list(inspect.signature(encode).parameters) == ["array", *wanted]

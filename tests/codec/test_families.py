@@ -17,15 +17,16 @@ from pillow_lic.engines import pieces
 from pillow_lic.models import registry
 
 pytest.importorskip("tqdm", reason="the train extra is not installed")
-from pictures import picture  # noqa: E402
-from small_families import CASES, SMALL  # noqa: E402
+from pictures import picture
+from small_families import CASES, SMALL
 
-from train import gdn, train  # noqa: E402
-from train.export import export  # noqa: E402
+from train import gdn, train
+from train.export import export
 
 pytestmark = pytest.mark.network
 
 CONFIGS = Path(train.__file__).parent / "configs"
+
 
 @pytest.fixture(scope="module", params=CASES)
 def model(request, tmp_path_factory) -> tuple[str, Path, train.Trainer]:

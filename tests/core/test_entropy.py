@@ -21,7 +21,6 @@ from pillow_lic.errors import LicCorruptTile
 pytestmark = pytest.mark.quick
 
 
-
 # ---- round trips, twins ----------------------------------------------------------------------------------------------
 
 

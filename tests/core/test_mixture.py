@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import mixture_sets
 import mixture_twin
 import numpy as np
 import pytest
 import slow_decoder
-import mixture_sets
 from hypothesis import given
 from hypothesis import strategies as st
 from mixed_case import NORMAL, MixedCase, inverses

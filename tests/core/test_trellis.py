@@ -42,7 +42,7 @@ def test_states():
     assert (constants.LIC_TRELLIS_STATES, constants.LIC_LEVEL_PLAIN, constants.LIC_LEVEL_TRELLIS) == (STATES, 3, 4)
     assert (constants.LIC_TRELLIS_CHECK, constants.LIC_TRELLIS_PATH) == (0o235, 0o126)
     for state in range(STATES):
-        sources, parities = np.nonzero(NEXT == state)
+        sources, parities = np.nonzero(state == NEXT)
         assert sorted(parities) == [0, 1] and sources[0] % 2 == sources[1] % 2
 
 
@@ -191,7 +191,7 @@ def test_search_against_all_paths(seed: int):
     assert sought.paid(sought.search()) == pytest.approx(wanted, rel=1e-5, abs=1e-4)
 
 
-def test_search_of_all_paths(simd: str):  # noqa: F811
+def test_search_of_all_paths(simd: str):
     """The levels do not depend on the code path."""
     for seed, n in enumerate((1, 16, 333)):
         sought = Sought(seed, 64, n, weight=3.0, spread=30)
@@ -201,7 +201,7 @@ def test_search_of_all_paths(simd: str):  # noqa: F811
         _core.set_simd(simd)
 
 
-def test_search_of_wild_values(simd: str):  # noqa: F811
+def test_search_of_wild_values(simd: str):
     """NaN is taken for 0, what is beyond all levels for the last of them; the positions beside it are what they were."""
     sought = Sought(1, 12, 37, skip=1, trellis=3)
     wild = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, 32760, -32760, 32768, -32769, 1e9], np.float32)

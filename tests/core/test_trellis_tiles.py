@@ -66,7 +66,7 @@ def test_round_trip(case: Case):
 @pytest.mark.parametrize(
     "h, w, skip, trellis", [(1, 1, 0, 0), (1, 1, 2, 3), (52, 61, 2, 3), (5, 13, 4, 4), (16, 16, 8, 8), (9, 32, 0, 8)]
 )
-def test_tiles_of_all_paths(simd: str, h: int, w: int, skip: int, trellis: int):  # noqa: F811
+def test_tiles_of_all_paths(simd: str, h: int, w: int, skip: int, trellis: int):
     """Neither the bytes nor the levels depend on the code path."""
     case = Case(11, h, w, latent=6, hyper=7, skip=skip, trellis=trellis)
     data = check_round_trip(case)

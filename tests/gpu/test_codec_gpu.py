@@ -100,7 +100,10 @@ def test_batches(model, arrays):
         assert len(data) == pytest.approx(len(own), rel=0.02, abs=16)
         assert pillow_lic.decode(data).shape == array.shape
     wanted = [pillow_lic.decode(data) for data in files]
-    for found in (pillow_lic.decode_batch(files, device="cuda"), [pillow_lic.decode(data, device="cuda") for data in files]):
+    for found in (
+        pillow_lic.decode_batch(files, device="cuda"),
+        [pillow_lic.decode(data, device="cuda") for data in files],
+    ):
         assert max(level(a, b) for a, b in zip(found, wanted, strict=True)) <= 1
 
 
@@ -155,7 +158,9 @@ def test_choice_environment_and_plugins(monkeypatch):
     wanted = pillow_lic.decode(buffer.getvalue())
     places = []
     engine = choice.engine
-    monkeypatch.setattr(choice, "engine", lambda model, device, *rest: places.append(device) or engine(model, device, *rest))
+    monkeypatch.setattr(
+        choice, "engine", lambda model, device, *rest: places.append(device) or engine(model, device, *rest)
+    )
     for name, by in (("cuda", "environment"), ("auto", "choice"), ("cuda:0", "choice")):
         if by == "environment":
             monkeypatch.setenv(choice.VARIABLE, name)

@@ -109,6 +109,7 @@ def test_packing_kernels(scale_map: ctypes.CDLL):
 
 # ---- Launched by engines/torch/cuda -----------------------------------------------------------------------------------------------
 
+
 @pytest.fixture
 def stand_in(monkeypatch, tmp_path_factory):
     """CuPy's stand-in; returns the list of launches."""

@@ -238,7 +238,9 @@ def test_info(tmp_path, capsys, make_picture):
     lines = capsys.readouterr().out.splitlines()
     found = [line.split(None, 1) for line in lines[1:]]
     assert ["3", "width         100"] in found and ["3", "layout        RGBA"] in found
-    assert ["4", "ICC bytes     7"] in found and any(one[0] == "5" and one[1].startswith("alpha         PNG of") for one in found)
+    assert ["4", "ICC bytes     7"] in found and any(
+        one[0] == "5" and one[1].startswith("alpha         PNG of") for one in found
+    )
     assert {section for section, _ in found} == {"2", "2.1", "3", "9.1", "4", "5", "6.1", "6.2", "-"}
 
     assert lic("info", tmp_path / "a.lic", "--json") == DONE

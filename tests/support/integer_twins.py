@@ -78,7 +78,9 @@ def compare_packing(place: str, seed: int, n: int, skip: int) -> int:
     symbols = torch.zeros(len(rows), dtype=torch.int16, device=place)
     inputs = index_there.data_ptr(), r_there.data_ptr(), running.data_ptr(), n, skip
     launchers.pack_symbols(*inputs, rows.data_ptr(), symbols.data_ptr(), where)
-    launchers.spread_symbols(index_there.data_ptr(), symbols.data_ptr(), running.data_ptr(), n, skip, back.data_ptr(), where)
+    launchers.spread_symbols(
+        index_there.data_ptr(), symbols.data_ptr(), running.data_ptr(), n, skip, back.data_ptr(), where
+    )
     differ = (rows.cpu().numpy() != index[index >= skip]).sum() + (symbols.cpu().numpy() != r[index >= skip]).sum()
     return int(differ + (back.cpu().numpy() != r).sum())
 

@@ -40,7 +40,9 @@ def accepted() -> dict[str, bytes]:
         "escapes": _with_escapes(),
         "grey": pillow_lic.encode(picture(33, 65, 1, seed=5), model="toy"),
         "grey-alpha": pillow_lic.encode(np.dstack([picture(40, 50, 1, seed=6), gradient]), model="toy"),
-        "opaque": pillow_lic.encode(np.dstack([picture(20, 30, seed=7), np.full((20, 30), 255, np.uint8)]), model="toy"),
+        "opaque": pillow_lic.encode(
+            np.dstack([picture(20, 30, seed=7), np.full((20, 30), 255, np.uint8)]), model="toy"
+        ),
         "metadata": pillow_lic.encode(
             picture(24, 24, seed=8),
             model="toy",

@@ -17,13 +17,12 @@ import tempfile
 import time
 from pathlib import Path
 
+import mixture_twin
 import numpy as np
+from on_host import COMPILER, built, call, intervals
 
 from pillow_lic import _core
 from pillow_lic.constants import LIC_BIAS_MAX, LIC_INVERSE_MAX, LIC_INVERSE_MIN, LIC_WEIGHT_MAX
-
-import mixture_twin
-from on_host import COMPILER, built, call, intervals
 
 LEVELS = ("scalar", "sse4.1", "avx2", "avx512")
 CHANNELS, SIDE = 24, 96  # of a round's z and of its latent grid

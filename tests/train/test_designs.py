@@ -11,11 +11,11 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
-import designs  # noqa: E402
-import macs  # noqa: E402
+import designs
+import macs
 
-from pillow_lic.models import registry  # noqa: E402
-from train import networks  # noqa: E402
+from pillow_lic.models import registry
+from train import networks
 
 NARROW = {"latent": 8, "hyper": 8, "encoder": 16, "encoder_low": 16, "encoder_blocks": 1, "encoder_low_blocks": 1, "body": 16,
           "spread": 8, "body_blocks": 1, "detail": 16, "detail_blocks": 1, "render": 8, "points": 4}  # fmt: skip

@@ -26,8 +26,8 @@ from pillow_lic.engines.torch import latents, rate
 from pillow_lic.models import choice, registry
 
 pytest.importorskip("tqdm", reason="the train extra is not installed")
-from train import data, gpu_data, losses, networks, start, train  # noqa: E402
-from train.export import encoder_halo_of, export, gaussian_row, halo_of, scale_grid, to_frequencies  # noqa: E402
+from train import data, gpu_data, losses, networks, start, train
+from train.export import encoder_halo_of, export, gaussian_row, halo_of, scale_grid, to_frequencies
 
 pytestmark = pytest.mark.network
 

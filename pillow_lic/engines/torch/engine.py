@@ -5,10 +5,8 @@ Imports torch and numpy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,14 +14,19 @@ from torch import Tensor
 
 from ... import container, threads
 from ...errors import LicBadOption
-from ...models.store import Model
 from .. import base
 from ..base import Arrival, Latents, Picture, Symbols
 from . import latents as steps
 from . import networks, quantise, scale_map, search
 from . import place as places
 from .networks import running
-from .place import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from ...models.store import Model
+    from .place import Place
 
 if threads.with_torch:  # OpenMP's threads are the parent's
     torch.set_num_threads(1)

@@ -1,13 +1,13 @@
 """Runs the networks over images of any size, piece by piece with a margin, so that memory stays bounded (FORMAT 8).
 
-Imports numpy and torch; gets its networks loaded and leaves bytes to others. Tensors are on the device of the networks, and the first
-axis, N, counts images with the same latent grid (hy, wy). `side` is that of a piece, None for pieces.PIECE.
+Imports numpy and torch; gets its networks loaded and leaves bytes to others. Tensors are on the device of the networks,
+and the first axis, N, counts images with the same latent grid (hy, wy). `side` is that of a piece, None for
+pieces.PIECE.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,9 +19,13 @@ from ...constants import GROUPS, LIC_HYPER_STRIDE, LIC_LATENT_STRIDE, LIC_Z_STEP
 from .. import pieces as cuts
 from ..base import Latents
 from ..pieces import Piece, pieces
-from .networks import Network
-from .place import Place
 from .quantise import Quantiser, hyper_symbols
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from .networks import Network
+    from .place import Place
 
 Pixels = NDArray[np.uint8]  # (height, width, 3)
 At = tuple[Any, slice, slice]  # an index of (N, M, h, w): the positions of a group
@@ -87,8 +91,8 @@ def joined(parts: Sequence[Latents]) -> Latents:
     if len(parts) == 1:
         return parts[0]
     pictures = [picture for part in parts for picture in part.pictures]
-    arrays = (torch.cat([getattr(part, name) for part in parts]) for name in ("t", "y", "z", "v", "index"))
-    return Latents(pictures, *arrays, min((part.side for part in parts if part.side), default=None))
+    t, y, z, v, index = (torch.cat([getattr(part, name) for part in parts]) for name in ("t", "y", "z", "v", "index"))
+    return Latents(pictures, t, y, z, v, index, min((part.side for part in parts if part.side), default=None))
 
 
 def prior(stages: Any, v: Tensor, piece: Piece, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -126,7 +130,8 @@ def quantise(
 ) -> Tensor:
     """r (N, M, hy, wy) int16 of latents.y.
 
-    weight: of a bit, as of Quantiser. also: two tensors like y, to be filled with what decoders reconstruct, and with the steps.
+    weight: of a bit, as of Quantiser. also: two tensors like y, to be filled with what decoders reconstruct, and with
+    the steps.
     """
     y, t = latents.y, latents.t
     r = torch.empty_like(y, dtype=torch.int16)
@@ -142,15 +147,19 @@ def quantise(
             y_hat[at] = own_mean + symbols[at] * own_step
             if steps is not None:
                 steps[at] = own_step
-        for whole, part in zip((r, *(also or ())), (symbols, y_hat, steps), strict=False):
-            whole[(..., *piece.inner)] = part[(..., *piece.within())]
+        r[(..., *piece.inner)] = symbols[(..., *piece.within())]
+        if also is not None and steps is not None:
+            for whole, part in zip(also, (y_hat, steps), strict=True):
+                whole[(..., *piece.inner)] = part[(..., *piece.within())]
     return r
 
 
 def render(
     decoder: Network, r: Tensor, v: Tensor, t: Tensor, images: Sequence[Tensor], side: int | None = None
 ) -> None:
-    """Fill images, uint8 (height, width, 3) or (height, width) each, from r (N, M, hy, wy) and v (N, C, hz, wz), both int16 (FORMAT 8)."""
+    """Fill images, uint8 (height, width, 3) or (height, width) each, from r (N, M, hy, wy) and v (N, C, hz, wz), both
+    int16 (FORMAT 8).
+    """
     s = LIC_LATENT_STRIDE
     for piece in pieces(r.shape[2], r.shape[3], decoder.halo, side):
         features, mean, step = prior(decoder.stages, v, piece, t)

@@ -9,20 +9,23 @@ import io
 import re
 import threading
 import warnings
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from ...constants import GROUPS, LIC_HYPER_STRIDE, LIC_LATENT_STRIDE
 from ...errors import LicGpuUnavailable, LicModelMissing
 from ...models.manifest import DECODER, ENCODER
-from ...models.store import Model
 from ...threads import held, in_child
 from . import operators  # noqa: F401  what networks call must be registered before they are loaded
-from .place import Place
 from .precision import keep_tf32_out, precision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ...models.store import Model
+    from .place import Place
 
 _lock = held(threading.Lock())  # of all that is loaded once; so no child inherits a network half read
 _loaded: dict[tuple[Model, str, str, str], Any] = {}  # by model, file, precision and device
@@ -59,9 +62,9 @@ def load(model: Model, file: str, device: str = "cpu") -> Any:
 
 @contextmanager
 def running(device: str) -> Iterator[None]:
-    """What networks are to be called under: no autocast of the caller's, no optimization by TorchScript. That would cost the first calls of a
-    process a tenth to a half of a second and gain nothing; on CUDA its fuser would compile anew for each size of image, and round elsewhere
-    than the CPU does. Both are settings of the calling thread alone.
+    """What networks are to be called under: no autocast of the caller's, no optimization by TorchScript. That would
+    cost the first calls of a process a tenth to a half of a second and gain nothing; on CUDA its fuser would compile
+    anew for each size of image, and round elsewhere than the CPU does. Both are settings of the calling thread alone.
     """
     thread = threading.get_ident()
     _running.add(thread)
@@ -108,7 +111,8 @@ def _load_network(model: Model, file: str, kind: str, device: str) -> Any:
 
 def load_script(data: bytes, kind: str, device: str = "cpu") -> Any:
     """A TorchScript archive, ready to run."""
-    # TorchScript announces its deprecation; users cannot act on it. Not catch_warnings: it changes what other threads see.
+    # TorchScript announces its deprecation; users cannot act on it. Not catch_warnings: it changes what other threads
+    # see.
     warnings.filterwarnings("ignore", "`torch.jit.load` is", DeprecationWarning)
     with torch.inference_mode(False):  # whatever the caller is in: gradients must be able to pass through (search.py)
         module = torch.jit.load(io.BytesIO(data), map_location=device)
@@ -132,7 +136,9 @@ _H, _W, _A, _B = 7, 3, 2, 1
 
 
 def _try_encoder(network: Any, latent: int, hyper: int, device: str) -> None:
-    """Run the encoder's stages once over a small grid. Raises ValueError for a wrong shape, anything for a wrong network."""
+    """Run the encoder's stages once over a small grid. Raises ValueError for a wrong shape, anything for a wrong
+    network.
+    """
     import torch
 
     with torch.inference_mode():
@@ -165,7 +171,9 @@ def _check_shape(stage: str, found: torch.Tensor, *wanted: int) -> None:
 
 
 def _after_fork() -> None:
-    """In a child: networks that another thread of the parent was running are locked for ever, TorchScript's first run above all."""
+    """In a child: networks that another thread of the parent was running are locked for ever, TorchScript's first run
+    above all.
+    """
     global _loaded
     if _running - {threading.get_ident()}:
         _abandoned.append(_loaded)

@@ -1,14 +1,15 @@
 """The operators that networks call: `torch.ops.pillow_lic.gdn` and `igdn`, on the CPU and on CUDA, with gradients.
 
-Imports torch, and cuda/ when a tensor on CUDA first arrives. Importing this file registers the operators, which must happen before a
-TorchScript file that calls them is loaded.
+Imports torch, and cuda/ when a tensor on CUDA first arrives. Importing this file registers the operators, which must
+happen before a TorchScript file that calls them is loaded.
 
-Numbers in brackets are the equations of kernels/README.md; (1) and (2) are the transform of Ballé, Laparra, Simoncelli 2016.
+Numbers in brackets are the equations of kernels/README.md; (1) and (2) are the transform of Ballé, Laparra, Simoncelli
+2016.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -25,9 +26,10 @@ KINDS = (torch.float32, torch.float16, torch.bfloat16)  # in the order of FLOAT3
 def gdn(x: Tensor, beta: Tensor, gamma: Tensor) -> Tensor:
     """Generalised divisive normalisation over channels (1): y_i = x_i / sqrt(beta_i + sum_j gamma_ij x_j^2).
 
-    x (N, C, H, W), any floating type, channels last or first in memory. beta (C,) above 0, gamma (C, C) from 0 up, row i for output i;
-    float32 at best, whatever x is. Returns a tensor of x's shape, type and memory format. bfloat16 is computed in bfloat16 with sums
-    in float32, within 3.5 * 2^-8 of each result; sixteen-bit types on CUDA within 2^-8 and their own rounding.
+    x (N, C, H, W), any floating type, channels last or first in memory. beta (C,) above 0, gamma (C, C) from 0 up, row
+    i for output i; float32 at best, whatever x is. Returns a tensor of x's shape, type and memory format. bfloat16 is
+    computed in bfloat16 with sums in float32, within 3.5 * 2^-8 of each result; sixteen-bit types on CUDA within 2^-8
+    and their own rounding.
     """
     return torch.ops.pillow_lic.gdn(x, beta, gamma)
 
@@ -40,13 +42,15 @@ def igdn(x: Tensor, beta: Tensor, gamma: Tensor) -> Tensor:
     return torch.ops.pillow_lic.igdn(x, beta, gamma)
 
 
-# --- what every device does first ---------------------------------------------------------------------------------------
+# --- what every device does first
+# ---------------------------------------------------------------------------------------
 
 
 def _check(x: Tensor, beta: Tensor, gamma: Tensor) -> None:
     c = x.shape[1] if x.dim() == 4 else -1
     if x.dim() != 4 or beta.shape != (c,) or gamma.shape != (c, c):
-        msg = f"GDN wants x (N, C, H, W), beta (C,), gamma (C, C); found {tuple(x.shape)}, {tuple(beta.shape)}, {tuple(gamma.shape)}"
+        found = ", ".join(str(tuple(one.shape)) for one in (x, beta, gamma))
+        msg = f"GDN wants x (N, C, H, W), beta (C,), gamma (C, C); found {found}"
         raise ValueError(msg)
     if not (x.is_floating_point() and beta.is_floating_point() and gamma.is_floating_point()):
         msg = f"GDN wants floating-point tensors; found {x.dtype}, {beta.dtype}, {gamma.dtype}"
@@ -59,7 +63,8 @@ def _format(x: Tensor) -> torch.memory_format:
     return torch.channels_last if last else torch.contiguous_format
 
 
-# --- CPU: the equations, as torch has them ---------------------------------------------------------------------------------
+# --- CPU: the equations, as torch has them
+# ---------------------------------------------------------------------------------
 
 
 def _kind(x: Tensor) -> torch.dtype:
@@ -100,7 +105,8 @@ def _plain_backward(
     return dx, t.sum((0, 2, 3), dtype=torch.promote_types(kind, torch.float32)).to(beta.dtype), dgamma.to(gamma.dtype)
 
 
-# --- CUDA: the kernels ---------------------------------------------------------------------------------------------------
+# --- CUDA: the kernels
+# ---------------------------------------------------------------------------------------------------
 
 
 def _aligned(x: Tensor) -> Tensor:
@@ -160,7 +166,9 @@ def _cuda_backward(
     dx = torch.empty_like(x)
     a, where = _activation(x), places.where(x)
     parameters = beta.data_ptr(), gamma.data_ptr()
-    kernels.gdn(a, kernels.BACKWARD, inverse, (x.data_ptr(), g.data_ptr(), t.data_ptr(), dx.data_ptr(), *parameters), where)
+    kernels.gdn(
+        a, kernels.BACKWARD, inverse, (x.data_ptr(), g.data_ptr(), t.data_ptr(), dx.data_ptr(), *parameters), where
+    )
     kernels.gdn(a, kernels.BACKWARD_LAST, inverse, (t.data_ptr(), x.data_ptr(), 0, dx.data_ptr(), *parameters), where)
     partial = torch.empty(
         kernels.gdn_sums_count(a, where), a.channels, a.channels + 1, dtype=torch.float32, device=x.device
@@ -174,7 +182,8 @@ def _cuda_backward(
     )  # the strides of _fake_backward
 
 
-# --- registration --------------------------------------------------------------------------------------------------------
+# --- registration
+# --------------------------------------------------------------------------------------------------------
 
 
 def _fake(x: Tensor, beta: Tensor, gamma: Tensor) -> Tensor:
@@ -186,7 +195,7 @@ def _fake_backward(grad: Tensor, x: Tensor, beta: Tensor, gamma: Tensor) -> tupl
     return _fake(x, beta, gamma), torch.empty_like(beta), torch.empty_like(gamma)
 
 
-def _save(ctx, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+def _save(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
     ctx.save_for_backward(*inputs)
 
 

@@ -5,7 +5,6 @@ Imports torch and ground; knows no models and no files. On a CPU every transfer 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -17,6 +16,8 @@ from ...errors import LicGpuUnavailable
 from ..base import at_once
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     from .cuda.compile import Where
 
 PIECE = 256  # side of a piece on a GPU, latent positions: 4096 pixels, some 2 GB of activations
@@ -35,9 +36,8 @@ class Sliceable(Protocol):
 Items = TypeVar("Items", bound=Sliceable)
 
 
-
 def existing(name: str) -> str:
-    """The full name of the device that "cuda", "cuda:N" or "auto" means: "cpu" or "cuda:N". Raises LicGpuUnavailable."""
+    """The full name, "cpu" or "cuda:N", of what "cuda", "cuda:N" or "auto" means. Raises LicGpuUnavailable."""
     if name == "auto":
         if not _usable():
             return "cpu"
@@ -79,7 +79,8 @@ def _forked() -> bool:
 def _existing(name: str) -> str:
     """The full name of a CUDA device, "cuda:N". Raises LicGpuUnavailable."""
     if _forked():
-        msg = f"device {name!r}: CUDA cannot be used in a process forked from one that uses it; start processes by 'spawn', or take device='cpu'"
+        advice = "start processes by 'spawn', or take device='cpu'"
+        msg = f"device {name!r}: CUDA cannot be used in a process forked from one that uses it; {advice}"
         raise LicGpuUnavailable(msg)
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not count:
@@ -123,7 +124,7 @@ class Place:
         event.record(torch.cuda.current_stream(self.name))
         return event.synchronize
 
-    def streams(self) -> list[AbstractContextManager]:
+    def streams(self) -> list[AbstractContextManager[Any]]:
         """Contexts for the calls of a batch, to be taken in turn."""
         if not self.gpu:
             return [nullcontext()]
@@ -135,8 +136,8 @@ class Place:
             tensor.record_stream(torch.cuda.current_stream(self.name))
 
     def fitting(self, items: Items, side: int | None = None) -> Iterator[Part[Items]]:
-        """Parts of the items in their order, each to be worked on `with` it; where the GPU's memory was too short for one, it comes
-        again in halves, then in smaller pieces.
+        """Parts of the items in their order, each to be worked on `with` it; where the GPU's memory was too short for
+        one, it comes again in halves, then in smaller pieces.
 
         Raises LicGpuUnavailable when one item in the smallest pieces is still too much.
         """
@@ -159,7 +160,9 @@ class Place:
 
 
 class Part(Generic[Items]):
-    """Items to be worked on at once, in pieces of a side. As a context it takes note when memory was short, and ends the error."""
+    """Items to be worked on at once, in pieces of a side. As a context it takes note when memory was short, and ends
+    the error.
+    """
 
     def __init__(self, items: Items, side: int | None):
         self.items, self.side = items, side

@@ -19,8 +19,9 @@ KINDS = ("float32", "bfloat16", "float16")
 def precision(device: str = "cpu") -> str:
     """What networks compute in: 'float16' on CUDA; 'bfloat16' where the CPU multiplies it natively, else 'float32'.
 
-    PILLOW_LIC_PRECISION overrides. It can change the pixels of a decoded image by rounding, never a decoded symbol. float16 has three bits
-    more than bfloat16 and is as fast on a GPU: pixels within one level of float32's (`photo`, Kodak), bfloat16 within three.
+    PILLOW_LIC_PRECISION overrides. It can change the pixels of a decoded image by rounding, never a decoded symbol.
+    float16 has three bits more than bfloat16 and is as fast on a GPU: pixels within one level of float32's (`photo`,
+    Kodak), bfloat16 within three.
     """
     wish = os.environ.get(VARIABLE, "auto")
     if wish not in ("auto", *KINDS):
@@ -34,16 +35,16 @@ def precision(device: str = "cpu") -> str:
 
 
 def fast_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 faster than float32: with matrix units (AMX), and with AVX-512's instruction where that is not Intel's.
+    """Whether the CPU multiplies bfloat16 faster than float32: with matrix units (AMX), and with AVX-512's instruction
+    where that is not Intel's.
 
-    Measured: on an Intel Emerald Rapids whose AMX a virtual machine hides, 1x1 convolutions take 1.4 times as long as in float32.
+    Measured: on an Intel Emerald Rapids whose AMX a virtual machine hides, 1x1 convolutions take 1.4 times as long as
+    in float32.
     """
     has = getattr(torch.cpu, "get_capabilities", dict)()  # newer releases of PyTorch
     if has:
-        return (
-            has.get("amx_bf16", False)
-            or has.get("avx512_bf16", False)
-            and not has.get("cpu_name", "").startswith("Intel")
+        return has.get("amx_bf16", False) or (
+            has.get("avx512_bf16", False) and not has.get("cpu_name", "").startswith("Intel")
         )
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
@@ -52,8 +53,8 @@ def fast_bfloat16() -> bool:
 def keep_tf32_out(module: torch.jit.ScriptModule) -> None:
     """Make float32 convolutions multiply in float32 on CUDA, where cuDNN by default rounds to TF32, 2^-11.
 
-    aten::_convolution is aten::conv2d with its settings as arguments, as traced networks have it: so what the process has set
-    (torch.backends.cudnn.allow_tf32) is neither asked nor changed.
+    aten::_convolution is aten::conv2d with its settings as arguments, as traced networks have it: so what the process
+    has set (torch.backends.cudnn.allow_tf32) is neither asked nor changed.
     """
     for part in module.modules():
         for method in part._c._method_names():

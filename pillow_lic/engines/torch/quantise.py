@@ -1,48 +1,58 @@
 """The float/integer boundary: the one file that rounds latents. Nothing after it sees a float.
 
-Under a trellis csrc/trellis.h rounds, which this file alone calls. Imports numpy, torch, entropy, models and how work is spread over
-threads; knows shapes and tables, no networks and no bytes.
+Under a trellis csrc/trellis.h rounds, which this file alone calls. Imports numpy, torch, entropy, models and how work
+is spread over threads; knows shapes and tables, no networks and no bytes.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ...constants import LIC_LEVEL_PLAIN, LIC_PROB_BITS, LIC_SYMBOL_MAX, LIC_SYMBOL_MIN, LIC_Z_STEP_BITS
-from ...entropy import Tables
-from ...models.store import Model
 from ...threads import spread
 from . import rate
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ...entropy import Tables
+    from ...models.store import Model
+
 Z_LIMIT = 127  # an encoder's own bound on |z|; what lies beyond FORMAT 7.5's clamp is clamped alike in both directions
 
-# Weight of a bit against a squared rounding error in units of step^2. At high rate D = step^2/12 and one bit more halves
-# the step, so dD/dR = -2 ln2 / 12 = -0.1155. Half of that is best in practice. On the held-out photographs, at qualities 3, 10 to 15,
-# 30 to 35, 50 and 80 of `photo`: 0.03 instead of 0.055 changes the rate by -0.4, +0.2, +1.1, -, +0.1 %, 0.045 by -0.5, -0.2, +0.2, -, -0.1 %,
-# 0.07 by +1.0, +0.8, +0.7, +0.1, +0.2 %, 0.1 by +3.7, +3.2, +2.7, +1.1, +1.0 %.
+# Weight of a bit against a squared rounding error in units of step^2. At high rate D = step^2/12 and one bit more
+# halves the step, so dD/dR = -2 ln2 / 12 = -0.1155. Half of that is best in practice. On the held-out photographs, at
+# qualities 3, 10 to 15, 30 to 35, 50 and 80 of `photo`: 0.03 instead of 0.055 changes the rate by -0.4, +0.2, +1.1, -,
+# +0.1 %, 0.045 by -0.5, -0.2, +0.2, -, -0.1 %, 0.07 by +1.0, +0.8, +0.7, +0.1, +0.2 %, 0.1 by +3.7, +3.2, +2.7, +1.1,
+# +1.0 %.
 BIT_WEIGHT = 0.05
 PART = 256  # latent positions that a thread quantises at once
 
 
 def hyper_symbols(z: Tensor, d: Tensor) -> Tensor:
-    """z (..., C, a, b) in the units of z_hat to integers: round(z * 2^5 / d), d (C,) of FORMAT 7.5. int16, of the shape of z."""
+    """z (..., C, a, b) in the units of z_hat to integers: round(z * 2^5 / d), d (C,) of FORMAT 7.5. int16, of the shape
+    of z.
+    """
     step = d.float()[:, None, None] / (1 << LIC_Z_STEP_BITS)
     return torch.round(z.float() / step).clamp_(-Z_LIMIT, Z_LIMIT).to(torch.int16)
 
 
 class Quantiser(Protocol):
-    """How an encoder quantises the residuals of a model, and what that costs; `index` is what Tables.scale_index gives, int."""
+    """How an encoder quantises the residuals of a model, and what that costs; `index` is what Tables.scale_index gives,
+    int.
+    """
 
     @property
     def unit(self) -> int:
-        """What r is made of: 1, or as many to a step as LIC_LEVEL_PLAIN says (FORMAT 7.9). `step` is the network's, one unit."""
+        """What r is made of: 1, or as many to a step as LIC_LEVEL_PLAIN says (FORMAT 7.9). `step` is the network's, one
+        unit.
+        """
 
     def quantise(self, ratio: Tensor, index: Tensor, weight: float | Tensor | None = None) -> Tensor:
         """(y - mean) / step (N, M, h, w) and index to r, int16.
@@ -89,7 +99,9 @@ class RowQuantiser:
 
 
 class TrellisQuantiser:
-    """Of dependent quantisation (FORMAT 7.9): Viterbi's search over the channels of each position, on the CPU wherever the tensors are."""
+    """Of dependent quantisation (FORMAT 7.9): Viterbi's search over the channels of each position, on the CPU wherever
+    the tensors are.
+    """
 
     unit = LIC_LEVEL_PLAIN
 
@@ -101,8 +113,8 @@ class TrellisQuantiser:
     def quantise(self, ratio: Tensor, index: Tensor, weight: float | Tensor | None = None) -> Tensor:
         """The levels of least cost."""
         n, m, h, w = ratio.shape
-        price = torch.as_tensor(BIT_WEIGHT if weight is None else weight, dtype=torch.float32).cpu()
-        price = price.mul(LIC_LEVEL_PLAIN**2).expand(n, m, 1, 1).flatten(1).contiguous().numpy()
+        one = torch.as_tensor(BIT_WEIGHT if weight is None else weight, dtype=torch.float32).cpu()
+        price = one.mul(LIC_LEVEL_PLAIN**2).expand(n, m, 1, 1).flatten(1).contiguous().numpy()
         x, scale = ratio.float().flatten(2).cpu().numpy(), index.to(torch.uint8).flatten(2).cpu().numpy()
         parts = [(k, slice(first, first + PART)) for k in range(n) for first in range(0, h * w, PART)]
         levels = spread(
@@ -144,10 +156,12 @@ class MixtureQuantiser:
 def residual_symbols(
     ratio: Tensor, index: Tensor, more: Tensor, skip: int, weight: float | Tensor = BIT_WEIGHT
 ) -> Tensor:
-    """(y - mean) / step to integers, both (..., M, h, w); index is the scale index (int), more of bits_more. Returns int16.
+    """(y - mean) / step to integers, both (..., M, h, w); index is the scale index (int), more of bits_more. Returns
+    int16.
 
     Rate-distortion optimal between two neighbours q, q+1 of a value q + x: up when x^2 + w bits(q) exceeds
-    (1-x)^2 + w bits(q+1), that is x > (1 + w (bits(q+1) - bits(q))) / 2, with w = weight. Zero where the index is below `skip`.
+    (1-x)^2 + w bits(q+1), that is x > (1 + w (bits(q+1) - bits(q))) / 2, with w = weight. Zero where the index is below
+    `skip`.
     """
     size = ratio.abs()
     whole = size.floor()

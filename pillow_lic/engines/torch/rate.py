@@ -5,11 +5,10 @@ Imports numpy, torch and constants; knows shapes and tables, no networks and no 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ...constants import (
@@ -19,13 +18,19 @@ from ...constants import (
     LIC_OFFSET_ZERO,
     LIC_PROB_BITS,
 )
-from ...entropy import Tables
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ...entropy import Tables
 
 PRICED = 511  # symbols beyond +-PRICED are taken to cost as much as that
 
 
 def bits_more(freq: NDArray[Any], count: NDArray[Any], first: NDArray[Any], rows: int) -> Tensor:
-    """How many bits more a larger |r| costs, (rows, 2): 1 than 0, and 2 than 1, which stands for all further steps. Not below 0."""
+    """How many bits more a larger |r| costs, (rows, 2): 1 than 0, and 2 than 1, which stands for all further steps. Not
+    below 0.
+    """
     more = np.zeros((rows, 2), np.float32)
     starts = np.concatenate([[0], np.cumsum(count)])
     for row in range(rows):
@@ -33,13 +38,15 @@ def bits_more(freq: NDArray[Any], count: NDArray[Any], first: NDArray[Any], rows
         bits = LIC_PROB_BITS - np.log2(values)
         zero = -int(first[row])
         for q in (0, 1):
-            if 0 <= zero + q and zero + q + 1 < len(bits):
+            if zero + q >= 0 and zero + q + 1 < len(bits):
                 more[row, q] = max(0.0, bits[zero + q + 1] - bits[zero + q])
     return torch.from_numpy(more)
 
 
 def row_bits(freq: NDArray[Any], count: NDArray[Any], first: NDArray[Any], rows: int) -> Tensor:
-    """Bits of the symbols -PRICED to PRICED under each row, (rows, 2 PRICED + 1); escapes with their bytes (FORMAT 7.3)."""
+    """Bits of the symbols -PRICED to PRICED under each row, (rows, 2 PRICED + 1); escapes with their bytes (FORMAT
+    7.3).
+    """
     table = np.empty((rows, 2 * PRICED + 1), np.float32)
     starts = np.concatenate([[0], np.cumsum(count)])
     symbols = np.arange(-PRICED, PRICED + 1)

@@ -1,5 +1,5 @@
-"""The map from z to the scale index (FORMAT 7.5) for an encoder's tensors: by the C++ core or, where they are on a GPU, by its CUDA twin;
-integers alone, the same bit for bit.
+"""The map from z to the scale index (FORMAT 7.5) for an encoder's tensors: by the C++ core or, where they are on a GPU,
+by its CUDA twin; integers alone, the same bit for bit.
 
 Imports numpy, torch, entropy and models, and cuda/ when a tensor on a GPU arrives.
 """
@@ -7,6 +7,7 @@ Imports numpy, torch, entropy and models, and cuda/ when a tensor on a GPU arriv
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,16 +15,20 @@ from torch import Tensor
 
 from ... import quality
 from ...constants import LIC_HYPER_STRIDE, LIC_Z_MAX, LIC_Z_MIN
-from ...models.store import Model
 from . import place as places
 from .latents import stacked
-from .place import Place
+
+if TYPE_CHECKING:
+    from ...models.store import Model
+    from .place import Place
 
 BYTE_VALUES = 256  # of the bytes of a mixture; a scale index has as many values as there are scale rows
 
 
 def scale_index(model: Model, place: Place, q: int, z: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """v (N, C, hz, wz) int16 and the index (N, M, hy, wy) uint8, of mixtures (N, 3 K M, hy, wy), of z (N, C, hz, wz) int16."""
+    """v (N, C, hz, wz) int16 and the index (N, M, hy, wy) uint8, of mixtures (N, 3 K M, hy, wy), of z (N, C, hz, wz)
+    int16.
+    """
     one = _on_gpu if place.gpu else _on_cpu
     found = [one(model, place, q, part, grid) for part in z]
     return stacked([v for v, _ in found]), stacked([index for _, index in found])
@@ -73,7 +78,7 @@ def _bias(model: Model, q: int) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _layers(model: Model, device: str) -> list[tuple[Tensor, Tensor]]:
-    """Weights (outputs, inputs) int16 and offsets (outputs,) int32 of the hidden layers and of the map, on the device."""
+    """Weights (outputs, inputs) int16 and offsets (outputs,) int32 of the hidden layers and of the map."""
     names = [""]
     while f"hidden{len(names)}_weight" in model.arrays:
         names.insert(-1, f"hidden{len(names)}_")

@@ -1,10 +1,13 @@
-"""Encoder effort: a search for better symbols of the image at hand, through the frozen decoder. No file changes its meaning.
+"""Encoder effort: a search for better symbols of the image at hand, through the frozen decoder. No file changes its
+meaning.
 
-The one pass rounds y as if every element's error were on its own, and as if the analysis had found the best y. Here each pass asks the
-decoder: the gradient of the squared error at what it would reconstruct points to where y had better be, a damped Newton step with the
-diagonal of the Hessian, and y is quantised anew, rate against distortion, with the price of a bit that its curvature says. So elements
-make up for each other's errors. After Campos et al. 2019, "Content adaptive optimization for neural image compression", which
-descends on y alone. z, and with it every probability, stays as the encoder's one pass found it.
+The one pass rounds y as if every element's error were on its own, and as if the analysis had found the best y. Here
+each pass asks the
+decoder: the gradient of the squared error at what it would reconstruct points to where y had better be, a damped Newton
+step with the diagonal of the Hessian, and y is quantised anew, rate against distortion, with the price of a bit that
+its curvature says. So elements make up for each other's errors. After Campos et al. 2019, "Content adaptive
+optimization for neural image compression", which descends on y alone. z, and with it every probability, stays as the
+encoder's one pass found it.
 
 Imports torch; gets networks, quantisation and tensors from others.
 """
@@ -12,18 +15,22 @@ Imports torch; gets networks, quantisation and tensors from others.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ...constants import LIC_LATENT_STRIDE
-from ..base import Latents
 from ..pieces import Piece, pieces
 from . import latents as steps
-from .networks import Network
-from .quantise import Quantiser
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..base import Latents
+    from .networks import Network
+    from .quantise import Quantiser
 
 PASSES = (0, 1, 2, 3, 4, 6, 10, 16, 30, 100)  # of effort 0 to 9 (codec/options.py)
 SIDE, MARGIN = 48, 4  # of a piece of the gradient, in latent positions; the pixels beyond change it by some millionths
@@ -34,7 +41,8 @@ WEIGHT = 0.74  # of a bit against the curvature that was found; quantise.BIT_WEI
 SHRINK = 50.0  # squared steps of error that a channel's curvature by theory counts for, against what was found
 SPREAD = 3.0  # by how much it may differ from theory
 FORKED = (
-    "encoded with effort 0: this process was forked from one that had used torch's gradients beside a GPU, and torch refuses them here; "
+    "encoded with effort 0: this process was forked from one that had used torch's gradients beside a GPU, "
+    "and torch refuses them here; "
     "say effort=0, or start processes by 'spawn' or 'forkserver'"
 )
 
@@ -42,10 +50,12 @@ FORKED = (
 def quantise(
     decoder: Network, quantiser: Quantiser, latents: Latents, effort: int, bit: float
 ) -> tuple[Tensor, tuple[str, ...]]:
-    """r (N, M, hy, wy) int16, and what there is to say about it; as steps.quantise, which effort 0 is, and as much better as effort says.
+    """r (N, M, hy, wy) int16, and what there is to say about it; as steps.quantise, which effort 0 is, and as much
+    better as effort says.
 
-    bit: see `error_of_bit`; unused by effort 0. An image whose cost, squared error and bits, did not fall keeps the symbols of effort 0:
-    stripes of single pixels, to which the decoder answers far more strongly than to what curvature was found in.
+    bit: see `error_of_bit`; unused by effort 0. An image whose cost, squared error and bits, did not fall keeps the
+    symbols of effort 0: stripes of single pixels, to which the decoder answers far more strongly than to what curvature
+    was found in.
     """
     passes = PASSES[effort]
     if not passes:
@@ -78,15 +88,17 @@ def quantise(
 
 
 def _shaken(y: Tensor, step: Tensor, width: float, random: torch.Generator) -> Tensor:
-    """y moved at random, by so much of a step at most in all: out of the first solution that is met into better ones. Images share the numbers."""
+    """y moved at random, by so much of a step at most in all: out of the first solution that is met into better ones.
+    Images share the numbers.
+    """
     if width <= 0.0:
         return y
     return torch.rand(y.shape[1:], generator=random, device=y.device).sub_(0.5).mul_(width).mul(step).add_(y)
 
 
 def _gradient(decoder: Network, latents: Latents, y_hat: Tensor, back: bool = True) -> tuple[Tensor, Tensor]:
-    """Of the squared error of samples in 0..1 by y_hat (N, M, hy, wy), and that error (N,). back: whether the gradient is wanted;
-    else it has no meaning.
+    """Of the squared error of samples in 0..1 by y_hat (N, M, hy, wy), and that error (N,). back: whether the gradient
+    is wanted; else it has no meaning.
     """
     images = [picture.colour for picture in latents.pictures]
     gradient, squared = torch.empty_like(y_hat), torch.zeros(len(y_hat), device=y_hat.device)
@@ -117,10 +129,11 @@ def _blank_beyond(error: Tensor, images: Sequence[steps.Pixels], piece: Piece) -
 
 
 def _curvature(gradient: Tensor, error: Tensor, bit: float) -> Tensor:
-    """Second derivative (N, M, 1, 1) of the squared error by r: how the gradient by r follows the rounding error, in steps.
+    """Second derivative (N, M, 1, 1) of the squared error by r: how the gradient by r follows the rounding error, in
+    steps.
 
-    Where there is little error to go by, what it is at high rate: an error D = c / 24 of a step falls by 2 ln 2 D with a bit more,
-    which is the bit's worth.
+    Where there is little error to go by, what it is at high rate: an error D = c / 24 of a step falls by 2 ln 2 D with
+    a bit more, which is the bit's worth.
     """
     theory = 12.0 * bit / math.log(2.0)
     found = (gradient * error).sum((2, 3), keepdim=True).add_(SHRINK * theory)
@@ -128,8 +141,10 @@ def _curvature(gradient: Tensor, error: Tensor, bit: float) -> Tensor:
 
 
 def error_of_bit(weight: float | None) -> float:
-    """The squared error of samples in 0..1 that a bit is worth: 3 / (lambda 255^2), weight being lambda; 0 where there is none.
+    """The squared error of samples in 0..1 that a bit is worth: 3 / (lambda 255^2), weight being lambda; 0 where there
+    is none.
 
-    lambda 255^2 MSE + bits per pixel, times the pixels, is lambda 255^2 / 3 of the squared error of three samples a pixel, and the bits.
+    lambda 255^2 MSE + bits per pixel, times the pixels, is lambda 255^2 / 3 of the squared error of three samples a
+    pixel, and the bits.
     """
     return 0.0 if weight is None else 3.0 / (weight * 255.0**2)

@@ -1,7 +1,8 @@
-"""Compiles the kernels of kernels/ on first use and launches them: CuPy's NVRTC, any stream, no copies (kernels/README.md).
+"""Compiles the kernels of kernels/ on first use and launches them: CuPy's NVRTC, any stream, no copies
+(kernels/README.md).
 
-Imports cupy, when a kernel is first launched, and not torch: it takes the addresses of arrays and the handle of a stream, so that a
-tensor is never copied on its way. Nothing on the CPU's path imports this file.
+Imports cupy, when a kernel is first launched, and not torch: it takes the addresses of arrays and the handle of a
+stream, so that a tensor is never copied on its way. Nothing on the CPU's path imports this file.
 
 A further kernel is one more function that makes an Instance and calls `launch`, as those of gdn.py and scale_map.py do.
 """
@@ -60,7 +61,8 @@ class Instance(NamedTuple):
 def source(file: str) -> str:
     """A kernel's text with our own headers put in place, each once.
 
-    CuPy keys its cache on disk by this text, the options, the architecture and NVRTC's version, but not by the contents of included
+    CuPy keys its cache on disk by this text, the options, the architecture and NVRTC's version, but not by the contents
+    of included
     files: an include would go on running the kernel of yesterday's header.
     """
     seen: set[str] = set()
@@ -83,7 +85,8 @@ def _find(name: str) -> Path:
     raise LicGpuUnavailable(msg)
 
 
-# --- CuPy --------------------------------------------------------------------------------------------------------------
+# --- CuPy
+# --------------------------------------------------------------------------------------------------------------
 
 
 def _cupy(cuda: str | None) -> Any:
@@ -120,13 +123,16 @@ def limits_of(device: int, cuda: str | None = None) -> Limits:
                 runtime.deviceGetAttribute(runtime.cudaDevAttrMultiProcessorCount, device),
             )
         except RuntimeError as error:
-            msg = f"CuPy {cupy.__version__} cannot use device {device} ({error}): update NVIDIA's driver, or take device='cpu'"
+            advice = "update NVIDIA's driver, or take device='cpu'"
+            msg = f"CuPy {cupy.__version__} cannot use device {device} ({error}): {advice}"
             raise LicGpuUnavailable(msg) from error
     return _limits[device]
 
 
 def _kernel(cupy: Any, instance: Instance, device: int) -> Any:
-    """The compiled kernel, from this process, from CuPy's cache on disk (CUPY_CACHE_DIR, by default ~/.cupy/kernel_cache), or new."""
+    """The compiled kernel, from this process, from CuPy's cache on disk (CUPY_CACHE_DIR, by default
+    ~/.cupy/kernel_cache), or new.
+    """
     found = _kernels.get((instance, device))
     if found is not None:
         return found
@@ -156,9 +162,11 @@ class _Stream(NamedTuple):
 
 
 def launch(instance: Instance, grid: tuple[int, int, int], arguments: tuple[Any, ...], where: Where) -> None:
-    """Launch on a device's stream. arguments: addresses and counts of 64 bits as Python's integers, others as NumPy scalars.
+    """Launch on a device's stream. arguments: addresses and counts of 64 bits as Python's integers, others as NumPy
+    scalars.
 
-    The arrays must stay alive until the stream has passed the launch, which torch's allocator sees to for tensors of that stream.
+    The arrays must stay alive until the stream has passed the launch, which torch's allocator sees to for tensors of
+    that stream.
     """
     cupy = _cupy(where.cuda)
     import numpy

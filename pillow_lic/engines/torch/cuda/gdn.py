@@ -1,4 +1,5 @@
-"""Plans and launches gdn.cu: generalised divisive normalisation, forward and backward, on the matrix units where a device has them.
+"""Plans and launches gdn.cu: generalised divisive normalisation, forward and backward, on the matrix units where a
+device has them.
 
 Imports compile.py.
 """
@@ -20,7 +21,9 @@ SUMS_SIDE, SUMS_STRIDE = (
 
 
 class Activation(NamedTuple):
-    """The shape of an activation in memory: (images, channels, pixels) if channels come first, else (1, pixels, channels)."""
+    """The shape of an activation in memory: (images, channels, pixels) if channels come first, else (1, pixels,
+    channels).
+    """
 
     images: int
     channels: int
@@ -40,7 +43,9 @@ class Activation(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How gdn.cu's kernels on the matrix units share the work of one launch; the macros of the same names are explained there."""
+    """How gdn.cu's kernels on the matrix units share the work of one launch; the macros of the same names are explained
+    there.
+    """
 
     tiles: int
     warps: int
@@ -56,8 +61,8 @@ class Plan(NamedTuple):
 def gdn_plan(a: Activation, step: int, limits: Limits) -> Plan | None:
     """The plan for a step over an activation on a device; None if that takes the plain kernels.
 
-    The figures are the widest that compile without spilled registers (tests/test_kernels.py). Of a thread's registers, x takes
-    channels x tiles x bytes of an element / 4, the sums 16 x tiles x wide; 12 warps leave 168, 8 warps 255.
+    The figures are the widest that compile without spilled registers (tests/test_kernels.py). Of a thread's registers,
+    x takes channels x tiles x bytes of an element / 4, the sums 16 x tiles x wide; 12 warps leave 168, 8 warps 255.
     """
     half = a.kind != FLOAT32
     group = 4 * a.packet  # channels
@@ -132,7 +137,9 @@ def gdn_sums_grid(a: Activation, instance: Instance, limits: Limits) -> tuple[in
 
 
 def gdn(a: Activation, step: int, inverse: bool, addresses: tuple[int, ...], where: Where) -> None:
-    """A step of gdn.cu before the last. addresses: source, other, first, second, beta, gamma, as the kernel explains; 0 for none."""
+    """A step of gdn.cu before the last. addresses: source, other, first, second, beta, gamma, as the kernel explains; 0
+    for none.
+    """
     offered = limits_of(where.device, where.cuda)
     instance = gdn_instance(a, step, inverse, offered)
     launch(instance, gdn_grid(a, instance, offered), (*addresses, a.images, a.pixels), where)
@@ -145,7 +152,9 @@ def gdn_sums_count(a: Activation, where: Where) -> int:
 
 
 def gdn_sums(a: Activation, addresses: tuple[int, int, int], where: Where) -> None:
-    """The last step. addresses: t, x, partial sums (gdn_sums_count, channels, channels + 1) float32, beta's in the last column."""
+    """The last step. addresses: t, x, partial sums (gdn_sums_count, channels, channels + 1) float32, beta's in the last
+    column.
+    """
     offered = limits_of(where.device, where.cuda)
     instance = gdn_instance(a, SUMS, False, offered)
     launch(instance, gdn_sums_grid(a, instance, offered), (*addresses, a.images, a.pixels), where)

@@ -1,4 +1,5 @@
-"""Launches scale_map.cu: the integer map from z to the scale index (FORMAT 7.5). Arrays are dense and given by their addresses.
+"""Launches scale_map.cu: the integer map from z to the scale index (FORMAT 7.5). Arrays are dense and given by their
+addresses.
 
 Imports compile.py.
 """
@@ -13,7 +14,9 @@ SOURCE = "scale_map.cu"
 
 
 class Shape(NamedTuple):
-    """Of the last layer: to `channels` planes of `latent` (rows, columns) bytes, each below `rows`, from `inputs` planes of `hyper`."""
+    """Of the last layer: to `channels` planes of `latent` (rows, columns) bytes, each below `rows`, from `inputs`
+    planes of `hyper`.
+    """
 
     channels: int
     inputs: int
