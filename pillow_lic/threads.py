@@ -116,8 +116,13 @@ def spread(work: Callable[..., R], *rows: Sequence[Any]) -> list[R]:
 
 
 def _help(work: Callable[..., Any], items: list[Any], results: list[Any], numbers: Iterator[int]) -> None:
-    for number in numbers:
-        results[number] = work(*items[number])
+    try:
+        for number in numbers:
+            results[number] = work(*items[number])
+    except BaseException:
+        for _ in numbers:  # nobody begins with more
+            pass
+        raise
 
 
 def ahead(work: Callable[[T], R], items: Iterable[T], most: int) -> Iterator[R]:

@@ -89,7 +89,7 @@ class Encoding:
     @property
     def key(self) -> Any:
         """Jobs of equal key may share a call of the engine."""
-        return self.picture.header.latent_grid
+        return self.settings, self.picture.header.latent_grid
 
     def begin(self) -> None:
         """Pack the alpha plane."""

@@ -98,7 +98,7 @@ class EncodeOptions:
         q = qualities.to_q(self.quality)
         model = models.chosen(self.model, self.tune, q)
         effort = _checked_effort(self.effort, model)
-        return EncodeSettings(q, model, effort, engines.engine(model, device))
+        return EncodeSettings(q, model, effort, engines.encoder(model, device))
 
 
 def _checked_effort(effort: Any, model: Model) -> int:
@@ -152,7 +152,7 @@ class DecodeOptions:
 
     def engine(self, model: Model) -> Engine:
         """The engine for a file of a model. The options are checked ones."""
-        return engines.engine(model, str(self.device), self.output)
+        return engines.decoder(model, str(self.device), self.output)
 
 
 def keywords(*kinds: type) -> Callable[[Call], Call]:

@@ -115,10 +115,15 @@ def _encoded(items: Iterable[Item], settings: EncodeSettings) -> Iterator[tuple[
 
 
 def _decoded(files: Iterable[tuple[Any, bytes]], options: DecodeOptions) -> Iterator[tuple[Any, Any]]:
-    jobs = _noted(files, lambda one: (one[0], Decoding(read(one[1], options), options)))
-    for number, outcome in enumerate(outcomes(jobs)):
+    def job(one: tuple[Any, bytes]) -> tuple[Any, Decoding]:
+        made = Decoding(read(one[1], options), options)
+        return (one[0], made), made
+
+    for number, outcome in enumerate(outcomes(_noted(files, job))):
+        key, made = outcome.key
         found: Decoded = _unless_wrong(outcome, number)
-        yield outcome.key, found.array()
+        made.engine.hand_over([found.colour])
+        yield key, found.array()
 
 
 def _noted(items: Iterable[Any], job: Callable[[Any], tuple[Any, Job]]) -> Iterator[tuple[Any, Job]]:

@@ -56,9 +56,17 @@ def device_named(device: Any = None) -> str:
     return place.existing(name)
 
 
-def engine(model: Model, device: str, output: str = "numpy") -> Engine:
-    """The engine that runs a model on a device that `device_named` named. output: what its pixels are to be, one of
-    OUTPUTS.
+def encoder(model: Model, device: str) -> Engine:
+    """The engine that encodes with a model on a device that `device_named` named."""
+    from .torch import engine as torch_engine
+
+    return torch_engine.on(device)
+
+
+def decoder(model: Model, device: str, output: str = "numpy") -> Engine:
+    """The engine that decodes a model's files on a device that `device_named` named.
+
+    output: what its pixels are to be, one of OUTPUTS.
     """
     from .torch import engine as torch_engine
 

@@ -139,7 +139,7 @@ def test_opening_asks_the_choice(data, two_gpus):
     pillow_lic.set_device("cuda:1")
     seen = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(choice, "engine", lambda model, device, output: seen.append(device) or 1 / 0)
+        patch.setattr(choice, "decoder", lambda model, device, output: seen.append(device) or 1 / 0)
         with pytest.raises(ZeroDivisionError):
             Image.open(io.BytesIO(data)).load()
     assert seen == ["cuda:1"]

@@ -138,7 +138,7 @@ def test_depth_of_save_and_load(monkeypatch, one_thread):
 
 def test_torch_refuses_scales_and_areas():
     model = registry.by_name("toy")
-    engine = choice.engine(model, "cpu")
+    engine = choice.decoder(model, "cpu")
     symbols = engine.blank(container.Header(20, 30, "RGB", 1, bytes(8), 5000, 16), model)
     for wrong in ({"scale": 2}, {"area": container.Area(slice(0, 8), slice(0, 8))}):
         with pytest.raises(errors.LicBadOption, match="whole pictures at full size"):
@@ -169,7 +169,7 @@ class Engine:
     def render(self, symbols, *, scale=1, area=None):
         return [base.Arrival(Colour(bytes([7, 8, 9]) * 7000), base.at_once)]
 
-choice.engine = lambda model, device, output="numpy": Engine()
+choice.decoder = lambda model, device, output="numpy": Engine()
 with Image.open("a.lic") as im:
     im.load()
     print(im.mode, im.size, im.getpixel((3, 4))[:3], {"torch", "numpy", "cupy"} & set(sys.modules))

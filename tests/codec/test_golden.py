@@ -74,7 +74,7 @@ def test_golden_error_through_pillow(path):
 
 @pytest.mark.network
 def test_network_encoded_sizes(monkeypatch):
-    """Within 1 %: rounding differs between machines. Smaller files are recorded by `python tests/make_golden.py --sizes`."""
+    """Within 1 %: rounding differs between machines. Smaller files are recorded by `python tests/support/make_golden.py --sizes`."""
     import make_golden
 
     monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")

@@ -157,9 +157,9 @@ def test_choice_environment_and_plugins(monkeypatch):
     Image.fromarray(array).save(buffer, "LIC", model="toy", device="cuda")
     wanted = pillow_lic.decode(buffer.getvalue())
     places = []
-    engine = choice.engine
+    decoder = choice.decoder
     monkeypatch.setattr(
-        choice, "engine", lambda model, device, *rest: places.append(device) or engine(model, device, *rest)
+        choice, "decoder", lambda model, device, *rest: places.append(device) or decoder(model, device, *rest)
     )
     for name, by in (("cuda", "environment"), ("auto", "choice"), ("cuda:0", "choice")):
         if by == "environment":

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import on_host
 import pytest
 import torch
 from integer_twins import MANY, case_model, compare_maps, compare_mixtures, compare_packing
 from mixed_case import MixedCase
+from pictures import picture
 
+from pillow_lic import _core
+from pillow_lic.codec.encode import Encoding
+from pillow_lic.codec.options import EncodeOptions
+from pillow_lic.engines import choice
+from pillow_lic.engines.torch import intervals, scale_map
 from pillow_lic.engines.torch import place as places
-from pillow_lic.engines.torch import scale_map
 from pillow_lic.models import registry
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
@@ -63,3 +69,21 @@ def test_maps_on_a_stream_of_their_own():
         _, index = scale_map.scale_index(model, place, 5000, late, (20, 24))
     stream.synchronize()
     assert np.array_equal(index[0].cpu().numpy(), model.tables.scale_index(5000, z[0], 20, 24))
+
+
+@pytest.mark.parametrize("quality", [20, 80])
+def test_intervals_of_a_picture(quality):
+    """Of a real picture's symbols, from the tensors that the encoder has: the core's, to the bit."""
+    model = registry.by_name("gdn-mixture")
+    engine = choice.encoder(model, "cuda:0")
+    options = EncodeOptions(model="gdn-mixture", quality=quality, effort=0, device="cuda").checked()
+    latents = engine.analyse([Encoding(picture(300, 420, 3, 1), options).picture])
+    (arrival,) = engine.quantise(latents, 0)
+    arrival.wait()
+    r, index = arrival.value.r, latents.index[0]
+    found = intervals.intervals(model, index, torch.from_numpy(r).cuda())
+    components = len(index) // (3 * len(r))
+    mixture = _core.Mixture(model.arrays["normal"], model.arrays["inverse"], components)
+    planes = np.ascontiguousarray(index.cpu().numpy().reshape(3 * components, -1))
+    for one, two in zip(found, on_host.intervals(mixture, planes, r.ravel()), strict=True):
+        assert np.array_equal(one.cpu().numpy().ravel().view(np.uint32), two)

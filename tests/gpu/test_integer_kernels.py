@@ -161,3 +161,22 @@ def test_stand_in_refuses_other_arguments(stand_in: list):
     for wrong in (right[:-1], (*right, 0), (*right[:2], 1, *right[3:]), (*right[:3], np.int32(4), right[4])):
         with pytest.raises(AssertionError, match="not what the kernel declares"):
             compiler.launch(instance, (1, 1, 1), wrong, compiler.Where(0, 0, "13.0"))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 9), (16, 12)])
+def test_launched_intervals_of_a_model(shape, stand_in: list):
+    """What the encoder of mixtures has on a GPU, the bytes of the map and r, gives the core's intervals."""
+    from pillow_lic.engines.torch.intervals import intervals as launched
+
+    model = registry.by_name("gdn-mixture")
+    rng = np.random.default_rng(3)
+    z = np.round(rng.normal(0, 4, (model.manifest.hyper, -(-shape[0] // 4), -(-shape[1] // 4)))).astype(np.int16)
+    index = model.tables.scale_index(5000, z, *shape)
+    r = np.round(rng.normal(0, 1, (model.manifest.latent, *shape)) * rng.choice([1, 30, 9000])).astype(np.int16)
+    found = launched(model, torch.from_numpy(index), torch.from_numpy(r))
+    components = len(index) // (3 * len(r))
+    mixture = _core.Mixture(model.arrays["normal"], model.arrays["inverse"], components)
+    wanted = intervals(mixture, np.ascontiguousarray(index.reshape(3 * components, -1)), r.ravel())
+    for one, two in zip(found, wanted, strict=True):
+        assert np.array_equal(one.numpy().ravel().view(np.uint32), two)
+    assert [name for name, *_ in stand_in] == ["mixture_intervals"]

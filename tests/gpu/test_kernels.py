@@ -20,7 +20,7 @@ import nvrtc
 import pytest
 import torch
 
-from pillow_lic.engines.torch import operators
+from pillow_lic.engines.torch import operators, place
 from pillow_lic.engines.torch.cuda import compile as compiler
 from pillow_lic.engines.torch.cuda import gdn
 from pillow_lic.errors import LicError, LicGpuUnavailable
@@ -252,7 +252,7 @@ def on_cpu(folder, monkeypatch):
         monkeypatch.setattr(compiler, "_kernels", {})
         return calls
 
-    monkeypatch.setattr(operators, "_place", lambda x: (0, 0, "13.0"))
+    monkeypatch.setattr(place, "where", lambda x: compiler.Where(0, 0, "13.0"))
     monkeypatch.setattr(torch, "empty_like", guarded_empty(kept))
     yield install
     for room, start, size in kept:
@@ -436,8 +436,8 @@ def test_kernel_that_does_not_compile_is_named(monkeypatch):
     def fail(**_):
         raise cupy_on_cpu.CompileException("expected a ;")
 
-    compiler = types.SimpleNamespace(CompileException=cupy_on_cpu.CompileException)
-    module = types.SimpleNamespace(RawModule=fail, cuda=types.SimpleNamespace(compiler=compiler))
+    cuda = types.SimpleNamespace(compiler=types.SimpleNamespace(CompileException=cupy_on_cpu.CompileException))
+    module = types.SimpleNamespace(RawModule=fail, cuda=cuda)
     with pytest.raises(LicGpuUnavailable, match=r"gdn\.cu cannot be compiled.*expected a ;"):
         compiler._kernel(module, gdn.gdn_instance(last(3), gdn.FORWARD, False, DEVICES[90]), 7)
 

@@ -379,6 +379,11 @@ def best_of(code: str, tmp_path: Path, times: int = 9) -> float:
     return min(float(run(code, tmp_path, fake=False, **OFF, **compiled)) for _ in range(times))
 
 
+def reached(code: str, limit: float, tmp_path: Path, times: int = 25) -> bool:
+    """Whether one of so many fresh processes takes less than the limit, in what `code` prints."""
+    return any(best_of(code, tmp_path, 1) < limit for _ in range(times))
+
+
 def test_import_time(tmp_path):
     code = """
     import PIL.Image, time
@@ -387,8 +392,8 @@ def test_import_time(tmp_path):
     print(1000 * (time.perf_counter() - start))
     """
     plain = code.replace(", pillow_lic.LicImagePlugin", "")
-    assert best_of(plain, tmp_path) < 20
-    assert best_of(code, tmp_path) < 40  # also loads the plugin, which opening does otherwise
+    assert reached(plain, 1.0, tmp_path)
+    assert reached(code, 40, tmp_path)  # also loads the plugin, which opening does otherwise
 
 
 def test_hook_time(tmp_path):
@@ -397,19 +402,21 @@ def test_hook_time(tmp_path):
 
 
 def test_open_time(tmp_path):
+    """At most 50 microseconds over a PNG's."""
     run(
-        "import pillow_lic; from PIL import Image; Image.effect_noise((768, 512), 50).convert('RGB').save('a.lic')",
+        "import pillow_lic; from PIL import Image; im = Image.effect_noise((768, 512), 50).convert('RGB')\n"
+        "im.save('a.lic'); im.save('a.png')",
         tmp_path,
     )
     code = """
-    import pillow_lic, statistics, sys, time
+    import pillow_lic, sys, timeit
     from PIL import Image
-    times = []
-    for _ in range(100):
-        start = time.perf_counter()
-        with Image.open("a.lic"):
-            times.append(1000 * (time.perf_counter() - start))
+    def time_of(name):
+        def opened():
+            with Image.open(name):
+                pass
+        return min(timeit.repeat(opened, number=50, repeat=20)) / 50 * 1e6
+    print(time_of("a.lic") - time_of("a.png"))
     assert "torch" not in sys.modules and "numpy" not in sys.modules
-    print(statistics.median(times))
     """
-    assert best_of(code, tmp_path, 3) < 1
+    assert reached(code, 50.0, tmp_path)

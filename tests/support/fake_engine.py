@@ -94,10 +94,8 @@ def fake_engine(monkeypatch):
     from pillow_lic.codec import encode
     from pillow_lic.engines import choice
 
-    def engine(model, device, output="numpy"):
-        return FakeEngine()
-
-    monkeypatch.setattr(choice, "engine", engine)
+    monkeypatch.setattr(choice, "encoder", lambda model, device: FakeEngine())
+    monkeypatch.setattr(choice, "decoder", lambda model, device, output="numpy": FakeEngine())
     monkeypatch.setattr(encode, "TILE_SIDE", 1)
     calls.clear()
     yield calls

@@ -36,7 +36,7 @@ threads.in_child(lambda: torch.set_num_threads(1))
 def on(device: str, keep: bool = False) -> TorchEngine:
     """The engine on "cpu" or "cuda:N". keep: its pixels are tensors that stay there."""
     wanted = threads.asked()
-    if wanted is not None and wanted != torch.get_num_threads():
+    if wanted is not None and wanted != torch.get_num_threads() and not threads.with_torch:
         torch.set_num_threads(wanted)
     return TorchEngine(places.at(device), keep)
 
@@ -132,7 +132,8 @@ class TorchEngine:
 
     def _draw(self, symbols: Sequence[Symbols], images: Sequence[Tensor], side: int | None) -> None:
         model = symbols[0].model
-        z, r = (steps.stacked([self.place.up(one.memory[k]) for one in symbols]) for k in (0, 1))
+        held = [one.memory or (torch.from_numpy(one.z), torch.from_numpy(one.r)) for one in symbols]
+        z, r = (steps.stacked([self.place.up(part) for part in parts]) for parts in zip(*held, strict=True))
         t = self.place.up(steps.positions([one.header.quality_q for one in symbols]))
         d = np.stack([model.tables.z_steps(one.header.quality_q) for one in symbols])
         v = scale_map.dequantised(z, self.place.up(torch.from_numpy(d)))
