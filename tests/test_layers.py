@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.quick
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pillow_lic"
 
-# room -> rooms it may import. Arrows point down: plugins and cli -> codec -> engines -> models, entropy, container -> ground -> _core.
+# room -> rooms it may import. Arrows point down: plugins and cli -> codec -> engines -> models, entropy, container ->
+# ground -> _core.
 GROUND = {"signature", "errors", "constants", "quality", "threads"}
 ARROWS = {
     "_core": set(),

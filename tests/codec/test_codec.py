@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import warnings
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -28,6 +28,9 @@ from pillow_lic.engines.base import GREY
 from pillow_lic.engines.torch import latents, networks, quantise
 from pillow_lic.models import choice, registry
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 pytestmark = pytest.mark.network
 
 SIZES = [(1, 1), (1, 17), (5, 7), (15, 16), (16, 16), (17, 33), (63, 65), (64, 64), (200, 131), (3, 700)]
@@ -42,7 +45,8 @@ def roundtrip(array: np.ndarray, **options) -> np.ndarray:
 def test_any_size_and_layout(make_picture, size, channels):
     array = make_picture(*size, channels)
     decoded = roundtrip(array)
-    assert decoded.shape == array.shape and decoded.dtype == np.uint8
+    assert decoded.shape == array.shape
+    assert decoded.dtype == np.uint8
     if channels in (2, 4):
         assert np.array_equal(decoded[..., -1], array[..., -1])
 
@@ -68,7 +72,8 @@ def test_decoded_picture_resembles_the_original(make_picture):
 
 def test_rate_grows_with_quality(make_picture):
     sizes = [len(pillow_lic.encode(make_picture(256, 256), model="toy", quality=q)) for q in (5, 35, 65, 95)]
-    assert sizes == sorted(sizes) and sizes[-1] > 1.2 * sizes[0]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] > 1.2 * sizes[0]
 
 
 def test_rate_and_error_go_on_where_the_model_changes(make_picture):
@@ -105,7 +110,9 @@ def test_halo_is_needed_and_enough(make_picture, monkeypatch):
 
 
 def test_groups_see_those_before_them():
-    """FORMAT 8, steps 3 and 4: a symbol moves its own y_hat and, of its neighbours, those of later groups alone; all positions are filled."""
+    """FORMAT 8, steps 3 and 4: a symbol moves its own y_hat and, of its neighbours, those of later groups alone; all
+    positions are filled.
+    """
     decoder = networks.load(registry.by_name("toy"), "decoder.pt")
     z = torch.linspace(-2, 2, 8 * 6).reshape(1, 8, 2, 3)
     for h, w in ((7, 10), (1, 10), (7, 1), (1, 1)):
@@ -164,7 +171,8 @@ def test_nothing_is_synthesised_where_all_tiles_are_missing(make_picture, monkey
     monkeypatch.setattr(latents, "render", None)
     with pytest.warns(UserWarning, match="grey"):
         decoded = pixels_of(lost, truncated=True)
-    assert decoded.shape == (150, 200, 4) and np.all(decoded[..., :3] == GREY)
+    assert decoded.shape == (150, 200, 4)
+    assert np.all(decoded[..., :3] == GREY)
 
 
 def test_max_pixels(make_picture, monkeypatch):
@@ -280,11 +288,14 @@ def test_forked_child_decodes_after_its_parent(make_picture):
     child.join(60)
     alive = child.is_alive()
     child.kill()
-    assert not alive and child.exitcode == 0
+    assert not alive
+    assert child.exitcode == 0
 
 
 def in_forked_child(setup: str, tmp_path: Path) -> str:
-    """What a child prints that decodes x.lic, forked by a fresh process after `setup`, which has not imported the codec yet."""
+    """What a child prints that decodes x.lic, forked by a fresh process after `setup`, which has not imported the codec
+    yet.
+    """
     if not hasattr(os, "fork"):
         pytest.skip("no fork on this system")
     (tmp_path / "x.lic").write_bytes(pillow_lic.encode(picture(256, 256), model="toy"))
@@ -348,7 +359,8 @@ def test_empty_metadata_is_none(make_picture):
 
 
 def test_small_numpy_integers_are_qualities():
-    assert qualities.to_q(np.uint8(75)) == 7500 and qualities.to_q(np.int8(5)) == 500
+    assert qualities.to_q(np.uint8(75)) == 7500
+    assert qualities.to_q(np.int8(5)) == 500
 
 
 @pytest.mark.parametrize("name", ["icc", "exif", "xmp"])

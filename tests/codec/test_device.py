@@ -105,7 +105,7 @@ def test_other_names_are_refused(name, data, make_picture):
 
 def test_wrong_environment_is_named(data, monkeypatch):
     monkeypatch.setenv(choice.VARIABLE, "gpu")
-    with pytest.raises(errors.LicBadOption, match="PILLOW_LIC_DEVICE must be .* found 'gpu'"):
+    with pytest.raises(errors.LicBadOption, match=r"PILLOW_LIC_DEVICE must be .* found 'gpu'"):
         pillow_lic.decode(data)
 
 
@@ -122,7 +122,7 @@ def test_absent_gpu_is_named(data, make_picture):
         lambda: pillow_lic.decode_batch([data], device="cuda"),
         lambda: Image.fromarray(array).save(io.BytesIO(), "LIC", model="toy", device="cuda"),
     ):
-        with pytest.raises(errors.LicGpuUnavailable, match="install a CUDA build of torch .* device='auto' or 'cpu'"):
+        with pytest.raises(errors.LicGpuUnavailable, match=r"install a CUDA build of torch .* device='auto' or 'cpu'"):
             call()
 
 
@@ -208,7 +208,7 @@ def test_other_outputs_are_refused(output, data):
 
 
 @pytest.mark.parametrize(
-    "capabilities, fast",
+    ("capabilities", "fast"),
     [
         ({"cpu_name": "AMD EPYC", "avx512_bf16": True, "amx_bf16": False}, True),
         ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, False),
@@ -253,7 +253,9 @@ def test_half_precision_keeps_symbols_and_pixels(model, make_picture, monkeypatc
 @pytest.mark.parametrize("model", ["toy", "photo"])
 @pytest.mark.parametrize("file", ["encoder.pt", "decoder.pt"])
 def test_stated_settings_are_the_same_convolutions(model, file):
-    """Without TF32, as a GPU's networks are made: no convolution asks what the process has set, and results are the same."""
+    """Without TF32, as a GPU's networks are made: no convolution asks what the process has set, and results are the
+    same.
+    """
     data = registry.by_name(model).read(file)
     plain, stated = networks.load_script(data, "float32"), networks.load_script(data, "float32")
     precision.keep_tf32_out(stated)
@@ -321,9 +323,9 @@ def test_errors_of_operators_keep_their_names(monkeypatch):
         with networks.running("cuda:0"):
             network(x)
 
-    with pytest.raises(errors.LicGpuUnavailable, match="^no CuPy: install it$"):
+    with pytest.raises(errors.LicGpuUnavailable, match=r"^no CuPy: install it$"):
         fail(errors.LicGpuUnavailable("no CuPy: install it"))
-    with pytest.raises(torch.cuda.OutOfMemoryError, match="^CUDA out of memory. Tried to allocate 2.00 GiB.$"):
+    with pytest.raises(torch.cuda.OutOfMemoryError, match=r"^CUDA out of memory. Tried to allocate 2.00 GiB.$"):
         fail(torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore"))
     with pytest.raises(torch.cuda.OutOfMemoryError, match="CUDNN_STATUS_ALLOC_FAILED"):
         fail(RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"))

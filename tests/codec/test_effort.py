@@ -51,10 +51,12 @@ def test_more_effort_costs_less():
         sum(cost(array, pillow_lic.encode(array, quality=QUALITY, model="toy", effort=effort)) for array in arrays)
         for effort in (0, 1, 3, 9)
     )
-    assert one < 0.997 * none and more < one and most < 0.993 * none
+    assert one < 0.997 * none
+    assert more < one
+    assert most < 0.993 * none
 
 
-@pytest.mark.parametrize("model, quality", [("toy", 5), ("toy", 95), ("photo-low", 40), ("photo", 100)])
+@pytest.mark.parametrize(("model", "quality"), [("toy", 5), ("toy", 95), ("photo-low", 40), ("photo", 100)])
 @pytest.mark.parametrize("kind", ["noise", "flat", "stripes", "saturated"])
 def test_pictures_unlike_photographs(kind, model, quality):
     """Nothing gets worse where the decoder is far from linear, or the picture at the end of its range."""
@@ -81,7 +83,9 @@ def test_default_effort():
 
 
 def test_gradient_is_that_of_the_squared_error(monkeypatch):
-    """Against the decoder's own figures for y_hat moved a little, in one piece and in many, up to the edge of the picture."""
+    """Against the decoder's own figures for y_hat moved a little, in one piece and in many, up to the edge of the
+    picture.
+    """
     monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
     decoder = networks.decoder(registry.by_name("toy"), place.at("cpu"))
     array, t = picture(75, 150, 3, 7), torch.tensor([0.6])
@@ -120,7 +124,9 @@ def test_curvature():
 
 
 def test_price_is_what_the_coder_takes():
-    """Files with residuals against files without: the difference is their price, but for the bytes and states of the coder."""
+    """Files with residuals against files without: the difference is their price, but for the bytes and states of the
+    coder.
+    """
     array = picture(120, 136, 3, 6)
     for quality in (10, 60, 95):
         chunks = container.read(pillow_lic.encode(array, quality=quality, model="toy"))
@@ -160,7 +166,9 @@ with torch.inference_mode():
 
 
 def test_gradients_refused_after_a_fork(monkeypatch):
-    """What torch says beside a GPU, in a child of a process that has had gradients: the file is that of effort 0, and a warning says why."""
+    """What torch says beside a GPU, in a child of a process that has had gradients: the file is that of effort 0, and a
+    warning says why.
+    """
 
     def refuse(*_):
         raise RuntimeError("Unable to handle autograd's threading in combination with fork-based multiprocessing.")
@@ -173,7 +181,9 @@ def test_gradients_refused_after_a_fork(monkeypatch):
 
 
 def test_half_precision(monkeypatch):
-    """Gradients do not overflow in float16, which GPUs run: stripes of single pixels at a high quality are the worst case."""
+    """Gradients do not overflow in float16, which GPUs run: stripes of single pixels at a high quality are the worst
+    case.
+    """
     array = np.zeros((64, 64, 3), np.uint8)
     array[:, ::2] = 255
     monkeypatch.setenv("PILLOW_LIC_PRECISION", "float16")
@@ -254,5 +264,5 @@ def test_tuned_for_ms_ssim(make_picture):
     assert container.read(data).header.model == registry.by_name("photo-ms-ssim").number
     assert pillow_lic.decode(data).shape == array.shape
     assert pillow_lic.encode_batch([array], quality=60, tune="ms-ssim") == [data]
-    with pytest.raises(LicBadOption, match="photo-ms-ssim.*effort 0, or tune='psnr'"):
+    with pytest.raises(LicBadOption, match=r"photo-ms-ssim.*effort 0, or tune='psnr'"):
         pillow_lic.encode(array, tune="ms-ssim", effort=1)

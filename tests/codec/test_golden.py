@@ -21,7 +21,8 @@ ERRORS = sorted((HERE / "golden" / "errors").glob("*.lic"))
 
 @pytest.mark.quick
 def test_there_are_goldens():
-    assert len(GOLDEN) >= 10 and len(ERRORS) >= 14
+    assert len(GOLDEN) >= 10
+    assert len(ERRORS) >= 14
 
 
 @pytest.mark.network
@@ -35,7 +36,8 @@ def test_network_golden_decodes_to_the_same(path, monkeypatch):
     expected = np.load(path.with_suffix(".npz"))
     chunks = container.read(path.read_bytes())
     z, r, _ = decode_symbols(chunks)
-    assert np.array_equal(z, expected["z"]) and np.array_equal(r, expected["r"])
+    assert np.array_equal(z, expected["z"])
+    assert np.array_equal(r, expected["r"])
     pixels = pixels_of(chunks)
     assert pixels.shape == expected["pixels"].shape
     assert np.abs(pixels.astype(int) - expected["pixels"]).max() <= 1
@@ -74,7 +76,9 @@ def test_golden_error_through_pillow(path):
 
 @pytest.mark.network
 def test_network_encoded_sizes(monkeypatch):
-    """Within 1 %: rounding differs between machines. Smaller files are recorded by `python tests/support/make_golden.py --sizes`."""
+    """Within 1 %: rounding differs between machines. Smaller files are recorded by `python tests/support/make_golden.py
+    --sizes`.
+    """
     import make_golden
 
     monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")

@@ -1,4 +1,6 @@
-"""The registry and the loader: what is refused, and by which name, of a model directory that is not as its manifest says."""
+"""The registry and the loader: what is refused, and by which name, of a model directory that is not as its manifest
+says.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,8 @@ def test_a_registered_model_may_move(make_picture, tmp_path):
 def test_registering_again_loads_nothing_again(tmp_path):
     name = pillow_lic.register_model(copy_of_toy(tmp_path))
     loaded = registry.by_name(name)
-    assert pillow_lic.register_model(tmp_path) == name and registry.by_name(name) is loaded
+    assert pillow_lic.register_model(tmp_path) == name
+    assert registry.by_name(name) is loaded
 
 
 def test_a_registered_model_may_get_another_encoder(make_picture, tmp_path):
@@ -132,7 +135,8 @@ def test_every_quality_has_a_model():
         lowest = constants.LIC_QUALITY_MIN
         for highest, name in models:
             assert lowest <= highest
-            assert registry.by_name(name).manifest.fits(lowest) and registry.by_name(name).manifest.fits(highest)
+            assert registry.by_name(name).manifest.fits(lowest)
+            assert registry.by_name(name).manifest.fits(highest)
             lowest = highest + 1
         assert lowest == constants.LIC_QUALITY_MAX + 1
 
@@ -140,12 +144,12 @@ def test_every_quality_has_a_model():
 def test_a_model_refuses_a_quality_that_is_not_its_own(make_picture, tmp_path):
     array = make_picture(20, 30)
     with pytest.raises(
-        errors.LicBadOption, match="model 'photo-low' is for quality 1 to 57.57, found 75; leave model out"
+        errors.LicBadOption, match=r"model 'photo-low' is for quality 1 to 57.57, found 75; leave model out"
     ):
         pillow_lic.encode(array, model="photo-low")
     with pytest.raises(errors.LicBadOption, match="found 60"):
         pillow_lic.encode_batch([array], model="photo-low", quality=60)
-    with pytest.raises(errors.LicBadOption, match="found 57.58"):
+    with pytest.raises(errors.LicBadOption, match=r"found 57.58"):
         Image.fromarray(array).save(tmp_path / "a.lic", model="photo-low", quality=57.58)
     assert pillow_lic.decode(pillow_lic.encode(array, model="photo-low", quality=57.57)).shape == array.shape
 
@@ -200,7 +204,9 @@ class WideEncoder(nn.Module):
 
 
 def test_encoder_halo_is_the_manifests(make_picture, monkeypatch, tmp_path):
-    """Pieces with the margin that the manifest states give the integers of the whole; 8, as without it, is too little here."""
+    """Pieces with the margin that the manifest states give the integers of the whole; 8, as without it, is too little
+    here.
+    """
     monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
     files = {"encoder.pt": script(WideEncoder(toy_network("encoder.pt")))}
     differing = {}
@@ -217,7 +223,8 @@ def test_encoder_halo_is_the_manifests(make_picture, monkeypatch, tmp_path):
 
 def test_encoder_halo_is_not_part_of_the_hash(tmp_path):
     entry = read_model(0, copy_of_toy(tmp_path, encoder_halo=30))
-    assert entry.hash == registry.by_name("toy").hash and entry.manifest.encoder_halo == 30
+    assert entry.hash == registry.by_name("toy").hash
+    assert entry.manifest.encoder_halo == 30
     del (stated := json.loads((entry.path / "manifest.json").read_text()))["encoder_halo"]
     (entry.path / "manifest.json").write_text(json.dumps(stated))
     assert read_model(0, entry.path).manifest.encoder_halo == 8
@@ -265,7 +272,7 @@ class WholeGrid(GreyDecoder):
 
 
 @pytest.mark.parametrize(
-    "network, problem",
+    ("network", "problem"),
     [
         (lambda: b"not TorchScript", "encoder.pt: .*"),
         (lambda: (registry.by_name("toy").path / "decoder.pt").read_bytes(), "encoder.pt: .*no attribute 'analysis'"),
@@ -284,7 +291,7 @@ def test_wrong_encoder(make_picture, network, problem, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "network, problem",
+    ("network", "problem"),
     [
         (lambda: (registry.by_name("photo").path / "decoder.pt").read_bytes(), "decoder.pt: RuntimeError: .* channels"),
         (lambda: script(GreyDecoder(toy_network("decoder.pt"))), r"synthesis yields torch.float32 \(1, 1, 112, 48\)"),
@@ -308,7 +315,7 @@ def test_tables_that_are_no_archive(make_picture, tmp_path):
     np.save(buffer, np.zeros(3))
     for data in (b"", b"garbage", buffer.getvalue()):
         name = pillow_lic.register_model(copy_of_toy(tmp_path, files={"tables.npz": data}))
-        with pytest.raises(errors.LicModelMissing, match="tables.npz cannot be read"):
+        with pytest.raises(errors.LicModelMissing, match=r"tables.npz cannot be read"):
             pillow_lic.encode(make_picture(8, 8), model=name)
         registry.forget_registered()
 

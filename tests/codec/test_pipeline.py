@@ -303,7 +303,7 @@ def test_files_of_the_late_place_are_the_same(arrays, late):
 
 
 @pytest.mark.parametrize(
-    "model, quality", [("photo-low", 50), ("photo", 60), ("photo-ms-ssim", 50), ("gdn-mixture", 50)]
+    ("model", "quality"), [("photo-low", 50), ("photo", 60), ("photo-ms-ssim", 50), ("gdn-mixture", 50)]
 )
 def test_models_at_the_late_place(model, quality, arrays, late):
     """The shipped models, mixtures with their kernel's indices among them."""
@@ -371,7 +371,13 @@ def test_less_memory_takes_fewer_images_then_smaller_pieces(files, late, monkeyp
     calls = short_of_memory(monkeypatch, "render", 64**2)
     four = [files[0]] * 4
     found = pillow_lic.decode_batch(four, device="cuda")
-    assert calls == [(4, 128), (2, 128), (1, 128), (1, 64), (1, 128), (1, 64)] + [
+    assert calls == [
+        (4, 128),
+        (2, 128),
+        (1, 128),
+        (1, 64),
+        (1, 128),
+        (1, 64),
         (2, 128),
         (1, 128),
         (1, 64),

@@ -43,7 +43,15 @@ def patched(offset: int, new: bytes) -> bytes:
 
 
 def header(**changes) -> container.Header:
-    fields = dict(width=3, height=2, layout="L", model=1, model_hash=HASH, quality_q=7500, tile_side=16)
+    fields = {
+        "width": 3,
+        "height": 2,
+        "layout": "L",
+        "model": 1,
+        "model_hash": HASH,
+        "quality_q": 7500,
+        "tile_side": 16,
+    }
     return container.Header(**(fields | changes))
 
 
@@ -167,10 +175,13 @@ def test_head_reads_no_tiles():
 
     data = container.write(header(width=5000, height=5000, tile_side=4), [bytes(100_000)] * 400, icc=b"profile")
     head = container.read_head(Counting(data))
-    assert head.icc == b"profile" and head.complete and head.size == len(data)
+    assert head.icc == b"profile"
+    assert head.complete
+    assert head.size == len(data)
     assert Counting.total < 300
     tiles = head.chunk("T")
-    assert tiles.end == len(data) and data[tiles.start : tiles.start + 1] == b"T"
+    assert tiles.end == len(data)
+    assert data[tiles.start : tiles.start + 1] == b"T"
 
 
 def sample(**changes) -> bytes:
@@ -191,10 +202,12 @@ def test_truncation_at_every_byte():
         except errors.LicError:
             assert size < data.index(b"c", 6)  # only the header is indispensable
             continue
-        assert partial.header == whole.header and len(partial.tiles) == 4
+        assert partial.header == whole.header
+        assert len(partial.tiles) == 4
         there = [tile for tile in partial.tiles if tile is not None]
         assert there == whole.tiles[: len(there)]
-        assert partial.alpha in (None, whole.alpha) and partial.icc in (None, whole.icc)
+        assert partial.alpha in (None, whole.alpha)
+        assert partial.icc in (None, whole.icc)
     assert there == whole.tiles  # all but the last byte, which belongs to the checksum
 
 
@@ -221,7 +234,9 @@ def test_damaged_parts_are_dropped_when_asked():
     with pytest.raises(errors.LicCorruptChunk):
         container.read_head(bytes(data))
     chunks = container.read(bytes(data), truncated=True)
-    assert chunks.icc is None and chunks.alpha is None and chunks.exif == b"MM\0*"
+    assert chunks.icc is None
+    assert chunks.alpha is None
+    assert chunks.exif == b"MM\0*"
     assert all(chunks.tiles)  # the codec's own checksum finds the damage
 
 
@@ -257,7 +272,8 @@ def test_round_trip(h, data, icc, exif, xmp):
 def test_geometry_covers_everything_once(h):
     hy, wy = h.latent_grid
     hz, wz = h.hyper_grid
-    assert 16 * (hy - 1) < h.height <= 16 * hy and 4 * (wz - 1) < wy <= 4 * wz
+    assert 16 * (hy - 1) < h.height <= 16 * hy
+    assert 4 * (wz - 1) < wy <= 4 * wz
     tiles = h.tiles()
     assert [tile.number for tile in tiles] == list(range(h.tile_count))
     assert sum(a * b for a, b in (tile.latent_shape for tile in tiles)) == hy * wy
@@ -267,7 +283,8 @@ def test_geometry_covers_everything_once(h):
         rows, columns = tile.pixel_rows(h), tile.pixel_columns(h)
         pixels += (rows.stop - rows.start) * (columns.stop - columns.start)
         assert tile.latent.rows.start == 4 * tile.hyper.rows.start
-        assert tile.hyper_shape.rows <= h.tile_side and tile.latent_shape.columns <= 4 * h.tile_side
+        assert tile.hyper_shape.rows <= h.tile_side
+        assert tile.latent_shape.columns <= 4 * h.tile_side
     assert pixels == h.width * h.height
 
 
@@ -282,20 +299,20 @@ def test_garbage_after_the_signature(data):
 
 
 @pytest.mark.parametrize(
-    "changes, arguments",
+    ("changes", "arguments"),
     [
-        (dict(width=0), {}),
-        (dict(height=2**31), {}),
-        (dict(layout="P"), {}),
-        (dict(model=-1), {}),
-        (dict(model_hash=b"short"), {}),
-        (dict(quality_q=99), {}),
-        (dict(tile_side=65), {}),
-        (dict(layout="LA"), {}),
-        ({}, dict(alpha=b"\0\0")),
-        (dict(layout="LA"), dict(alpha=b"\1not a PNG")),
-        ({}, dict(tiles=[])),
-        ({}, dict(tiles=[b"short"])),
+        ({"width": 0}, {}),
+        ({"height": 2**31}, {}),
+        ({"layout": "P"}, {}),
+        ({"model": -1}, {}),
+        ({"model_hash": b"short"}, {}),
+        ({"quality_q": 99}, {}),
+        ({"tile_side": 65}, {}),
+        ({"layout": "LA"}, {}),
+        ({}, {"alpha": b"\0\0"}),
+        ({"layout": "LA"}, {"alpha": b"\1not a PNG"}),
+        ({}, {"tiles": []}),
+        ({}, {"tiles": [b"short"]}),
     ],
 )
 def test_writer_refuses(changes, arguments):
@@ -327,7 +344,8 @@ def test_two_thousand_mutations():
     import fuzz_format
 
     tried, accepted = fuzz_format.loop(0, seed=1, least=2000)
-    assert tried == 2000 and accepted > 10
+    assert tried == 2000
+    assert accepted > 10
 
 
 def test_error_table_of_the_document():

@@ -66,7 +66,9 @@ def test_gpu_to_cpu(model, quality, arrays):
 @pytest.mark.parametrize("model", ["toy", "photo", "photo-low", "photo-ms-ssim"])  # of GDN: test_families_gpu.py
 @pytest.mark.parametrize("quality", [1, 30, 50, 75, 100])
 def test_cpu_to_gpu(model, quality, arrays):
-    """What the CPU encodes, the GPU decodes to the CPU's pixels within one level; symbols are the CPU's, as decoding them is."""
+    """What the CPU encodes, the GPU decodes to the CPU's pixels within one level; symbols are the CPU's, as decoding
+    them is.
+    """
     skip_unless_fitting(model, quality)
     for array in arrays:
         data = pillow_lic.encode(array, model=model, quality=quality)
@@ -75,7 +77,9 @@ def test_cpu_to_gpu(model, quality, arrays):
 
 @pytest.mark.parametrize("model", ["toy", "photo"])
 def test_effort(model, arrays):
-    """The search on the GPU: a file that the CPU decodes to the same pixels, and as much better as the CPU's own search makes it."""
+    """The search on the GPU: a file that the CPU decodes to the same pixels, and as much better as the CPU's own search
+    makes it.
+    """
     array, quality = arrays[0], 60
     plain, searched = (
         pillow_lic.encode(array, model=model, quality=quality, effort=effort, device="cuda") for effort in (0, 3)
@@ -255,5 +259,5 @@ def test_no_memory_is_named(memory):
     data = pillow_lic.encode(np.tile(picture(512, 512, 3, 4), (8, 8, 1)), model="photo", device="cuda")
     pillow_lic.decode(data, device="cuda")
     memory(4 << 20)
-    with pytest.raises(errors.LicGpuUnavailable, match="not enough free memory.*device='cpu'"):
+    with pytest.raises(errors.LicGpuUnavailable, match=r"not enough free memory.*device='cpu'"):
         pillow_lic.decode(data, device="cuda")

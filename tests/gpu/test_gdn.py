@@ -14,8 +14,8 @@ from pillow_lic.engines.torch import operators
 
 OPERATORS = {False: torch.ops.pillow_lic.gdn, True: torch.ops.pillow_lic.igdn}
 LAYOUTS = {"first": torch.contiguous_format, "last": torch.channels_last}
-# float16 is computed in float32 and rounded once; bfloat16 as it is: half a unit (2^-8) each for the square, gamma and the sum,
-# under a root, then for the root and the product.
+# float16 is computed in float32 and rounded once; bfloat16 as it is: half a unit (2^-8) each for the square, gamma and
+# the sum, under a root, then for the root and the product.
 BOUND = {torch.float64: 1e-13, torch.float32: 2**-20, torch.float16: 2**-11 + 2**-19, torch.bfloat16: 3.5 * 2**-8}
 # Gradients against the magnitudes that they are sums of.
 GRADIENT_BOUND = {torch.float64: 1e-12, torch.float32: 2**-19, torch.float16: 2**-10, torch.bfloat16: 2**-5}
@@ -67,7 +67,8 @@ def test_gradients_are_derivatives(inverse):
 def test_registration_is_sound(inverse):
     (x, _, beta, gamma), _ = tensors((2, 4, 3, 2), torch.float32, "last")
     results = torch.library.opcheck(OPERATORS[inverse], [t.requires_grad_() for t in (x, beta, gamma)])
-    assert results and set(results.values()) == {"SUCCESS"}
+    assert results
+    assert set(results.values()) == {"SUCCESS"}
 
 
 def test_functions_are_the_operators():

@@ -1,13 +1,13 @@
 """The integer kernels of kernels/ against the C++ core, on a CPU: the same source, compiled by the host's compiler.
 
-A grid of one thread covers everything, so `__global__` functions are plain functions here. Below they are launched by engines/torch/cuda as on a
-GPU, grids and all, through a stand-in for CuPy; tests/gpu takes the same comparisons there.
+A grid of one thread covers everything, so `__global__` functions are plain functions here. Below they are launched by
+engines/torch/cuda as on a GPU, grids and all, through a stand-in for CuPy; tests/gpu takes the same comparisons there.
 """
 
 from __future__ import annotations
 
 import ctypes
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cupy_on_cpu
 import numpy as np
@@ -21,6 +21,9 @@ from random_tables import Case, random_symbols
 from pillow_lic import _core
 from pillow_lic.engines.torch.cuda import compile as compiler
 from pillow_lic.models import registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler to build the kernels for the CPU with")
 
@@ -102,12 +105,14 @@ def test_packing_kernels(scale_map: ctypes.CDLL):
     r = random_symbols(np.random.default_rng(1), (n,)) * coded.astype(np.int16)
     rows, symbols, back = np.empty(place[-1], np.uint8), np.empty(place[-1], np.int16), np.empty(n, np.int16)
     call(scale_map.pack_symbols, index, r, place, ctypes.c_longlong(n), skip, rows, symbols)
-    assert np.array_equal(rows, index[index >= skip]) and np.array_equal(symbols, r[index >= skip])
+    assert np.array_equal(rows, index[index >= skip])
+    assert np.array_equal(symbols, r[index >= skip])
     call(scale_map.spread_symbols, index, symbols, place, ctypes.c_longlong(n), skip, back)
     assert np.array_equal(back, r)
 
 
-# ---- Launched by engines/torch/cuda -----------------------------------------------------------------------------------------------
+# ---- Launched by engines/torch/cuda
+# -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

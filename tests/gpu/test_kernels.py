@@ -1,4 +1,6 @@
-"""The CUDA kernels without a GPU: each compiled for three architectures, and GDN's source run on the CPU against float64 twins."""
+"""The CUDA kernels without a GPU: each compiled for three architectures, and GDN's source run on the CPU against
+float64 twins.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ DEVICES = {
 }
 KIND_NAMES = ("float32", "float16", "bfloat16")
 
-# --- every kernel compiles, and hot ones keep everything in registers ----------------------------------------------------
+# --- every kernel compiles, and hot ones keep everything in registers
+# ----------------------------------------------------
 
 
 def compile_with_nvcc(instance: compiler.Instance, capability: int, folder: Path) -> nvrtc.Report:
@@ -208,7 +211,8 @@ def test_hot_plans_are_staged():
         assert plan.slices == 1
 
 
-# --- the source, run on the CPU ------------------------------------------------------------------------------------------
+# --- the source, run on the CPU
+# ------------------------------------------------------------------------------------------
 
 MARGIN = 4096  # bytes around each array that a kernel writes
 
@@ -260,10 +264,11 @@ def on_cpu(folder, monkeypatch):
         assert (room[start + size :] == 0x7F).all(), "written beyond its end"
 
 
-# Relative bounds of y. Sixteen-bit: squares and gamma are rounded to bfloat16, 2^-8 each, which the root halves; then y is rounded.
-# float32: three products of TF32 and the root, 2^-21, and rounding.
+# Relative bounds of y. Sixteen-bit: squares and gamma are rounded to bfloat16, 2^-8 each, which the root halves; then y
+# is rounded. float32: three products of TF32 and the root, 2^-21, and rounding.
 BOUNDS = {torch.bfloat16: 2**-8 + 2**-8, torch.float16: 2**-8 + 2**-11, torch.float32: 2**-20}
-# Of gradients, against the magnitudes that they are sums of: v, t, d and gamma rounded, at most four roundings to bfloat16.
+# Of gradients, against the magnitudes that they are sums of: v, t, d and gamma rounded, at most four roundings to
+# bfloat16.
 GRADIENT_BOUNDS = {torch.bfloat16: 2**-6, torch.float16: 2**-6, torch.float32: 2**-18}
 
 
@@ -277,7 +282,8 @@ def tensors(shape, dtype, channels_last, scale=1.0):
 
 
 BF16, F16, F32 = torch.bfloat16, torch.float16, torch.float32
-# shape, type, channels last, inverse, device, scale of x. Several tiles for a warp, several images, ends of rows, odd sizes.
+# shape, type, channels last, inverse, device, scale of x. Several tiles for a warp, several images, ends of rows, odd
+# sizes.
 FORWARD = {
     "staged": ((1, 192, 37, 31), BF16, True, False, 90, 1),
     "staged, 128": ((2, 128, 9, 41), F16, True, True, 90, 300),
@@ -381,7 +387,8 @@ def test_what_has_no_kernel_is_composed(on_cpu):
     assert not calls
 
 
-# --- compiling and launching ---------------------------------------------------------------------------------------------
+# --- compiling and launching
+# ---------------------------------------------------------------------------------------------
 
 
 def test_threads_compile_once(on_cpu, monkeypatch):
@@ -420,7 +427,7 @@ def test_driver_too_old_is_named(monkeypatch, tmp_path):
         setattr(module.cuda.runtime, failing, fail)
         monkeypatch.setitem(sys.modules, "cupy", module)
         monkeypatch.setattr(compiler, "_limits", {})
-        with pytest.raises(LicGpuUnavailable, match="cudaErrorInsufficientDriver.*"):
+        with pytest.raises(LicGpuUnavailable, match=r"cudaErrorInsufficientDriver.*"):
             compiler.limits_of(0, "13.0")
 
 

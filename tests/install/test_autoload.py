@@ -323,7 +323,10 @@ def test_django_image_field(tmp_path):
 def test_python_m_pil(tmp_path):
     result = subprocess.run([sys.executable, "-m", "PIL"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     entry = result.stdout.split("LIC ", 1)[1].split("-" * 20)[0]
-    assert "image/x-lic" in entry and ".lic" in entry and "open, save" in entry and "save_all" not in entry
+    assert "image/x-lic" in entry
+    assert ".lic" in entry
+    assert "open, save" in entry
+    assert "save_all" not in entry
 
 
 @installed

@@ -1,4 +1,6 @@
-"""The wheel as a user gets it: what is in it, that it works in a fresh environment, and that removing it removes all of it."""
+"""The wheel as a user gets it: what is in it, that it works in a fresh environment, and that removing it removes all of
+it.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def wheel(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(wheel, tmp_path_factory) -> Path:
-    """A fresh environment with the wheel; its dependencies are those of the environment of the tests, seen through a path file."""
+    """A fresh environment with the wheel; its dependencies are those of the environment of the tests, seen through a
+    path file.
+    """
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
@@ -62,7 +66,8 @@ def environment(wheel, tmp_path_factory) -> Path:
     )
     import PIL
 
-    # torch, numpy and Pillow only: as a plain folder on the path, so that its start-up files (our editable hook) do not run
+    # torch, numpy and Pillow only: as a plain folder on the path, so that its start-up files (our editable hook) do not
+    # run
     Path(site.stdout.strip(), "dependencies.pth").write_text(str(Path(PIL.__file__).parent.parent) + "\n")
     subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", wheel], check=True)
     return python

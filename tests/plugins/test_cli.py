@@ -1,4 +1,6 @@
-"""The `lic` command: files and folders, exit codes, never overwriting, metadata. A fake codec stands in for the networks."""
+"""The `lic` command: files and folders, exit codes, never overwriting, metadata. A fake codec stands in for the
+networks.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,8 @@ def test_folders(photo, tmp_path, capsys):
     assert lic("encode", tmp_path / "in", "-o", tmp_path / "out", "-j", "3") == DONE
     assert files(tmp_path / "out") == {"a.lic", "deep/b.lic", "deep/er/c.lic"}
     captured = capsys.readouterr()
-    assert captured.out == "" and "3 written, 0 failed" in captured.err
+    assert captured.out == ""
+    assert "3 written, 0 failed" in captured.err
     (tmp_path / "out" / "product.lic").write_text("FEATURE product vendor 1.0")
     assert lic("decode", tmp_path / "out", "-o", tmp_path / "back", "-t", "jpg") == DONE
     assert files(tmp_path / "back") == {"a.jpg", "deep/b.jpg", "deep/er/c.jpg"}
@@ -73,7 +76,8 @@ def test_never_overwrites_unasked(photo, tmp_path, capsys):
     source = photo(tmp_path / "a.png")
     (tmp_path / "a.lic").write_bytes(b"precious")
     assert lic("encode", source) == FAILED
-    assert (tmp_path / "a.lic").read_bytes() == b"precious" and "--force" in capsys.readouterr().err
+    assert (tmp_path / "a.lic").read_bytes() == b"precious"
+    assert "--force" in capsys.readouterr().err
     assert lic("encode", source, "--force") == DONE
     assert Image.open(tmp_path / "a.lic").format == "LIC"
 
@@ -118,14 +122,16 @@ def test_one_failure_does_not_stop_the_others(photo, tmp_path, capsys):
     photo(tmp_path / "c.png")
     assert lic("encode", tmp_path) == FAILED
     captured = capsys.readouterr()
-    assert "b.png" in captured.err and "2 written, 1 failed" in captured.err
+    assert "b.png" in captured.err
+    assert "2 written, 1 failed" in captured.err
     assert files(tmp_path) == {"a.png", "b.png", "c.png", "a.lic", "c.lic"}  # and no part of a file
 
 
 def test_failing_encoder_leaves_nothing(photo, tmp_path, capsys):
     photo(tmp_path / "a.png")
     assert lic("encode", tmp_path / "a.png", "-m", "nonesuch") == FAILED
-    assert files(tmp_path) == {"a.png"} and "nonesuch" in capsys.readouterr().err
+    assert files(tmp_path) == {"a.png"}
+    assert "nonesuch" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -147,7 +153,8 @@ def test_wrong_usage(arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert lic(*arguments) == USAGE
     captured = capsys.readouterr()
-    assert captured.err and not captured.out
+    assert captured.err
+    assert not captured.out
 
 
 def test_absent_file(tmp_path, capsys):
@@ -226,7 +233,8 @@ def test_truncated_file(photo, tmp_path, capsys):
     assert lic("decode", tmp_path / "a.lic", "-o", tmp_path / "b.png") == FAILED
     assert not (tmp_path / "b.png").exists()
     assert lic("decode", tmp_path / "a.lic", "-o", tmp_path / "b.png", "--truncated") == DONE
-    assert "grey" in capsys.readouterr().err and Image.open(tmp_path / "b.png").size == (60, 40)
+    assert "grey" in capsys.readouterr().err
+    assert Image.open(tmp_path / "b.png").size == (60, 40)
     assert ImageFile.LOAD_TRUNCATED_IMAGES is False
 
 
@@ -237,16 +245,18 @@ def test_info(tmp_path, capsys, make_picture):
     assert lic("info", tmp_path / "a.lic") == DONE
     lines = capsys.readouterr().out.splitlines()
     found = [line.split(None, 1) for line in lines[1:]]
-    assert ["3", "width         100"] in found and ["3", "layout        RGBA"] in found
-    assert ["4", "ICC bytes     7"] in found and any(
-        one[0] == "5" and one[1].startswith("alpha         PNG of") for one in found
-    )
+    assert ["3", "width         100"] in found
+    assert ["3", "layout        RGBA"] in found
+    assert ["4", "ICC bytes     7"] in found
+    assert any(one[0] == "5" and one[1].startswith("alpha         PNG of") for one in found)
     assert {section for section, _ in found} == {"2", "2.1", "3", "9.1", "4", "5", "6.1", "6.2", "-"}
 
     assert lic("info", tmp_path / "a.lic", "--json") == DONE
     (report,) = json.loads(capsys.readouterr().out)
     fields = {field["name"]: field["value"] for field in report["fields"]}
-    assert report["intact"] and fields["quality"] == 60.0 and fields["signature"] == "8D 4C 49 44"
+    assert report["intact"]
+    assert fields["quality"] == 60.0
+    assert fields["signature"] == "8D 4C 49 44"
     tiles = container.read((tmp_path / "a.lic").read_bytes()).tiles
     assert fields["tile 3"] == f"{len(tiles[3])} bytes"
 
@@ -258,7 +268,9 @@ def test_info_of_damaged_files(tmp_path, capsys, make_picture):
     (tmp_path / "b.lic").write_bytes(b"FEATURE product")
     assert lic("info", tmp_path / "a.lic", tmp_path / "b.lic") == FAILED
     captured = capsys.readouterr()
-    assert "width" in captured.out and "data ends too early" in captured.err and "signature" in captured.err
+    assert "width" in captured.out
+    assert "data ends too early" in captured.err
+    assert "signature" in captured.err
 
 
 def test_models(capsys):

@@ -1,4 +1,6 @@
-"""imageio v2 and v3 over the plugin: paths, bytes, file objects, options, metadata. A fake codec stands in for the networks."""
+"""imageio v2 and v3 over the plugin: paths, bytes, file objects, options, metadata. A fake codec stands in for the
+networks.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,7 @@ def test_top_level(array, tmp_path):
     assert (imageio.v2.imread(tmp_path / "a.lic") == array).all()
 
 
-@pytest.mark.parametrize("options", [dict(extension=".lic"), dict(plugin="pillow", extension=".lic")])
+@pytest.mark.parametrize("options", [{"extension": ".lic"}, {"plugin": "pillow", "extension": ".lic"}])
 def test_bytes_v3(array, options):
     data = iio3.imwrite("<bytes>", array, quality=20, **options)
     assert data.startswith(SIGNATURE)
@@ -72,9 +74,13 @@ def test_properties_do_not_decode(array, fake_engine):
     data = iio3.imwrite("<bytes>", array, extension=".lic", quality=12.5)
     fake_engine.clear()
     properties = iio3.improps(data)
-    assert properties.shape == array.shape and properties.dtype == np.uint8
+    assert properties.shape == array.shape
+    assert properties.dtype == np.uint8
     meta = iio3.immeta(data)
-    assert meta["quality"] == 12.5 and meta["bpp"] > 0 and meta["lic_version"] == "0.1" and "model" in meta
+    assert meta["quality"] == 12.5
+    assert meta["bpp"] > 0
+    assert meta["lic_version"] == "0.1"
+    assert "model" in meta
     assert fake_engine == []
 
 
@@ -92,7 +98,8 @@ def test_iteration(array):
     assert [frame.shape for frame in iio3.imiter(data)] == [array.shape]
     assert (iio3.imread(data, index=0) == array).all()
     with iio2.get_reader(data, format="lic") as reader:
-        assert (reader.get_data(0) == array).all() and len(reader) == 1
+        assert (reader.get_data(0) == array).all()
+        assert len(reader) == 1
 
 
 def test_result_is_writable(array):

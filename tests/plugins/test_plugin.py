@@ -33,7 +33,8 @@ def test_open_is_lazy(image, fake_engine):
     assert fake_engine == ["encode toy 60.5"]
     im = opened(data)
     assert (im.size, im.mode, im.format) == ((100, 70), "RGB", "LIC")
-    assert im.info["quality"] == 60.5 and im.info["lic_version"] == "0.1"
+    assert im.info["quality"] == 60.5
+    assert im.info["lic_version"] == "0.1"
     assert im.info["bpp"] == 8 * len(data) / 7000
     assert im.info["model"].isprintable()
     assert "decode" not in fake_engine
@@ -101,11 +102,14 @@ def test_copies_pickles_and_resaves(image, tmp_path):
         if loaded:
             back.load()
         clone = pickle.loads(pickle.dumps(back))
-        assert same(clone, im) and clone.info["quality"] == 75
-        assert same(back.copy(), im) and same(copy.deepcopy(back), im)
+        assert same(clone, im)
+        assert clone.info["quality"] == 75
+        assert same(back.copy(), im)
+        assert same(copy.deepcopy(back), im)
     back = Image.open(path)
     back.save(path, quality=50)
-    assert Image.open(path).info["quality"] == 50 and same(Image.open(path), im)
+    assert Image.open(path).info["quality"] == 50
+    assert same(Image.open(path), im)
 
 
 def test_threads_load_one_image(image, fake_engine):
@@ -117,7 +121,8 @@ def test_threads_load_one_image(image, fake_engine):
         thread.start()
     for thread in threads:
         thread.join()
-    assert results == [im.tobytes()] * 8 and fake_engine.count("decode") == 1
+    assert results == [im.tobytes()] * 8
+    assert fake_engine.count("decode") == 1
 
 
 def test_thumbnail_and_draft(image):
@@ -190,7 +195,8 @@ def test_verify(image, fake_engine, tmp_path):
     (tmp_path / "a.lic").write_bytes(data)
     im = Image.open(tmp_path / "a.lic")
     im.verify()
-    assert im.fp is None and "decode" not in fake_engine
+    assert im.fp is None
+    assert "decode" not in fake_engine
     for position in range(40, len(data), 7):
         damaged = bytearray(data)
         damaged[position] ^= 4
@@ -211,7 +217,7 @@ def test_thin_images_count_as_what_they_cost(image, monkeypatch):
     data = saved(image(height=1, width=1000), model="toy")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 7999)
     im = opened(data)
-    with pytest.raises(errors.LicLimitExceeded, match="1000 x 1 pixels.*counts"):
+    with pytest.raises(errors.LicLimitExceeded, match=r"1000 x 1 pixels.*counts"):
         im.load()
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     opened(data).load()
@@ -247,7 +253,8 @@ def test_array_functions(make_picture):
     for channels in (1, 2, 3, 4):
         array = make_picture(33, 65, channels)
         data = pillow_lic.encode(array, quality=30, model="toy", xmp=XMP)
-        assert isinstance(data, bytes) and (pillow_lic.decode(data) == array).all()
+        assert isinstance(data, bytes)
+        assert (pillow_lic.decode(data) == array).all()
         assert opened(data).info["xmp"] == XMP
     with pytest.raises(errors.LicBadMagic):
         pillow_lic.decode(b"nothing of ours")
@@ -255,7 +262,8 @@ def test_array_functions(make_picture):
 
 def test_public_names():
     names = set(pillow_lic.__all__)
-    assert len(names) <= 9 and names <= set(dir(pillow_lic))
+    assert len(names) <= 9
+    assert names <= set(dir(pillow_lic))
     for name in names:
         assert getattr(pillow_lic, name).__doc__
     with pytest.raises(AttributeError, match="nonesuch"):

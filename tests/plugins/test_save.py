@@ -36,7 +36,8 @@ def test_exif(image, kind):
 
 def test_icc_and_xmp(image):
     im = opened(saved(image(), icc_profile=ICC, xmp=XMP))
-    assert im.info["icc_profile"] == ICC and im.info["xmp"] == XMP
+    assert im.info["icc_profile"] == ICC
+    assert im.info["xmp"] == XMP
     assert ImageCms.getOpenProfile(io.BytesIO(im.info["icc_profile"]))
     assert opened(saved(image(), xmp=XMP.decode())).info["xmp"] == XMP
     pytest.importorskip("defusedxml")
@@ -47,7 +48,8 @@ def test_carried_as_avif_and_webp_do(image):
     source = opened(saved(image(), icc_profile=ICC, xmp=XMP, exif=exif()))
     again = opened(saved(source))
     assert again.info["icc_profile"] == ICC
-    assert "exif" not in again.info and "xmp" not in again.info
+    assert "exif" not in again.info
+    assert "xmp" not in again.info
     assert "icc_profile" not in opened(saved(source, icc_profile=None)).info
     assert "icc_profile" not in opened(saved(source, icc_profile=b"")).info
 
@@ -58,7 +60,7 @@ def profile(space: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "mode, space, fits",
+    ("mode", "space", "fits"),
     [
         ("RGB", b"RGB ", True),
         ("P", b"RGB ", True),
@@ -80,7 +82,8 @@ def test_carried_profile_must_fit_the_stored_pixels(mode, space, fits):
         return
     with pytest.warns(UserWarning, match="ICC profile is left out") as caught:
         back = opened(saved(im))
-    assert "icc_profile" not in back.info and caught[0].filename == saved.__code__.co_filename
+    assert "icc_profile" not in back.info
+    assert caught[0].filename == saved.__code__.co_filename
     given = opened(saved(im, icc_profile=profile(space)))  # as PNG and WebP write what they are given
     assert given.info["icc_profile"] == profile(space)
 
@@ -118,7 +121,8 @@ def test_transparent_palette():
     im = Image.new("P", (20, 10), 3)
     im.info["transparency"] = 3
     back = opened(saved(im))
-    assert back.mode == "RGBA" and back.getextrema()[3] == (0, 0)
+    assert back.mode == "RGBA"
+    assert back.getextrema()[3] == (0, 0)
     assert im.mode == "P"
 
 
@@ -128,26 +132,27 @@ def test_transparent_palette():
 @pytest.mark.parametrize(
     "options",
     [
-        dict(quality=0),
-        dict(quality=100.5),
-        dict(quality=float("nan")),
-        dict(quality=True),
-        dict(quality="75"),
-        dict(quality=None),
-        dict(model=3),
-        dict(tune="vmaf"),
-        dict(tune="psnr", model="toy"),
-        dict(exif="text"),
-        dict(icc_profile=5),
-        dict(xmp=3.5),
-        dict(lossless=True),
+        {"quality": 0},
+        {"quality": 100.5},
+        {"quality": float("nan")},
+        {"quality": True},
+        {"quality": "75"},
+        {"quality": None},
+        {"model": 3},
+        {"tune": "vmaf"},
+        {"tune": "psnr", "model": "toy"},
+        {"exif": "text"},
+        {"icc_profile": 5},
+        {"xmp": 3.5},
+        {"lossless": True},
     ],
 )
 def test_wrong_options_raise_before_anything_is_written(image, options, tmp_path):
     path = tmp_path / "a.lic"
     with pytest.raises(errors.LicBadOption) as caught:
         image().save(path, **options)
-    assert isinstance(caught.value, ValueError) and not path.exists()
+    assert isinstance(caught.value, ValueError)
+    assert not path.exists()
     buffer = io.BytesIO()
     with pytest.raises(errors.LicBadOption):
         image().save(buffer, "LIC", **options)
@@ -210,7 +215,8 @@ def test_transparent_colour(mode, colour, wanted):
     im.info["transparency"] = colour
     back = opened(saved(im))
     assert back.mode == wanted
-    assert back.getpixel((1, 1))[-1] == 255 and back.getpixel((10, 5))[-1] == 0
+    assert back.getpixel((1, 1))[-1] == 255
+    assert back.getpixel((10, 5))[-1] == 0
 
 
 def test_tune_chooses_the_model():

@@ -1,6 +1,7 @@
 """A stand-in for what pillow_lic.engines.torch.cuda uses of CuPy, which runs kernels on the CPU through on_cpu.h.
 
-So the tests without a GPU take the path that a GPU takes: the same plans, macros, grids and arguments, the very source of the kernels.
+So the tests without a GPU take the path that a GPU takes: the same plans, macros, grids and arguments, the very source
+of the kernels.
 """
 
 from __future__ import annotations
@@ -119,7 +120,9 @@ def fake(
 
 
 def install(monkeypatch, folder: Path) -> Calls:
-    """Put the stand-in where pillow_lic.engines.torch.cuda and the codec look for CuPy and a device, for one test; returns the list of launches."""
+    """Put the stand-in where pillow_lic.engines.torch.cuda and the codec look for CuPy and a device, for one test;
+    returns the list of launches.
+    """
     if sys.platform != "linux" or not shutil.which("g++"):
         pytest.skip("kernels run on the CPU through g++ on Linux")
     module, calls = fake(folder)

@@ -1,5 +1,5 @@
-"""A stand-in for an engine: symbols are pixels, and the stream of a tile holds them packed by zlib. So the codec, the plugin and the
-command line are tested without torch and without networks; the pixels come back as they were.
+"""A stand-in for an engine: symbols are pixels, and the stream of a tile holds them packed by zlib. So the codec, the
+plugin and the command line are tested without torch and without networks; the pixels come back as they were.
 
 tests/codec/test_engines.py compares its signatures with those of the real ones.
 """
@@ -98,4 +98,4 @@ def fake_engine(monkeypatch):
     monkeypatch.setattr(choice, "decoder", lambda model, device, output="numpy": FakeEngine())
     monkeypatch.setattr(encode, "TILE_SIDE", 1)
     calls.clear()
-    yield calls
+    return calls

@@ -1,4 +1,5 @@
-"""GDN in NumPy float64, from the equations of kernels/README.md alone: what every other implementation is compared with.
+"""GDN in NumPy float64, from the equations of kernels/README.md alone: what every other implementation is compared
+with.
 
 Arrays are (N, C, H, W), beta (C,), gamma (C, C).
 """
@@ -20,7 +21,9 @@ def forward(x, beta, gamma, inverse: bool):
 
 
 def backward(grad, x, beta, gamma, inverse: bool):
-    """dL/dx (6), dL/dbeta and dL/dgamma (7), and for each the sum of the magnitudes that it is made of, which errors scale with."""
+    """dL/dx (6), dL/dbeta and dL/dgamma (7), and for each the sum of the magnitudes that it is made of, which errors
+    scale with.
+    """
     v = sums(x, beta, gamma)
     t = 0.5 * grad * x * v**-0.5 if inverse else -0.5 * grad * x * v**-1.5  # (3), (4)
     d = grad * v**0.5 if inverse else grad * v**-0.5  # (5)
@@ -32,7 +35,9 @@ def backward(grad, x, beta, gamma, inverse: bool):
 
 
 def inputs(shape, seed: int = 0, scale: float = 1.0):
-    """x, grad (N, C, H, W), beta (C,), gamma (C, C), as trained models have them: gamma has a strong diagonal and zeros."""
+    """x, grad (N, C, H, W), beta (C,), gamma (C, C), as trained models have them: gamma has a strong diagonal and
+    zeros.
+    """
     rng = np.random.default_rng(seed)
     channels = shape[1]
     x, grad = rng.normal(0, scale, shape), rng.normal(0, 1, shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import launchers
 import numpy as np
@@ -15,7 +16,9 @@ from pillow_lic import _core
 from pillow_lic.engines.torch import place as places
 from pillow_lic.engines.torch import scale_map
 from pillow_lic.engines.torch.cuda import mixture as mixture_kernels
-from pillow_lic.models.store import Model
+
+if TYPE_CHECKING:
+    from pillow_lic.models.store import Model
 
 MANY = {"cpu": 60_000, "cuda": 4_000_000}  # symbols at a time
 

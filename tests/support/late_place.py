@@ -1,5 +1,5 @@
-"""A place that behaves as a GPU does, on the CPU: groups share network calls, copies to the host arrive when they are waited for and
-not before, kernels come through a stand-in for CuPy. So tests without a GPU take the path of one.
+"""A place that behaves as a GPU does, on the CPU: groups share network calls, copies to the host arrive when they are
+waited for and not before, kernels come through a stand-in for CuPy. So tests without a GPU take the path of one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from pillow_lic.engines.torch.place import Place
 
 
 class LatePlace(Place):
-    """Its name is another than the CPU's, so its networks are made and run as a GPU's: in float16, with stated settings, not fused.
+    """Its name is another than the CPU's, so its networks are made and run as a GPU's: in float16, with stated
+    settings, not fused.
 
     `log`: what happened, in order: "stream K", "end K", "mark", "wait".
     """

@@ -1,4 +1,6 @@
-"""Launches those kernels of kernels/scale_map.cu that the product does not launch: packing of coded symbols, for tests of them."""
+"""Launches those kernels of kernels/scale_map.cu that the product does not launch: packing of coded symbols, for tests
+of them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from pillow_lic.engines.torch.cuda.scale_map import SOURCE
 
 
 def coded_symbols(index: int, n: int, skip: int, coded: int, where) -> None:
-    """coded (n,) uint8: 1 where index (n,) uint8 reaches `skip` (FORMAT 7.6). Its running sums (n,) int64 are the `place` of the next two."""
+    """coded (n,) uint8: 1 where index (n,) uint8 reaches `skip` (FORMAT 7.6). Its running sums (n,) int64 are the
+    `place` of the next two.
+    """
     each(SOURCE, "coded_symbols", n, (index, n, *ints(skip), coded), where)
 
 

@@ -1,8 +1,9 @@
-"""Add golden files: python tests/support/make_golden.py [--sizes]. Writes only what is not there; a golden is never made again.
+"""Add golden files: python tests/support/make_golden.py [--sizes]. Writes only what is not there; a golden is never
+made again.
 
 tests/golden/NAME.lic, and NAME.npz with the integers and the pixels it decodes to. tests/golden/errors/CLASS-what.lic:
-files that must be refused with that error. tests/golden/encode/sizes.csv: bytes that generated pictures take, a record of
-the encoder, which may change; --sizes writes it again.
+files that must be refused with that error. tests/golden/encode/sizes.csv: bytes that generated pictures take, a record
+of the encoder, which may change; --sizes writes it again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""NVRTC without CuPy and without a GPU: compiles kernels as CuPy does and tells what the compiler reports (package `nvidia-cuda-nvrtc`)."""
+"""NVRTC without CuPy and without a GPU: compiles kernels as CuPy does and tells what the compiler reports (package
+`nvidia-cuda-nvrtc`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The integer kernels of kernels/ as plain functions: the same source, compiled by the host's compiler, for a grid of one thread."""
+"""The integer kernels of kernels/ as plain functions: the same source, compiled by the host's compiler, for a grid of
+one thread.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def built(name: str, folder: Path) -> ctypes.CDLL:
 
 
 def intervals(mixture, planes: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """start and freq, int64 (n,), of symbols x (n,) int16 under mixtures, by the core's definition; of the escape where x is not held."""
+    """start and freq, int64 (n,), of symbols x (n,) int16 under mixtures, by the core's definition; of the escape where
+    x is not held.
+    """
     _, _, below, radius = mixture.cumulative(planes, x)
     above = mixture.cumulative(planes, np.minimum(x, 32766) + np.int16(1))[2]
     escape = mixture.cumulative(planes, radius + np.int16(1))[2]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
 import pillow_lic
@@ -15,6 +14,11 @@ from pillow_lic.codec.decode import decode_symbols, decoded
 from pillow_lic.codec.options import DecodeOptions
 from pillow_lic.engines.torch import search
 from pillow_lic.models import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
 
 
 def symbols(data: bytes) -> tuple[np.ndarray, np.ndarray]:

@@ -87,7 +87,8 @@ def test_crops_depend_on_the_step_alone(photographs):
     training, _ = data.load_split(photographs)
     crops = data.Crops(training, 64, 4, seed=3)
     iterated = crops.iterate(5)
-    assert np.array_equal(next(iterated), crops.at(5)) and np.array_equal(next(iterated), crops.at(6))
+    assert np.array_equal(next(iterated), crops.at(5))
+    assert np.array_equal(next(iterated), crops.at(6))
     assert crops.at(5).shape == (4, 3, 64, 64)
 
 
@@ -113,8 +114,10 @@ def test_device_crops_depend_on_the_step_alone(photographs):
     crops = gpu_data.DeviceCrops(training, 64, 5, 3, torch.device("cpu"), grey=0.5)
     batch = crops.at(5)
     iterated = crops.iterate(5)
-    assert torch.equal(next(iterated), batch) and torch.equal(next(iterated), crops.at(6))
-    assert batch.shape == (5, 3, 64, 64) and batch.dtype == torch.uint8
+    assert torch.equal(next(iterated), batch)
+    assert torch.equal(next(iterated), crops.at(6))
+    assert batch.shape == (5, 3, 64, 64)
+    assert batch.dtype == torch.uint8
     assert not torch.equal(batch, crops.at(6))
     with pytest.raises(ValueError, match="smaller crop"):
         gpu_data.DeviceCrops(training, 4096, 1, 1, torch.device("cpu"))
@@ -146,7 +149,8 @@ def test_ms_ssim_as_the_distortion(photographs, tmp_path):
     x = torch.rand(2, 3, 176, 176)
     out = {"x_hat": torch.stack([x[0], x[1].roll(3, 1)]), "y_bits": torch.zeros(2), "z_bits": torch.zeros(2)}
     figures = losses.rate_distortion(x, out, torch.full((2,), 16.0), metric="ms-ssim")
-    assert figures["loss"][0].abs() < 1e-5 and 0.3 < figures["loss"][1] <= 1.0  # lambda D / (4 sqrt(lambda)) is D
+    assert figures["loss"][0].abs() < 1e-5
+    assert 0.3 < figures["loss"][1] <= 1.0
     settings = ["steps=1", "batch=2", "crop=176", "final_crop=176", 'metric="ms-ssim"', "lowest=2.0", "highest=150.0"]
     trainer = train.Trainer(train.load_config(CONFIG, settings), photographs, tmp_path)
     trainer.run(None)
@@ -224,7 +228,7 @@ def test_processes_stop_together(photographs, tmp_path):
 
 def test_encoder_halo_is_the_reach_of_the_networks():
     """Measured by gradients: no latent position depends on pixels farther away, and one depends on the farthest."""
-    small = dict(latent=2, hyper=2, encoder=2, encoder_low=2, body=2, points=2)
+    small = {"latent": 2, "hyper": 2, "encoder": 2, "encoder_low": 2, "body": 2, "points": 2}
     for blocks, low_blocks in ((0, 4), (3, 4), (3, 10), (2, 1)):
         config = networks.PhotoConfig(**small, encoder_blocks=blocks, encoder_low_blocks=low_blocks)
         model = networks.PhotoModel(config).double()
@@ -239,8 +243,10 @@ def test_encoder_halo_is_the_reach_of_the_networks():
 
 
 def test_halo_is_the_reach_of_the_decoder():
-    """Measured by gradients of pixels by symbols, along rows and columns; the prior, which comes before, sees one position more."""
-    small = dict(latent=4, hyper=2, body=8, spread=2, detail=4, render=2, points=2)
+    """Measured by gradients of pixels by symbols, along rows and columns; the prior, which comes before, sees one
+    position more.
+    """
+    small = {"latent": 4, "hyper": 2, "body": 8, "spread": 2, "detail": 4, "render": 2, "points": 2}
     for body_blocks, detail_blocks in ((0, 1), (2, 4), (1, 2)):
         config = networks.PhotoConfig(**small, body_blocks=body_blocks, detail_blocks=detail_blocks)
         model, t = networks.PhotoModel(config), torch.zeros(1)
@@ -265,7 +271,8 @@ def test_trained_model_can_be_exported_registered_and_used(photographs, tmp_path
     assert json.loads((tmp_path / "model" / "manifest.json").read_text())["encoder_halo"] == 3
     name = pillow_lic.register_model(tmp_path / "model")
     try:
-        assert name == "mine" and "mine" in choice.names()
+        assert name == "mine"
+        assert "mine" in choice.names()
         array = make_picture(70, 50)
         encoded = pillow_lic.encode(array, model="mine")
         assert pillow_lic.decode(encoded).shape == array.shape
@@ -288,7 +295,8 @@ def test_some_rates_alone(photographs, tmp_path, make_picture):
     ]
     config = train.load_config(CONFIG, settings)
     drawn = torch.cat([train.positions(5, *config.rates) for _ in range(50)])
-    assert drawn.min() == 0 and drawn.max() == 0.6
+    assert drawn.min() == 0
+    assert drawn.max() == 0.6
     trainer = train.Trainer(config, photographs, tmp_path / "run")
     trainer.run(None)
     export(trainer.checkpoint, photographs, tmp_path / "model", None, batches=1)
@@ -297,7 +305,7 @@ def test_some_rates_alone(photographs, tmp_path, make_picture):
         array = make_picture(70, 50)
         assert pillow_lic.decode(pillow_lic.encode(array, model=name, quality=60.4)).shape == array.shape
         with pytest.raises(
-            errors.LicBadOption, match="model 'part' is for quality 1 to 60.4, found 75; leave model out"
+            errors.LicBadOption, match=r"model 'part' is for quality 1 to 60.4, found 75; leave model out"
         ):
             pillow_lic.encode(array, model=name)
     finally:
@@ -336,13 +344,16 @@ def test_settling_moves_the_synthesis_alone(photographs, tmp_path):
     settled = run(photographs, tmp_path / "run", 8, settle=4)
     before, after = (t.model.state_dict() for t in (trainer, settled))
     moved = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
-    assert moved == {"synthesis"} and settled.step == 8
+    assert moved == {"synthesis"}
+    assert settled.step == 8
 
 
 def test_learning_rate_falls_to_one_percent():
     config = train.TrainConfig(steps=1000, warmup=10, lr=1.0)
     rates = [train.learning_rate(config, step) for step in (0, 9, 500, 999)]
-    assert rates[0] == pytest.approx(0.1) and rates[1] == rates[2] == 1.0 and rates[3] <= 0.011
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[1] == rates[2] == 1.0
+    assert rates[3] <= 0.011
 
 
 def test_start_is_a_working_block_transform(photographs):
@@ -382,7 +393,9 @@ def test_the_prior_of_z_is_fitted_to_its_rows():
 
 
 def test_a_run_starts_from_an_exported_model(photographs, tmp_path):
-    """Its rate and distortion are those of the checkpoint that was exported, but for float16, integers and the prior of z."""
+    """Its rate and distortion are those of the checkpoint that was exported, but for float16, integers and the prior of
+    z.
+    """
     trainer = run(photographs, tmp_path / "run", 4)
     export(tmp_path / "run" / "checkpoint.pt", photographs, tmp_path / "model", None, batches=1)
     trainer.model.load_state_dict(trainer.average)
@@ -411,7 +424,9 @@ def test_a_run_starts_from_an_exported_model(photographs, tmp_path):
 
 
 def test_further_channels_carry_what_the_others_leave_over(photographs, tmp_path):
-    """Before any step: more channels than the exported model has, and less is lost at the highest rate; the first channels stay as they were."""
+    """Before any step: more channels than the exported model has, and less is lost at the highest rate; the first
+    channels stay as they were.
+    """
     trainer = run(photographs, tmp_path / "run", 4)
     export(tmp_path / "run" / "checkpoint.pt", photographs, tmp_path / "model", None, batches=1)
     config, had = trainer.config, trainer.config.network.latent
@@ -429,18 +444,22 @@ def test_further_channels_carry_what_the_others_leave_over(photographs, tmp_path
 
 
 def test_one_configuration_over_another():
-    """What `make train-gpu` trains: the model and rates of one file, the batches of the other, the command's word above both."""
+    """What `make train-gpu` trains: the model and rates of one file, the batches of the other, the command's word above
+    both.
+    """
     both = train.load_config(CONFIG.with_name("photo-low.toml"), ["steps=7"], CONFIG.with_name("gpu.toml"))
     low, gpu = (train.load_config(CONFIG.with_name(name), []) for name in ("photo-low.toml", "gpu.toml"))
     assert both == dataclasses.replace(gpu, name=low.name, rates=low.rates, seed=low.seed, steps=7)
-    assert both.batch != low.batch and both.rates != gpu.rates
+    assert both.batch != low.batch
+    assert both.rates != gpu.rates
 
 
 def test_no_thread_outlives_the_crops(photographs):
     before = threading.active_count()
     crops = data.Crops(data.load_split(photographs)[0], 64, 2, seed=1)
     batches = crops.iterate(3)
-    assert np.array_equal(next(batches), crops.at(3)) and np.array_equal(next(batches), crops.at(4))
+    assert np.array_equal(next(batches), crops.at(3))
+    assert np.array_equal(next(batches), crops.at(4))
     assert threading.active_count() == before + 1
     batches.close()
     assert threading.active_count() == before
