@@ -28,7 +28,7 @@ $(STAMP): $(SOURCES)
 install: $(STAMP) ## environment in .venv with the package and what the tests need
 
 quick: $(STAMP)  ## seconds: format, coder, layers, golden errors; no network is run
-	$(BIN)/python -m pytest -q tests/test_format.py tests/test_entropy.py tests/test_tables.py tests/test_trellis.py tests/test_trellis_tiles.py tests/test_layers.py tests/test_golden.py -k "not network"
+	$(BIN)/python -m pytest -q -m quick
 
 test: $(STAMP)   ## everything that needs neither a GPU nor outside data
 	$(BIN)/python -m pytest -q tests
@@ -52,7 +52,7 @@ gpu:             ## tests, then benches that need a CUDA device: GPU_PYTHON with
 	    csrc/$${module%:*}.cpp build/core/*.o \
 	    -o pillow_lic/$${module#*:}$$($(GPU_PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))') || exit 1; done; }
 	failed=0; \
-	OMP_NUM_THREADS=2 $(GPU_PYTHON) -m pytest -q tests/gpu $$($(GPU_PYTHON) -c "import xdist; print('-n 8')" 2>/dev/null) || failed=1; \
+	OMP_NUM_THREADS=2 $(GPU_PYTHON) -m pytest -q -m gpu tests/gpu $$($(GPU_PYTHON) -c "import xdist; print('-n 8')" 2>/dev/null) || failed=1; \
 	$(GPU_PYTHON) bench/gpu.py $(if $(GPU_IMAGES),--images $(GPU_IMAGES)) $(if $(GPU_RESULTS),--results $(GPU_RESULTS)) || failed=1; \
 	exit $$failed
 

@@ -28,9 +28,9 @@ import sys
 import time
 from collections.abc import Callable
 
+import machine
 import numpy as np
 
-import machine
 from pillow_lic import _core_test
 from pillow_lic.constants import (
     LIC_HYPER_STRIDE,
@@ -95,14 +95,16 @@ def integers(path: pathlib.Path, quality: float, name: str | None) -> tuple:
     """The loaded model (name, or the default one), its tables, and q, z and r of an image."""
     from PIL import Image
 
-    from pillow_lic import codec, format
-    from pillow_lic.models import loader, registry
+    import pillow_lic
+    from pillow_lic import container
+    from pillow_lic.codec.decode import decode_symbols
+    from pillow_lic.models import registry
 
     array = np.asarray(Image.open(path).convert("RGB"))
-    container = format.read(codec.encode(array, quality=quality, model=name))
-    model = loader.load(registry.by_hash(container.header.model, container.header.model_hash))
-    z, r, _ = codec.decode_symbols(container)
-    return model, Tables.from_model(model.entry.manifest, model.arrays), container.header.quality_q, z, r
+    chunks = container.read(pillow_lic.encode(array, quality=quality, model=name))
+    model = registry.by_hash(chunks.header.model, chunks.header.model_hash)
+    z, r, _ = decode_symbols(chunks)
+    return model, model.tables, chunks.header.quality_q, z, r
 
 
 class Latents:
@@ -124,7 +126,7 @@ class Mixed:
     """The same for a model of mixtures, all of whose symbols are coded: the bytes of every mixture, and what they mean as floats."""
 
     def __init__(self, path: pathlib.Path, quality: float, name: str):
-        from pillow_lic.codec import boundary
+        from pillow_lic.engines.torch import rate
 
         model, self.tables, self.q, self.z, self.r = integers(path, quality, name)
         self.planes = self.tables.scale_index(self.q, self.z, *self.r.shape[1:]).reshape(
@@ -133,7 +135,7 @@ class Mixed:
         self.mixture = _core_test.Mixture(model.arrays["normal"], model.arrays["inverse"], self.tables.components)
         self.coded = np.ascontiguousarray(self.r.ravel())
         self.symbols = self.coded.size
-        self.sigmas = boundary.mixture_sigmas(model.arrays["normal"], model.arrays["inverse"]).numpy()
+        self.sigmas = rate.mixture_sigmas(model.arrays["normal"], model.arrays["inverse"]).numpy()
 
     def first(self, count: int) -> Mixed:
         """The same case cut to its first symbols, for the coder alone."""
@@ -159,7 +161,6 @@ def ours_mixed(case: Mixed) -> tuple[bytes, Callable[[], bytes], Callable[[], np
 def compressai_mixed(case: Mixed) -> tuple[bytes, Callable[[], object], Callable[[], object]]:
     """The same symbols and mixtures through CompressAI's GaussianMixtureConditional."""
     import torch
-
     from compressai_peer import Absent
 
     sys.meta_path.insert(0, Absent())

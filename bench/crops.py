@@ -9,11 +9,10 @@ the PSNR of the whole image. The crop is the window with the most detail, or --a
 import argparse
 import pathlib
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFont
-
 import metrics
+import numpy as np
 import peers
+from PIL import Image, ImageDraw, ImageFont
 
 GAP, CAPTION = 8, 40
 

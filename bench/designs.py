@@ -244,11 +244,11 @@ def synthesis_of(block, base=SHIPPED):
 
 
 @torch.no_grad()
-def start_fresh_synthesis(model, folder):
+def start_fresh_synthesis(model, folder, prior=True):
     """Everything from an exported model but the network of the synthesis, whose linear path stays."""
     with unittest.mock.patch("train.networks.Synthesis", SHIPPED):
         trained = networks.PhotoModel(networks.PhotoConfig())
-    start_from_model(trained, folder)
+    start_from_model(trained, folder, prior)
     kept = {
         name: value
         for name, value in trained.state_dict().items()

@@ -13,11 +13,10 @@ import pathlib
 import statistics
 import time
 
-import numpy as np
-from PIL import Image
-
 import machine
 import metrics
+import numpy as np
+from PIL import Image
 from rd import images_in, write
 
 COLUMNS = ("effort", "images", "files", "bd_rate", "worst", "best", "times")
@@ -25,12 +24,12 @@ COLUMNS = ("effort", "images", "files", "bd_rate", "worst", "best", "times")
 
 def measure(array, quality, effort):
     """Bits per pixel, PSNR, seconds of the processor."""
-    from pillow_lic import codec
+    import pillow_lic
 
     start = time.process_time()
-    data = codec.encode(array, quality=quality, effort=effort)
+    data = pillow_lic.encode(array, quality=quality, effort=effort)
     seconds = time.process_time() - start
-    return 8 * len(data) / (array.shape[0] * array.shape[1]), metrics.psnr(array, codec.decode(data)), seconds
+    return 8 * len(data) / (array.shape[0] * array.shape[1]), metrics.psnr(array, pillow_lic.decode(data)), seconds
 
 
 def main():

@@ -13,11 +13,10 @@ import csv
 import pathlib
 import sys
 
+import machine
 import numpy as np
 import torch
 from PIL import Image
-
-import machine
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
@@ -74,16 +73,18 @@ def float_bits(model, own, q, z, r, t):
 
 def measure(path, quality, name, model):
     """Pixels, bits of the file, and the float model's bits of z and r."""
-    from pillow_lic import codec, format
-    from pillow_lic.codec import tables
-    from pillow_lic.models import loader, registry
+    import pillow_lic
+    from pillow_lic import container
+    from pillow_lic import quality as qualities
+    from pillow_lic.codec.decode import decode_symbols
+    from pillow_lic.models import registry
 
     array = np.asarray(Image.open(path).convert("RGB"))
-    data = codec.encode(array, quality=quality, model=name)
-    z, r, _ = codec.decode_symbols(format.read(data))
-    t = torch.tensor([(quality - 1) / 99])
+    data = pillow_lic.encode(array, quality=quality, model=name)
+    z, r, _ = decode_symbols(container.read(data))
+    t = torch.tensor([qualities.position(qualities.to_q(quality))])
     with torch.inference_mode():
-        own = tables.of(loader.load(registry.by_name(name)))
+        own = registry.by_name(name).tables
         z_bits, r_bits = float_bits(model, own, round(100 * quality), z, r, t)
     return array.shape[0] * array.shape[1], 8 * len(data), z_bits, r_bits
 
@@ -105,7 +106,7 @@ def main():
     paths = sorted(path for path in options.images.iterdir() if path.suffix.lower() in SUFFIXES)[: options.limit]
     rows = []
     for quality in map(float, options.qualities.split(",")):
-        if not registry.by_name(name).fits(round(100 * quality)):
+        if not registry.by_name(name).manifest.fits(round(100 * quality)):
             continue
         pixels, bits, z_bits, r_bits = np.sum([measure(path, quality, name, model) for path in paths], 0)
         estimate = z_bits + r_bits

@@ -35,18 +35,21 @@ def digest(folder: Path) -> None:
     import numpy as np
     import torch
 
-    from pillow_lic import _core_test, codec, format
+    import pillow_lic
+    from pillow_lic import _core_test, container
+    from pillow_lic.codec.decode import decode_symbols
 
     if "LIC_SIMD" in os.environ:
         _core_test.set_simd(os.environ["LIC_SIMD"])
     if "LIC_THREADS" in os.environ:
         torch.set_num_threads(int(os.environ["LIC_THREADS"]))
+        pillow_lic.set_threads(int(os.environ["LIC_THREADS"]))
     symbols, pixels = hashlib.sha256(), []
     for path in sorted(folder.glob("*.lic")):
-        container = format.read(path.read_bytes())
-        z, r, _ = codec.decode_symbols(container)
+        data = path.read_bytes()
+        z, r, _ = decode_symbols(container.read(data))
         symbols.update(z.tobytes() + r.tobytes())
-        pixels.append(codec.decode_container(container))
+        pixels.append(pillow_lic.decode(data))
     reference = folder / "pixels.npz"
     if not reference.exists():
         np.savez(reference, *pixels)

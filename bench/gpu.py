@@ -10,7 +10,7 @@ relative error against float64 on a sample of rows, checked against its bound be
 in bfloat16, and channels last.
 first use: seconds from the first call to its result, in fresh processes, with an empty and with a filled cache of kernels, beyond
 what torch's and CUDA's own start take.
---sweep also times other plans of gdn.cu than gpu.gdn_plan's.
+--sweep also times other plans of gdn.cu than gdn_kernels.gdn_plan's.
 mixture: symbols per second of the cumulative frequencies of mixtures (FORMAT 7.8): intervals for the encoder, windows of eight for the decoder,
 for K = 1 to 4; the results of 200,000 symbols are compared with the C++ core's first.
 codec, exact: see bench/gpu_codec.py. --images takes a folder of pictures instead of generated ones.
@@ -30,6 +30,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from functools import partial
 
 import gpu_codec
 import machine
@@ -134,7 +135,7 @@ def measure_gdn(clock, operator, channels, side):
     """Rows of one operator at one size."""
     import torch
 
-    from pillow_lic.models import operators
+    from pillow_lic.engines.torch import operators
 
     inverse = operator == "igdn"
     ours = getattr(operators, operator)
@@ -197,7 +198,7 @@ def rounded(rows):
 
 def gdn(options):
     """Both operators at all sizes, and the first use."""
-    from pillow_lic import gpu
+    from pillow_lic.engines.torch.cuda import compile as kernels
 
     clock = Clock(options.repeats)
     rows = []
@@ -207,7 +208,7 @@ def gdn(options):
         rows += found
         write("gpu-gdn.csv", FIELDS, rounded(rows))  # after each, so that a run that is cut short leaves something
     registers = {}
-    for (instance, _), kernel in gpu._kernels.items():
+    for (instance, _), kernel in kernels._kernels.items():
         name = " ".join(f"{key.lower()}={value}" for key, value in instance.defines)
         registers[name] = {
             "registers": kernel.num_regs,
@@ -226,7 +227,7 @@ FIRST_USE = """
 import sys, time
 sys.path[:0] = [{root!r}] if {clone} else []
 import torch
-from pillow_lic.models import operators
+from pillow_lic.engines.torch import operators
 x = torch.ones(1, 192, 64, 64, device="cuda", dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last)
 beta, gamma = torch.ones(192, device="cuda"), torch.eye(192, device="cuda")
 torch.cuda.synchronize()
@@ -260,9 +261,9 @@ def first_use():
 
 def plans(activation, limits):
     """The plan that gpu.py takes, first, and what else fits the device."""
-    from pillow_lic import gpu
+    from pillow_lic.engines.torch.cuda import gdn as gdn_kernels
 
-    base = gpu.gdn_plan(activation, gpu.FORWARD, limits)
+    base = gdn_kernels.gdn_plan(activation, gdn_kernels.FORWARD, limits)
     found = [base]
     stage_of = lambda tiles: 16 * tiles * activation.channels * activation.element  # noqa: E731  whole groups: 128 and 192 are
     matrix = base.shared - base.staged * base.warps * stage_of(base.tiles)
@@ -282,10 +283,11 @@ def plans(activation, limits):
 
 
 def sweep(clock):
-    """Times of other plans for the forward step, so that gpu.gdn_plan can be corrected by measurement."""
+    """Times of other plans for the forward step, so that gdn_kernels.gdn_plan can be corrected by measurement."""
     import torch
 
-    from pillow_lic import gpu
+    from pillow_lic.engines.torch.cuda import compile as kernels
+    from pillow_lic.engines.torch.cuda import gdn as gdn_kernels
 
     fields = (
         "channels",
@@ -307,17 +309,17 @@ def sweep(clock):
         form = torch.channels_last if layout == "last" else torch.contiguous_format
         x = torch.randn(1, channels, height, width, device="cuda").to(torch.bfloat16).contiguous(memory_format=form)
         y = torch.empty_like(x)
-        activation = gpu.Activation(1, channels, height * width, gpu.BFLOAT16, layout == "first")
-        limits = gpu.limits_of(0, torch.version.cuda)
+        activation = gdn_kernels.Activation(1, channels, height * width, gdn_kernels.BFLOAT16, layout == "first")
+        limits = kernels.limits_of(0, torch.version.cuda)
         arguments = (x.data_ptr(), 0, y.data_ptr(), 0, beta.data_ptr(), gamma.data_ptr(), 1, height * width)
         for plan in plans(activation, limits):
-            instance = gpu.gdn_instance(activation, gpu.FORWARD, False, limits, plan)
-            grid = gpu.gdn_grid(activation, instance, limits)
+            instance = gdn_kernels.gdn_instance(activation, gdn_kernels.FORWARD, False, limits, plan)
+            grid = gdn_kernels.gdn_grid(activation, instance, limits)
             stream = torch.cuda.current_stream().cuda_stream
-            run = lambda: gpu.launch(instance, grid, arguments, 0, stream, torch.version.cuda)  # noqa: E731, B023
+            run = lambda: kernels.launch(instance, grid, arguments, 0, stream, torch.version.cuda)  # noqa: E731, B023
             run()
             checked(str(plan), y, x, beta, gamma, False, BOUND)
-            kernel, ms = gpu._kernels[instance, 0], clock.ms(run)
+            kernel, ms = kernels._kernels[instance, 0], clock.ms(run)
             rows.append(
                 {
                     "channels": channels,
@@ -361,10 +363,12 @@ def mixture(options):
     import numpy as np
     import torch
 
-    from pillow_lic import _core_test, gpu
+    from pillow_lic import _core_test
+    from pillow_lic.engines.torch.cuda import mixture as kernels
+    from pillow_lic.engines.torch.cuda.compile import Where
 
     clock, rows = Clock(options.repeats), []
-    where = 0, torch.cuda.current_stream().cuda_stream, torch.version.cuda
+    where = Where(0, torch.cuda.current_stream().cuda_stream, torch.version.cuda)
     for components in (1, 2, 3, 4):
         planes, symbols, normal, inverse = mixture_inputs(components, SYMBOLS)
         there = [
@@ -375,34 +379,10 @@ def mixture(options):
         start, freq = (torch.empty(SYMBOLS, dtype=torch.int32, device="cuda") for _ in range(2))
         window = torch.empty((SYMBOLS, 8), dtype=torch.int16, device="cuda")
 
-        def intervals():
-            gpu.mixture_intervals(
-                planes_at,
-                SYMBOLS,
-                symbols_at,
-                components,
-                inverse_at,
-                len(inverse),
-                normal_at,  # noqa: B023
-                start.data_ptr(),
-                freq.data_ptr(),
-                *where,
-            )  # noqa: B023
-
-        def windows():
-            gpu.mixture_window(
-                planes_at,
-                SYMBOLS,
-                components,
-                inverse_at,
-                len(inverse),
-                normal_at,
-                -4,
-                8,  # noqa: B023
-                window.data_ptr(),
-                *where,
-            )  # noqa: B023
-
+        given = planes_at, symbols_at, inverse_at, normal_at, start.data_ptr(), freq.data_ptr()
+        intervals = partial(kernels.intervals, given, SYMBOLS, components, len(inverse), where)
+        given = planes_at, inverse_at, normal_at, window.data_ptr()
+        windows = partial(kernels.window, given, SYMBOLS, components, len(inverse), (-4, 8), where)
         intervals()
         windows()
         core = _core_test.Mixture(normal, inverse, components)

@@ -11,6 +11,7 @@ the same GPU, one image at a time as it works, where it imports (bench/compressa
 import itertools
 import statistics
 import time
+from functools import partial
 from unittest import mock
 
 SIZES = {"kodak": (512, 768), "1080p": (1080, 1920), "4k": (2160, 3840), "12mp": (3000, 4000)}
@@ -125,48 +126,52 @@ def batch_of(arrays):
 
 
 def begun(array, quality, model=None):
-    """A picture that encoding.run takes; model: a name, or the one that the quality chooses."""
-    from pillow_lic import codec, format
-    from pillow_lic.codec import encoding
-    from pillow_lic.models import registry
+    """A picture on its way, up to the networks; model: a name, or the one that the quality chooses."""
+    from pillow_lic.codec.encode import Encoding
+    from pillow_lic.codec.options import EncodeOptions
 
-    q = format.quality_to_q(quality)
-    return encoding.begin(codec._checked_picture(array, q, registry.chosen(model, None, q), 0, {}))
+    job = Encoding(array, EncodeOptions(quality=quality, model=model, effort=0, device="cuda").checked())
+    job.begin()
+    return job
+
+
+def file_begun(data):
+    """A file on its way, up to the networks."""
+    from pillow_lic import container
+    from pillow_lic.codec.decode import Decoding
+    from pillow_lic.codec.options import DecodeOptions
+
+    job = Decoding(container.read(data), DecodeOptions(device="cuda").checked())
+    job.begin()
+    return job
 
 
 def parts(array, place, repeats):
     """The breakdown of one image, in milliseconds."""
     import torch
 
-    from pillow_lic import format
-    from pillow_lic.codec import decoding, encoding
-
     picture = begun(array, QUALITY)
-    (arrival,) = encoding.run(place, [picture], place.side)
-    data = encoding.end(picture, arrival)
-    container = format.read(data)
-    coded = decoding.begin(container, False, place)
-    z, r = (place.up(part) for part in arrival.value)
+    (arrival,) = picture.run([picture])
+    data = picture.end(arrival)
+    coded = file_begun(data)
+    z, r = (place.up(torch.from_numpy(part)) for part in (arrival.value.z, arrival.value.r))
     pixels = place.host(*array.shape, dtype=torch.uint8)
     there = place.up(pixels)
     copies = {
         "up_pixels": lambda: place.up(pixels),
         "down_pixels": lambda: place.down(there),
-        "up_integers": lambda: (place.up(coded.v), place.up(coded.r)),
+        "up_integers": lambda: [place.up(part) for part in coded.symbols.memory],
         "down_integers": lambda: (place.down(z), place.down(r)),
     }
     copies = {name: on_gpu(copy, repeats) for name, copy in copies.items()}
     found = {
-        "encode_entropy_ms": 1e3 * median(lambda: encoding.end(picture, arrival), repeats),
-        "decode_entropy_ms": 1e3 * median(lambda: decoding.begin(container, False, place), repeats),
+        "encode_entropy_ms": 1e3 * median(lambda: picture.end(arrival), repeats),
+        "decode_entropy_ms": 1e3 * median(lambda: file_begun(data), repeats),
         "encode_transfer_ms": copies["up_pixels"] + copies["down_integers"],
         "decode_transfer_ms": copies["up_integers"] + copies["down_pixels"],
     }
-    for what, run in (
-        ("encode", lambda: encoding.run(place, [picture], place.side)),
-        ("decode", lambda: decoding.run(place, False, [coded], place.side)),
-    ):
-        found[f"{what}_network_ms"] = on_gpu(run, repeats) - found[f"{what}_transfer_ms"]
+    for what, job in (("encode", picture), ("decode", coded)):
+        found[f"{what}_network_ms"] = on_gpu(partial(job.run, [job]), repeats) - found[f"{what}_transfer_ms"]
     return found
 
 
@@ -187,44 +192,45 @@ def compared(array, quality, model):
     """Symbols that differ between GPU and file, the largest difference of pixels in either direction, symbols in all."""
     import numpy as np
 
-    from pillow_lic import codec, format
-    from pillow_lic.codec import device, encoding
-    from pillow_lic.models import loader
+    import pillow_lic
+    from pillow_lic import container
+    from pillow_lic.codec.decode import decode_symbols
+    from pillow_lic.engines.torch import networks
 
-    place = device.find("cuda")
     picture = begun(array, quality, model)
-    (arrival,) = encoding.run(place, [picture], place.side)
+    (arrival,) = picture.run([picture])
     arrival.wait()
-    integers = [part.numpy().copy() for part in arrival.value]
-    files = encoding.end(picture, arrival), codec.encode(array, quality=quality, model=model, device="cpu")
-    found = codec.decode_symbols(format.read(files[0]))[:2]
+    integers = [part.copy() for part in (arrival.value.z, arrival.value.r)]
+    files = picture.end(arrival), pillow_lic.encode(array, quality=quality, model=model, device="cpu")
+    found = decode_symbols(container.read(files[0]))[:2]
     differing = sum(int((a != b).sum()) for a, b in zip(found, integers))
     level = 0
-    own = loader.precision  # the CPU is the reference here: in float32, whatever it is fast at
-    with mock.patch.object(loader, "precision", lambda name="cpu": "float32" if name == "cpu" else own(name)):
+    own = networks.precision  # the CPU is the reference here: in float32, whatever it is fast at
+    with mock.patch.object(networks, "precision", lambda name="cpu": "float32" if name == "cpu" else own(name)):
         for data in files:
-            pixels = [codec.decode(data, device=name).astype(int) for name in ("cpu", "cuda")]
+            pixels = [pillow_lic.decode(data, device=name).astype(int) for name in ("cpu", "cuda")]
             level = max(level, int(np.abs(pixels[0] - pixels[1]).max()))
     return differing, level, sum(part.size for part in integers)
 
 
 def ours(size, arrays, options):
     """Rows of ours, one by one and in a batch."""
-    from pillow_lic import codec
-    from pillow_lic.codec import device
+    import pillow_lic
+    from pillow_lic.engines import choice
+    from pillow_lic.engines.torch import place as places
 
-    place = device.find("cuda")
+    place = places.at(choice.device_named("cuda"))
     repeats = max(options.repeats // 5, 3)
     for mode, chosen in (("single", arrays[:1]), ("batch", batch_of(arrays))):
         if mode == "single":
-            files = [codec.encode(chosen[0], quality=QUALITY, device="cuda")]
-            encode_s = median(lambda: codec.encode(chosen[0], quality=QUALITY, device="cuda"), repeats)  # noqa: B023
-            decode_s = median(lambda: codec.decode(files[0], device="cuda"), repeats)  # noqa: B023
+            files = [pillow_lic.encode(chosen[0], quality=QUALITY, device="cuda")]
+            encode_s = median(lambda: pillow_lic.encode(chosen[0], quality=QUALITY, device="cuda"), repeats)  # noqa: B023
+            decode_s = median(lambda: pillow_lic.decode(files[0], device="cuda"), repeats)  # noqa: B023
             yield row("lic", size, mode, chosen, files, encode_s, decode_s) | parts(chosen[0], place, repeats)
             continue
-        files = codec.encode_batch(chosen, quality=QUALITY, device="cuda")
-        encode_s = median(lambda: codec.encode_batch(chosen, quality=QUALITY, device="cuda"), 3)  # noqa: B023
-        decode_s = median(lambda: codec.decode_batch(files, device="cuda"), 3)  # noqa: B023
+        files = pillow_lic.encode_batch(chosen, quality=QUALITY, device="cuda")
+        encode_s = median(lambda: pillow_lic.encode_batch(chosen, quality=QUALITY, device="cuda"), 3)  # noqa: B023
+        decode_s = median(lambda: pillow_lic.decode_batch(files, device="cuda"), 3)  # noqa: B023
         yield row("lic", size, mode, chosen, files, encode_s, decode_s)
 
 
@@ -317,7 +323,7 @@ def codec(options, write):
 def exact(options, write):
     """Both directions, every image, five qualities, every model. SystemExit where a symbol differs."""
     from pillow_lic.constants import LIC_QUALITY_SCALE
-    from pillow_lic.models import registry
+    from pillow_lic.models import choice, registry
 
     images = (
         list(folder(options.images))
@@ -325,8 +331,8 @@ def exact(options, write):
         else [(name, generated(*shape, 3)) for name, shape in list(SIZES.items())[:2]]
     )
     rows = []
-    for model, (name, array), quality in itertools.product(registry.names(), images, QUALITIES):
-        if not registry.by_name(model).fits(quality * LIC_QUALITY_SCALE):
+    for model, (name, array), quality in itertools.product(choice.names(), images, QUALITIES):
+        if not registry.by_name(model).manifest.fits(quality * LIC_QUALITY_SCALE):
             continue
         differing, level, count = compared(array, quality, model)
         rows.append(

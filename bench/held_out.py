@@ -10,7 +10,7 @@ import sys
 from PIL import Image
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
-from train.data import load_split  # noqa: E402
+from train.data import load_split
 
 
 def main():

@@ -15,7 +15,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from pillow_lic.constants import GROUPS
-from pillow_lic.models import loader, operators, registry  # noqa: F401  operators: torch.ops.pillow_lic
+from pillow_lic.engines.torch import networks, operators  # noqa: F401  operators: torch.ops.pillow_lic
+from pillow_lic.models import registry
 
 HEIGHT, WIDTH = 512, 768  # a multiple of 64, so that nothing is padded
 
@@ -42,8 +43,8 @@ def counted(call, *arguments) -> tuple[float, object]:
 
 def stages(name: str) -> dict[str, float]:
     """Multiply-adds per pixel by stage."""
-    model = loader.Model(registry.by_name(name))
-    decoder, encoder = model.decoder(), model.encoder()
+    model = registry.by_name(name)
+    decoder, encoder = networks.load(model, "decoder.pt"), networks.load(model, "encoder.pt")
     t = torch.tensor([0.5])
     found = {}
     found["analysis"], y = counted(encoder.analysis, torch.rand(1, 3, HEIGHT, WIDTH), t)
@@ -51,7 +52,7 @@ def stages(name: str) -> dict[str, float]:
     integers = (
         array.size
         for key, array in model.arrays.items()
-        if key == "weight" or key.startswith("hidden") and array.ndim == 2
+        if key == "weight" or (key.startswith("hidden") and array.ndim == 2)
     )
     found["scale map (integers)"] = sum(integers) / 64**2
     found["prior"], (features, _, _) = counted(decoder.prior, z, t)
@@ -73,8 +74,8 @@ def main() -> None:
     parser.add_argument("models", nargs="*", default=["photo"])
     for name in parser.parse_args().models:
         found = stages(name)
-        model = loader.Model(registry.by_name(name))
-        held = [parameters(network) for network in (model.decoder(), model.encoder())]
+        model = registry.by_name(name)
+        held = [parameters(networks.load(model, file)) for file in ("decoder.pt", "encoder.pt")]
         for stage, macs in found.items():
             count = (
                 macs * 64**2

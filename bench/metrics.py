@@ -50,7 +50,7 @@ def lpips_network():
         import lpips
 
         return lpips.LPIPS(net="alex", verbose=False).eval()
-    except Exception:  # noqa: BLE001  a download that fails raises whatever it likes
+    except Exception:
         return None
 
 

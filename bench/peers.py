@@ -158,7 +158,7 @@ def lic_with(name):
     if model:
         from pillow_lic.models import registry
 
-        low, high = (q / 100 for q in registry.by_name(model).manifest["quality"])
+        low, high = (q / 100 for q in registry.by_name(model).manifest.quality)
         qualities = tuple(
             dict.fromkeys(min(max(quality, low), high) for quality in qualities)
         )  # those beyond, at its ends

@@ -3,10 +3,9 @@
 import matplotlib
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-
-import curves  # noqa: E402
-import peers  # noqa: E402
+import curves
+import matplotlib.pyplot as plt
+import peers
 
 AXES = {"psnr": "PSNR, RGB (dB)", "msssimdb": "MS-SSIM (dB)", "ssimdb": "SSIM (dB)"}
 COLOURS = {

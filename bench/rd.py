@@ -16,13 +16,12 @@ import pathlib
 import time
 from multiprocessing.pool import ThreadPool
 
-import numpy as np
-from PIL import Image
-
 import curves
 import machine
 import metrics
+import numpy as np
 import peers
+from PIL import Image
 
 METRICS = ("psnr", "msssimdb", "ssimdb")
 ANCHOR_LOW = (0.1, 0.3)  # the lowest third of the rate range, bits per pixel

@@ -18,11 +18,10 @@ import sys
 import tempfile
 import time
 
-from PIL import Image
-
 import curves
 import machine
 import peers
+from PIL import Image
 from rd import images_in, write
 
 DEFAULT = "lic,compressai,heic-default,avif-default,jxl-default,webp,jpeg-default"

@@ -27,11 +27,11 @@ import metrics
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+import designs  # noqa: E402
+
 from train.gdn import GdnConfig  # noqa: E402
 from train.networks import PhotoConfig  # noqa: E402
 from train.train import TrainConfig, Trainer  # noqa: E402
-
-import designs  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,5 @@
 // Generalised divisive normalisation and its inverse, forward and backward (kernels/README.md has the equations and the
-// figures). Includes warp.cuh alone. One instance is one set of macros; pillow_lic/gpu.py chooses them, says why, and
+// figures). Includes warp.cuh alone. One instance is one set of macros; pillow_lic/engines/torch/cuda/gdn.py chooses them, says why, and
 // launches.
 //
 // READ ME FIRST

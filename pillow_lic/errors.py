@@ -63,6 +63,7 @@ class LicBadOption(LicError, ValueError):
 
 
 class LicGpuUnavailable(LicError):
-    """A GPU was asked for, and cannot be used: torch sees none, its memory is too short, CuPy is missing or of another CUDA release, or a
-    kernel does not compile. Do as the message says (install `pillow-lic[cuda12]` or `pillow-lic[cuda13]`, free memory), or stay on the CPU.
+    """A GPU was asked for, and cannot be used: torch sees none, its memory is too short, CuPy is missing or of another
+    CUDA release, or a kernel does not compile. Do as the message says (install `pillow-lic[cuda12]` or
+    `pillow-lic[cuda13]`, free memory), or stay on the CPU.
     """

@@ -1,26 +1,12 @@
-"""Shared test inputs: pictures are made here, never read from outside the repository."""
+"""Fixtures that tests of all rooms share, and settings of theirs."""
 
 from __future__ import annotations
 
 import os
 
 import hypothesis
-import numpy as np
 import pytest
-
-
-def picture(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
-    """A smooth random picture with edges and a little noise, uint8 (H, W, channels) or (H, W) for one channel."""
-    rng = np.random.default_rng(seed)
-    rows, columns = np.mgrid[0:height, 0:width] / 64.0
-    planes = []
-    for _ in range(channels):
-        a, b, c, d = rng.uniform(0.3, 2.0, 4)
-        plane = 128 + 60 * np.sin(a * rows + c) + 50 * np.cos(b * columns + d)
-        plane += np.where((rows * a + columns * b) % 2 < 0.7, 25, -10) + rng.normal(0, 3, (height, width))
-        planes.append(plane)
-    array = np.clip(np.stack(planes, -1), 0, 255).astype(np.uint8)
-    return array[:, :, 0] if channels == 1 else array
+from pictures import picture
 
 
 @pytest.fixture
@@ -41,7 +27,13 @@ def image():
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "gpu: needs a CUDA device")
     os.environ.setdefault("MPLBACKEND", "Agg")
     hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one is slow, not wrong
     hypothesis.settings.load_profile("any machine")
+
+
+def pytest_ignore_collect(collection_path, config):
+    """`-m quick` reads no file without such a test: most of them import torch."""
+    if config.option.markexpr == "quick" and collection_path.name.startswith("test_"):
+        return True if "pytest.mark.quick" not in collection_path.read_text(encoding="utf-8") else None
+    return None

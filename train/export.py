@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pillow_lic.codec import boundary, latents, search
-from pillow_lic.codec.device import Place
+from pillow_lic import quality
+from pillow_lic.codec.options import DEFAULT_EFFORT
 from pillow_lic.constants import (
     LIC_ACTIVITY_MAX,
     LIC_BIAS_MAX,
@@ -35,14 +35,15 @@ from pillow_lic.constants import (
     LIC_OFFSET_ONE,
     LIC_OFFSET_ZERO,
     LIC_PROB_BITS,
-    LIC_QUALITY_MAX,
-    LIC_QUALITY_MIN,
     LIC_ROW_MAX,
     LIC_WEIGHT_MAX,
     LIC_Z_STEP_BITS,
 )
-from pillow_lic.models import registry
+from pillow_lic.engines.base import Latents, Picture
+from pillow_lic.engines.torch import latents, place, quantise, search
+from pillow_lic.engines.torch.networks import Network
 from pillow_lic.entropy import CELL, Tables, rate_point
+from pillow_lic.models import manifest as manifests
 from train.data import Crops, load_split
 from train.gdn import WEIGHT_UNIT, GdnConfig, GdnModel
 from train.networks import LEVEL_STEP, ROWS, SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, PhotoConfig, PhotoModel
@@ -197,8 +198,8 @@ def logistic_row(mean: np.ndarray, log_scale: np.ndarray, weight: np.ndarray) ->
     """First value and probabilities of a mixture of logistics (K,) over integers, the tails as last entry."""
     scale = np.exp(np.clip(log_scale, -4.0, 6.0))
     reach = np.maximum(2, np.ceil(9.0 * scale))
-    first = max(-boundary.Z_LIMIT, int(np.floor((mean - reach).min())))
-    last = min(boundary.Z_LIMIT, int(np.ceil((mean + reach).max())))
+    first = max(-quantise.Z_LIMIT, int(np.floor((mean - reach).min())))
+    last = min(quantise.Z_LIMIT, int(np.ceil((mean + reach).max())))
     edges = (np.arange(first, last + 2) - 0.5 - mean[:, None]) / scale[:, None]
     mass = weight @ np.diff(torch.from_numpy(edges).sigmoid().numpy())
     return first, np.append(mass, max(0.0, 1.0 - mass.sum()))
@@ -327,22 +328,23 @@ class Fitter:
         """Counts of the symbols that an encoder of that effort finds by `rows`. effort above 0: of models with a lambda."""
         arrays = self.tables(rows)
         tables = Tables.from_model(self.manifest, arrays)
-        quantiser = boundary.quantiser(tables, arrays, 0)
+        quantiser = quantise.of_tables(tables, arrays, 0)
         counted = Rows(rows.shapes, rows.scale_rows, rows.z_level, rows.trellis)
+        decoder = Network(self.model, self.manifest["halo"], place.at("cpu"))
         for step in tqdm(range(batches), desc="fitting rows"):
             pixels = crops.at(step)
-            images = [np.ascontiguousarray(one.transpose(1, 2, 0)) for one in pixels]
+            pictures = [Picture(None, None, np.ascontiguousarray(one.transpose(1, 2, 0))) for one in pixels]
             x = torch.from_numpy(pixels).float().div(255)
             for q in self.qualities:
-                t = latents.positions(*[q] * len(x))
+                t = latents.positions([q] * len(x))
                 y = self.model.analysis(x, t)
                 z = self._hyper_symbols(counted, tables, y, q, t)
                 if rows.scale_rows:
                     v = torch.from_numpy(tables.dequantised(q, z))
                     index = torch.from_numpy(np.stack([tables.scale_index(q, one, *y.shape[2:]) for one in z]))
-                    bit = search.error_of_bit(registry.lambda_at(self.manifest, q)) if effort else 0.0
-                    halo = self.manifest["halo"]
-                    r = search.residuals(self.model, images, y, v, index, t, halo, bit, quantiser, effort, Place("cpu"))
+                    bit = search.error_of_bit(quality.lambda_at(self.manifest["lambda"], q) if effort else None)
+                    found = Latents(pictures, t, y, torch.from_numpy(z), v, index)
+                    r, _ = search.quantise(decoder, quantiser, found, effort, bit)
                     for levels, where in zip(r.flatten(2).numpy(), index.flatten(2).numpy()):
                         symbols, row = (levels, where) if rows.trellis is None else tables.symbols(levels, where)
                         counted.count(row.astype(np.int64), symbols)
@@ -351,7 +353,8 @@ class Fitter:
     def _hyper_symbols(self, rows: Rows, tables: Tables, y: Tensor, q: int, t: Tensor) -> np.ndarray:
         """z (N, C, hz, wz) of y (N, M, h, w); it and the activities are counted."""
         nearest = rate_point(q, self.manifest["points"])[2]
-        found = [boundary.hyper_symbols(one, tables.z_steps(q)) for one in self.model.hyper_analysis(y, t)]
+        d = torch.from_numpy(tables.z_steps(q))
+        found = [quantise.hyper_symbols(one, d).numpy() for one in self.model.hyper_analysis(y, t)]
         for z in found:
             rows.count(rows.scale_rows + tables.z_rows(q, z), z)
             for seen, values in zip(self.activities[nearest], tables.activity(z)):
@@ -406,7 +409,7 @@ def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: i
     model.requires_grad_(False)
     model.half().float()  # the shipped weights are float16: fit the tables to what they do
     manifest = {
-        "format": registry.FORMAT,
+        "format": manifests.FORMAT,
         "name": name or state["config"]["name"],
         "latent": config.latent,
         "hyper": config.hyper,
@@ -415,10 +418,7 @@ def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: i
         "skip": 0,
         "halo": halo_of(config),
         "encoder_halo": encoder_halo_of(config),
-        "quality": [
-            LIC_QUALITY_MIN + round((LIC_QUALITY_MAX - LIC_QUALITY_MIN) * t)
-            for t in state["config"].get("rates", (0, 1))
-        ],
+        "quality": [quality.q_at(t) for t in state["config"].get("rates", (0, 1))],
     }
     if (
         state["config"].get("metric", "mse") == "mse"
@@ -433,7 +433,7 @@ def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: i
         model.half().float()
     rows = fitter.fit(rows, crops, batches)
     # Again: rounding depends on the rows, the rows on the rounding; and the activities of z have been seen.
-    effort = search.DEFAULT_EFFORT if "lambda" in manifest and rows.scale_rows else 0
+    effort = DEFAULT_EFFORT if "lambda" in manifest and rows.scale_rows else 0
     rows = fitter.fit(rows.split(fitter.z_level()), crops, batches, effort)
     manifest["skip"] = rows.skip()
     out.mkdir(parents=True, exist_ok=True)

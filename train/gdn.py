@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pillow_lic.constants import GROUPS
-from pillow_lic.models import operators  # noqa: F401  registers torch.ops.pillow_lic.gdn and igdn
+from pillow_lic.engines.torch import operators  # noqa: F401  registers torch.ops.pillow_lic.gdn and igdn
 from train.networks import (
     SIGMA_MAX,
     SIGMA_MIN,

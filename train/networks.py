@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pillow_lic.codec import boundary, latents
 from pillow_lic.constants import GROUPS, LIC_PROB_BITS
+from pillow_lic.engines.torch import latents, quantise
 
 
 @dataclass(frozen=True)
@@ -299,7 +299,7 @@ class PhotoModel(nn.Module):
         """Integers as an encoder without a trellis chooses them under the Gaussian rows of the bank: towards zero unless the bits are worth it."""
         low, high = math.log(SIGMA_MIN), math.log(SIGMA_MAX)
         row = ((log_sigma - low) / (high - low) * (ROWS - 1)).round().clamp(0, ROWS - 1).long()
-        return boundary.residual_symbols(residual, row, self.bits_more, 0).to(residual.dtype)
+        return quantise.residual_symbols(residual, row, self.bits_more, 0).to(residual.dtype)
 
     def forward(self, x: Tensor, t: Tensor, hard: bool = False) -> dict[str, Tensor]:
         """Training pass (`hard=False`: noise for the rate, straight-through rounding for the distortion).
@@ -322,14 +322,13 @@ class PhotoModel(nn.Module):
         mean, step = mean[:, :, :h, :w], step[:, :, :h, :w]
         y_bits: list[Tensor] = []  # of each group
 
-        def symbols(at: tuple, mean: Tensor, step: Tensor) -> Tensor:
-            residual, sigma = (y[at] - mean) / step, log_sigma[at]
+        y_hat = torch.zeros_like(mean)
+        for at, own_mean, own_step in latents.groups(self.refine, features, mean, step, y_hat):
+            residual, sigma = (y[at] - own_mean) / own_step, log_sigma[at]
             rounded = self.codec_round(residual, sigma) if hard else straight_through_round(residual)
             y_bits.append(gaussian_bits(rounded if hard else add_noise(residual), sigma))
-            return rounded
-
-        x_hat = self.synthesis(latents.reconstruct(self.refine, features, mean, step, symbols), t)
-        return {"x_hat": x_hat, "y_bits": sum(y_bits), "z_bits": z_bits}
+            y_hat[at] = own_mean + rounded * own_step
+        return {"x_hat": self.synthesis(y_hat, t), "y_bits": sum(y_bits), "z_bits": z_bits}
 
 
 def add_noise(x: Tensor) -> Tensor:
@@ -347,7 +346,7 @@ SIGMA_MIN, SIGMA_MAX, ROWS = 0.11, 64.0, 64  # the bank of Gaussians, geometric:
 
 
 def gaussian_bits_more() -> Tensor:
-    """(ROWS, 2): codec/boundary.py's bits_more of the bank before it is bent towards counts."""
+    """(ROWS, 2): bits_more of engines/torch/rate.py of the bank before it is bent towards counts."""
     sigma = torch.linspace(math.log(SIGMA_MIN), math.log(SIGMA_MAX), ROWS, dtype=torch.float64).exp()
     edges = torch.special.ndtr(torch.arange(-0.5, 3.0) / sigma[:, None])  # around 0, 1 and 2
     bits = -edges.diff().clamp_min(2.0**-LIC_PROB_BITS).log2().numpy()

@@ -112,12 +112,12 @@ def start_from_cascade(model: GdnModel, x: torch.Tensor, lowest: float, highest:
 
 
 @torch.no_grad()
-def start_from_model(model: PhotoModel, folder: Path) -> int:
+def start_from_model(model: PhotoModel, folder: Path, prior: bool = True) -> int:
     """Weights of an exported model: what export.py did, backwards. Returns how many channels of y the model has beyond it.
 
     These channels are the last, and zero (`start_further_channels` gives them something to do); blocks beyond those of the exported
     model change nothing at first; all other widths are the same. The prior of z, of which a model directory has tables alone, is
-    fitted to them.
+    fitted to them; unless `prior` is False, for who has no use for it.
     """
     networks: dict[str, torch.Tensor] = {}
     whole = model.state_dict()
@@ -160,6 +160,8 @@ def start_from_model(model: PhotoModel, folder: Path) -> int:
     model.scale_map.bias.zero_()[:, : tables["bias"].shape[1]] = tables["bias"] * unit / one
     rate = model.hyper_rate
     rate.gain.copy_(-(tables["z_step"] / (1 << LIC_Z_STEP_BITS)).log())
+    if not prior:
+        return further
     counts = tables["count"].long()[-z_rows:].tolist()
     rows = tables["freq"][-sum(counts) :].split(counts)
     rows = [

@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from pillow_lic.models.loader import fast_bfloat16
+from pillow_lic.engines.torch.precision import fast_bfloat16
 from train.data import Crops, load_split
 from train.gdn import GdnConfig, GdnModel
 from train.gpu_data import DeviceCrops

@@ -1,4 +1,5 @@
-"""The `lic` command: encode, decode, info, demo, models. Arguments and exit codes; the work is in the files beside this one.
+"""The `lic` command: encode, decode, info, demo, models. Arguments and exit codes; the work is in the files beside this
+one.
 
 Imports the standard library; Pillow and the codec come with the command that needs them.
 Exit codes: 0 all done, 1 something failed, 2 wrong usage. Results go to standard output, messages to standard error.
@@ -10,12 +11,12 @@ import argparse
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from ..codec.options import DEFAULT_EFFORT, EFFORTS
 from ..errors import LicBadOption
-from ..models import registry
+from ..models import choice
+from ..quality import DEFAULT, HIGHEST, LOWEST
 
 DONE, FAILED, USAGE = 0, 1, 2
 
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
             if not sys.warnoptions:
                 warnings.simplefilter("always", UserWarning)  # of each file, not of the first alone
             return options.run(options)
-    except UsageError as error:
+    except (UsageError, LicBadOption) as error:
         print(f"lic: {error}", file=sys.stderr)
         return USAGE
     except OSError as error:
@@ -48,6 +49,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
+    show_warning(message)
+
+
+def show_warning(message: object) -> None:
+    """A warning on standard error, with the file that the thread is at."""
     source = getattr(at_work, "source", None)
     print(f"lic: warning: {message}" if source is None else f"lic: {source}: warning: {message}", file=sys.stderr)
 
@@ -61,12 +67,17 @@ def _parser() -> argparse.ArgumentParser:
 
     encode = commands.add_parser("encode", help="images to .lic")
     _add_batch(encode, _encode)
-    encode.add_argument("-q", "--quality", type=_quality, default=75, help="1 to 100, fractions allowed; default 75")
+    encode.add_argument(
+        "-q", "--quality", type=_quality, default=DEFAULT, help=f"1 to 100, fractions allowed; default {DEFAULT}"
+    )
     chosen = encode.add_mutually_exclusive_group()
-    chosen.add_argument("--tune", choices=registry.TUNES, help="what the files shall be good at; default psnr")
+    chosen.add_argument(
+        "--tune", choices=choice.TUNES, help=f"what the files shall be good at; default {choice.DEFAULT_TUNE}"
+    )
     chosen.add_argument("-m", "--model", help="model name; `lic models` lists them")
-    efforts = "smaller files at equal quality for more time; default 2; with --tune ms-ssim 0 alone"
-    encode.add_argument("-e", "--effort", type=int, choices=range(10), metavar="0..9", help=efforts)
+    span = f"{EFFORTS[0]}..{EFFORTS[-1]}"
+    efforts = f"smaller files at equal quality for more time; default {DEFAULT_EFFORT}; with --tune ms-ssim 0 alone"
+    encode.add_argument("-e", "--effort", type=int, choices=EFFORTS, metavar=span, help=efforts)
 
     decode = commands.add_parser("decode", help=".lic to another format")
     _add_batch(decode, _decode)
@@ -119,8 +130,8 @@ def _add_batch(parser: argparse.ArgumentParser, run) -> None:
     )
     output = "file, or folder if it is one, ends in / or several files are written; default: beside each source"
     parser.add_argument("-o", "--output", metavar="PATH", help=output)
-    jobs = "files at a time; one file already uses all cores; default 1"
-    parser.add_argument("-j", "--jobs", type=_jobs, default=1, metavar="N", help=jobs)
+    jobs = "files that are opened ahead, and that are written, at a time; default: twice the number of threads"
+    parser.add_argument("-j", "--jobs", type=_jobs, metavar="N", help=jobs)
     parser.add_argument("--device", help="cpu, cuda, cuda:N or auto; default: PILLOW_LIC_DEVICE, else cpu")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite what is there")
     parser.set_defaults(run=run)
@@ -128,8 +139,8 @@ def _add_batch(parser: argparse.ArgumentParser, run) -> None:
 
 def _quality(text: str) -> float:
     value = float(text)
-    if not 1 <= value <= 100:
-        msg = "must be from 1 to 100"
+    if not LOWEST <= value <= HIGHEST:
+        msg = f"must be from {LOWEST:g} to {HIGHEST:g}"
         raise argparse.ArgumentTypeError(msg)
     return value
 
@@ -143,35 +154,15 @@ def _jobs(text: str) -> int:
 
 
 def _encode(options: argparse.Namespace) -> int:
-    from . import batch
+    from . import convert
 
-    with _on(options.device):
-        return FAILED if batch.encode(options) else DONE
-
-
-@contextmanager
-def _on(device: str | None) -> Iterator[None]:
-    """All files of a command on a device. Raises UsageError or LicGpuUnavailable before any of them is touched."""
-    if device is None:
-        yield
-        return
-    from ..codec import set_device
-
-    try:
-        before = set_device(device)
-    except LicBadOption as error:
-        raise UsageError(error) from error
-    try:
-        yield
-    finally:
-        set_device(before)
+    return FAILED if convert.encode(options) else DONE
 
 
 def _decode(options: argparse.Namespace) -> int:
-    from . import batch
+    from . import convert
 
-    with _on(options.device):
-        return FAILED if batch.decode(options) else DONE
+    return FAILED if convert.decode(options) else DONE
 
 
 def _info(options: argparse.Namespace) -> int:

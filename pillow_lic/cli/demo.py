@@ -9,15 +9,17 @@ import importlib.util
 import io
 import math
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from .. import register_lic_opener
+from ..plugins import register_lic_opener
 from ..signature import FORMAT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CROP = 384  # pixels, side of the part that is shown
 CAPTION = 40  # pixels, height of the text under each part
@@ -81,7 +83,7 @@ def _equal_jpeg(original: Image.Image, size: int) -> Result:
     return _code(original, "JPEG", low)
 
 
-def _save(image: Image.Image, format: str, quality: float, **options) -> bytes:
+def _save(image: Image.Image, format: str, quality: float, **options: Any) -> bytes:
     buffer = io.BytesIO()
     if format == "JPEG":
         options = {"optimize": True, "progressive": True}
@@ -89,7 +91,7 @@ def _save(image: Image.Image, format: str, quality: float, **options) -> bytes:
     return buffer.getvalue()
 
 
-def _code(original: Image.Image, format: str, quality: float, **options) -> Result:
+def _code(original: Image.Image, format: str, quality: float, **options: Any) -> Result:
     """Encode, decode, measure, print."""
     start = time.perf_counter()
     data = _save(original, format, quality, **options)
@@ -99,7 +101,8 @@ def _code(original: Image.Image, format: str, quality: float, **options) -> Resu
     psnr = _psnr(original, decoded)
     bpp = 8 * len(data) / (original.width * original.height)
     print(
-        f"{format:<5} {quality:>8g} {len(data):>9} {bpp:>7.3f} {psnr:>9.2f} {middle - start:>10.2f} {end - middle:>9.2f}"
+        f"{format:<5} {quality:>8g} {len(data):>9} {bpp:>7.3f} {psnr:>9.2f}"
+        f" {middle - start:>10.2f} {end - middle:>9.2f}"
     )
     return Result(format, quality, len(data), psnr, decoded)
 
@@ -136,7 +139,7 @@ def _caption(result: Result, original: Image.Image) -> str:
     return f"{result.name} quality {result.quality:g}\n{result.bytes} bytes, {bpp:.3f} bpp, {result.psnr:.2f} dB"
 
 
-def _font():
+def _font() -> Any:
     try:
         return ImageFont.load_default(14)
     except (ImportError, OSError):  # Pillow without FreeType

@@ -1,24 +1,31 @@
-"""`lic info` and `lic models`: what a file and the registry say. Imports format and models; no Pillow, no network."""
+"""`lic info` and `lic models`: what a file and the registry say.
+
+Imports container and models; no Pillow, no network.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .. import format as container
-from ..constants import LIC_QUALITY_MIN, LIC_QUALITY_SCALE
-from ..models import registry
+from .. import container
+from ..constants import LIC_QUALITY_MIN
+from ..models import choice, registry
+from ..quality import from_q
 from ..signature import SIGNATURE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 Field = tuple[str, str, Any]  # section of FORMAT, name, value
 
 
 def show(paths: list[Path], *, as_json: bool) -> int:
     """Print every field of every file; returns how many are unreadable or damaged."""
-    reports, failures = [], 0
+    failures = 0
+    reports: list[dict[str, Any]] = []
     for path in paths:
         fields, problem = _report(path)
         reports.append({"file": str(path), "intact": problem is None, "problem": problem, "fields": fields})
@@ -80,12 +87,12 @@ def _body_fields(whole: container.Container) -> Iterator[Field]:
         kind = f"constant {whole.alpha[1]}" if len(whole.alpha) == 2 else f"PNG of {len(whole.alpha) - 1} bytes"
         yield "5", "alpha", kind
     for number, stream in enumerate(whole.tiles):
-        yield "6.2", f"tile {number}", f"{len(stream)} bytes"
+        yield "6.2", f"tile {number}", f"{len(stream or b'')} bytes"
 
 
 def show_models(*, as_json: bool) -> None:
     """Print the models that can be used."""
-    described = {name: registry.describe(name) for name in registry.names()}
+    described = {name: registry.describe(name) for name in choice.names()}
     if as_json:
         print(json.dumps(described, indent=1))
         return
@@ -93,22 +100,23 @@ def show_models(*, as_json: bool) -> None:
         print("lic: no model is installed; reinstall pillow-lic", file=sys.stderr)
     for name, facts in described.items():
         print(
-            f"{name:<16} number {facts.get('number')}  hash {str(facts.get('hash'))[:16]}  {facts.get('path')}{_taken_for(name)}"
+            f"{name:<16} number {facts.get('number')}  hash {str(facts.get('hash'))[:16]}"
+            f"  {facts.get('path')}{_taken_for(name)}"
         )
 
 
 def _taken_for(name: str) -> str:
     """The quality that a model is for, and where it is the one that is used."""
-    words = f"  quality {_span(*registry.by_name(name).manifest['quality'])}"
-    for tune, models in registry.TUNES.items():
+    words = f"  quality {_span(*registry.by_name(name).manifest.quality)}"
+    for tune, models in choice.TUNES.items():
         lowest = LIC_QUALITY_MIN
         for highest, known in models:
             if known == name:
-                when = "the default" if tune == registry.DEFAULT_TUNE else f"tune={tune!r}"
+                when = "the default" if tune == choice.DEFAULT_TUNE else f"tune={tune!r}"
                 words += f", {when} from {_span(lowest, highest)}"
             lowest = highest + 1
     return words
 
 
 def _span(low: int, high: int) -> str:
-    return f"{low / LIC_QUALITY_SCALE:g} to {high / LIC_QUALITY_SCALE:g}"
+    return f"{from_q(low):g} to {from_q(high):g}"

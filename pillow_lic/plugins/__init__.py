@@ -26,6 +26,13 @@ def register_everywhere() -> None:
     when_imported("mimetypes", register_with_mimetypes)
 
 
+def register_lic_opener() -> None:
+    """Register the format with Pillow now. `import pillow_lic` does it already; this is for those who like it said."""
+    from PIL import Image
+
+    register_with_pillow(Image)
+
+
 def register_with_pillow(image: ModuleType) -> None:
     """image: the module PIL.Image."""
     image.register_open(FORMAT, _open, _accept)

@@ -5,9 +5,12 @@ Imports nothing: imageio's extension table is handed in. Paths work without this
 
 from __future__ import annotations
 
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from ..signature import EXTENSION
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 
 def register(extensions: ModuleType) -> None:

@@ -1,30 +1,34 @@
-"""The Pillow plugin: `Image.open`, `load`, `verify` and `save` of `.lic` files.
+"""The Pillow plugin: `Image.open`, `load`, `verify` and `save` of `.lic` files. What there is to warn of is warned of
+here.
 
-Imports Pillow and format (for the header); numpy, the codec and torch only when pixels are decoded or encoded.
-There is no `draft`: `thumbnail()` decodes the whole image and scales it down.
+Imports Pillow and container (for the header), models' registry when a file is opened; the codec, numpy and an engine
+only when pixels are decoded or encoded. There is no `draft`: `thumbnail()` decodes the whole image and scales it down.
 """
 
 from __future__ import annotations
 
 import difflib
+import sys
 import threading
 import warnings
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image, ImageFile
 
-from .. import format as container
+from .. import container
 from ..errors import LicBadMagic, LicBadOption, LicCorruptChunk
 from ..signature import FORMAT
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Iterable
 
-QUALITY = 75  # default of save()
-OPTIONS = ("quality", "model", "tune", "effort", "exif", "icc_profile", "xmp", "device")
+    from ..codec.decode import Decoded
+    from ..codec.options import DecodeOptions, EncodeOptions, Metadata
+
+METADATA = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}  # the codec's names and Pillow's
 
 _EXIF_PREFIX = (
-    b"Exif\0\0"  # of JPEG, and of Image.Exif.tobytes(); a .lic file holds the TIFF structure alone (FORMAT 4)
+    b"Exif\0\0"  # that Pillow's other plugins give info["exif"]: JPEG writes what it is given, and would lose it
 )
 _NATIVE = ("L", "LA", "RGB", "RGBA")
 _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")  # grey modes of more than 8 bits
@@ -33,8 +37,8 @@ _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")  # grey modes of more than
 class LicImageFile(ImageFile.ImageFile):
     """A `.lic` file opened by Pillow: header at once, pixels at the first `load()`.
 
-    `info` holds quality (float), model (name), bpp (bits per pixel of the whole file), lic_version, and icc_profile, exif
-    (with the prefix that Pillow's other plugins give it) and xmp where the file has them.
+    `info` holds quality (float), model (name), bpp (bits per pixel of the whole file), lic_version, and icc_profile,
+    exif (with the prefix that Pillow's other plugins give it) and xmp where the file has them.
     """
 
     format = FORMAT
@@ -62,24 +66,29 @@ class LicImageFile(ImageFile.ImageFile):
         if self._load_lock is not None:
             with self._load_lock:
                 if self.tile:
-                    self._decode()
+                    from ..codec.decode import decoded
+
+                    options = decode_options()
+                    self._take(decoded(self.chunks(options), options))
         return super().load()
 
-    def _decode(self) -> None:
+    def chunks(self, options: DecodeOptions) -> container.Container:
+        """Of the open file, without metadata. Raises LicError, ValueError for a file that is closed."""
         if self.fp is None or self.fp.closed:
             msg = "operation on a closed image: load() it before its file is closed"
             raise ValueError(msg)
-        from .. import codec
-
-        truncated = ImageFile.LOAD_TRUNCATED_IMAGES
-        bomb = (
-            Image.MAX_IMAGE_PIXELS and 2 * Image.MAX_IMAGE_PIXELS
-        )  # where Pillow refuses; it has not seen what thin images cost
-        whole = container.read(self.fp, truncated=truncated, max_pixels=bomb, metadata=False)
-        if (whole.header.width, whole.header.height, whole.header.layout) != (*self.size, self.mode):
-            msg = f"the file changed after it was opened: {self.mode} of {self.width} x {self.height} pixels then; open it again"
+        most = options.max_pixels
+        chunks = container.read(self.fp, truncated=options.truncated, max_pixels=most, metadata=False)
+        header = chunks.header
+        if (header.width, header.height, header.layout) != (*self.size, self.mode):
+            then = f"{self.mode} of {self.width} x {self.height} pixels then"
+            msg = f"the file changed after it was opened: {then}; open it again"
             raise LicCorruptChunk(msg)
-        self.im = _image(codec.decode_container(whole, truncated=truncated), self.mode, self.size).im
+        return chunks
+
+    def _take(self, found: Decoded) -> None:
+        warn(found.notes)
+        self.im = image_of(found, self.size).im
         self.readonly = 0
         self.tile = []
         if self._exclusive_fp:
@@ -108,16 +117,39 @@ def _info(head: container.Head) -> dict[str, Any]:
         "bpp": 8 * head.size / (header.width * header.height),
         "lic_version": f"{head.major}.{head.minor}",
     }
-    # With the prefix, as of JPEG, PNG and AVIF: JPEG writes what it is given, and would lose it without.
     exif = _EXIF_PREFIX + head.exif if head.exif else None
     metadata = {"icc_profile": head.icc, "exif": exif, "xmp": head.xmp}
     return info | {key: value for key, value in metadata.items() if value}
 
 
-def _image(array: np.ndarray, mode: str, size: tuple[int, int]) -> Image.Image:
-    """A copy: of L and RGBA, frombuffer would borrow the array, and Pillow let nobody write into that."""
-    image = Image.frombuffer(mode, size, array, "raw", mode, 0, 1)
+def decode_options(device: str | None = None) -> DecodeOptions:
+    """As Pillow's settings are now. Of pixels it refuses as many as Pillow does, which has not seen what thin images
+    cost.
+    """
+    from ..codec.options import DecodeOptions
+
+    most = 2 * Image.MAX_IMAGE_PIXELS if Image.MAX_IMAGE_PIXELS else None
+    return DecodeOptions(max_pixels=most, truncated=ImageFile.LOAD_TRUNCATED_IMAGES, device=device).checked()
+
+
+def image_of(found: Decoded, size: tuple[int, int]) -> Image.Image:
+    """The pixels as an image of its own: of L, frombuffer would borrow the memory, and Pillow let nobody write into
+    that.
+    """
+    mode = "L" if len(found.colour.shape) == 2 else "RGB"
+    image = Image.frombuffer(mode, size, found.colour, "raw", mode, 0, 1)
+    if found.alpha is not None:
+        image.putalpha(found.alpha)
     return image.copy() if image.readonly else image
+
+
+def warn(notes: Iterable[str]) -> None:
+    """Warn of each, at the place in the user's program from which Pillow was called."""
+    for note in notes:
+        depth, frame = 1, sys._getframe()
+        while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("PIL", "pillow_lic"):
+            depth, frame = depth + 1, frame.f_back
+        warnings.warn(note, UserWarning, stacklevel=depth)
 
 
 # ---- Saving -------------------------------------------------------------------------------------------------------
@@ -126,97 +158,96 @@ def _image(array: np.ndarray, mode: str, size: tuple[int, int]) -> Image.Image:
 def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     """Handler of `im.save("x.lic", quality=75, tune="psnr", effort=2, exif=, icc_profile=, xmp=, device=)`.
 
-    quality: 1 to 100, int or float. effort: 0 to 9, smaller files for more time; with tune="ms-ssim" 0 alone.
-    tune: "psnr" or "ms-ssim", what the file shall be good at; or model: a name that `lic models` lists, with the quality that it is for.
-    exif: bytes or Image.Exif. xmp: bytes or str. device: as of `pillow_lic.encode`; opening has no options, there `pillow_lic.set_device` or PILLOW_LIC_DEVICE decides.
-    icc_profile is taken from im.info unless given (None or b"" drops it), as Pillow's PNG and AVIF plugins do, but left out
-    where it describes other colours than those stored; one that is given is written as it is. exif and xmp are written
-    when given, as its WebP and AVIF plugins do. All is checked and encoded before one write.
-    Raises LicBadOption (also a ValueError) and other LicErrors; warns of a misspelt option, a profile left out, lost depth.
+    quality, tune, model, effort, device: as of `pillow_lic.encode`; opening has no options, there
+    `pillow_lic.set_device` or PILLOW_LIC_DEVICE decides the device. exif: bytes or Image.Exif. xmp: bytes or str.
+    icc_profile is taken from im.info unless given (None or b"" drops it), as Pillow's PNG and AVIF plugins do, but left
+    out where it describes other colours than those stored; one that is given is written as it is. exif and xmp are
+    written when given, as its WebP and AVIF plugins do. All is checked and encoded before one write.
+    Raises LicBadOption (also a ValueError) and other LicErrors; warns of a misspelt option, a profile left out, lost
+    depth.
     """
-    options = _options(im)
+    from ..codec.encode import encoded
+
+    source = prepared(im, im.encoderinfo)
+    warn(source.notes)
+    data, notes = encoded(source.array, source.options.checked(), source.metadata)
+    warn(notes)
+    fp.write(data)
+
+
+class Source(NamedTuple):
+    """An image as the codec takes it."""
+
+    array: Any
+    options: EncodeOptions
+    metadata: Metadata
+    notes: list[str]  # what there is to warn of
+
+
+def prepared(im: Image.Image, given: dict[str, Any]) -> Source:
+    """An image with the options that save() was given. Raises LicBadOption."""
+    from ..codec.options import EncodeOptions
+
+    names = EncodeOptions.__dataclass_fields__
+    if given.get("lossless"):
+        advice = "save as PNG, or as lossless WebP or JPEG XL"
+        msg = f"lossless: the colours of a .lic file are lossy, at any quality; {advice}"
+        raise LicBadOption(msg)
+    notes = [note for name in given if (note := _misspelling(name, (*names, *METADATA.values())))]
+    metadata = _metadata(im, given)
     if min(im.size) < 1:
         msg = f"cannot write an empty image of {im.width} x {im.height} pixels"
         raise LicBadOption(msg)
     import numpy as np
 
-    from .. import codec
-
-    native = _to_native(im)
-    if "icc_profile" not in im.encoderinfo:
-        options["icc"] = _fitting_profile(options["icc"], native.mode)
-    fp.write(codec.encode(np.asarray(native), **options))
-
-
-def _options(im: Image.Image) -> dict[str, Any]:
-    """The save options as arguments of codec.encode, which checks them."""
-    given = im.encoderinfo
-    if given.get("lossless"):
-        msg = "lossless: the colours of a .lic file are lossy, at any quality; save as PNG, or as lossless WebP or JPEG XL"
-        raise LicBadOption(msg)
-    for name in given:
-        _warn_of_misspelling(name)
-    return {
-        "quality": given.get("quality", QUALITY),
-        "model": given.get("model"),
-        "tune": given.get("tune"),
-        "effort": given.get("effort"),
-        "icc": _checked_bytes("icc_profile", given.get("icc_profile", im.info.get("icc_profile"))),
-        "exif": _checked_exif(given.get("exif")),
-        "xmp": _checked_bytes("xmp", given.get("xmp")),
-        "device": given.get("device"),
-    }
+    native = _to_native(im, notes)
+    if "icc_profile" not in given:
+        metadata = metadata._replace(icc=_fitting_profile(metadata.icc, native.mode, notes))
+    options = EncodeOptions(**{name: given[name] for name in names if name in given})
+    return Source(np.asarray(native), options, metadata, notes)
 
 
-def _warn_of_misspelling(name: str) -> None:
-    if name in OPTIONS:
-        return
-    for meant in difflib.get_close_matches(name.lower(), OPTIONS, n=1, cutoff=0.75):
-        # stacklevel: the caller of Image.save
-        warnings.warn(f"save option {name!r} is ignored; did you mean {meant!r}?", UserWarning, stacklevel=6)
+def _misspelling(name: str, options: Iterable[str]) -> str | None:
+    if name in options:
+        return None
+    for meant in difflib.get_close_matches(name.lower(), options, n=1, cutoff=0.75):
+        return f"save option {name!r} is ignored; did you mean {meant!r}?"
+    return None
 
 
-def _checked_exif(exif: Any) -> bytes | None:
-    exif = _checked_bytes("exif", exif.tobytes() if isinstance(exif, Image.Exif) else exif)
-    return exif.removeprefix(_EXIF_PREFIX) or None if exif else None
+def _metadata(im: Image.Image, given: dict[str, Any]) -> Metadata:
+    """As bytes; XMP may be text, EXIF an object of Pillow's. Raises LicBadOption."""
+    from ..codec.options import Metadata
+
+    icc, exif, xmp = given.get("icc_profile", im.info.get("icc_profile")), given.get("exif"), given.get("xmp")
+    exif = exif.tobytes() if isinstance(exif, Image.Exif) else exif
+    xmp = xmp.encode("utf-8") if isinstance(xmp, str) else xmp
+    return Metadata(icc, exif, xmp).checked()
 
 
-def _checked_bytes(name: str, value: Any) -> bytes | None:
-    """value as bytes, None if empty. Text is taken as UTF-8 for xmp."""
-    if name == "xmp" and isinstance(value, str):
-        value = value.encode("utf-8")
-    if value is not None and not isinstance(value, (bytes, bytearray, memoryview)):
-        msg = f"{name} must be bytes, found {type(value).__name__}"
-        raise LicBadOption(msg)
-    return bytes(value) if value else None
-
-
-def _fitting_profile(icc: bytes | None, mode: str) -> bytes | None:
-    """The profile that came along with the image, None if its colour space is not that of the pixels as they are stored."""
+def _fitting_profile(icc: bytes | None, mode: str, notes: list[str]) -> bytes | None:
+    """The profile that came along with the image, None if its colour space is not that of the pixels as they are
+    stored.
+    """
     space = b"GRAY" if mode in ("L", "LA") else b"RGB "
     if not icc or icc[16:20] == space:  # ICC.1, 7.2.6: the data colour space
         return icc
     what = f"the image's ICC profile is left out: it is for {icc[16:20]!r}, the pixels are stored as {space!r}"
-    warnings.warn(
-        f"{what}; ImageCms.profileToProfile converts with it", UserWarning, stacklevel=5
-    )  # the caller of save
+    notes.append(f"{what}; ImageCms.profileToProfile converts with it")
     return None
 
 
-def _to_native(im: Image.Image) -> Image.Image:
-    """The image in one of the four native modes: as Pillow's WebP and AVIF plugins convert, grey staying grey, a transparent colour as alpha."""
+def _to_native(im: Image.Image, notes: list[str]) -> Image.Image:
+    """The image in one of the four native modes: as Pillow's WebP and AVIF plugins convert, grey staying grey, a
+    transparent colour as alpha.
+    """
     if im.mode in _NATIVE:
-        return (
-            im.convert({"L": "LA", "RGB": "RGBA"}[im.mode])
-            if im.mode in ("L", "RGB") and im.has_transparency_data
-            else im
-        )
+        keyed = im.mode in ("L", "RGB") and im.has_transparency_data
+        return im.convert({"L": "LA", "RGB": "RGBA"}[im.mode]) if keyed else im
     if im.mode in _DEEP:
         sixteen = im.mode.startswith("I;16")
         lost = "the upper 8 of 16 bits are kept" if sixteen else "values beyond 0 to 255 are clipped"
-        warnings.warn(
-            f"mode {im.mode} is saved with 8 bits per sample; depth is lost: {lost}", UserWarning, stacklevel=5
-        )  # the caller of save
+        notes.append(f"mode {im.mode} is saved with 8 bits per sample; depth is lost: {lost}")
         return _upper_bits(im) if sixteen else im.convert("L")
     transparent = im.has_transparency_data
     if im.mode in ("1", "La"):

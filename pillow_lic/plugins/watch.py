@@ -68,7 +68,7 @@ class _Finder:
         if not self.waiting and self in sys.meta_path:
             sys.meta_path.remove(self)
         if call is not None:
-            try:
+            try:  # noqa: SIM105  contextlib may be what is being imported
                 call(module)
             except Exception:  # somebody else's import must not fail because of us
                 pass

@@ -1,6 +1,6 @@
 """Fuzzes the container reader: python fuzz_format.py [SECONDS] [SEED]. Uses atheris if it is there, else a loop of mutations.
 
-Invariant: `format.read` raises a LicError, or what it read is written again and reads as the same content. Reading with
+Invariant: `container.read` raises a LicError, or what it read is written again and reads as the same content. Reading with
 truncated=True, reading the head and verifying raise LicErrors only, and never disagree with it.
 """
 
@@ -12,7 +12,7 @@ import sys
 import time
 import zlib
 
-from pillow_lic import format
+from pillow_lic import container
 from pillow_lic.errors import LicError
 
 SECONDS = 60
@@ -21,23 +21,23 @@ SECONDS = 60
 def check(data: bytes) -> bool:
     """Whether the file was accepted. Fails by AssertionError or by whatever else the reader lets through."""
     try:
-        head = format.read_head(data)
+        head = container.read_head(data)
     except LicError:
         head = None
     try:
-        partial = format.read(data, truncated=True)
+        partial = container.read(data, truncated=True)
     except LicError:
         partial = None
     try:
-        container = format.read(data)
+        chunks = container.read(data)
     except LicError:
         return False
-    assert head is not None and head.complete and head.header == container.header
-    assert partial == container
-    format.verify(data)
-    parts = (container.alpha, container.icc, container.exif, container.xmp)
-    again = format.write(container.header, container.tiles, *parts)
-    assert format.read(again) == container
+    assert head is not None and head.complete and head.header == chunks.header
+    assert partial == chunks
+    container.verify(data)
+    parts = (chunks.alpha, chunks.icc, chunks.exif, chunks.xmp)
+    again = container.write(chunks.header, chunks.tiles, *parts)
+    assert container.read(again) == chunks
     return True
 
 
@@ -45,10 +45,10 @@ def seeds() -> list[bytes]:
     """Small files that hold every chunk."""
     files = []
     for layout, alpha in (("L", None), ("RGB", None), ("LA", b"\0\x80"), ("RGBA", b"\1" + _png(100, 70))):
-        header = format.Header(100, 70, layout, 1, b"8 bytes.", 7550, 1)
+        header = container.Header(100, 70, layout, 1, b"8 bytes.", 7550, 1)
         tiles = [bytes([n]) * (16 + n) for n in range(4)]
-        files.append(format.write(header, tiles, alpha, icc=b"i" * 60, exif=b"MM\0*", xmp=b"<x/>"))
-        files.append(format.write(header, tiles, alpha))
+        files.append(container.write(header, tiles, alpha, icc=b"i" * 60, exif=b"MM\0*", xmp=b"<x/>"))
+        files.append(container.write(header, tiles, alpha))
     return files
 
 

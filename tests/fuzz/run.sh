@@ -16,4 +16,4 @@ else
     echo "no clang++ found: the C++ fuzzer is skipped; set CLANGXX or install clang" >&2
 fi
 "$python" tests/fuzz/fuzz_format.py "$seconds"
-"$python" tests/fuzz/mixture_sets.py 1e8
+"$python" tests/support/mixture_sets.py 1e8

@@ -8,13 +8,17 @@ import io
 import numpy as np
 import pytest
 import torch
-from conftest import picture
+from on_gpu import encoded, level, nothing_chosen  # noqa: F401
+from pictures import picture
 from PIL import Image
+from shortcuts import symbols
 
 import pillow_lic
-from pillow_lic import codec, errors, format
-from pillow_lic.codec import device, encoding, latents, search
-from pillow_lic.models import loader, registry
+from pillow_lic import errors
+from pillow_lic import quality as qualities
+from pillow_lic.engines import choice
+from pillow_lic.engines.torch import latents, networks, place, search
+from pillow_lic.models import registry
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
@@ -31,48 +35,18 @@ SHAPES = [
 MODELS = ["toy", "photo", "gdn-mixture", "photo-ms-ssim", "photo-low"]
 
 
-@pytest.fixture(autouse=True)
-def nothing_chosen(monkeypatch):
-    """float32 on the CPU, what a GPU takes by itself on a GPU; no device from outside."""
-    monkeypatch.delenv("PILLOW_LIC_PRECISION", raising=False)
-    monkeypatch.delenv(device.VARIABLE, raising=False)
-    real = loader.precision
-    monkeypatch.setattr(loader, "precision", lambda name="cpu": "float32" if name == "cpu" else real(name))
-    yield
-    pillow_lic.set_device(None)
-
-
 @pytest.fixture(scope="module")
 def arrays() -> list[np.ndarray]:
     return [picture(*shape, seed) for seed, shape in enumerate(SHAPES)]
 
 
-def symbols(data: bytes) -> tuple[np.ndarray, np.ndarray]:
-    return codec.decode_symbols(format.read(data))[:2]
-
-
-def encoded(array: np.ndarray, model: str, quality: float) -> tuple[bytes, np.ndarray, np.ndarray]:
-    """A file made on the GPU, and the integers that the GPU handed to the coder."""
-    place = device.find("cuda")
-    made = encoding.begin(codec._checked_picture(array, format.quality_to_q(quality), registry.by_name(model), 0, {}))
-    (arrival,) = encoding.run(place, [made], place.side)
-    arrival.wait()
-    z, r = (part.numpy().copy() for part in arrival.value)
-    return encoding.end(made, arrival), z, r
-
-
 def skip_unless_fitting(model: str, quality: float) -> None:
-    if not registry.by_name(model).fits(format.quality_to_q(quality)):
+    if not registry.by_name(model).manifest.fits(qualities.to_q(quality)):
         pytest.skip("not a quality of this model")
 
 
-def level(a: np.ndarray, b: np.ndarray) -> int:
-    assert a.shape == b.shape
-    return int(np.abs(a.astype(int) - b.astype(int)).max())
-
-
 def error(array: np.ndarray, data: bytes) -> float:
-    return float(np.square(codec.decode(data).astype(float) - array).mean())
+    return float(np.square(pillow_lic.decode(data).astype(float) - array).mean())
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -84,7 +58,7 @@ def test_gpu_to_cpu(model, quality, arrays):
         data, z, r = encoded(array, model, quality)
         for found, wanted in zip(symbols(data), (z, r), strict=True):
             assert np.array_equal(found, wanted)
-        own = codec.encode(array, model=model, quality=quality)
+        own = pillow_lic.encode(array, model=model, quality=quality)
         assert len(data) == pytest.approx(len(own), rel=0.01, abs=8)
         assert error(array, data) == pytest.approx(error(array, own), rel=0.02)
 
@@ -92,23 +66,27 @@ def test_gpu_to_cpu(model, quality, arrays):
 @pytest.mark.parametrize("model", ["toy", "photo", "photo-low", "photo-ms-ssim"])  # of GDN: test_families_gpu.py
 @pytest.mark.parametrize("quality", [1, 30, 50, 75, 100])
 def test_cpu_to_gpu(model, quality, arrays):
-    """What the CPU encodes, the GPU decodes to the CPU's pixels within one level; symbols are the CPU's, as decoding them is."""
+    """What the CPU encodes, the GPU decodes to the CPU's pixels within one level; symbols are the CPU's, as decoding
+    them is.
+    """
     skip_unless_fitting(model, quality)
     for array in arrays:
-        data = codec.encode(array, model=model, quality=quality)
-        assert level(codec.decode(data, device="cuda"), codec.decode(data)) <= 1
+        data = pillow_lic.encode(array, model=model, quality=quality)
+        assert level(pillow_lic.decode(data, device="cuda"), pillow_lic.decode(data)) <= 1
 
 
 @pytest.mark.parametrize("model", ["toy", "photo"])
 def test_effort(model, arrays):
-    """The search on the GPU: a file that the CPU decodes to the same pixels, and as much better as the CPU's own search makes it."""
+    """The search on the GPU: a file that the CPU decodes to the same pixels, and as much better as the CPU's own search
+    makes it.
+    """
     array, quality = arrays[0], 60
     plain, searched = (
-        codec.encode(array, model=model, quality=quality, effort=effort, device="cuda") for effort in (0, 3)
+        pillow_lic.encode(array, model=model, quality=quality, effort=effort, device="cuda") for effort in (0, 3)
     )
-    own = codec.encode(array, model=model, quality=quality, effort=3)
-    assert level(codec.decode(searched, device="cuda"), codec.decode(searched)) <= 1
-    bit = search.error_of_bit(registry.lambda_at(registry.by_name(model).manifest, 100 * quality))
+    own = pillow_lic.encode(array, model=model, quality=quality, effort=3)
+    assert level(pillow_lic.decode(searched, device="cuda"), pillow_lic.decode(searched)) <= 1
+    bit = search.error_of_bit(registry.by_name(model).manifest.lambda_at(100 * quality))
 
     def cost(data: bytes) -> float:
         return 8 * len(data) + error(array, data) * array.size / 255.0**2 / bit
@@ -119,47 +97,50 @@ def test_effort(model, arrays):
 
 @pytest.mark.parametrize("model", ["toy", "photo"])
 def test_batches(model, arrays):
-    files = codec.encode_batch(arrays * 3, model=model, quality=60, device="cuda")
+    files = pillow_lic.encode_batch(arrays * 3, model=model, quality=60, device="cuda")
     assert len(files) == 3 * len(arrays)
     for array, data in zip(arrays * 3, files, strict=True):
-        own = codec.encode(array, model=model, quality=60)
+        own = pillow_lic.encode(array, model=model, quality=60)
         assert len(data) == pytest.approx(len(own), rel=0.02, abs=16)
-        assert codec.decode(data).shape == array.shape
-    wanted = [codec.decode(data) for data in files]
-    for found in (codec.decode_batch(files, device="cuda"), [codec.decode(data, device="cuda") for data in files]):
+        assert pillow_lic.decode(data).shape == array.shape
+    wanted = [pillow_lic.decode(data) for data in files]
+    for found in (
+        pillow_lic.decode_batch(files, device="cuda"),
+        [pillow_lic.decode(data, device="cuda") for data in files],
+    ):
         assert max(level(a, b) for a, b in zip(found, wanted, strict=True)) <= 1
 
 
 def test_batches_of_many(arrays):
     """Many more images than are in flight at a time, of several files' qualities."""
-    files = [codec.encode(arrays[2], model="toy", quality=q) for q in (20, 50, 80)] * 100
-    found = codec.decode_batch(iter(files), device="cuda")
-    wanted = [codec.decode(data) for data in files[:3]]
+    files = [pillow_lic.encode(arrays[2], model="toy", quality=q) for q in (20, 50, 80)] * 100
+    found = pillow_lic.decode_batch(iter(files), device="cuda")
+    wanted = [pillow_lic.decode(data) for data in files[:3]]
     assert max(level(array, wanted[n % 3]) for n, array in enumerate(found)) <= 1
 
 
 def test_damaged_files_in_a_batch(arrays):
-    files = [codec.encode(array, model="toy") for array in arrays[:3]]
+    files = [pillow_lic.encode(array, model="toy") for array in arrays[:3]]
     with pytest.raises(errors.LicTruncated) as caught:
-        codec.decode_batch([files[0], files[2][:-20]], device="cuda")
+        pillow_lic.decode_batch([files[0], files[2][:-20]], device="cuda")
     assert caught.value.__notes__ == ["image 1 of the batch, counted from 0"]
     with pytest.warns(UserWarning, match="grey"):
-        codec.decode_batch([files[0], files[2][:-20]], truncated=True, device="cuda")
+        pillow_lic.decode_batch([files[0], files[2][:-20]], truncated=True, device="cuda")
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_pixels_stay_on_the_gpu(channels):
     array = picture(130, 200, channels, 3)
-    data = codec.encode(array, model="photo")
-    wanted = codec.decode(data)
-    tensor = codec.decode(data, device="cuda", output="torch")
+    data = pillow_lic.encode(array, model="photo")
+    wanted = pillow_lic.decode(data)
+    tensor = pillow_lic.decode(data, device="cuda", output="torch")
     assert tensor.device.type == "cuda"
     assert tensor.dtype == torch.uint8
     assert level(tensor.cpu().numpy(), wanted) <= 1
     tensor += 1  # ours to change
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
-        kept = codec.decode_batch([data] * 5, device="cuda", output="torch")
+        kept = pillow_lic.decode_batch([data] * 5, device="cuda", output="torch")
         doubled = [one.int() * 2 for one in kept]
     stream.synchronize()
     assert max(level(one.cpu().numpy() // 2, wanted) for one in doubled) <= 1
@@ -167,24 +148,26 @@ def test_pixels_stay_on_the_gpu(channels):
 
 def test_dlpack_to_cupy():
     cupy = pytest.importorskip("cupy")
-    data = codec.encode(picture(60, 80), model="toy")
-    tensor = codec.decode(data, device="cuda", output="torch")
+    data = pillow_lic.encode(picture(60, 80), model="toy")
+    tensor = pillow_lic.decode(data, device="cuda", output="torch")
     array = cupy.from_dlpack(tensor)
     assert array.data.ptr == tensor.data_ptr()
-    assert level(cupy.asnumpy(array), codec.decode(data)) <= 1
+    assert level(cupy.asnumpy(array), pillow_lic.decode(data)) <= 1
 
 
 def test_choice_environment_and_plugins(monkeypatch):
     array = picture(60, 80)
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, "LIC", model="toy", device="cuda")
-    wanted = codec.decode(buffer.getvalue())
+    wanted = pillow_lic.decode(buffer.getvalue())
     places = []
-    run = codec.decoding.run
-    monkeypatch.setattr(codec.decoding, "run", lambda place, *rest: places.append(place.name) or run(place, *rest))
+    decoder = choice.decoder
+    monkeypatch.setattr(
+        choice, "decoder", lambda model, device, *rest: places.append(device) or decoder(model, device, *rest)
+    )
     for name, by in (("cuda", "environment"), ("auto", "choice"), ("cuda:0", "choice")):
         if by == "environment":
-            monkeypatch.setenv(device.VARIABLE, name)
+            monkeypatch.setenv(choice.VARIABLE, name)
         else:
             pillow_lic.set_device(name)
         assert level(np.asarray(Image.open(buffer)), wanted) <= 1
@@ -194,19 +177,19 @@ def test_choice_environment_and_plugins(monkeypatch):
 
 
 def test_threads(arrays):
-    data = codec.encode(arrays[2], model="photo")
-    wanted = codec.decode(data)
+    data = pillow_lic.encode(arrays[2], model="photo")
+    wanted = pillow_lic.decode(data)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: codec.decode(data, device="cuda"), range(24)))
-        files = list(pool.map(lambda _: codec.encode(arrays[2], model="photo", device="cuda"), range(8)))
+        found = list(pool.map(lambda _: pillow_lic.decode(data, device="cuda"), range(24)))
+        files = list(pool.map(lambda _: pillow_lic.encode(arrays[2], model="photo", device="cuda"), range(8)))
     assert max(level(array, wanted) for array in found) <= 1
     assert max(map(len, files)) <= 1.01 * min(map(len, files))
 
 
 def test_on_a_stream_of_the_caller(arrays):
-    data = codec.encode(arrays[2], model="toy")
+    data = pillow_lic.encode(arrays[2], model="toy")
     with torch.cuda.stream(torch.cuda.Stream()):
-        assert level(codec.decode(data, device="cuda"), codec.decode(data)) <= 1
+        assert level(pillow_lic.decode(data, device="cuda"), pillow_lic.decode(data)) <= 1
 
 
 def test_nothing_of_torch_is_set():
@@ -219,9 +202,9 @@ def test_nothing_of_torch_is_set():
         )  # fmt: skip
 
     before = settings()
-    files = codec.encode_batch([picture(60, 80)] * 3, device="cuda")
-    codec.decode_batch(files, device="cuda")
-    codec.decode(files[0], device="cuda")
+    files = pillow_lic.encode_batch([picture(60, 80)] * 3, device="cuda")
+    pillow_lic.decode_batch(files, device="cuda")
+    pillow_lic.decode(files[0], device="cuda")
     assert settings() == before
 
 
@@ -229,15 +212,16 @@ def test_float32_is_not_rounded_to_tf32(monkeypatch):
     """Of the mean above all: TF32 would show as 2^-11 of it."""
     assert torch.backends.cudnn.allow_tf32, "else this test could not fail"
     monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
-    model = loader.load(registry.by_name("photo"))
-    z = torch.randn(1, model.entry.manifest["hyper"], 6, 7, generator=torch.Generator().manual_seed(1))
+    model = registry.by_name("photo")
+    z = torch.randn(1, model.manifest.hyper, 6, 7, generator=torch.Generator().manual_seed(1))
     t = torch.tensor([0.6])
-    with torch.inference_mode(), loader.running("cuda:0"):
-        there = model.decoder("cuda:0").prior(z.cuda(), t.cuda())
-        here = model.decoder("cpu").prior(z, t)
+    there_on, here_on = (networks.load(model, "decoder.pt", name) for name in ("cuda:0", "cpu"))
+    with torch.inference_mode(), networks.running("cuda:0"):
+        there = there_on.prior(z.cuda(), t.cuda())
+        here = here_on.prior(z, t)
         for group in (1, 2, 3):
-            there += model.decoder("cuda:0").refine(there[0], there[1], group)
-            here += model.decoder("cpu").refine(here[0], here[1], group)
+            there += there_on.refine(there[0], there[1], group)
+            here += here_on.refine(here[0], here[1], group)
     for found, wanted in zip(there, here, strict=True):
         assert (found.cpu() - wanted).abs().max() <= 3e-5 * wanted.abs().max()
 
@@ -259,21 +243,21 @@ def memory():
 
 def test_little_memory_takes_smaller_pieces(memory, monkeypatch):
     array = np.tile(picture(512, 512, 3, 4), (8, 8, 1))  # 4096 x 4096: one piece where there is room
-    data = codec.encode(array, model="photo", quality=60, device="cuda")
-    wanted = codec.decode(data, device="cuda")
+    data = pillow_lic.encode(array, model="photo", quality=60, device="cuda")
+    wanted = pillow_lic.decode(data, device="cuda")
     sides = []
-    synthesise = latents.synthesise
-    monkeypatch.setattr(latents, "synthesise", lambda *arguments: sides.append(arguments[-1]) or synthesise(*arguments))
+    render = latents.render
+    monkeypatch.setattr(latents, "render", lambda *arguments: sides.append(arguments[-1]) or render(*arguments))
     memory(700 << 20)
-    found = codec.decode(data, device="cuda")
-    assert sides[0] == device.PIECE
-    assert sides[-1] < device.PIECE
+    found = pillow_lic.decode(data, device="cuda")
+    assert sides[0] == place.PIECE
+    assert sides[-1] < place.PIECE
     assert level(found, wanted) <= 1
 
 
 def test_no_memory_is_named(memory):
-    data = codec.encode(np.tile(picture(512, 512, 3, 4), (8, 8, 1)), model="photo", device="cuda")
-    codec.decode(data, device="cuda")
+    data = pillow_lic.encode(np.tile(picture(512, 512, 3, 4), (8, 8, 1)), model="photo", device="cuda")
+    pillow_lic.decode(data, device="cuda")
     memory(4 << 20)
-    with pytest.raises(errors.LicGpuUnavailable, match="not enough free memory.*device='cpu'"):
-        codec.decode(data, device="cuda")
+    with pytest.raises(errors.LicGpuUnavailable, match=r"not enough free memory.*device='cpu'"):
+        pillow_lic.decode(data, device="cuda")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import picture
+from on_gpu import encoded, level, nothing_chosen  # noqa: F401
+from pictures import picture
 from PIL import Image
-from test_codec_gpu import encoded, level, nothing_chosen, symbols  # noqa: F401
-from test_families import CASES, SMALL
+from shortcuts import symbols
+from small_families import CASES, SMALL
 
 import pillow_lic
-from pillow_lic import codec
-from pillow_lic.models import loader, registry
+from pillow_lic.engines.torch import networks
+from pillow_lic.models import registry
 from train import gdn, train
 from train.export import export
 
@@ -46,10 +47,10 @@ def test_gpu_to_cpu(name, quality):
 @pytest.mark.parametrize("quality", [10, 60, 95])
 def test_cpu_to_gpu(name, quality, monkeypatch):
     """Pixels as near to float32's as the CPU's own bfloat16, GDN's kernels mixing channels in bfloat16."""
-    data = codec.encode(picture(256, 384, 3, 7), quality=quality, model=name)
-    wanted, found = codec.decode(data), codec.decode(data, device="cuda")
-    monkeypatch.setattr(loader, "precision", lambda name="cpu": "bfloat16")
-    rounded = codec.decode(data)
+    data = pillow_lic.encode(picture(256, 384, 3, 7), quality=quality, model=name)
+    wanted, found = pillow_lic.decode(data), pillow_lic.decode(data, device="cuda")
+    monkeypatch.setattr(networks, "precision", lambda name="cpu": "bfloat16")
+    rounded = pillow_lic.decode(data)
     assert level(found, wanted) <= max(1, level(rounded, wanted) + 1)
     difference = np.abs(found.astype(int) - wanted).mean()
     assert difference <= max(0.05, 1.5 * np.abs(rounded.astype(int) - wanted).mean())
@@ -59,20 +60,21 @@ def test_batches(name):
     arrays = [
         picture(*shape, 3, seed) for seed, shape in enumerate([(64, 96), (100, 65), (64, 96), (60, 90), (1, 1)] * 3)
     ]
-    files = codec.encode_batch(arrays, model=name, quality=70, device="cuda")
-    one_by_one = [codec.decode(data, device="cuda") for data in files]
-    for a, b, array in zip(codec.decode_batch(files, device="cuda"), one_by_one, arrays, strict=True):
+    files = pillow_lic.encode_batch(arrays, model=name, quality=70, device="cuda")
+    one_by_one = [pillow_lic.decode(data, device="cuda") for data in files]
+    for a, b, array in zip(pillow_lic.decode_batch(files, device="cuda"), one_by_one, arrays, strict=True):
         assert a.shape == array.shape
         assert level(a, b) <= 1
 
 
 def test_mean_is_not_rounded_to_tf32(name):
     """The mean stays in float32 in every precision; TF32 would show as 2^-11 of it."""
-    loaded = loader.load(registry.by_name(name))
-    z = torch.randn(1, loaded.entry.manifest["hyper"], 5, 6, generator=torch.Generator().manual_seed(1))
+    loaded = registry.by_name(name)
+    z = torch.randn(1, loaded.manifest.hyper, 5, 6, generator=torch.Generator().manual_seed(1))
     t = torch.tensor([0.6])
-    with torch.inference_mode(), loader.running("cuda:0"):
-        _, mean, step = (part.cpu() for part in loaded.decoder("cuda:0").prior(z.cuda(), t.cuda()))
-        _, wanted, wanted_step = loaded.decoder("cpu").prior(z, t)
+    there, here = (networks.load(loaded, "decoder.pt", device) for device in ("cuda:0", "cpu"))
+    with torch.inference_mode(), networks.running("cuda:0"):
+        _, mean, step = (part.cpu() for part in there.prior(z.cuda(), t.cuda()))
+        _, wanted, wanted_step = here.prior(z, t)
     assert (mean - wanted).abs().max() <= 3e-5 * wanted.abs().max()
     assert (step - wanted_step).abs().max() <= 1e-5 * wanted_step.abs().max()

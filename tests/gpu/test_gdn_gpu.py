@@ -1,4 +1,6 @@
-"""GDN's kernels on a GPU: against the float64 twin and the plain kernels; streams, threads, graphs, memory, the cache on disk."""
+"""GDN's kernels on a GPU: against the float64 twin and the plain kernels; streams, threads, graphs, memory, the cache
+on disk.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +14,20 @@ import numpy as np
 import pytest
 import torch
 
-from pillow_lic import gpu
-from pillow_lic.models import operators
+from pillow_lic.engines.torch import operators
+from pillow_lic.engines.torch.cuda import compile as compiler
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
 OPERATORS = {"gdn": torch.ops.pillow_lic.gdn, "igdn": torch.ops.pillow_lic.igdn}
 LAYOUTS = {"first": torch.contiguous_format, "last": torch.channels_last}
 CHANNELS = (1, 3, 17, 64, 128, 192, 320, 512)
-# Relative bounds of y. Sixteen-bit: squares and gamma are rounded to bfloat16, 2^-8 each, which the root halves; then y is rounded.
-# float32: 2^-21 of the products, and up to 3 * 512 / 8 additions that cut off beyond 2^-23, half of which the root passes on.
+# Relative bounds of y. Sixteen-bit: squares and gamma are rounded to bfloat16, 2^-8 each, which the root halves; then y
+# is rounded. float32: 2^-21 of the products, and up to 3 * 512 / 8 additions that cut off beyond 2^-23, half of which
+# the root passes on.
 BOUNDS = {torch.bfloat16: 2**-8 + 2**-8, torch.float16: 2**-8 + 2**-11, torch.float32: 2**-16}
-# Of gradients, against the magnitudes that they are sums of: v, t, d and gamma rounded, at most four roundings to bfloat16.
+# Of gradients, against the magnitudes that they are sums of: v, t, d and gamma rounded, at most four roundings to
+# bfloat16.
 GRADIENT_BOUNDS = {torch.bfloat16: 2**-6, torch.float16: 2**-6, torch.float32: 2**-14}
 
 
@@ -46,8 +50,8 @@ def plain_kernels(monkeypatch):
     """Only the plain kernels, the twins of those on the matrix units."""
 
     def use():
-        monkeypatch.setattr(gpu, "gdn_plan", lambda *_: None)
-        monkeypatch.setattr(gpu, "MATRIX_UNITS", 1000)
+        monkeypatch.setattr(compiler, "gdn_plan", lambda *_: None)
+        monkeypatch.setattr(compiler, "MATRIX_UNITS", 1000)
 
     return use
 
@@ -188,7 +192,7 @@ def test_scripted_and_compiled():
 def test_kernels_are_kept_on_disk(tmp_path):
     program = """
 import torch
-from pillow_lic.models import operators
+from pillow_lic.engines.torch import operators
 x = torch.ones(1, 64, 8, 8, device="cuda")
 operators.gdn(x, torch.ones(64, device="cuda"), torch.eye(64, device="cuda"))
 torch.cuda.synchronize()

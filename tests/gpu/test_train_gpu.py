@@ -12,7 +12,8 @@ from PIL import Image
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 pytest.importorskip("tqdm", reason="the train extra is not installed")
-from conftest import picture  # noqa: E402
+from pictures import picture  # noqa: E402
+
 from train import train  # noqa: E402
 
 CONFIG = Path(train.__file__).parent / "configs" / "toy.toml"
@@ -47,7 +48,8 @@ def test_trains_on_the_device(photographs, tmp_path, compiled):
     assert all(value.is_cuda and value.isfinite().all() for value in trainer.model.state_dict().values())
     log = (tmp_path / "log.csv").read_text()
     losses = [float(line.split(",")[3]) for line in log.splitlines() if line.startswith("validate,")]
-    assert len(losses) == 2 and all(map(math.isfinite, losses))
+    assert len(losses) == 2
+    assert all(map(math.isfinite, losses))
 
 
 def test_a_checkpoint_resumes_on_the_device(photographs, tmp_path):
@@ -66,6 +68,8 @@ def test_a_checkpoint_resumes_on_the_device(photographs, tmp_path):
 def test_crops_lie_on_the_device(photographs, tmp_path):
     trainer = run(photographs, tmp_path, 1)
     batch = next(trainer.crops(64, trainer.config.batch))
-    assert batch.is_cuda and batch.dtype == torch.uint8 and batch.shape == (4, 3, 64, 64)
+    assert batch.is_cuda
+    assert batch.dtype == torch.uint8
+    assert batch.shape == (4, 3, 64, 64)
     assert batch.is_contiguous(memory_format=torch.channels_last)
     assert np.ptp(batch.cpu().numpy()) > 0

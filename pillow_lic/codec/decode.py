@@ -1,0 +1,162 @@
+"""Decodes a file: begin (the entropy coder, the alpha plane), the engine, end (pixels).
+
+Imports Pillow, container, engines, models and ground; numpy when an array is asked for.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
+
+from PIL import Image
+
+from .. import container
+from ..engines.base import Arrival, Engine, Symbols
+from ..errors import LicBadOption, LicCorruptChunk, LicError
+from ..models import registry
+from ..threads import spread
+from . import alpha
+from .encode import covered
+from .options import DecodeKeywords, DecodeOptions, keywords
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@keywords(DecodeOptions)
+def decode(data: bytes, **options: Unpack[DecodeKeywords]) -> Any:
+    """Decode the bytes of a `.lic` file to uint8 pixels: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4).
+
+    data: bytes, bytearray or memoryview; for a path use PIL.Image.open.
+    {options}
+    Raises a LicError that says what is wrong with the file and where; LicBadOption for wrong types; LicGpuUnavailable.
+    """
+    checked = DecodeOptions(**options).checked()
+    found = decoded(read(data, checked), checked)
+    for note in found.notes:
+        warnings.warn(note, stacklevel=2)
+    return found.array()
+
+
+class Decoded(NamedTuple):
+    """What a file's pixels are made of."""
+
+    colour: Any  # uint8 (H, W, 3), of grey (H, W); a tensor of the device, with alpha, where the output is "torch"
+    alpha: Image.Image | None  # of mode L
+    notes: Sequence[str]  # what there is to warn of
+
+    def array(self) -> Any:
+        """Colour and alpha in one."""
+        if self.alpha is None:
+            return self.colour
+        import numpy as np
+
+        return np.dstack([self.colour, np.asarray(self.alpha)])
+
+
+def read(data: Any, options: DecodeOptions) -> container.Container:
+    """The chunks of a file, without its metadata. Raises LicError."""
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        msg = f"data must be the bytes of a file, found {type(data).__name__}; for a path use PIL.Image.open"
+        raise LicBadOption(msg)
+    return container.read(data, truncated=options.truncated, max_pixels=options.max_pixels, metadata=False)
+
+
+def decoded(chunks: container.Container, options: DecodeOptions) -> Decoded:
+    """The pixels of a file whose chunks are read. The options are checked ones."""
+    job = Decoding(chunks, options)
+    job.begin()
+    (arrival,) = job.engine.render([job.symbols])
+    return job.end(arrival)
+
+
+def decode_symbols(
+    chunks: container.Container, *, truncated: bool = False
+) -> tuple[NDArray[np.int16], NDArray[np.int16], list[container.Tile]]:
+    """The integers of a file: z (C, hz, wz) and r (M, hy, wy), int16, and the tiles that could not be read.
+
+    This is the exact part of decoding (FORMAT 7): the same on every machine, in any number of threads, without a
+    network.
+    """
+    import numpy as np
+
+    header, model = chunks.header, registry.by_hash(chunks.header.model, chunks.header.model_hash)
+    z = np.empty((model.manifest.hyper, *header.hyper_grid), np.int16)
+    r = np.empty((model.manifest.latent, *header.latent_grid), np.int16)
+    symbols = Symbols(header, model, z, r)
+    grey_where_missing(symbols, spread(symbols.decode, header.tiles(), chunks.tiles), truncated)
+    return z, r, symbols.missing
+
+
+def grey_where_missing(symbols: Symbols, problems: Sequence[LicError | None], truncated: bool) -> Sequence[str]:
+    """Take note of tiles that could not be decoded; returns what there is to warn of.
+
+    problems: what symbols.decode said of each tile. Raises the first, if tiles may not be missing.
+    """
+    tiles = symbols.header.tiles()
+    found = [(tile, problem) for tile, problem in zip(tiles, problems, strict=True) if problem is not None]
+    if not found:
+        return ()
+    first = found[0][1]
+    if not truncated:
+        raise first
+    for tile, _ in found:
+        symbols.clear(tile)
+        symbols.missing.append(tile)
+    return (f"{len(found)} of {len(tiles)} tiles are painted grey; the first: {first}",)
+
+
+class Decoding:
+    """One file's way to pixels. Raises LicUnknownModel."""
+
+    def __init__(self, chunks: container.Container, options: DecodeOptions):
+        self.chunks, self.options = chunks, options
+        header = chunks.header
+        self.model = registry.by_hash(header.model, header.model_hash)
+        self.engine: Engine = options.engine(self.model)
+        self.pixels = covered(header)
+        self.symbols: Symbols
+        self.alpha: Image.Image | None = None
+        self.notes: list[str] = []
+
+    @property
+    def key(self) -> Any:
+        """Jobs of equal key may share a call of the engine."""
+        return self.engine, self.model, self.chunks.header.latent_grid
+
+    def begin(self) -> None:
+        """All that a file holds but its pixels."""
+        self.symbols = self.engine.blank(self.chunks.header, self.model)
+        if self.chunks.header.has_alpha:
+            self.alpha = self._alpha()
+        problems = spread(self.symbols.decode, self.chunks.header.tiles(), self.chunks.tiles)
+        self.notes += grey_where_missing(self.symbols, problems, self.options.truncated)
+        if self.options.output == "torch" and self.alpha is not None:
+            import numpy as np
+
+            self.symbols.alpha, self.alpha = np.array(self.alpha), None
+
+    def _alpha(self) -> Image.Image:
+        header = self.chunks.header
+        try:
+            if self.chunks.alpha is not None:
+                return alpha.unpack(self.chunks.alpha, header.width, header.height)
+        except LicCorruptChunk:
+            if not self.options.truncated:
+                raise
+        self.notes.append("the alpha plane is missing or damaged; the image is shown opaque")
+        return Image.new("L", (header.width, header.height), alpha.OPAQUE)
+
+    @staticmethod
+    def run(jobs: Sequence[Decoding]) -> Sequence[Arrival[Any]]:
+        """The pixels of jobs of equal key."""
+        return jobs[0].engine.render([job.symbols for job in jobs])
+
+    def end(self, arrival: Arrival[Any]) -> Decoded:
+        """What the engine left, in memory of its own."""
+        arrival.wait()
+        colour = arrival.value.copy() if arrival.lent else arrival.value
+        return Decoded(colour, self.alpha, self.notes)

@@ -1,0 +1,140 @@
+"""Encodes a picture: begin (the alpha plane), the engine, end (the entropy coder, the file).
+
+Imports container, engines, models and ground; numpy when a picture comes.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Unpack
+
+from .. import container
+from ..constants import HASH_BYTES, LIC_LATENT_STRIDE
+from ..engines.base import Arrival, Engine, Picture, Symbols
+from ..errors import LicBadOption
+from ..threads import spread
+from . import alpha
+from .options import NO_METADATA, EncodeKeywords, EncodeOptions, EncodeSettings, Metadata, keywords
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+TILE_SIDE = 16  # units of 64 pixels: 1024, large enough that a tile's own cost (about 20 bytes) does not show
+LAYOUTS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by the number of channels
+
+
+class EncodePicture(EncodeKeywords, total=False):
+    """The keywords of `encode`, for type checkers."""
+
+    icc: bytes | None
+    exif: bytes | None
+    xmp: bytes | None
+
+
+@keywords(EncodeOptions, Metadata)
+def encode(array: NDArray[np.uint8], **options: Unpack[EncodePicture]) -> bytes:
+    """Encode uint8 pixels to the bytes of a `.lic` file.
+
+    array: (H, W) or (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGBA. Alpha is kept exactly.
+    icc, exif (a TIFF structure), xmp: bytes.
+    {options}
+    Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing, LicLimitExceeded, LicGpuUnavailable; all
+    are LicErrors.
+    """
+    metadata = Metadata(*(options.pop(name, None) for name in Metadata._fields))  # type: ignore[misc]
+    data, notes = encoded(array, EncodeOptions(**options).checked(), metadata)  # type: ignore[misc]
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    return data
+
+
+def encoded(array: Any, settings: EncodeSettings, metadata: Metadata) -> tuple[bytes, Sequence[str]]:
+    """The bytes of a file, and what there is to warn of."""
+    job = Encoding(array, settings, metadata)
+    job.begin()
+    (symbols,) = settings.engine.quantise(settings.engine.analyse([job.picture]), settings.effort)
+    return job.end(symbols), job.notes
+
+
+class Encoding:
+    """One picture's way into a file. Raises LicBadOption, LicLimitExceeded for a picture that is none."""
+
+    def __init__(self, array: Any, settings: EncodeSettings, metadata: Metadata = NO_METADATA):
+        self.settings, self.metadata = settings, metadata.checked()
+        pixels, layout = _checked(array)
+        header = container.Header(
+            width=pixels.shape[1],
+            height=pixels.shape[0],
+            layout=layout,
+            model=settings.model.number,
+            model_hash=settings.model.hash[:HASH_BYTES],
+            quality_q=settings.q,
+            tile_side=TILE_SIDE,
+        )
+        header.check_limits()
+        self.picture = Picture(header, settings.model, _colour(pixels))
+        self.plane = pixels[..., -1] if header.has_alpha else None
+        self.alpha: bytes | None = None
+        self.notes: Sequence[str] = ()
+        self.pixels = covered(header)
+
+    @property
+    def engine(self) -> Engine:
+        """What runs its networks."""
+        return self.settings.engine
+
+    @property
+    def key(self) -> Any:
+        """Jobs of equal key may share a call of the engine."""
+        return self.settings, self.picture.header.latent_grid
+
+    def begin(self) -> None:
+        """Pack the alpha plane."""
+        if self.plane is not None:
+            self.alpha, self.plane = alpha.pack(self.plane), None
+
+    @staticmethod
+    def run(jobs: Sequence[Encoding]) -> Sequence[Arrival[Symbols]]:
+        """The symbols of jobs of equal key."""
+        settings = jobs[0].settings
+        return settings.engine.quantise(settings.engine.analyse([job.picture for job in jobs]), settings.effort)
+
+    def end(self, arrival: Arrival[Symbols]) -> bytes:
+        """The file."""
+        arrival.wait()
+        symbols, header = arrival.value, self.picture.header
+        self.notes = symbols.notes
+        streams = spread(symbols.encode, header.tiles())
+        return container.write(header, streams, alpha=self.alpha, **self.metadata._asdict())
+
+
+def covered(header: container.Header) -> int:
+    """Pixels under the latent grid: what the networks see."""
+    return header.latent_grid.rows * header.latent_grid.columns * LIC_LATENT_STRIDE**2
+
+
+def _checked(array: Any) -> tuple[NDArray[np.uint8], str]:
+    import numpy as np
+
+    array = np.asarray(array)
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or array.shape[2] not in LAYOUTS or array.size == 0:
+        msg = f"pixels must be of shape (H, W) or (H, W, 1 to 4) and not empty, found {array.shape}"
+        raise LicBadOption(msg)
+    if array.dtype != np.uint8:
+        msg = f"pixels must be uint8, found {array.dtype}; scale them to 0..255 and convert"
+        raise LicBadOption(msg)
+    return array, LAYOUTS[array.shape[2]]
+
+
+def _colour(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The colour part as (H, W, 3); grey is repeated, as a view."""
+    import numpy as np
+
+    if array.shape[2] >= 3:
+        return array[:, :, :3]
+    return np.broadcast_to(array[:, :, :1], (*array.shape[:2], 3))

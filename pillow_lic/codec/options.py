@@ -1,0 +1,175 @@
+"""Options of encoding and decoding: names, defaults, limits and checks. The API, the plugin, the command line and the
+docs read them here.
+
+Imports the standard library, models, engines' choice and ground.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import numbers
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar
+
+from .. import quality as qualities
+from ..engines import choice as engines
+from ..errors import LicBadOption
+from ..models import choice as models
+
+if TYPE_CHECKING:
+    from ..engines.base import Engine
+    from ..models.store import Model
+
+EFFORTS = range(10)
+DEFAULT_EFFORT = 2  # of models that weigh squared errors; others take 0 alone
+EXIF_PREFIX = b"Exif\0\0"  # of JPEG, and of Pillow's info; a .lic file holds the TIFF structure alone (FORMAT 4)
+
+Call = TypeVar("Call", bound=Callable[..., Any])
+
+
+class Metadata(NamedTuple):
+    """What goes along with a picture: an ICC profile, a TIFF structure of EXIF, a packet of XMP."""
+
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+
+    def checked(self) -> Metadata:
+        """As bytes, None if empty; EXIF without the prefix of JPEG. Raises LicBadOption."""
+        icc, exif, xmp = (_bytes(name, value) for name, value in self._asdict().items())
+        return Metadata(icc, exif.removeprefix(EXIF_PREFIX) or None if exif else None, xmp)
+
+
+NO_METADATA = Metadata()
+
+
+def _bytes(name: str, value: Any) -> bytes | None:
+    if value is not None and not isinstance(value, (bytes, bytearray, memoryview)):
+        msg = f"{name} must be bytes, found {type(value).__name__}"
+        raise LicBadOption(msg)
+    return bytes(value) if value else None
+
+
+class EncodeKeywords(TypedDict, total=False):
+    """The options of EncodeOptions, for type checkers."""
+
+    quality: float
+    model: str | None
+    tune: str | None
+    effort: int | None
+    device: str | None
+
+
+class EncodeSettings(NamedTuple):
+    """What EncodeOptions come to."""
+
+    q: int
+    model: Model
+    effort: int
+    engine: Engine
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeOptions:
+    """How to encode.
+
+    quality: 1 to 100, may be fractional.
+    tune: "psnr" (the default) or "ms-ssim", what the files shall be good at; or model: a name that `lic models` lists,
+    with the quality that it is for.
+    effort: 0 to 9, smaller files at equal quality for more time; None for 2. No decoder sees a difference. With
+    "ms-ssim" 0 alone.
+    device: where the networks run: "cpu", "cuda", "cuda:N", "auto" (CUDA if it can be used, else the CPU); None: see
+    `set_device`.
+    """
+
+    quality: float = qualities.DEFAULT
+    model: str | None = None
+    tune: str | None = None
+    effort: int | None = None
+    device: str | None = None
+
+    def checked(self) -> EncodeSettings:
+        """What they come to. Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing,
+        LicGpuUnavailable.
+        """
+        device = engines.device_named(self.device)
+        q = qualities.to_q(self.quality)
+        model = models.chosen(self.model, self.tune, q)
+        effort = _checked_effort(self.effort, model)
+        return EncodeSettings(q, model, effort, engines.encoder(model, device))
+
+
+def _checked_effort(effort: Any, model: Model) -> int:
+    weighs = model.manifest.lambdas is not None
+    if effort is None:
+        return DEFAULT_EFFORT if weighs else 0
+    if isinstance(effort, bool) or not isinstance(effort, numbers.Integral) or effort not in EFFORTS:
+        msg = f"effort must be an integer from {EFFORTS[0]} to {EFFORTS[-1]}, found {effort!r}"
+        raise LicBadOption(msg)
+    if effort and not weighs:
+        problem = f"effort knows squared errors alone, and the manifest of {model.name!r} has no lambda of them"
+        msg = f"{problem}: use effort 0, or tune='psnr'"
+        raise LicBadOption(msg)
+    return int(effort)
+
+
+class DecodeKeywords(TypedDict, total=False):
+    """The options of DecodeOptions, for type checkers."""
+
+    max_pixels: float | None
+    truncated: bool
+    device: str | None
+    output: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeOptions:
+    """How to decode.
+
+    max_pixels: refuse an image of more, width times height (a side of less than 16 counts as 16), before memory is
+    taken for it. None: the format's own limit, 2^30; untrusted files deserve a lower one.
+    truncated: True paints missing or damaged tiles grey, with a warning, instead of raising.
+    device: as of `encode`. output: "numpy", or "torch" for a tensor that stays on the device; cupy.from_dlpack takes it
+    without a copy.
+    """
+
+    max_pixels: float | None = None
+    truncated: bool = False
+    device: str | None = None
+    output: str = engines.OUTPUTS[0]
+
+    def checked(self) -> DecodeOptions:
+        """With the device's full name. Raises LicBadOption, LicGpuUnavailable."""
+        if self.max_pixels is not None and not isinstance(self.max_pixels, numbers.Real):
+            msg = f"max_pixels must be a number or None, found {self.max_pixels!r}"
+            raise LicBadOption(msg)
+        if self.output not in engines.OUTPUTS:
+            msg = f"output must be one of {', '.join(map(repr, engines.OUTPUTS))}, found {self.output!r}"
+            raise LicBadOption(msg)
+        return dataclasses.replace(self, device=engines.device_named(self.device))
+
+    def engine(self, model: Model) -> Engine:
+        """The engine for a file of a model. The options are checked ones."""
+        return engines.decoder(model, str(self.device), self.output)
+
+
+def keywords(*kinds: type) -> Callable[[Call], Call]:
+    """Let a function that takes **options show the fields of classes as its keywords, to help() and to editors.
+
+    Where its docstring has a line {options}, what the first class says of its fields is put in.
+    """
+
+    def shown(function: Call) -> Call:
+        plain = inspect.signature(function)
+        fixed = [one for one in plain.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        named = [one for kind in kinds for one in inspect.signature(kind).parameters.values()]
+        listed = [*fixed, *(one.replace(kind=one.KEYWORD_ONLY) for one in named)]
+        function.__signature__ = plain.replace(parameters=listed)  # type: ignore[attr-defined]
+        if function.__doc__ and kinds[0].__doc__:
+            fields = kinds[0].__doc__.partition("\n\n")[2].strip()
+            function.__doc__ = function.__doc__.replace("{options}", fields)
+        return function
+
+    return shown

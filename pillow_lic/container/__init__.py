@@ -1,0 +1,337 @@
+"""The container: a `.lic` file to and from its header, metadata, alpha payload and tile streams (FORMAT 2 to 6.2).
+
+Standard library and ground only. Knows nothing of what a tile stream holds.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from functools import partial
+from typing import IO, TYPE_CHECKING, NamedTuple, TypeAlias
+
+from ..constants import LIC_CHUNKS_MAX, LIC_MAJOR, LIC_METADATA_MAX, LIC_MINOR
+from ..errors import (
+    LicBadMagic,
+    LicBadOption,
+    LicCorruptChunk,
+    LicError,
+    LicLimitExceeded,
+    LicTruncated,
+    LicUnsupportedVersion,
+)
+from ..signature import SIGNATURE
+from .fields import ENDS, REFETCH, UPGRADE, VARINT_LIMIT, VARINT_MAX, Cursor, refuse, varint
+from .header import (
+    HEADER_MAX,
+    Area,
+    Grid,
+    Header,
+    Tile,
+    hyper_size,
+    latent_size,
+    pack_header,
+    parse_header,
+)
+from .payloads import ALPHA_CONSTANT, ALPHA_PNG, checked_alpha, pack_metadata, pack_tiles, split_tiles, unpack_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "ALPHA_CONSTANT",
+    "ALPHA_PNG",
+    "Area",
+    "Chunk",
+    "Container",
+    "Grid",
+    "Head",
+    "Header",
+    "Tile",
+    "hyper_size",
+    "latent_size",
+    "read",
+    "read_head",
+    "verify",
+    "write",
+]
+
+Data: TypeAlias = bytes | bytearray | memoryview
+
+KNOWN = "HcexAT"  # chunk types, FORMAT 2.1
+_START = len(SIGNATURE) + 2  # signature, major, minor
+_CRC = 4
+_BLOCK = 1 << 20  # bytes per read while a checksum is formed
+
+METADATA_CHUNK_MAX = LIC_METADATA_MAX + (1 << 16)  # FORMAT 3: room for a zlib stream that did not shrink
+
+
+class Chunk(NamedTuple):
+    """Where a chunk lies. start: its type byte; offset, length: its payload; the checksum follows."""
+
+    type: str
+    start: int
+    offset: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        """The first byte after the chunk."""
+        return self.offset + self.length + _CRC
+
+
+@dataclass(frozen=True)
+class Head:
+    """What can be known without reading alpha or tiles."""
+
+    header: Header
+    major: int
+    minor: int
+    icc: bytes | None
+    exif: bytes | None
+    xmp: bytes | None
+    chunks: tuple[Chunk, ...]
+    size: int  # bytes of the file, as far as it is there
+    complete: bool  # whether all chunks end within it
+
+    def chunk(self, type: str) -> Chunk | None:
+        """The chunk of a known type, or None."""
+        return next((chunk for chunk in self.chunks if chunk.type == type), None)
+
+
+@dataclass(frozen=True)
+class Container:
+    """A whole file. alpha is the payload of `A`; a tile is None where truncated=True found it missing."""
+
+    header: Header
+    icc: bytes | None
+    exif: bytes | None
+    xmp: bytes | None
+    alpha: bytes | None
+    tiles: list[bytes | None]
+
+
+def write(
+    header: Header,
+    tiles: list[bytes],
+    alpha: bytes | None = None,
+    icc: bytes | None = None,
+    exif: bytes | None = None,
+    xmp: bytes | None = None,
+) -> bytes:
+    """The bytes of a file.
+
+    tiles: one stream per tile in raster order, each at least 16 bytes. alpha: payload of `A` (method byte and data),
+    demanded by layouts LA and RGBA, refused by the others. icc, exif (TIFF structure, no prefix), xmp: None leaves the
+    chunk out.
+    Raises LicBadOption on arguments that do not fit each other, LicLimitExceeded beyond FORMAT 3.
+    """
+    payloads = [("H", pack_header(header))]
+    payloads += [(t, pack_metadata(p)) for t, p in (("c", icc), ("e", exif), ("x", xmp)) if p is not None]
+    if (alpha is not None) != header.has_alpha:
+        msg = f"layout {header.layout} {'demands' if header.has_alpha else 'refuses'} an alpha plane"
+        raise LicBadOption(msg)
+    if alpha is not None:
+        try:
+            checked_alpha(alpha, 0, header)
+        except LicError as error:
+            msg = f"alpha payload: {error}"
+            raise LicBadOption(msg) from error
+        payloads.append(("A", alpha))
+    payloads.append(("T", pack_tiles(header, tiles)))
+
+    start = SIGNATURE + bytes([LIC_MAJOR, LIC_MINOR])
+    parts = [start]
+    for type, payload in payloads:
+        if len(payload) >= VARINT_LIMIT:
+            msg = f"chunk {type} of {len(payload)} bytes is 2 GiB or more; split the image or lower the quality"
+            raise LicLimitExceeded(msg)
+        head = type.encode() + varint(len(payload))
+        crc = zlib.crc32(payload, zlib.crc32(head, zlib.crc32(start) if type == "H" else 0))
+        parts += [head, payload, struct.pack("<I", crc)]
+    return b"".join(parts)
+
+
+def read_head(source: IO[bytes] | Data, *, truncated: bool = False) -> Head:
+    """Header, metadata and the place of every chunk, seeking past alpha and tiles.
+
+    source: the file's bytes, or a seekable binary file object whose byte 0 is the file's. Checksums of what is read are
+    checked. Alpha and tiles may be cut off (`complete` is then False). truncated=True drops metadata that is damaged.
+    Raises the errors of FORMAT appendix A.
+    """
+    return _Reader(source, truncated).head()
+
+
+def read(
+    source: IO[bytes] | Data, *, truncated: bool = False, max_pixels: float | None = None, metadata: bool = True
+) -> Container:
+    """The whole file, every checksum checked. max_pixels: the caller's limit on width times height, a side of less than
+    16 counted as 16.
+
+    metadata=False: for who wants pixels alone; icc, exif and xmp are then None, whatever they unpack to.
+
+    truncated=True takes what is there of a cut or damaged file: tiles that are not wholly there become None, so does a
+    damaged alpha payload or metadata chunk; tiles of a `T` chunk whose checksum is wrong are kept (they have their
+    own). A damaged header is refused all the same. Raises the errors of FORMAT appendix A.
+    """
+    reader = _Reader(source, truncated)
+    head = reader.head(max_pixels, metadata)
+    if not truncated:
+        if not head.complete:
+            refuse(LicTruncated, "no more data", head.size, ENDS)
+        reader.check_others(head)
+    header, alpha = head.header, None
+    if chunk := head.chunk("A"):
+        alpha = reader.optional(chunk, partial(checked_alpha, header=header))
+    return Container(header, head.icc, head.exif, head.xmp, alpha, reader.tiles(head))
+
+
+def verify(source: IO[bytes] | Data) -> None:
+    """Check the whole structure and every checksum, without decoding. Raises the errors of FORMAT appendix A.
+
+    What a tile stream decodes to has a checksum of its own, which only decoding can check.
+    """
+    read(source)
+
+
+def _unread(_payload: bytes, _start: int) -> None:
+    """For who does not want what a metadata chunk holds."""
+
+
+class _Reader:
+    """Walks the chunks of one file. All reads are bounded by the file's size and by the limits above."""
+
+    def __init__(self, source: IO[bytes] | Data, truncated: bool):
+        self.file = io.BytesIO(source) if isinstance(source, (bytes, bytearray, memoryview)) else source
+        self.truncated = truncated
+        self.file.seek(0, os.SEEK_END)
+        self.size = self.file.tell()  # some file objects return nothing from seek
+
+    def head(self, max_pixels: float | None = None, unpacked: bool = True) -> Head:
+        major, minor = self.version()
+        first = self.chunk_at(_START)
+        header = parse_header(self.payload(first), first.offset)
+        header.check_limits(max_pixels)
+        chunks = self.chunks(first, header)
+        metadata: dict[str, bytes | None] = dict.fromkeys("cex")
+        for chunk in chunks:
+            if chunk.type in metadata:
+                metadata[chunk.type] = self.optional(chunk, unpack_metadata if unpacked else _unread)
+        complete = chunks[-1].type == "T" and chunks[-1].end == self.size
+        icc, exif, xmp = metadata.values()
+        return Head(header, major, minor, icc, exif, xmp, tuple(chunks), self.size, complete)
+
+    def version(self) -> tuple[int, int]:
+        start = self.bytes_at(0, _START)
+        if not start.startswith(SIGNATURE):
+            refuse(LicBadMagic, "not a .lic image: wrong signature", 0, "check that this is the file you mean")
+        if len(start) < _START:
+            refuse(LicTruncated, "no version", len(start), ENDS)
+        major, minor = start[-2:]
+        if major != LIC_MAJOR:
+            refuse(LicUnsupportedVersion, f"format version {major}.{minor} is not known", len(SIGNATURE), UPGRADE)
+        return major, minor
+
+    def chunks(self, first: Chunk, header: Header) -> list[Chunk]:
+        """All chunks, their order and number checked, up to where the file ends; the last may reach beyond that."""
+        chunks = [first]
+        while chunks[-1].type != "T" and chunks[-1].end < self.size:
+            if len(chunks) >= LIC_CHUNKS_MAX:
+                refuse(LicLimitExceeded, f"more than {LIC_CHUNKS_MAX} chunks", chunks[-1].end, "distrust the file")
+            try:
+                chunk = self.chunk_at(chunks[-1].end)
+            except LicTruncated:
+                break
+            if chunk.type in KNOWN and any(chunk.type == other.type for other in chunks):
+                refuse(LicCorruptChunk, f"second chunk {chunk.type!r}", chunk.start, REFETCH)
+            chunks.append(chunk)
+        self.check_end(chunks, header)
+        return chunks
+
+    def check_end(self, chunks: list[Chunk], header: Header) -> None:
+        last = chunks[-1]
+        if last.type == "T" and last.end < self.size:
+            refuse(LicCorruptChunk, f"{self.size - last.end} trailing bytes", last.end, REFETCH)
+        has_alpha = any(chunk.type == "A" for chunk in chunks)
+        if has_alpha > header.has_alpha:
+            refuse(LicCorruptChunk, f"alpha chunk in an image of layout {header.layout}", _START, REFETCH)
+        if has_alpha < header.has_alpha and last.type == "T":
+            refuse(LicCorruptChunk, f"no alpha chunk in an image of layout {header.layout}", _START, REFETCH)
+
+    def chunk_at(self, start: int) -> Chunk:
+        """The type and length of a chunk, the type judged by FORMAT 2.1."""
+        head = self.bytes_at(start, 1 + VARINT_MAX)
+        if not head:
+            refuse(LicTruncated, "no chunk", start, ENDS)
+        type = chr(head[0])
+        if start == _START and type != "H":
+            refuse(LicCorruptChunk, "the first chunk is not the header", start, REFETCH)
+        if not (type.isascii() and type.isalpha()):
+            refuse(LicCorruptChunk, f"chunk type {head[0]:#04x} is not a letter", start, REFETCH)
+        if type.isupper() and type not in "HAT":
+            refuse(LicUnsupportedVersion, f"unknown critical chunk {type!r}", start, UPGRADE)
+        cursor = Cursor(head[1:], start + 1)
+        try:
+            length = cursor.varint()
+        except LicCorruptChunk:
+            if cursor.left == 0 and start + len(head) == self.size:  # cut off within the length
+                refuse(LicTruncated, f"chunk {type!r} has no length", self.size, ENDS)
+            raise
+        return Chunk(type, start, cursor.offset, length)
+
+    def bytes_at(self, start: int, count: int) -> bytes:
+        self.file.seek(start)
+        return self.file.read(min(count, max(self.size - start, 0)))  # read(n) may set n bytes aside at once
+
+    def payload(self, chunk: Chunk) -> bytes:
+        """A chunk's payload, its checksum checked."""
+        if chunk.type == "H" and chunk.length > HEADER_MAX:
+            refuse(LicCorruptChunk, f"header of {chunk.length} bytes", chunk.start, REFETCH)
+        self.check_there(chunk)
+        if chunk.type in "cex" and chunk.length > METADATA_CHUNK_MAX:
+            refuse(LicLimitExceeded, f"metadata chunk of {chunk.length} bytes", chunk.start, "distrust the file")
+        payload = self.bytes_at(chunk.offset, chunk.length)
+        self.check_crc(chunk, zlib.crc32(payload, self.crc_before(chunk)))
+        return payload
+
+    def crc_before(self, chunk: Chunk) -> int:
+        """The checksum over what precedes the payload: type and length, for the first chunk also the file's start."""
+        start = 0 if chunk.start == _START else chunk.start
+        return zlib.crc32(self.bytes_at(start, chunk.offset - start))
+
+    def check_there(self, chunk: Chunk) -> None:
+        if chunk.end > self.size:
+            refuse(LicTruncated, f"chunk {chunk.type!r} ends beyond the data", self.size, ENDS)
+
+    def check_crc(self, chunk: Chunk, crc: int) -> None:
+        if self.bytes_at(chunk.end - _CRC, _CRC) != struct.pack("<I", crc):
+            refuse(LicCorruptChunk, f"wrong checksum of chunk {chunk.type!r}", chunk.start, REFETCH)
+
+    def check_others(self, head: Head) -> None:
+        """Checksums of chunks that are not known and skipped, read block by block."""
+        for chunk in head.chunks:
+            if chunk.type in KNOWN:
+                continue
+            crc = self.crc_before(chunk)
+            for start in range(chunk.offset, chunk.offset + chunk.length, _BLOCK):
+                crc = zlib.crc32(self.bytes_at(start, min(_BLOCK, chunk.offset + chunk.length - start)), crc)
+            self.check_crc(chunk, crc)
+
+    def optional(self, chunk: Chunk, unpack: Callable[[bytes, int], bytes | None]) -> bytes | None:
+        """unpack(payload, where it begins); with truncated=True None where the chunk is cut or damaged."""
+        try:
+            return unpack(self.payload(chunk), chunk.offset)
+        except (LicTruncated, LicCorruptChunk):
+            if not self.truncated:
+                raise
+            return None
+
+    def tiles(self, head: Head) -> list[bytes | None]:
+        chunk = head.chunk("T")
+        if chunk is None:
+            return [None] * head.header.tile_count
+        payload = self.bytes_at(chunk.offset, chunk.length) if self.truncated else self.payload(chunk)
+        return split_tiles(payload, head.header, chunk.offset, self.truncated)

@@ -1,0 +1,235 @@
+"""The header chunk and the geometry that follows from it (FORMAT 3 and 6.1). Standard library and ground only."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from ..constants import (
+    HASH_BYTES,
+    LIC_HYPER_STRIDE,
+    LIC_LATENT_STRIDE,
+    LIC_PIXELS_MAX,
+    LIC_QUALITY_MAX,
+    LIC_QUALITY_MIN,
+    LIC_SIDE_MAX,
+    LIC_TILE_SIDE_MAX,
+    LIC_TILE_UNIT,
+)
+from ..errors import LicBadOption, LicCorruptChunk, LicLimitExceeded, LicUnsupportedVersion
+from ..quality import from_q
+from .fields import REFETCH, UPGRADE, VARINT_LIMIT, VARINT_MAX, Cursor, refuse, varint
+
+LAYOUTS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+HEADER_MAX = 4 * VARINT_MAX + 1 + HASH_BYTES + 2  # bytes of an `H` payload
+
+_NUMBERS = {name: number for number, name in LAYOUTS.items()}
+
+
+# ---- Geometry (FORMAT 6.1) ----------------------------------------------------------------------------------------
+
+
+class Grid(NamedTuple):
+    """Rows and columns of a grid."""
+
+    rows: int
+    columns: int
+
+
+class Area(NamedTuple):
+    """Index ranges of a rectangle of a grid, ready to index an array: `array[:, area.rows, area.columns]`."""
+
+    rows: slice
+    columns: slice
+
+
+class Tile(NamedTuple):
+    """One tile: its number in raster order and what it covers of the latent and of the hyper grid."""
+
+    number: int
+    latent: Area
+    hyper: Area
+
+    @property
+    def latent_shape(self) -> Grid:
+        """Rows and columns of the tile's part of the latent grid."""
+        return _shape(self.latent)
+
+    @property
+    def hyper_shape(self) -> Grid:
+        """Rows and columns of the tile's part of the hyper grid."""
+        return _shape(self.hyper)
+
+    def pixel_rows(self, header: Header) -> slice:
+        """Rows of the image that the tile covers."""
+        return _pixels(self.latent.rows, header.height)
+
+    def pixel_columns(self, header: Header) -> slice:
+        """Columns of the image that the tile covers."""
+        return _pixels(self.latent.columns, header.width)
+
+
+def _shape(area: Area) -> Grid:
+    return Grid(area.rows.stop - area.rows.start, area.columns.stop - area.columns.start)
+
+
+def _pixels(latent: slice, side: int) -> slice:
+    return slice(latent.start * LIC_LATENT_STRIDE, min(latent.stop * LIC_LATENT_STRIDE, side))
+
+
+def _divide_up(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def latent_size(pixels: int) -> int:
+    """Latent positions that cover `pixels` pixels."""
+    return _divide_up(pixels, LIC_LATENT_STRIDE)
+
+
+def hyper_size(latent: int) -> int:
+    """Hyper positions that cover `latent` latent positions."""
+    return _divide_up(latent, LIC_HYPER_STRIDE)
+
+
+def _ranges(hyper: int, latent: int, side: int) -> list[tuple[slice, slice]]:
+    """(latent range, hyper range) of each row, or column, of tiles."""
+    ranges = []
+    for start in range(0, hyper, side):
+        stop = start + side
+        covered = slice(start * LIC_HYPER_STRIDE, min(stop * LIC_HYPER_STRIDE, latent))
+        ranges.append((covered, slice(start, min(stop, hyper))))
+    return ranges
+
+
+# ---- Header (FORMAT 3) --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Header:
+    """The fields of chunk `H`, and the geometry that follows from them.
+
+    width, height: pixels, 1 to 2^31-1. layout: "L", "LA", "RGB" or "RGBA". model: number in the registry, 0 to 2^31-1.
+    model_hash: 8 bytes. quality_q: 100 to 10000. tile_side: 1 to 64, units of 64 pixels.
+    Nothing is checked on construction; `check_limits` does.
+    """
+
+    width: int
+    height: int
+    layout: str
+    model: int
+    model_hash: bytes
+    quality_q: int
+    tile_side: int
+
+    @property
+    def quality(self) -> float:
+        """The quality as users state it, 1.0 to 100.0."""
+        return from_q(self.quality_q)
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the layout demands an alpha chunk."""
+        return self.layout in ("LA", "RGBA")
+
+    @cached_property
+    def latent_grid(self) -> Grid:
+        """Rows and columns of the latent grid (hy, wy)."""
+        return Grid(latent_size(self.height), latent_size(self.width))
+
+    @cached_property
+    def hyper_grid(self) -> Grid:
+        """Rows and columns of the hyper grid (hz, wz)."""
+        return Grid(*(hyper_size(n) for n in self.latent_grid))
+
+    @cached_property
+    def tile_grid(self) -> Grid:
+        """Rows and columns of tiles."""
+        return Grid(*(_divide_up(n, self.tile_side) for n in self.hyper_grid))
+
+    @property
+    def tile_count(self) -> int:
+        """Number of tiles, n of FORMAT 6.1."""
+        return self.tile_grid.rows * self.tile_grid.columns
+
+    def tiles(self) -> list[Tile]:
+        """All tiles in raster order."""
+        rows = _ranges(self.hyper_grid.rows, self.latent_grid.rows, self.tile_side)
+        columns = _ranges(self.hyper_grid.columns, self.latent_grid.columns, self.tile_side)
+        pairs = [(row, column) for row in rows for column in columns]
+        return [
+            Tile(number, Area(row[0], column[0]), Area(row[1], column[1])) for number, (row, column) in enumerate(pairs)
+        ]
+
+    def check_limits(self, max_pixels: float | None = None) -> None:
+        """Refuse sizes beyond the limits of FORMAT 3, and of the caller. Raises LicLimitExceeded; allocates nothing."""
+        counted = max(self.width, LIC_LATENT_STRIDE) * max(self.height, LIC_LATENT_STRIDE)  # what a thin image costs
+        if max_pixels is not None and not counted <= max_pixels:  # not: true for NaN
+            thin = f" (a side below {LIC_LATENT_STRIDE} counts as that)" if counted > self.width * self.height else ""
+            advice = "raise it (Image.open: twice PIL.Image.MAX_IMAGE_PIXELS), or distrust the file"
+            msg = f"{self.width} x {self.height} pixels are more than max_pixels = {max_pixels}{thin}; {advice}"
+            raise LicLimitExceeded(msg)
+        covered = self.hyper_grid.rows * self.hyper_grid.columns * LIC_TILE_UNIT**2  # what the arrays are made for
+        if covered > LIC_PIXELS_MAX:
+            beyond = f"{covered} with padding, more than {LIC_PIXELS_MAX}"
+            msg = f"{self.width} x {self.height} pixels take {beyond}; split the image"
+            raise LicLimitExceeded(msg)
+
+
+def pack_header(header: Header) -> bytes:
+    """The payload of `H`. Raises as _check_fields does."""
+    _check_fields(header)
+    fields = (
+        varint(header.width),
+        varint(header.height),
+        bytes([_NUMBERS[header.layout]]),
+        varint(header.model),
+        header.model_hash,
+        struct.pack("<H", header.quality_q),
+        varint(header.tile_side),
+    )
+    return b"".join(fields)
+
+
+def _check_fields(header: Header) -> None:
+    """Refuse a header that no decoder would take. Raises LicBadOption or LicLimitExceeded."""
+    problems = {
+        "width": not 1 <= header.width <= LIC_SIDE_MAX,
+        "height": not 1 <= header.height <= LIC_SIDE_MAX,
+        "layout": header.layout not in _NUMBERS,
+        "model": not 0 <= header.model < VARINT_LIMIT,
+        "model_hash": len(header.model_hash) != HASH_BYTES,
+        "quality_q": not LIC_QUALITY_MIN <= header.quality_q <= LIC_QUALITY_MAX,
+        "tile_side": not 1 <= header.tile_side <= LIC_TILE_SIDE_MAX,
+    }
+    for field, wrong in problems.items():
+        if wrong:
+            msg = f"{field} is out of the range of FORMAT 3: {getattr(header, field)!r}"
+            raise LicBadOption(msg)
+    header.check_limits()
+
+
+def parse_header(data: bytes, start: int) -> Header:
+    """The payload of `H`, which begins at byte `start` of the file. Fields are read, then judged, in file order."""
+    cursor = Cursor(data, start)
+    width = cursor.ranged("width", cursor.varint(), 1, LIC_SIDE_MAX)
+    height = cursor.ranged("height", cursor.varint(), 1, LIC_SIDE_MAX)
+    layout = _parse_layout(cursor.u8(), cursor.offset - 1)
+    model = cursor.varint()
+    model_hash = cursor.take(HASH_BYTES)
+    (q,) = struct.unpack("<H", cursor.take(2))
+    cursor.ranged("quality", q, LIC_QUALITY_MIN, LIC_QUALITY_MAX)
+    tile_side = cursor.ranged("tile side", cursor.varint(), 1, LIC_TILE_SIDE_MAX)
+    if cursor.left:
+        refuse(LicCorruptChunk, f"header has {cursor.left} bytes too many", cursor.offset, REFETCH)
+    header = Header(width, height, layout, model, model_hash, q, tile_side)
+    header.check_limits()
+    return header
+
+
+def _parse_layout(value: int, offset: int) -> str:
+    layout = value & 0b00111111  # bits 6 and 7 are ignored, bits 3 to 5 reserved
+    if layout not in LAYOUTS:
+        refuse(LicUnsupportedVersion, f"unknown colour layout {value:#04x}", offset, UPGRADE)
+    return LAYOUTS[layout]

@@ -1,0 +1,147 @@
+"""What an engine is, and the objects that go in and out: pictures, latents, symbols, pixels.
+
+An engine turns pictures into symbols (analyse, quantise) and symbols into pixels (render). It gets and gives whole
+grids; tiles, chunks and files are the codec's. Imports the standard library, container, models and ground: arrays come
+from the engine that is at work, so this file needs neither numpy nor torch, and an engine may do with buffers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+
+from ..errors import LicCorruptTile, LicError, LicTruncated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from ..container import Area, Header, Tile
+    from ..models.store import Model
+
+GREY = 128  # sample value of pixels whose tile is missing
+
+T = TypeVar("T")
+
+
+class Arrival(NamedTuple, Generic[T]):
+    """What an engine has been told to make, to be read once `wait()` is over. wait may be called by any thread."""
+
+    value: T
+    wait: Callable[[], None]
+    lent: bool = False  # whether the engine will use the value's memory again: who keeps the value copies it
+
+
+def at_once() -> None:
+    """Nothing to wait for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture to be encoded, checked."""
+
+    header: Header
+    model: Model
+    colour: Any  # (H, W, 3) uint8; grey is repeated
+
+
+@dataclass(eq=False)
+class Latents:
+    """What the networks make of pictures with one model, quality and latent grid; the engine's own arrays, the pictures
+    along the first axis.
+
+    N pictures, M latent and C hyper channels, (hy, wy) latent and (hz, wz) hyper positions.
+    """
+
+    pictures: Sequence[Picture]
+    t: Any  # (N,) position among the rates (FORMAT 8)
+    y: Any  # (N, M, hy, wy) latents, float32
+    z: Any  # (N, C, hz, wz) symbols of the hyper latents, int16
+    v: Any  # as z, dequantised (FORMAT 7.5)
+    index: Any  # (N, M, hy, wy) scale index, uint8; of mixtures (N, 3 K M, hy, wy)
+    side: int | None = None  # of a piece, where memory was short; None: the engine's own
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, part: slice) -> Latents:
+        t, y, z, v, index = (getattr(self, name)[part] for name in ("t", "y", "z", "v", "index"))
+        return Latents(self.pictures[part], t, y, z, v, index, self.side)
+
+
+@dataclass(eq=False)
+class Symbols:
+    """The integers of one file, in memory of the engine that made it: all that entropy coding sees.
+
+    z (C, hz, wz) and r (M, hy, wy), int16. Tiles may be decoded and encoded by any number of threads.
+    """
+
+    header: Header
+    model: Model
+    z: Any
+    r: Any
+    missing: list[Tile] = field(default_factory=list)  # tiles that could not be read: grey
+    alpha: Any = None  # (H, W) uint8, for an engine whose pixels stay on a device
+    memory: Any = None  # what z and r look at, if the engine keeps that
+    notes: tuple[str, ...] = ()  # what its maker has to say to people
+
+    def decode(self, tile: Tile, stream: bytes | None) -> LicError | None:
+        """Fill in a tile from its stream. Returns what is wrong with it if anything is, and leaves the memory
+        untouched: a small broken file may ask for much of it.
+        """
+        if stream is None:
+            problem = "the file ends before its stream does; fetch the file again"
+            return LicTruncated(f"tile {tile.number}: {problem}")
+        decode = self.model.tables.decode
+        try:
+            z, r = decode(self.header.quality_q, stream, *tile.hyper_shape, *tile.latent_shape)
+        except LicCorruptTile as error:
+            return LicCorruptTile(f"tile {tile.number}: {error}")
+        self.z[(slice(None), *tile.hyper)] = z
+        self.r[(slice(None), *tile.latent)] = r
+        return None
+
+    def clear(self, tile: Tile) -> None:
+        """Zeros for a tile that could not be read."""
+        self.z[(slice(None), *tile.hyper)] = 0
+        self.r[(slice(None), *tile.latent)] = 0
+
+    def encode(self, tile: Tile) -> bytes:
+        """The stream of a tile."""
+        z, r = self.z[(slice(None), *tile.hyper)], self.r[(slice(None), *tile.latent)]
+        return self.model.tables.encode(self.header.quality_q, z, r)
+
+
+class Engine(Protocol):
+    """What runs networks. One object serves many pictures, any number of threads, and all models it was chosen for.
+
+    A native engine needs no more than this: `blank` may return a subclass or a look-alike of Symbols over buffers of
+    its own, whose `decode` goes straight to the core, and `render` any buffer of rows. `engines/choice.py` alone names
+    the engines.
+    """
+
+    @property
+    def group(self) -> int:
+        """Pixels of pictures that may share a call; 0: each is a call of its own."""
+
+    def streams(self) -> Sequence[AbstractContextManager[Any]]:
+        """Contexts for the calls of many pictures, to be taken in turn."""
+
+    def analyse(self, pictures: Sequence[Picture]) -> Latents:
+        """The latents of pictures with the same model, quality and latent grid."""
+
+    def quantise(self, latents: Latents, effort: int) -> Sequence[Arrival[Symbols]]:
+        """The symbols of each picture. effort: 0 to 9; above 0 the model's manifest has a lambda."""
+
+    def blank(self, header: Header, model: Model) -> Symbols:
+        """Memory for the symbols of a file, not filled."""
+
+    def render(self, symbols: Sequence[Symbols], *, scale: int = 1, area: Area | None = None) -> Sequence[Arrival[Any]]:
+        """The pixels of files with the same model and latent grid: uint8 (H, W, 3), of grey (H, W).
+
+        scale: 1 for full size, 2 for half, and so on. area: rows and columns of pixels, None for all. Raises
+        LicBadOption for what the engine cannot do.
+        """
+
+    def hand_over(self, values: Sequence[Any]) -> None:
+        """Values that `render` made, all of them waited for, now belong to the caller."""

@@ -1,0 +1,73 @@
+"""Which engine runs a model, and on which device. The one file that names the engines.
+
+Imports the standard library and ground; an engine when it is taken.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+from ..errors import LicBadOption
+
+if TYPE_CHECKING:
+    from ..models.store import Model
+    from .base import Engine
+
+VARIABLE = "PILLOW_LIC_DEVICE"
+NAMES = re.compile(r"cpu|auto|cuda(:\d{1,3})?")
+OUTPUTS = ("numpy", "torch")  # what decoded pixels may be handed over as
+
+_chosen: str | None = None
+
+
+def set_device(device: str | None) -> str | None:
+    """Where networks run from now on when nothing else is said, in this process: for Image.open, save, imageio, encode
+    and decode.
+
+    device: "cpu", "cuda", "cuda:N" or "auto"; None: what the environment variable PILLOW_LIC_DEVICE says, by default
+    "cpu".
+    Returns what was set before. Raises LicBadOption for another name, LicGpuUnavailable for a GPU that is not there.
+    """
+    global _chosen
+    if device is not None:
+        device_named(device)
+    before, _chosen = _chosen, device
+    return before
+
+
+def device_named(device: Any = None) -> str:
+    """The full name, "cpu" or "cuda:N", of the device that an option, else `set_device`, else PILLOW_LIC_DEVICE, else
+    the CPU names.
+
+    "auto": CUDA where torch sees a device and CuPy can use it, else the CPU. Raises LicBadOption for other names,
+    LicGpuUnavailable for a GPU that is not there. Imports torch for other names than "cpu" alone.
+    """
+    source = "device" if device is not None or _chosen is not None else VARIABLE
+    name = device if device is not None else _chosen if _chosen is not None else os.environ.get(VARIABLE) or "cpu"
+    if not isinstance(name, str) or not NAMES.fullmatch(name):
+        msg = f"{source} must be 'cpu', 'cuda', 'cuda:N' or 'auto', found {name!r}"
+        raise LicBadOption(msg)
+    if name == "cpu":
+        return name
+    from .torch import place
+
+    return place.existing(name)
+
+
+def encoder(model: Model, device: str) -> Engine:
+    """The engine that encodes with a model on a device that `device_named` named."""
+    from .torch import engine as torch_engine
+
+    return torch_engine.on(device)
+
+
+def decoder(model: Model, device: str, output: str = "numpy") -> Engine:
+    """The engine that decodes a model's files on a device that `device_named` named.
+
+    output: what its pixels are to be, one of OUTPUTS.
+    """
+    from .torch import engine as torch_engine
+
+    return torch_engine.on(device, keep=output == "torch")

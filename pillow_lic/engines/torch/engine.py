@@ -1,0 +1,156 @@
+"""The PyTorch engine: the steps of base.Engine over this folder's files.
+
+Imports torch and numpy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ... import container, threads
+from ...errors import LicBadOption
+from .. import base
+from ..base import Arrival, Latents, Picture, Symbols
+from . import latents as steps
+from . import networks, quantise, scale_map, search
+from . import place as places
+from .networks import running
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from ...models.store import Model
+    from .place import Place
+
+if threads.with_torch:  # OpenMP's threads are the parent's
+    torch.set_num_threads(1)
+threads.in_child(lambda: torch.set_num_threads(1))
+
+
+def on(device: str, keep: bool = False) -> TorchEngine:
+    """The engine on "cpu" or "cuda:N". keep: its pixels are tensors that stay there."""
+    wanted = threads.asked()
+    if wanted is not None and wanted != torch.get_num_threads() and not threads.with_torch:
+        torch.set_num_threads(wanted)
+    return TorchEngine(places.at(device), keep)
+
+
+@dataclass(frozen=True)
+class TorchEngine:
+    """Runs networks with PyTorch."""
+
+    place: Place
+    keep: bool = False
+
+    @property
+    def group(self) -> int:
+        """Pixels of pictures that may share a call."""
+        return self.place.group
+
+    def streams(self) -> Sequence[AbstractContextManager[Any]]:
+        """Contexts for the calls of many pictures."""
+        return self.place.streams()
+
+    def analyse(self, pictures: Sequence[Picture]) -> Latents:
+        """The latents of pictures with the same model, quality and latent grid."""
+        found = []
+        for part in self.place.fitting(pictures):
+            with part, torch.inference_mode(), running(self.place.name):
+                found.append(self._analyse(part.items, part.side))
+        return steps.joined(found)
+
+    def _analyse(self, pictures: Sequence[Picture], side: int | None) -> Latents:
+        model, header = pictures[0].model, pictures[0].header
+        encoder, grid, q = networks.encoder(model, self.place), header.latent_grid, header.quality_q
+        t = self.place.up(steps.positions([q] * len(pictures)))
+        y = steps.analyse(encoder, [picture.colour for picture in pictures], grid, t, side)
+        z = steps.hyper_analyse(encoder, y, t, self.place.up(torch.from_numpy(model.tables.z_steps(q))), side)
+        v, index = scale_map.scale_index(model, self.place, q, z, grid)
+        return Latents(pictures, t, y, z, v, index, side)
+
+    def quantise(self, latents: Latents, effort: int) -> Sequence[Arrival[Symbols]]:
+        """The symbols of each picture."""
+        model, q = latents.pictures[0].model, latents.pictures[0].header.quality_q
+        decoder, quantiser = networks.decoder(model, self.place), quantise.quantiser(model, self.place.name)
+        bit = search.error_of_bit(model.manifest.lambda_at(q))
+        arrivals: list[Arrival[Symbols]] = []
+        for part in self.place.fitting(latents, latents.side):
+            with part, torch.inference_mode(), running(self.place.name):
+                those = replace(part.items, side=part.side)
+                r, notes = search.quantise(decoder, quantiser, those, effort, bit)
+                arrivals += self._symbols(those, r, notes)
+        return arrivals
+
+    def _symbols(self, latents: Latents, r: Tensor, notes: tuple[str, ...]) -> list[Arrival[Symbols]]:
+        z, r = self.place.down(latents.z), self.place.down(r)
+        wait = self.place.mark()
+        pairs = zip(latents.pictures, z.numpy(), r.numpy(), strict=True)
+        return [Arrival(Symbols(p.header, p.model, z, r, notes=notes), wait) for p, z, r in pairs]
+
+    def blank(self, header: container.Header, model: Model) -> Symbols:
+        """Memory that the place can copy from without waiting."""
+        z = self.place.host(model.manifest.hyper, *header.hyper_grid, dtype=torch.int16)
+        r = self.place.host(model.manifest.latent, *header.latent_grid, dtype=torch.int16)
+        return Symbols(header, model, z.numpy(), r.numpy(), memory=(z, r))
+
+    def render(
+        self, symbols: Sequence[Symbols], *, scale: int = 1, area: container.Area | None = None
+    ) -> Sequence[Arrival[Any]]:
+        """The pixels, whole and at full size alone."""
+        if scale != 1 or area is not None:
+            msg = f"the PyTorch engine renders whole pictures at full size, found scale={scale!r}, area={area!r}"
+            raise LicBadOption(msg)
+        arrivals: list[Arrival[Any]] = []
+        for part in self.place.fitting(symbols):
+            with part:
+                arrivals += self._render(part.items, part.side)
+        return arrivals
+
+    def _render(self, symbols: Sequence[Symbols], side: int | None) -> list[Arrival[Any]]:
+        images = [self._canvas(one.header) for one in symbols]  # outside inference mode: callers may write to them
+        with torch.inference_mode(), running(self.place.name):
+            pairs = zip(symbols, images, strict=True)
+            drawn = [(one, image) for one, image in pairs if len(one.missing) < one.header.tile_count]
+            if drawn:
+                self._draw([one for one, _ in drawn], [image for _, image in drawn], side)
+            for one, image in zip(symbols, images, strict=True):
+                for tile in one.missing:
+                    image[tile.pixel_rows(one.header), tile.pixel_columns(one.header)] = base.GREY
+        if self.keep:
+            images = [self._with_alpha(image, one.alpha) for image, one in zip(images, symbols, strict=True)]
+            wait = self.place.mark()
+            return [Arrival(image, wait) for image in images]
+        images = [self.place.down(image) for image in images]
+        wait = self.place.mark()
+        return [Arrival(image.numpy(), wait, lent=self.place.gpu) for image in images]
+
+    def _draw(self, symbols: Sequence[Symbols], images: Sequence[Tensor], side: int | None) -> None:
+        model = symbols[0].model
+        held = [one.memory or (torch.from_numpy(one.z), torch.from_numpy(one.r)) for one in symbols]
+        z, r = (steps.stacked([self.place.up(part) for part in parts]) for parts in zip(*held, strict=True))
+        t = self.place.up(steps.positions([one.header.quality_q for one in symbols]))
+        d = np.stack([model.tables.z_steps(one.header.quality_q) for one in symbols])
+        v = scale_map.dequantised(z, self.place.up(torch.from_numpy(d)))
+        steps.render(networks.decoder(model, self.place), r, v, t, images, side)
+
+    def _canvas(self, header: container.Header) -> Tensor:
+        """(H, W), or (H, W, 3), on the device."""
+        bands = () if header.layout in ("L", "LA") else (3,)
+        return torch.empty((header.height, header.width, *bands), dtype=torch.uint8, device=self.place.name)
+
+    def _with_alpha(self, image: Tensor, alpha: np.ndarray | None) -> Tensor:
+        if alpha is None:
+            return image
+        plane = self.place.up(torch.from_numpy(np.array(alpha)))[..., None]
+        return torch.cat([image if image.dim() == 3 else image[..., None], plane], -1)
+
+    def hand_over(self, values: Sequence[Any]) -> None:
+        """Tensors that other streams made, all of them marked and waited for, now belong to the caller's stream."""
+        if self.keep:
+            self.place.hand_over(values)

@@ -1,0 +1,180 @@
+"""Runs the networks over images of any size, piece by piece with a margin, so that memory stays bounded (FORMAT 8).
+
+Imports numpy and torch; gets its networks loaded and leaves bytes to others. Tensors are on the device of the networks,
+and the first axis, N, counts images with the same latent grid (hy, wy). `side` is that of a piece, None for
+pieces.PIECE.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ... import quality
+from ...constants import GROUPS, LIC_HYPER_STRIDE, LIC_LATENT_STRIDE, LIC_Z_STEP_BITS
+from .. import pieces as cuts
+from ..base import Latents
+from ..pieces import Piece, pieces
+from .quantise import Quantiser, hyper_symbols
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from .networks import Network
+    from .place import Place
+
+Pixels = NDArray[np.uint8]  # (height, width, 3)
+At = tuple[Any, slice, slice]  # an index of (N, M, h, w): the positions of a group
+
+
+def analyse(
+    encoder: Network, images: Sequence[Pixels], grid: tuple[int, int], t: Tensor, side: int | None = None
+) -> Tensor:
+    """g_a over the images: y (N, M, hy, wy) float32. t (N,): FORMAT 8."""
+    y = None
+    for piece in pieces(*grid, encoder.halo, side):
+        part = encoder.stages.analysis(padded_pixels(images, piece, encoder.place), t)[(..., *piece.within())]
+        if y is None:
+            y = part.new_empty(part.shape[0], part.shape[1], *grid)
+        y[(..., *piece.inner)] = part
+    assert y is not None
+    return y
+
+
+def padded_pixels(images: Sequence[Pixels], piece: Piece, place: Place) -> Tensor:
+    """The piece's pixels as (N, 3, 16h, 16w) in 0..1, each image's last row and column repeated beyond its edge."""
+    s = LIC_LATENT_STRIDE
+    rows, columns = (piece.outer_bottom - piece.outer_top) * s, (piece.outer_right - piece.outer_left) * s
+    buffer = place.host(len(images), rows, columns, 3, dtype=torch.uint8)
+    for target, pixels in zip(buffer.numpy(), images):
+        part = pixels[piece.outer_top * s : piece.outer_bottom * s, piece.outer_left * s : piece.outer_right * s]
+        height, width = part.shape[:2]
+        target[:height, :width] = part
+        target[:height, width:] = target[:height, width - 1 : width]
+        target[height:] = target[height - 1]
+    return place.up(buffer).permute(0, 3, 1, 2).float().div_(255.0)  # channels last in memory
+
+
+def hyper_analyse(encoder: Network, y: Tensor, t: Tensor, d: Tensor, side: int | None = None) -> Tensor:
+    """h_a over y (N, M, hy, wy): integers z (N, C, hz, wz) int16. d (C,): FORMAT 7.5."""
+    hy, wy = y.shape[2:]
+    s = LIC_HYPER_STRIDE
+    z = None
+    for piece in pieces(hy, wy, encoder.halo, 4 * (side or cuts.PIECE)):
+        symbols = hyper_symbols(encoder.stages.hyper_analysis(y[(..., *piece.outer)], t), d)
+        if z is None:
+            z = symbols.new_empty(symbols.shape[0], symbols.shape[1], -(-hy // s), -(-wy // s))
+        height, width = -(-(piece.bottom - piece.top) // s), -(-(piece.right - piece.left) // s)
+        row, column = (piece.top - piece.outer_top) // s, (piece.left - piece.outer_left) // s
+        target = z[..., piece.top // s : piece.top // s + height, piece.left // s : piece.left // s + width]
+        target.copy_(symbols[..., row : row + height, column : column + width])
+    assert z is not None
+    return z
+
+
+def positions(q: Sequence[int]) -> Tensor:
+    """t of FORMAT 8 for the Q of each image, (N,)."""
+    return torch.tensor([quality.position(one) for one in q], dtype=torch.float32, device="cpu")
+
+
+def stacked(tensors: Sequence[Tensor]) -> Tensor:
+    """torch.stack, without a copy where there is one."""
+    return tensors[0][None] if len(tensors) == 1 else torch.stack(list(tensors))
+
+
+def joined(parts: Sequence[Latents]) -> Latents:
+    """Parts of a group as one, in the smallest of their pieces."""
+    if len(parts) == 1:
+        return parts[0]
+    pictures = [picture for part in parts for picture in part.pictures]
+    t, y, z, v, index = (torch.cat([getattr(part, name) for part in parts]) for name in ("t", "y", "z", "v", "index"))
+    return Latents(pictures, t, y, z, v, index, min((part.side for part in parts if part.side), default=None))
+
+
+def prior(stages: Any, v: Tensor, piece: Piece, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Features, mean and step over the outer rectangle of a piece (FORMAT 8, steps 1 and 2)."""
+    z_hat = v[(..., *piece.hyper)].float() / (1 << LIC_Z_STEP_BITS)
+    h, w = piece.outer_bottom - piece.outer_top, piece.outer_right - piece.outer_left
+    features, mean, step = (part[:, :, :h, :w] for part in stages.prior(z_hat, t))
+    return features, mean, step
+
+
+def groups(
+    refine: Any, features: Tensor, mean: Tensor, step: Tensor, y_hat: Tensor
+) -> Iterator[tuple[At, Tensor, Tensor]]:
+    """The positions of each group, with their mean and step, refined from the groups before (FORMAT 8, steps 3 and 4).
+
+    Who takes them writes y_hat (N, M, h, w) at these positions before asking for the next.
+    """
+    for group, (row, column) in enumerate(GROUPS):
+        at = (..., slice(row, None, 2), slice(column, None, 2))
+        own_mean, own_step = mean[at], step[at]
+        if not own_mean.numel():
+            continue  # a grid of one row or column
+        if group:
+            change, log_step = refine(features, y_hat, group)
+            own_mean, own_step = own_mean + change, own_step * log_step.exp()
+        yield at, own_mean, own_step
+
+
+def quantise(
+    decoder: Network,
+    latents: Latents,
+    quantiser: Quantiser,
+    weight: float | Tensor | None = None,
+    also: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """r (N, M, hy, wy) int16 of latents.y.
+
+    weight: of a bit, as of Quantiser. also: two tensors like y, to be filled with what decoders reconstruct, and with
+    the steps.
+    """
+    y, t = latents.y, latents.t
+    r = torch.empty_like(y, dtype=torch.int16)
+    for piece in pieces(y.shape[2], y.shape[3], decoder.halo, latents.side):
+        outer = (..., *piece.outer)
+        features, mean, step = prior(decoder.stages, latents.v, piece, t)
+        scale = latents.index[outer].to(torch.int32)
+        target = y[outer]
+        symbols, y_hat = torch.empty_like(target, dtype=torch.int16), torch.zeros_like(mean)
+        steps = torch.empty_like(target) if also else None
+        for at, own_mean, own_step in groups(decoder.stages.refine, features, mean, step, y_hat):
+            symbols[at] = quantiser.quantise((target[at] - own_mean) / own_step, scale[at], weight)
+            y_hat[at] = own_mean + symbols[at] * own_step
+            if steps is not None:
+                steps[at] = own_step
+        r[(..., *piece.inner)] = symbols[(..., *piece.within())]
+        if also is not None and steps is not None:
+            for whole, part in zip(also, (y_hat, steps), strict=True):
+                whole[(..., *piece.inner)] = part[(..., *piece.within())]
+    return r
+
+
+def render(
+    decoder: Network, r: Tensor, v: Tensor, t: Tensor, images: Sequence[Tensor], side: int | None = None
+) -> None:
+    """Fill images, uint8 (height, width, 3) or (height, width) each, from r (N, M, hy, wy) and v (N, C, hz, wz), both
+    int16 (FORMAT 8).
+    """
+    s = LIC_LATENT_STRIDE
+    for piece in pieces(r.shape[2], r.shape[3], decoder.halo, side):
+        features, mean, step = prior(decoder.stages, v, piece, t)
+        symbols, y_hat = r[(..., *piece.outer)].float(), torch.zeros_like(mean)
+        for at, own_mean, own_step in groups(decoder.stages.refine, features, mean, step, y_hat):
+            y_hat[at] = own_mean + symbols[at] * own_step
+        x = decoder.stages.synthesis(y_hat, t)[(..., *piece.within(s))]
+        for pixels, image in zip(x, images, strict=True):  # (3, 16h, 16w) each
+            target = image[piece.top * s : piece.bottom * s, piece.left * s : piece.right * s]
+            target.copy_(samples(pixels[:, : target.shape[0], : target.shape[1]], grey=image.dim() == 2))
+
+
+def samples(x: Tensor, grey: bool) -> Tensor:
+    """Synthesised x (3, h, w) to uint8 (h, w, 3), or (h, w) for grey (FORMAT 8, steps 5 and 6)."""
+    x = x.clamp(0.0, 1.0)
+    if grey:
+        return torch.floor(x.mean(0) * 255.0 + 0.5).to(torch.uint8)
+    return torch.floor(x * 255.0 + 0.5).to(torch.uint8).permute(1, 2, 0)

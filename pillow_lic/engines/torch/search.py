@@ -1,0 +1,150 @@
+"""Encoder effort: a search for better symbols of the image at hand, through the frozen decoder. No file changes its
+meaning.
+
+The one pass rounds y as if every element's error were on its own, and as if the analysis had found the best y. Here
+each pass asks the
+decoder: the gradient of the squared error at what it would reconstruct points to where y had better be, a damped Newton
+step with the diagonal of the Hessian, and y is quantised anew, rate against distortion, with the price of a bit that
+its curvature says. So elements make up for each other's errors. After Campos et al. 2019, "Content adaptive
+optimization for neural image compression", which descends on y alone. z, and with it every probability, stays as the
+encoder's one pass found it.
+
+Imports torch; gets networks, quantisation and tensors from others.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ...constants import LIC_LATENT_STRIDE
+from ..pieces import Piece, pieces
+from . import latents as steps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..base import Latents
+    from .networks import Network
+    from .quantise import Quantiser
+
+PASSES = (0, 1, 2, 3, 4, 6, 10, 16, 30, 100)  # of effort 0 to 9 (codec/options.py)
+SIDE, MARGIN = 48, 4  # of a piece of the gradient, in latent positions; the pixels beyond change it by some millionths
+STEP = 0.42  # what part of the Newton step the first pass takes; it falls linearly to nothing
+DITHER, DITHERED = 0.8, 6  # steps by which y is shaken at first, where there are so many passes
+SEED = 1  # the same picture gives the same file
+WEIGHT = 0.74  # of a bit against the curvature that was found; quantise.BIT_WEIGHT is half of what theory says
+SHRINK = 50.0  # squared steps of error that a channel's curvature by theory counts for, against what was found
+SPREAD = 3.0  # by how much it may differ from theory
+FORKED = (
+    "encoded with effort 0: this process was forked from one that had used torch's gradients beside a GPU, "
+    "and torch refuses them here; "
+    "say effort=0, or start processes by 'spawn' or 'forkserver'"
+)
+
+
+def quantise(
+    decoder: Network, quantiser: Quantiser, latents: Latents, effort: int, bit: float
+) -> tuple[Tensor, tuple[str, ...]]:
+    """r (N, M, hy, wy) int16, and what there is to say about it; as steps.quantise, which effort 0 is, and as much
+    better as effort says.
+
+    bit: see `error_of_bit`; unused by effort 0. An image whose cost, squared error and bits, did not fall keeps the
+    symbols of effort 0: stripes of single pixels, to which the decoder answers far more strongly than to what curvature
+    was found in.
+    """
+    passes = PASSES[effort]
+    if not passes:
+        return steps.quantise(decoder, latents, quantiser), ()
+    y, index = latents.y.clone(), latents.index
+    y_hat, step = also = torch.empty_like(y), torch.empty_like(y)
+    r = start = steps.quantise(decoder, latents, quantiser, also=also)
+    curvature: Tensor | None = None
+    random = torch.Generator(y.device).manual_seed(SEED)
+    for k in range(passes):
+        try:
+            gradient, error = _gradient(decoder, latents, y_hat)
+        except RuntimeError as problem:
+            if "fork" not in str(problem):
+                raise
+            return r, (FORKED,)
+        step.mul_(quantiser.unit)
+        gradient.mul_(step)  # by r in whole steps
+        if curvature is None:
+            before = error + bit * quantiser.bits(start, index)
+            curvature = _curvature(gradient, (y_hat - y).div_(step), bit)
+        best = gradient.div_(curvature).mul_(step).neg_().add_(y_hat)
+        y.lerp_(best, STEP * (1.0 - k / passes))
+        shaken = DITHER * (1.0 - (k + 1) / (0.8 * passes)) if passes >= DITHERED else 0.0
+        those = replace(latents, y=_shaken(y, step, shaken, random))
+        r = steps.quantise(decoder, those, quantiser, WEIGHT * 2.0 * bit / curvature, also)
+    _, error = _gradient(decoder, latents, y_hat, back=False)
+    better = error + bit * quantiser.bits(r, index) < before
+    return torch.where(better[:, None, None, None], r, start), ()
+
+
+def _shaken(y: Tensor, step: Tensor, width: float, random: torch.Generator) -> Tensor:
+    """y moved at random, by so much of a step at most in all: out of the first solution that is met into better ones.
+    Images share the numbers.
+    """
+    if width <= 0.0:
+        return y
+    return torch.rand(y.shape[1:], generator=random, device=y.device).sub_(0.5).mul_(width).mul(step).add_(y)
+
+
+def _gradient(decoder: Network, latents: Latents, y_hat: Tensor, back: bool = True) -> tuple[Tensor, Tensor]:
+    """Of the squared error of samples in 0..1 by y_hat (N, M, hy, wy), and that error (N,). back: whether the gradient
+    is wanted; else it has no meaning.
+    """
+    images = [picture.colour for picture in latents.pictures]
+    gradient, squared = torch.empty_like(y_hat), torch.zeros(len(y_hat), device=y_hat.device)
+    for piece in pieces(y_hat.shape[2], y_hat.shape[3], MARGIN, min(latents.side or SIDE, SIDE)):
+        pixels = steps.padded_pixels(images, piece, decoder.place)
+        with torch.inference_mode(False), torch.set_grad_enabled(back):
+            # Copies: tensors of inference mode cannot be a part of what is differentiated.
+            part = y_hat[(..., *piece.outer)].clone().requires_grad_(back)
+            x = decoder.stages.synthesis(part, latents.t.clone())
+            with torch.no_grad():  # decoders clip x, which is no reason not to lead it back
+                error = x.clamp(0.0, 1.0).sub_(pixels).mul_(2.0)
+                _blank_beyond(error, images, piece)
+            found = torch.autograd.grad(x, part, error)[0] if back else part
+        squared += error[(..., *piece.within(LIC_LATENT_STRIDE))].square().sum((1, 2, 3)) / 4.0
+        gradient[(..., *piece.inner)] = found[(..., *piece.within())]
+    return gradient.nan_to_num_(0.0, 0.0, 0.0), squared  # sixteen-bit layers may overflow
+
+
+def _blank_beyond(error: Tensor, images: Sequence[steps.Pixels], piece: Piece) -> None:
+    """0 beyond each picture's last row and column: nobody sees what is there."""
+    for part, image in zip(error, images, strict=True):
+        height, width = (
+            image.shape[0] - piece.outer_top * LIC_LATENT_STRIDE,
+            image.shape[1] - piece.outer_left * LIC_LATENT_STRIDE,
+        )
+        part[:, max(height, 0) :] = 0.0
+        part[:, :, max(width, 0) :] = 0.0
+
+
+def _curvature(gradient: Tensor, error: Tensor, bit: float) -> Tensor:
+    """Second derivative (N, M, 1, 1) of the squared error by r: how the gradient by r follows the rounding error, in
+    steps.
+
+    Where there is little error to go by, what it is at high rate: an error D = c / 24 of a step falls by 2 ln 2 D with
+    a bit more, which is the bit's worth.
+    """
+    theory = 12.0 * bit / math.log(2.0)
+    found = (gradient * error).sum((2, 3), keepdim=True).add_(SHRINK * theory)
+    return found.div_(error.square_().sum((2, 3), keepdim=True).add_(SHRINK)).clamp_(theory / SPREAD, theory * SPREAD)
+
+
+def error_of_bit(weight: float | None) -> float:
+    """The squared error of samples in 0..1 that a bit is worth: 3 / (lambda 255^2), weight being lambda; 0 where there
+    is none.
+
+    lambda 255^2 MSE + bits per pixel, times the pixels, is lambda 255^2 / 3 of the squared error of three samples a
+    pixel, and the bits.
+    """
+    return 0.0 if weight is None else 3.0 / (weight * 255.0**2)

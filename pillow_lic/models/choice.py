@@ -1,0 +1,57 @@
+"""Which model an encoder takes: by name, or by what the file shall be good at and its quality. Decoders know nothing of
+it.
+
+Imports the registry and ground.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..constants import LIC_QUALITY_MAX
+from ..errors import LicBadOption
+from ..quality import from_q
+from . import registry
+
+if TYPE_CHECKING:
+    from .store import Model
+
+# What models were trained for -> the highest Q (FORMAT 3) that each is taken for, rising, and its name.
+TUNES: dict[str, tuple[tuple[int, str], ...]] = {
+    "psnr": ((5757, "photo-low"), (LIC_QUALITY_MAX, "photo")),
+    "ms-ssim": ((LIC_QUALITY_MAX, "photo-ms-ssim"),),
+}
+DEFAULT_TUNE = "psnr"
+
+
+def chosen(model: str | None, tune: str | None, q: int) -> Model:
+    """The model to encode with at quality Q (100 to 10000). Neither a name nor a tune: DEFAULT_TUNE.
+
+    Raises as registry.by_name, LicBadOption if both are given or the named model was not trained for the quality.
+    """
+    if model is None:
+        tune = DEFAULT_TUNE if tune is None else tune
+        if not isinstance(tune, str) or tune not in TUNES:
+            msg = f"tune must be one of {', '.join(map(repr, TUNES))}, found {tune!r}"
+            raise LicBadOption(msg)
+        return registry.by_name(next(name for highest, name in TUNES[tune] if q <= highest))
+    if tune is not None:
+        msg = f"tune={tune!r} chooses a model, and so does model={model!r}: give one of the two"
+        raise LicBadOption(msg)
+    found = registry.by_name(model)
+    if not found.manifest.fits(q):
+        spoken = " to ".join(f"{from_q(end):g}" for end in found.manifest.quality)
+        advice = "leave model out to have one chosen"
+        msg = f"model {model!r} is for quality {spoken}, found {from_q(q):g}; {advice}"
+        raise LicBadOption(msg)
+    return found
+
+
+def names() -> list[str]:
+    """Names of all models that can be used, those of the default first."""
+    default = [name for _, name in TUNES[DEFAULT_TUNE]]
+
+    def place(name: str) -> tuple[int, str]:
+        return (default.index(name) if name in default else len(default), name)
+
+    return sorted((model.name for model in registry.every()), key=place)

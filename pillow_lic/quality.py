@@ -1,0 +1,63 @@
+"""Quality: the number that users give, the integer Q of a file (FORMAT 3), and what follows from it. The one home of
+these rules.
+
+Imports the standard library, constants and errors.
+"""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+from .constants import LIC_FRACTION_BITS, LIC_QUALITY_MAX, LIC_QUALITY_MIN, LIC_QUALITY_SCALE
+from .errors import LicBadOption
+
+DEFAULT = 75  # of everything that saves
+LOWEST, HIGHEST = LIC_QUALITY_MIN / LIC_QUALITY_SCALE, LIC_QUALITY_MAX / LIC_QUALITY_SCALE
+_HALF = 1 << (LIC_FRACTION_BITS - 1)
+
+
+def to_q(quality: Any) -> int:
+    """The integer Q of FORMAT 3 for a quality from 1 to 100. Raises LicBadOption unless it is such a number."""
+    if isinstance(quality, bool) or not isinstance(quality, numbers.Real):
+        msg = f"quality must be a number from 1 to 100, found {quality!r}"
+        raise LicBadOption(msg)
+    value = float(quality)  # NumPy's small integers would wrap around
+    if not LIC_QUALITY_MIN <= value * LIC_QUALITY_SCALE <= LIC_QUALITY_MAX:  # also false for NaN
+        msg = f"quality must be from 1 to 100, found {value}"
+        raise LicBadOption(msg)
+    return int(value * LIC_QUALITY_SCALE + 0.5)
+
+
+def from_q(q: int) -> float:
+    """The quality that Q stands for, 1 to 100."""
+    return q / LIC_QUALITY_SCALE
+
+
+def position(q: int) -> float:
+    """t of FORMAT 8, from 0 at the lowest quality to 1 at the highest."""
+    return (q - LIC_QUALITY_MIN) / (LIC_QUALITY_MAX - LIC_QUALITY_MIN)
+
+
+def q_at(t: float) -> int:
+    """The Q nearest to a position t: the inverse of `position`."""
+    return round(LIC_QUALITY_MIN + (LIC_QUALITY_MAX - LIC_QUALITY_MIN) * t)
+
+
+def lambda_at(bounds: tuple[float, float], q: int) -> float:
+    """lambda at Q of an objective whose lambda goes geometrically from the first bound to the second (FORMAT 9.1)."""
+    lowest, highest = bounds
+    return float(lowest * (highest / lowest) ** position(q))
+
+
+def rate_point(q: int, points: int) -> tuple[int, int, int]:
+    """p, f and nearest of FORMAT 7.1 for quality Q and P trained rates."""
+    span = (q - LIC_QUALITY_MIN) * (points - 1) << LIC_FRACTION_BITS
+    at = span // (LIC_QUALITY_MAX - LIC_QUALITY_MIN)
+    p = min(at >> LIC_FRACTION_BITS, points - 2)
+    return p, at - (p << LIC_FRACTION_BITS), (at + _HALF) >> LIC_FRACTION_BITS
+
+
+def lerp(a: Any, b: Any, f: int) -> Any:
+    """lerp of FORMAT 7.1, of integers or arrays of int64."""
+    return (a * ((1 << LIC_FRACTION_BITS) - f) + b * f + _HALF) >> LIC_FRACTION_BITS

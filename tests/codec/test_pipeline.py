@@ -1,0 +1,452 @@
+"""Batches: the same as one by one, in bounded memory, on the CPU and along a GPU's path (late_place.py)."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+
+import cupy_on_cpu
+import numpy as np
+import pytest
+import torch
+from late_place import LatePlace, installed
+from pictures import picture
+from shortcuts import symbols, threads
+
+import pillow_lic
+from pillow_lic import container, errors
+from pillow_lic.codec import options, pipeline
+from pillow_lic.engines.base import GREY, Arrival, at_once
+from pillow_lic.engines.torch import latents, place
+
+pytestmark = pytest.mark.network
+
+SHAPES = [
+    (40, 60, 3),
+    (1, 1, 3),
+    (40, 64, 1),
+    (33, 50, 4),
+    (130, 70, 3),
+    (40, 60, 2),
+    (39, 59, 3),
+    (48, 64, 3),
+    (64, 48, 3),
+    (16, 16, 3),
+]
+
+
+@pytest.fixture(scope="module")
+def arrays() -> list[np.ndarray]:
+    return [picture(*shape, seed) for seed, shape in enumerate(SHAPES)]
+
+
+@pytest.fixture(scope="module")
+def files(arrays) -> list[bytes]:
+    """Of two models and several qualities."""
+    settings = itertools.cycle([("toy", 75), ("toy", 30), ("photo", 60)])
+    return [pillow_lic.encode(array, model=model, quality=q) for array, (model, q) in zip(arrays, settings)]
+
+
+@pytest.fixture
+def late(monkeypatch, tmp_path_factory):
+    """device="cuda" along the path of a GPU, in float32."""
+    calls = cupy_on_cpu.install(monkeypatch, tmp_path_factory.getbasetemp())
+    monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
+    with installed(LatePlace(), monkeypatch) as place:
+        place.kernels = calls
+        yield place
+
+
+def same_symbols(a: bytes, b: bytes) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(symbols(a), symbols(b), strict=True))
+
+
+# ---- On the CPU ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_encoding_is_one_by_one(arrays, count):
+    with threads(count):
+        assert pillow_lic.encode_batch(iter(arrays), model="toy", quality=62.5) == [
+            pillow_lic.encode(array, model="toy", quality=62.5) for array in arrays
+        ]
+
+
+def test_decoding_is_one_by_one(files, arrays):
+    found = pillow_lic.decode_batch(iter(files))
+    assert [array.shape for array in found] == [array.shape for array in arrays]
+    for array, data in zip(found, files, strict=True):
+        assert np.array_equal(array, pillow_lic.decode(data))
+
+
+def test_nothing_at_all():
+    assert pillow_lic.encode_batch([]) == pillow_lic.decode_batch([]) == []
+
+
+def test_first_wrong_one_is_named(files, arrays):
+    broken = [*files[:3], files[3][:-9], b"nothing of ours"]
+    with pytest.raises(errors.LicTruncated) as caught:
+        pillow_lic.decode_batch(broken)
+    assert caught.value.__notes__ == ["image 3 of the batch, counted from 0"]
+    with pytest.raises(errors.LicBadOption) as caught:
+        pillow_lic.encode_batch([arrays[0], arrays[1].astype(float)], model="toy")
+    assert caught.value.__notes__ == ["image 1 of the batch, counted from 0"]
+
+
+def damaged(data: bytes) -> bytes:
+    """With a tile stream that does not decode."""
+    chunks = container.read(data)
+    stream = bytearray(chunks.tiles[0])
+    stream[len(stream) // 2] ^= 4
+    return container.write(chunks.header, [bytes(stream)])
+
+
+def test_damage_found_on_a_thread_is_named(files):
+    with pytest.raises(errors.LicCorruptTile, match="tile 0") as caught:
+        pillow_lic.decode_batch([files[0], damaged(files[0]), files[2]])
+    assert caught.value.__notes__ == ["image 1 of the batch, counted from 0"]
+    with pytest.warns(UserWarning, match="grey"):
+        found = pillow_lic.decode_batch([files[0], damaged(files[0])], truncated=True)
+    assert np.all(found[1] == GREY)
+    assert np.array_equal(found[0], pillow_lic.decode(files[0]))
+
+
+def test_options_reach_each_file(files):
+    with pytest.raises(errors.LicLimitExceeded, match="max_pixels"):
+        pillow_lic.decode_batch(files, max_pixels=100)
+
+
+def test_threads_are_one_pool(files):
+    """However many batches there are, and whatever becomes of them."""
+    with threads(3):
+        pillow_lic.decode_batch(files)
+        before = threading.active_count()
+        for _ in range(3):
+            pillow_lic.decode_batch(files)
+            with pytest.raises(errors.LicError):
+                pillow_lic.decode_batch([*files, b""])
+        assert threading.active_count() == before
+
+
+def test_many_with_keys_and_metadata(arrays):
+    items = (pipeline.Item(f"n{n}", array, options.Metadata(xmp=b"<x/>")) for n, array in enumerate(arrays))
+    found = list(pipeline.encode_many(items, model="toy", quality=30))
+    assert [key for key, _ in found] == [f"n{n}" for n in range(len(arrays))]
+    assert [data for _, data in found] == [
+        pillow_lic.encode(array, model="toy", quality=30, xmp=b"<x/>") for array in arrays
+    ]
+    decoded = dict(pipeline.decode_many(found))
+    assert all(np.array_equal(decoded[key], pillow_lic.decode(data)) for key, data in found)
+
+
+def test_options_of_many_are_checked_at_once():
+    with pytest.raises(errors.LicBadOption, match="effort"):
+        pipeline.encode_many([], effort=99)
+
+
+def test_who_stops_taking_leaves_nothing_running(arrays):
+    taken = []
+
+    def items():
+        for number in range(1000):
+            taken.append(number)
+            yield pipeline.Item(number, arrays[0])
+
+    many = pipeline.encode_many(items(), model="toy", effort=0)
+    assert next(many)[0] == 0
+    many.close()
+    assert len(taken) <= pipeline.FLIGHTS_MAX + 2
+
+
+# ---- The line -----------------------------------------------------------------------------------------------------
+
+
+class Counted:
+    """Jobs that count what is in flight; each is (number of pixels, key)."""
+
+    def __init__(self, group):
+        self.lock = threading.Lock()
+        self.group = group
+        self.flying = self.most = self.taken = 0
+        self.groups: list[int] = []
+
+    def streams(self):
+        return place.Place("cpu").streams()
+
+    def jobs(self, jobs):
+        for job in jobs:
+            self.taken += 1
+            yield job, CountedJob(self, *job)
+
+    def run(self, jobs):
+        found = []
+        for outcome in pipeline.outcomes(self.jobs(jobs)):
+            if outcome.error is not None:
+                raise outcome.error
+            assert outcome.key == outcome.result
+            found.append(outcome.result)
+        return found
+
+
+class CountedJob:
+    notes = ()
+
+    def __init__(self, engine, pixels, key):
+        self.engine, self.pixels, self.key = engine, pixels, key
+
+    def begin(self):
+        with self.engine.lock:
+            self.engine.flying += self.pixels
+            self.engine.most = max(self.engine.most, self.engine.flying)
+
+    @staticmethod
+    def run(jobs):
+        assert len({job.key for job in jobs}) == 1
+        jobs[0].engine.groups.append(len(jobs))
+        return [Arrival((job.pixels, job.key), at_once) for job in jobs]
+
+    def end(self, arrival):
+        time.sleep(0.001)
+        with self.engine.lock:
+            self.engine.flying -= self.pixels
+        return arrival.value
+
+
+def test_window_bounds_what_is_in_flight(monkeypatch):
+    monkeypatch.setattr(pipeline, "WINDOW", 1000)
+    jobs = [(size, "a") for size in [400, 300, 200, 700, 5000, 10, 10, 990, 1000, 1] * 4]
+    counted = Counted(600)
+    assert counted.run(jobs) == jobs
+    assert counted.most == 5000  # the one that is larger than the window flies alone
+    counted = Counted(600)
+    assert counted.run([(size % 1000, key) for size, key in jobs]) == [(size % 1000, key) for size, key in jobs]
+    assert counted.most <= 1000
+    assert counted.flying == 0
+
+
+def test_small_pictures_are_bounded_in_number(monkeypatch):
+    monkeypatch.setattr(pipeline, "FLIGHTS_MAX", 8)
+    counted = Counted(10)
+    assert len(counted.run([(1, "a")] * 50)) == 50
+    assert counted.most <= 8
+
+
+def test_jobs_are_taken_as_there_is_room(monkeypatch):
+    """A generator of large pictures is not read to its end at once; what was handed over makes room."""
+    monkeypatch.setattr(pipeline, "WINDOW", 1000)
+    counted, ahead = Counted(0), []
+    for number, _ in enumerate(pipeline.outcomes(counted.jobs([(500, n) for n in range(20)]))):
+        ahead.append(counted.taken - number)
+    assert max(ahead) <= 4
+
+
+def test_results_come_in_order(monkeypatch):
+    """Also where a group takes a later picture along."""
+    jobs = [(100, "abbab"[n % 5]) for n in range(23)]
+    counted = Counted(400)
+    assert counted.run(jobs) == jobs
+
+
+def test_groups_are_of_like_pictures(monkeypatch):
+    monkeypatch.setattr(pipeline, "WINDOW", 1 << 13)
+    monkeypatch.setattr(pipeline, "FLIGHTS_MAX", 1 << 13)
+    jobs = [(100, "ab"[n % 2]) for n in range(12)]
+    counted = Counted(400)
+    assert counted.run(jobs) == jobs
+    assert counted.groups == [4, 4, 2, 2]
+    counted = Counted(1 << 30)
+    counted.run([(1, "a")] * 100)
+    assert max(counted.groups) == pipeline.GROUP_MAX
+    counted = Counted(place.Place("cpu").group)
+    counted.run(jobs)
+    assert counted.groups == [1] * 12
+
+
+def test_an_error_is_its_jobs_own(monkeypatch):
+    """The others go on; who takes the outcomes may end it all."""
+    monkeypatch.setattr(pipeline, "WINDOW", 300)
+
+    def begin(job):
+        if job.key == 5:
+            raise ValueError("five")
+
+    def end(job, arrival):
+        return arrival.value
+
+    monkeypatch.setattr(CountedJob, "begin", begin)
+    monkeypatch.setattr(CountedJob, "end", end)
+    counted = Counted(0)
+    found = list(pipeline.outcomes(counted.jobs([(100, n) for n in range(9)])))
+    assert [outcome.error is None for outcome in found] == [n != 5 for n in range(9)]
+    counted = Counted(0)
+    with pytest.raises(ValueError, match="five"):
+        counted.run([(100, n) for n in range(1000)])
+    assert counted.taken < 20
+
+
+# ---- A GPU's path -------------------------------------------------------------------------------------------------
+
+
+def test_files_of_the_late_place_are_the_same(arrays, late):
+    """Kernels for the integer map, groups, copies that arrive late: the symbols of the CPU."""
+    found = pillow_lic.encode_batch(arrays, model="toy", quality=62.5, device="cuda")
+    wanted = [pillow_lic.encode(array, model="toy", quality=62.5) for array in arrays]
+    assert [len(a) for a in found] == pytest.approx([len(b) for b in wanted], abs=2)
+    assert (
+        sum(same_symbols(a, b) for a, b in zip(found, wanted)) >= len(arrays) - 1
+    )  # a group's sums may be rounded elsewhere
+    assert late.log.count("wait") == len(arrays)
+    assert late.log.count("mark") < len(arrays)  # there were groups
+    assert {"dequantise", "scale_map"} == {name for name, *_ in late.kernels}
+    assert [line for line in late.log if line.startswith("stream")][:2] == ["stream 0", "stream 1"]
+
+
+@pytest.mark.parametrize(
+    ("model", "quality"), [("photo-low", 50), ("photo", 60), ("photo-ms-ssim", 50), ("gdn-mixture", 50)]
+)
+def test_models_at_the_late_place(model, quality, arrays, late):
+    """The shipped models, mixtures with their kernel's indices among them."""
+    few = [arrays[0], arrays[3], arrays[4]]
+    found = pillow_lic.encode_batch(few, model=model, quality=quality, device="cuda")
+    wanted = [pillow_lic.encode(array, model=model, quality=quality) for array in few]
+    assert all(map(same_symbols, found, wanted))
+    assert {"dequantise", "scale_map"} <= {name for name, *_ in late.kernels}
+    for a, b in zip(pillow_lic.decode_batch(wanted, device="cuda"), map(pillow_lic.decode, wanted), strict=True):
+        assert np.abs(a.astype(int) - b).max() <= 1
+
+
+def test_pixels_of_the_late_place_are_the_same(files, late):
+    wanted = [pillow_lic.decode(data) for data in files]
+    for found in (
+        pillow_lic.decode_batch(files, device="cuda"),
+        [pillow_lic.decode(data, device="cuda") for data in files],
+    ):
+        for a, b in zip(found, wanted, strict=True):
+            assert a.shape == b.shape
+            assert np.abs(a.astype(int) - b).max() <= 1
+    kept = pillow_lic.decode_batch(files, device="cuda", output="torch")
+    for a, b in zip(kept, wanted, strict=True):
+        assert np.abs(a.numpy().astype(int) - b).max() <= 1
+
+
+def test_one_file_through_the_late_place(arrays, late):
+    for array in arrays[:4]:
+        found = pillow_lic.encode(array, model="toy", exif=b"II*\0", device="cuda")
+        assert same_symbols(found, pillow_lic.encode(array, model="toy"))
+        assert container.read(found).exif == b"II*\0"
+        assert container.read(found).alpha == container.read(pillow_lic.encode(array, model="toy")).alpha
+
+
+def test_pieces_of_the_late_place(late):
+    array = picture(330, 460, 3, 5)
+    late.side = 8
+    found = pillow_lic.encode(array, model="toy", device="cuda")
+    assert (symbols(found)[1] != symbols(pillow_lic.encode(array, model="toy"))[1]).mean() < 1e-3
+    assert np.abs(pillow_lic.decode(found, device="cuda").astype(int) - pillow_lic.decode(found)).max() <= 1
+
+
+# ---- Short of memory ----------------------------------------------------------------------------------------------
+
+
+def short_of_memory(monkeypatch, name: str, most: int):
+    """latents.NAME fails for more than `most` latent positions at once; the calls: (images, side)."""
+    real, calls = getattr(latents, name), []
+
+    def call(network, first, *rest):
+        side, images = rest[-1], len(first)
+        if side is None:  # the CPU's own
+            return real(network, first, *rest)
+        calls.append((images, side))
+        if images * side**2 > most:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore words")
+        return real(network, first, *rest)
+
+    monkeypatch.setattr(latents, name, call)
+    return calls
+
+
+def test_less_memory_takes_fewer_images_then_smaller_pieces(files, late, monkeypatch):
+    late.side = 128
+    calls = short_of_memory(monkeypatch, "render", 64**2)
+    four = [files[0]] * 4
+    found = pillow_lic.decode_batch(four, device="cuda")
+    assert calls == [
+        (4, 128),
+        (2, 128),
+        (1, 128),
+        (1, 64),
+        (1, 128),
+        (1, 64),
+        (2, 128),
+        (1, 128),
+        (1, 64),
+        (1, 128),
+        (1, 64),
+    ]
+    wanted = pillow_lic.decode(files[0])
+    assert all(np.abs(array.astype(int) - wanted).max() <= 1 for array in found)
+
+
+def test_encoding_with_less_memory(arrays, late, monkeypatch):
+    calls = short_of_memory(monkeypatch, "analyse", 32**2)
+    found = pillow_lic.encode_batch([arrays[0], arrays[6]], model="toy", device="cuda")
+    assert calls == [(2, 64), (1, 64), (1, 32), (1, 64), (1, 32)]
+    assert all(same_symbols(a, pillow_lic.encode(b, model="toy")) for a, b in zip(found, [arrays[0], arrays[6]]))
+
+
+def test_not_enough_memory_at_all_is_named(files, late, monkeypatch):
+    calls = short_of_memory(monkeypatch, "render", 0)
+    for call in (
+        lambda: pillow_lic.decode(files[0], device="cuda"),
+        lambda: pillow_lic.decode_batch(files[:1], device="cuda"),
+    ):
+        calls.clear()
+        with pytest.raises(
+            errors.LicGpuUnavailable, match=r"not enough free memory.*Tried to allocate 2.00 GiB.*device='cpu'"
+        ):
+            call()
+        assert [side for _, side in calls] == [64, 32, 16]
+
+
+def test_memory_short_within_a_network(files, late, monkeypatch):
+    """As TorchScript reports it: a RuntimeError of many lines."""
+    wanted, real, calls = pillow_lic.decode(files[0]), latents.prior, []
+
+    def prior(*arguments):
+        calls.append(arguments)
+        if len(calls) < 3:
+            raise RuntimeError(
+                "The following operation failed in the TorchScript interpreter.\nRuntimeError: CUDA out of memory. Tried."
+            )
+        return real(*arguments)
+
+    monkeypatch.setattr(latents, "prior", prior)
+    assert np.abs(pillow_lic.decode(files[0], device="cuda").astype(int) - wanted).max() <= 1  # after 64 and 32 with 16
+    assert len(calls) == 3
+
+
+def test_memory_of_a_failed_attempt_is_free_at_the_next(late):
+    """What the first call had made is gone when the second begins: nothing holds on to its frame."""
+    import gc
+    import weakref
+
+    made, done = [], []
+
+    def call(jobs, side):
+        assert all(reference() is None for reference in made)
+        held = torch.zeros(10)
+        made.append(weakref.ref(held))
+        if side > 16:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return jobs
+
+    gc.disable()
+    try:
+        for part in late.fitting(["job"]):
+            with part:
+                done += call(part.items, part.side)
+    finally:
+        gc.enable()
+    assert done == ["job"]
+    assert len(made) == 3

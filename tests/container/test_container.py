@@ -1,0 +1,358 @@
+"""The container: round trips, one byte-literal file for each refusal, cuts and bit flips everywhere (FORMAT 2 to 6.2)."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pillow_lic import constants, container, errors
+
+pytestmark = pytest.mark.quick
+
+HASH = bytes(range(8))
+STATES = bytes(16)  # the shortest stream
+START = b"\x8dLID\x00\x01"
+
+
+def chunk(type: bytes, payload: bytes, before: bytes = b"") -> bytes:
+    """A chunk with a right checksum, however wrong the rest is; payloads below 128 bytes."""
+    head = type + bytes([len(payload)])
+    return head + payload + struct.pack("<I", zlib.crc32(before + head + payload))
+
+
+def header_bytes(payload: bytes) -> bytes:
+    return START + chunk(b"H", payload, START)
+
+
+# width 3, height 2, layout L, model 1, hash, quality 75, tile side 16
+GOOD_H = b"\x03\x02\x01\x01" + HASH + b"\x4c\x1d\x10"
+RGBA_H = b"\x03\x02\x04\x01" + HASH + b"\x4c\x1d\x10"
+T = chunk(b"T", b"\x10" + STATES)
+GOOD = header_bytes(GOOD_H) + T
+
+
+def patched(offset: int, new: bytes) -> bytes:
+    return GOOD_H[:offset] + new + GOOD_H[offset + 1 :]
+
+
+def header(**changes) -> container.Header:
+    fields = {
+        "width": 3,
+        "height": 2,
+        "layout": "L",
+        "model": 1,
+        "model_hash": HASH,
+        "quality_q": 7500,
+        "tile_side": 16,
+    }
+    return container.Header(**(fields | changes))
+
+
+def test_literal_file_reads_and_writes_back():
+    chunks = container.read(GOOD)
+    assert chunks.header == header()
+    assert chunks.header.quality == 75.0
+    assert chunks.tiles == [STATES]
+    assert (chunks.icc, chunks.exif, chunks.xmp, chunks.alpha) == (None, None, None, None)
+    assert container.write(chunks.header, chunks.tiles) == GOOD
+
+
+REFUSED = {
+    "empty": (b"", errors.LicBadMagic),
+    "other file": (b"FEATURE vendor 1.0 permanent", errors.LicBadMagic),
+    "signature only in part": (START[:3], errors.LicBadMagic),
+    "signature alone": (START[:4], errors.LicTruncated),
+    "no minor version": (START[:5], errors.LicTruncated),
+    "no chunk": (START, errors.LicTruncated),
+    "major version": (b"\x8dLID\x01\x00" + GOOD[6:], errors.LicUnsupportedVersion),
+    "first chunk not H": (START + T, errors.LicCorruptChunk),
+    "type not a letter": (header_bytes(GOOD_H) + chunk(b"5", b"") + T, errors.LicCorruptChunk),
+    "type not ASCII": (header_bytes(GOOD_H) + chunk(b"\xe4", b"") + T, errors.LicCorruptChunk),
+    "unknown critical chunk": (header_bytes(GOOD_H) + chunk(b"G", b"") + T, errors.LicUnsupportedVersion),
+    "progressive chunk": (header_bytes(GOOD_H) + chunk(b"P", b"") + T, errors.LicUnsupportedVersion),
+    "header cut": (header_bytes(GOOD_H)[:12], errors.LicTruncated),
+    "header checksum": (GOOD[:9] + b"\x05" + GOOD[10:], errors.LicCorruptChunk),
+    "header too long": (header_bytes(GOOD_H + b"\0") + T, errors.LicCorruptChunk),
+    "header much too long": (header_bytes(GOOD_H + bytes(60)) + T, errors.LicCorruptChunk),
+    "header too short": (header_bytes(GOOD_H[:-1]) + T, errors.LicCorruptChunk),
+    "width 0": (header_bytes(patched(0, b"\x00")) + T, errors.LicCorruptChunk),
+    "height 0": (header_bytes(patched(1, b"\x00")) + T, errors.LicCorruptChunk),
+    "width not shortest": (header_bytes(patched(0, b"\x83\x00")) + T, errors.LicCorruptChunk),
+    "width 2^31": (header_bytes(patched(0, b"\x80\x80\x80\x80\x08")) + T, errors.LicCorruptChunk),
+    "width of six bytes": (header_bytes(patched(0, b"\x80\x80\x80\x80\x80\x01")) + T, errors.LicCorruptChunk),
+    "layout 0": (header_bytes(patched(2, b"\x00")) + T, errors.LicUnsupportedVersion),
+    "layout 5": (header_bytes(patched(2, b"\x05")) + T, errors.LicUnsupportedVersion),
+    "reserved bit": (header_bytes(patched(2, b"\x09")) + T, errors.LicUnsupportedVersion),
+    "quality 0.99": (header_bytes(GOOD_H[:12] + b"\x63\x00\x10") + T, errors.LicCorruptChunk),
+    "quality 100.01": (header_bytes(GOOD_H[:12] + b"\x11\x27\x10") + T, errors.LicCorruptChunk),
+    "tile side 0": (header_bytes(GOOD_H[:-1] + b"\x00") + T, errors.LicCorruptChunk),
+    "tile side 65": (header_bytes(GOOD_H[:-1] + b"\x41") + T, errors.LicCorruptChunk),
+    "pixels": (header_bytes(b"\xff\xff\xff\xff\x07" * 2 + GOOD_H[2:]) + T, errors.LicLimitExceeded),
+    "tiles": (header_bytes(b"\x80\x80\x80\x80\x04\x01" + GOOD_H[2:-1] + b"\x01") + T, errors.LicLimitExceeded),
+    "second header": (GOOD[: -len(T)] + chunk(b"H", GOOD_H) + T, errors.LicCorruptChunk),
+    "second ICC": (header_bytes(GOOD_H) + 2 * chunk(b"c", b"\0\1a") + T, errors.LicCorruptChunk),
+    "no tiles": (header_bytes(GOOD_H), errors.LicTruncated),
+    "length cut": (header_bytes(GOOD_H) + b"T\x91", errors.LicTruncated),
+    "length not shortest": (header_bytes(GOOD_H) + b"T\x91\x00" + T[2:], errors.LicCorruptChunk),
+    "trailing byte": (GOOD + b"\0", errors.LicCorruptChunk),
+    "chunk after tiles": (GOOD + chunk(b"x", b"\0\1a"), errors.LicCorruptChunk),
+    "tiles checksum": (GOOD[:-5] + b"\1" + GOOD[-4:], errors.LicCorruptChunk),
+    "ancillary checksum": (header_bytes(GOOD_H) + chunk(b"z", b"abc")[:-1] + b"\0" + T, errors.LicCorruptChunk),
+    "metadata method": (header_bytes(GOOD_H) + chunk(b"c", b"\2\1a") + T, errors.LicUnsupportedVersion),
+    "metadata empty": (header_bytes(GOOD_H) + chunk(b"c", b"") + T, errors.LicCorruptChunk),
+    "metadata size": (header_bytes(GOOD_H) + chunk(b"e", b"\0\2a") + T, errors.LicCorruptChunk),
+    "metadata limit": (header_bytes(GOOD_H) + chunk(b"x", b"\0\x81\x80\x80\x08a") + T, errors.LicLimitExceeded),
+    "metadata not zlib": (header_bytes(GOOD_H) + chunk(b"c", b"\1\1abc") + T, errors.LicCorruptChunk),
+    "metadata too long": (
+        header_bytes(GOOD_H) + chunk(b"c", b"\1\1" + zlib.compress(b"ab")) + T,
+        errors.LicCorruptChunk,
+    ),
+    "metadata too short": (
+        header_bytes(GOOD_H) + chunk(b"c", b"\1\3" + zlib.compress(b"ab")) + T,
+        errors.LicCorruptChunk,
+    ),
+    "metadata stream cut": (
+        header_bytes(GOOD_H) + chunk(b"c", b"\1\2" + zlib.compress(b"ab")[:-1]) + T,
+        errors.LicCorruptChunk,
+    ),
+    "metadata with a tail": (
+        header_bytes(GOOD_H) + chunk(b"c", b"\1\2" + zlib.compress(b"ab") + b"!") + T,
+        errors.LicCorruptChunk,
+    ),
+    "metadata bomb": (
+        header_bytes(GOOD_H) + chunk(b"c", b"\1\2" + zlib.compress(bytes(30000))) + T,
+        errors.LicCorruptChunk,
+    ),
+    "alpha unasked": (header_bytes(GOOD_H) + chunk(b"A", b"\0\xff") + T, errors.LicCorruptChunk),
+    "alpha missing": (header_bytes(RGBA_H) + T, errors.LicCorruptChunk),
+    "alpha empty": (header_bytes(RGBA_H) + chunk(b"A", b"") + T, errors.LicCorruptChunk),
+    "alpha method": (header_bytes(RGBA_H) + chunk(b"A", b"\2\xff") + T, errors.LicUnsupportedVersion),
+    "alpha constant length": (header_bytes(RGBA_H) + chunk(b"A", b"\0\xff\xff") + T, errors.LicCorruptChunk),
+    "alpha not PNG": (header_bytes(RGBA_H) + chunk(b"A", b"\1\xff") + T, errors.LicCorruptChunk),
+    "stream too short": (header_bytes(GOOD_H) + chunk(b"T", b"\x0f" + STATES), errors.LicCorruptChunk),
+    "streams short of the end": (header_bytes(GOOD_H) + chunk(b"T", b"\x10" + STATES + b"!"), errors.LicCorruptChunk),
+    "streams beyond the end": (header_bytes(GOOD_H) + chunk(b"T", b"\x11" + STATES), errors.LicCorruptChunk),
+    "tile length huge": (header_bytes(GOOD_H) + chunk(b"T", b"\xff\xff\xff\xff\x0f" + STATES), errors.LicCorruptChunk),
+    "tiles empty": (header_bytes(GOOD_H) + chunk(b"T", b""), errors.LicCorruptChunk),
+    "many chunks": (header_bytes(GOOD_H) + 2000 * chunk(b"z", b"") + T, errors.LicLimitExceeded),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusal_is_named_and_says_where_and_what_to_do(name):
+    data, kind = REFUSED[name]
+    with pytest.raises(errors.LicError) as caught:
+        container.read(data)
+    assert type(caught.value) is kind
+    assert re.search(r"at byte \d+; \w+", str(caught.value)) or kind is errors.LicLimitExceeded
+    assert isinstance(caught.value, OSError)
+
+
+def test_what_is_ignored():
+    assert container.read(header_bytes(patched(2, b"\xc1")) + T).header.layout == "L"  # bits 6 and 7
+    later = b"\x8dLID\x00\x63"  # a minor version still to come
+    assert container.read(later + chunk(b"H", GOOD_H, later) + T).header == header()
+    unknown = header_bytes(GOOD_H) + chunk(b"z", b"abc") + chunk(b"s", b"") + chunk(b"z", b"") + T
+    assert container.read(unknown).tiles == [STATES]
+    assert [c.type for c in container.read_head(unknown).chunks] == ["H", "z", "s", "z", "T"]
+
+
+def test_head_reads_no_tiles():
+    class Counting(io.BytesIO):
+        total = 0
+
+        def read(self, count=-1):
+            data = super().read(count)
+            Counting.total += len(data)
+            return data
+
+    data = container.write(header(width=5000, height=5000, tile_side=4), [bytes(100_000)] * 400, icc=b"profile")
+    head = container.read_head(Counting(data))
+    assert head.icc == b"profile"
+    assert head.complete
+    assert head.size == len(data)
+    assert Counting.total < 300
+    tiles = head.chunk("T")
+    assert tiles.end == len(data)
+    assert data[tiles.start : tiles.start + 1] == b"T"
+
+
+def sample(**changes) -> bytes:
+    """A file with every chunk and four tiles."""
+    h = header(width=100, height=70, layout="LA", tile_side=1, **changes)
+    tiles = [bytes([n]) * (16 + n) for n in range(4)]
+    return container.write(h, tiles, alpha=b"\0\x80", icc=b"i" * 50, exif=b"MM\0*", xmp=b"")
+
+
+def test_truncation_at_every_byte():
+    data = sample()
+    whole = container.read(data)
+    for size in range(len(data)):
+        with pytest.raises(errors.LicBadMagic if size < 4 else errors.LicTruncated):
+            container.read(data[:size])
+        try:
+            partial = container.read(data[:size], truncated=True)
+        except errors.LicError:
+            assert size < data.index(b"c", 6)  # only the header is indispensable
+            continue
+        assert partial.header == whole.header
+        assert len(partial.tiles) == 4
+        there = [tile for tile in partial.tiles if tile is not None]
+        assert there == whole.tiles[: len(there)]
+        assert partial.alpha in (None, whole.alpha)
+        assert partial.icc in (None, whole.icc)
+    assert there == whole.tiles  # all but the last byte, which belongs to the checksum
+
+
+def test_every_bit_flip_is_refused():
+    data = sample()
+    for bit in range(8 * len(data)):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(errors.LicError):
+            container.read(bytes(flipped))
+        try:
+            container.read(bytes(flipped), truncated=True)
+            container.read_head(bytes(flipped))
+        except errors.LicError:
+            pass
+
+
+def test_damaged_parts_are_dropped_when_asked():
+    data = bytearray(sample())
+    head = container.read_head(bytes(data))
+    for type in "cA":
+        data[head.chunk(type).offset + 1] ^= 1
+    data[-10] ^= 1  # in the last tile
+    with pytest.raises(errors.LicCorruptChunk):
+        container.read_head(bytes(data))
+    chunks = container.read(bytes(data), truncated=True)
+    assert chunks.icc is None
+    assert chunks.alpha is None
+    assert chunks.exif == b"MM\0*"
+    assert all(chunks.tiles)  # the codec's own checksum finds the damage
+
+
+metadata = st.none() | st.binary(max_size=300)
+headers = st.builds(
+    container.Header,
+    width=st.integers(1, 700),
+    height=st.integers(1, 700),
+    layout=st.sampled_from(["L", "LA", "RGB", "RGBA"]),
+    model=st.integers(0, 2**31 - 1),
+    model_hash=st.binary(min_size=8, max_size=8),
+    quality_q=st.integers(100, 10000),
+    tile_side=st.integers(1, 64),
+)
+
+
+@given(headers, st.data(), metadata, metadata, metadata)
+@settings(deadline=None)
+def test_round_trip(h, data, icc, exif, xmp):
+    tiles = [data.draw(st.binary(min_size=16, max_size=40)) for _ in range(min(h.tile_count, 3))]
+    tiles += [STATES] * (h.tile_count - len(tiles))
+    alpha = b"\0" + data.draw(st.binary(min_size=1, max_size=1)) if h.has_alpha else None
+    written = container.write(h, tiles, alpha=alpha, icc=icc, exif=exif, xmp=xmp)
+    for truncated in (False, True):
+        chunks = container.read(io.BytesIO(written), truncated=truncated)
+        assert chunks == container.Container(h, icc, exif, xmp, alpha, tiles)
+    head = container.read_head(written)
+    assert (head.header, head.icc, head.exif, head.xmp) == (h, icc, exif, xmp)
+    container.verify(written)
+
+
+@given(headers)
+def test_geometry_covers_everything_once(h):
+    hy, wy = h.latent_grid
+    hz, wz = h.hyper_grid
+    assert 16 * (hy - 1) < h.height <= 16 * hy
+    assert 4 * (wz - 1) < wy <= 4 * wz
+    tiles = h.tiles()
+    assert [tile.number for tile in tiles] == list(range(h.tile_count))
+    assert sum(a * b for a, b in (tile.latent_shape for tile in tiles)) == hy * wy
+    assert sum(a * b for a, b in (tile.hyper_shape for tile in tiles)) == hz * wz
+    pixels = 0
+    for tile in tiles:
+        rows, columns = tile.pixel_rows(h), tile.pixel_columns(h)
+        pixels += (rows.stop - rows.start) * (columns.stop - columns.start)
+        assert tile.latent.rows.start == 4 * tile.hyper.rows.start
+        assert tile.hyper_shape.rows <= h.tile_side
+        assert tile.latent_shape.columns <= 4 * h.tile_side
+    assert pixels == h.width * h.height
+
+
+@given(st.binary(max_size=200))
+@settings(deadline=None)
+def test_garbage_after_the_signature(data):
+    for truncated in (False, True):
+        try:
+            assert container.read(START + data, truncated=truncated).header.width >= 1
+        except errors.LicError as error:
+            assert str(error)
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments"),
+    [
+        ({"width": 0}, {}),
+        ({"height": 2**31}, {}),
+        ({"layout": "P"}, {}),
+        ({"model": -1}, {}),
+        ({"model_hash": b"short"}, {}),
+        ({"quality_q": 99}, {}),
+        ({"tile_side": 65}, {}),
+        ({"layout": "LA"}, {}),
+        ({}, {"alpha": b"\0\0"}),
+        ({"layout": "LA"}, {"alpha": b"\1not a PNG"}),
+        ({}, {"tiles": []}),
+        ({}, {"tiles": [b"short"]}),
+    ],
+)
+def test_writer_refuses(changes, arguments):
+    with pytest.raises(errors.LicBadOption):
+        container.write(header(**changes), **({"tiles": [STATES]} | arguments))
+
+
+def test_writer_limits():
+    with pytest.raises(errors.LicLimitExceeded):
+        container.write(header(width=2**20, height=2**11), [STATES])
+    with pytest.raises(errors.LicLimitExceeded):
+        container.write(header(), [STATES], icc=bytes(constants.LIC_METADATA_MAX + 1))
+
+
+def test_metadata_bomb_costs_no_memory():
+    import tracemalloc
+
+    body = b"\1\2" + zlib.compress(bytes(1 << 25), 9)
+    head = b"c" + container.fields.varint(len(body))
+    data = header_bytes(GOOD_H) + head + body + struct.pack("<I", zlib.crc32(head + body)) + T
+    tracemalloc.start()
+    with pytest.raises(errors.LicCorruptChunk):
+        container.read(data)
+    assert tracemalloc.get_traced_memory()[1] < 4 * len(data) + (1 << 20)
+    tracemalloc.stop()
+
+
+def test_two_thousand_mutations():
+    import fuzz_format
+
+    tried, accepted = fuzz_format.loop(0, seed=1, least=2000)
+    assert tried == 2000
+    assert accepted > 10
+
+
+def test_error_table_of_the_document():
+    """Every error of appendix A exists, and every error that exists stands there."""
+    document = (Path(__file__).parents[2] / "docs" / "FORMAT.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `(Lic\w+)` \|", document, re.MULTILINE))
+    there = {name for name in vars(errors) if name.startswith("Lic")} - {"LicError"}
+    assert named == there
+    assert all(issubclass(getattr(errors, name), errors.LicError) for name in there)
+    assert issubclass(errors.LicBadOption, ValueError)

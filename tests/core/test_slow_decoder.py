@@ -1,0 +1,366 @@
+"""The document proved: a literal encoder beside tests/slow_decoder.py, and the fast decoder compared with the slow one.
+
+The encoder here follows docs/FORMAT.md backwards and imports nothing of pillow_lic; only the last tests do.
+"""
+
+import pathlib
+import random
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import slow_container as container
+import slow_decoder as slow
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+GOLDEN = sorted((ROOT / "golden").glob("*.lic"))
+GOLDEN_ERRORS = sorted((ROOT / "golden" / "errors").glob("*.lic"))
+TOY = ROOT.parent / "pillow_lic" / "models" / "toy"
+SEEDS = range(24)
+
+
+# ---- the literal encoder ---------------------------------------------------------------------------------------------
+
+
+def escape_bytes(value, first, n):
+    """FORMAT 7.3: the LEB128 bytes of a value outside the row, in reading order."""
+    above = first + n - 1
+    v = 2 * (value - above) if value >= above else 2 * (first - 1 - value) + 1
+    out = bytearray()
+    while v > 127:
+        out.append(v & 127 | 128)
+        v >>= 7
+    out.append(v)
+    return bytes(out)
+
+
+def encode_runs(runs, tables, checksum):
+    """The stream of some runs of (row, symbol): FORMAT 7.3 from the last symbol to the first."""
+    x = [65536 + (checksum & 65535), 65536 + (checksum >> 16), 65536, 65536]
+    words, escapes = [], b""
+    for run in reversed(runs):
+        for i, (k, value) in reversed(list(enumerate(run))):
+            first, freq = tables.first[k], tables.freq[k]
+            j = value - first
+            if not 0 <= j < len(freq) - 1:
+                j = len(freq) - 1
+                escapes = escape_bytes(value, first, len(freq)) + escapes
+            s = i % 4
+            if x[s] >= freq[j] << 16:
+                words.append(x[s] & 65535)
+                x[s] >>= 16
+            x[s] = (x[s] // freq[j] << 16) + tables.cumulative[k][j] + x[s] % freq[j]
+    return struct.pack("<4I", *x) + struct.pack(f"<{len(words)}H", *words[::-1]) + escapes[::-1]
+
+
+def encode_tile(z, r, tables, quality, checksum=None):
+    """The stream of one tile; r is set to 0, in place, where it is skipped."""
+    hyper, latent = np.shape(z)[1:], np.shape(r)[1:]
+    indices = slow.flatten(slow.scale_indices(tables, quality, slow.dequantise(tables, quality, z), *latent))
+    flat_z, flat_r = slow.flatten(z), slow.flatten(r)
+    flat_r = [value if k >= tables.skip else 0 for k, value in zip(indices, flat_r)]
+    r[:] = slow.unflatten(flat_r, tables.latent, *latent)
+    n = hyper[0] * hyper[1]
+    planes = [flat_z[i : i + n] for i in range(0, len(flat_z), n)]
+    z_runs = [list(zip(slow.z_rows(tables, quality, planes[:c], n), plane)) for c, plane in enumerate(planes)]
+    r_run = [(k, value) for k, value in zip(indices, flat_r) if k >= tables.skip]
+    if checksum is None:
+        checksum = slow.checksum(flat_z + flat_r)
+    return encode_runs([*z_runs, r_run], tables, checksum)
+
+
+# ---- random material -------------------------------------------------------------------------------------------------
+
+
+def random_row(rng):
+    """Frequencies of a random shape with sum 65536, each at least 1."""
+    n = rng.choice([2, 3, 5, 17, 64, 300, 4096])
+    weights = [rng.random() ** rng.choice([1, 8, 40]) for _ in range(n)]
+    spare = 65536 - n
+    g = [1 + int(spare * w / sum(weights)) for w in weights]
+    g[rng.randrange(n)] += 65536 - sum(g)
+    return g
+
+
+def random_arrays(rng, latent, hyper, points, scale_rows):
+    """Arrays of FORMAT 9.2."""
+    levels = rng.choice([1, 2, 3, 16])
+    rows = [random_row(rng) for _ in range(scale_rows + points * hyper * levels)]
+    draw = np.random.default_rng(rng.randrange(2**32))
+    return {
+        **({"z_level": draw.integers(0, 9, (points, hyper, levels - 1)).astype(np.uint16)} if levels > 1 else {}),
+        "freq": np.array(sum(rows, []), np.uint16),
+        "count": np.array([len(g) for g in rows], np.int32),
+        "first": np.array([rng.choice([-32768, -2000, -len(g) // 2, 0, 32767]) for g in rows], np.int16),
+        "weight": draw.integers(-1023, 1024, (16 * latent, hyper)).astype(np.int16),
+        "offset": draw.integers(-(2**15), 2**15, 16 * latent).astype(np.int32),
+        "bias": draw.integers(-(2**16), 2**16, (points, latent)).astype(np.int32),
+        "z_step": draw.integers(1, 256, (points, hyper)).astype(np.uint8),
+    }
+
+
+def random_tables(rng):
+    """Tables of a small random model, and the arrays that they were made of."""
+    latent, hyper, points, scale_rows = rng.randint(1, 5), rng.randint(1, 4), rng.randint(2, 4), rng.randint(1, 40)
+    arrays = random_arrays(rng, latent, hyper, points, scale_rows)
+    skip = rng.choice([0, scale_rows // 2, scale_rows])
+    return slow.Tables(arrays, latent, hyper, points, scale_rows, skip), arrays
+
+
+def random_symbols(rng, channels, rows, columns):
+    """Mostly small values, some at the ends of i16."""
+
+    def one():
+        return rng.choice(
+            [rng.randint(-3, 3), rng.randint(-3, 3), rng.randint(-300, 300), rng.randint(-32768, 32767), -32768, 32767]
+        )
+
+    return [[[one() for _ in range(columns)] for _ in range(rows)] for _ in range(channels)]
+
+
+def random_tile(rng):
+    """(tables, arrays, quality, z, r) with shapes as at the edge of a grid."""
+    tables, arrays = random_tables(rng)
+    ry, rx = rng.randint(1, 9), rng.randint(1, 9)
+    z = random_symbols(rng, tables.hyper, container.ceil_div(ry, 4), container.ceil_div(rx, 4))
+    return (
+        tables,
+        arrays,
+        rng.choice([100, 10000, rng.randint(100, 10000)]),
+        z,
+        random_symbols(rng, tables.latent, ry, rx),
+    )
+
+
+def shapes(z, r):
+    """(rows, columns) of both grids."""
+    return np.shape(z)[1:], np.shape(r)[1:]
+
+
+# ---- the document's claims -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_tile_there_and_back(seed):
+    """What the rules encode backwards, they decode; the final states carry the checksum; front meets back."""
+    tables, _, quality, z, r = random_tile(random.Random(seed))
+    stream = encode_tile(z, r, tables, quality)
+    assert slow.decode_tile(stream, tables, quality, *shapes(z, r)) == (z, r)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_tile_damage_is_refused(seed):
+    """A wrong checksum, a cut, a byte more: refused. A flipped bit: refused too (each escapes with chance 2^-64)."""
+    rng = random.Random(seed)
+    tables, _, quality, z, r = random_tile(rng)
+    good = encode_tile(z, r, tables, quality)
+    bad = [encode_tile(z, r, tables, quality, checksum=rng.randrange(2**32)), good[:-1], good + b"\0", good[:15], b""]
+    for _ in range(10):
+        flipped = bytearray(good)
+        flipped[rng.randrange(len(good))] ^= 1 << rng.randrange(8)
+        bad.append(bytes(flipped))
+    for stream in bad:
+        with pytest.raises(container.Refused):
+            slow.decode_tile(stream, tables, quality, *shapes(z, r))
+
+
+def test_checksum_costs_nothing():
+    """The stream's length does not depend on the checksum by more than what two states' start values can move."""
+    tables, _, quality, z, r = random_tile(random.Random(1))
+    sizes = {len(encode_tile(z, r, tables, quality, checksum=k)) for k in (0, 2**16, 2**31, 2**32 - 1)}
+    assert max(sizes) - min(sizes) <= 4
+
+
+@pytest.mark.parametrize(
+    "value, first, n", [(5, 0, 6), (-1, 0, 6), (32767, -32768, 2), (-32768, 32767, 2), (-32768, 0, 9)]
+)
+def test_escape_values(value, first, n):
+    """Both sides and both ends of i16 fit the 17 bits."""
+    data = bytes([0] * 14) + struct.pack("<H", 1) + escape_bytes(value, first, n)[::-1]
+    stream = slow.TileStream(struct.pack("<4I", *[65536] * 4) + data[16:])
+    assert stream.escape(first, n) == value
+
+
+def test_rates_at_the_ends():
+    """FORMAT 7.1: the first and the last quality are the first and the last trained rate."""
+    assert slow.rate_point(100, 5) == (0, 0, 0)
+    assert slow.rate_point(10000, 5) == (3, 256, 4)
+    for a, b in ((-7, 12), (1, 255), (-5, -5)):
+        assert slow.lerp(a, b, 0) == a and slow.lerp(a, b, 256) == b
+
+
+@pytest.mark.parametrize("width, height, side", [(1, 1, 1), (64, 65, 1), (1000, 700, 3), (4097, 33, 64)])
+def test_tiles_cover_the_grids_once(width, height, side):
+    """FORMAT 6.1: every hyper and every latent position belongs to one tile, and lies above its own hyper position."""
+    header = container.read_header(header_bytes(width, height, side=side))
+    tiles = container.tile_grid(header)
+    for rows, columns, stride in ((0, 1, 64), (2, 3, 16)):
+        cover = np.zeros((container.ceil_div(height, stride), container.ceil_div(width, stride)), int)
+        for tile in tiles:
+            cover[np.ix_(tile[rows], tile[columns])] += 1
+        assert (cover == 1).all()
+    assert all(
+        container.ceil_div(len(t[2]), 4) == len(t[0]) and container.ceil_div(len(t[3]), 4) == len(t[1]) for t in tiles
+    )
+
+
+# ---- the file from outside -------------------------------------------------------------------------------------------
+
+
+def varint(value):
+    """FORMAT 1."""
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes(out) + bytes([value])
+
+
+def header_bytes(width, height, layout=3, quality=5000, side=1):
+    """FORMAT 3."""
+    return (
+        varint(width)
+        + varint(height)
+        + bytes([layout])
+        + varint(0)
+        + bytes(8)
+        + struct.pack("<H", quality)
+        + varint(side)
+    )
+
+
+def chunk(kind, payload, before=b""):
+    """FORMAT 2.1; `before` is what the first chunk's checksum includes in front."""
+    body = kind + varint(len(payload)) + payload
+    return before + body + struct.pack("<I", zlib.crc32(before + body))
+
+
+FRONT = bytes.fromhex("8D4C49440001")
+
+
+def test_parse_a_file_by_hand():
+    """Header, an unknown ancillary chunk, packed metadata, constant alpha, two tiles of 16 bytes."""
+    icc = b"profile" * 9
+    data = (
+        chunk(b"H", header_bytes(65, 3, layout=4 | 0xC0), FRONT)
+        + chunk(b"q", b"skipped")
+        + chunk(b"c", b"\1" + varint(len(icc)) + zlib.compress(icc))
+        + chunk(b"e", b"\0\4II*\0")
+        + chunk(b"A", b"\0\x80")
+        + chunk(b"T", b"\x10\x10" + bytes(32))
+    )
+    parsed = container.parse(data)
+    assert (parsed.header.width, parsed.header.height, parsed.header.layout) == (65, 3, container.RGBA)
+    assert parsed.metadata == {"c": icc, "e": b"II*\0"}
+    assert parsed.alpha.shape == (3, 65) and (parsed.alpha == 128).all()
+    assert [len(s) for s in parsed.streams] == [16, 16]
+    for at in range(6, len(data)):  # the minor version, byte 5, may be anything but is covered by the checksum
+        with pytest.raises(container.Refused):
+            container.parse(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        with pytest.raises(container.Refused):
+            container.parse(data[:at])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(layout=0),
+        dict(layout=5),
+        dict(layout=3 | 8),
+        dict(quality=99),
+        dict(quality=10001),
+        dict(side=0),
+        dict(side=65),
+        dict(width=0),
+        dict(width=2**20, height=2**11),
+        dict(layout=2),
+        dict(width=2**20, height=65),
+    ],
+)
+def test_headers_refused(change):
+    """Ranges, reserved bits, limits, alpha without its chunk, a tile count that the chunk does not hold."""
+    header = header_bytes(**{"width": 8, "height": 8, **change})
+    with pytest.raises(container.Refused):
+        container.parse(chunk(b"H", header, FRONT) + chunk(b"T", b"\x10" + bytes(16)))
+
+
+# ---- the fast decoder beside the slow one ----------------------------------------------------------------------------
+
+
+def fast_tables(tables, arrays):
+    """pillow_lic's tables of the same arrays, or skip."""
+    pytest.importorskip("pillow_lic._core", reason="the compiled core is not built")
+    from pillow_lic.entropy import Tables
+
+    return Tables(arrays, tables.latent, tables.hyper, tables.points, tables.scale_rows, tables.skip)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_fast_coder_beside_the_slow_one(seed):
+    """Same scale indices, same symbols, and the very same bytes from the fast encoder and the literal one."""
+    tables, arrays, quality, z, r = random_tile(random.Random(1000 + seed))
+    fast = fast_tables(tables, arrays)
+    stream = encode_tile(z, r, tables, quality)
+    hyper, latent = shapes(z, r)
+    fast_z, fast_r = fast.decode(quality, stream, *hyper, *latent)
+    assert fast_z.tolist() == z and fast_r.tolist() == r
+    z16, r16 = np.array(z, np.int16), np.array(r, np.int16)
+    assert fast.encode(quality, z16, r16) == stream
+    v = slow.dequantise(tables, quality, z)
+    assert fast.dequantised(quality, z16).tolist() == v
+    assert fast.scale_index(quality, z16, *latent).tolist() == slow.scale_indices(tables, quality, v, *latent)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_fast_coder_refuses_what_the_slow_one_refuses(seed):
+    """One bit flipped anywhere in a stream, or its end cut: both refuse."""
+    tables, arrays, quality, z, r = random_tile(random.Random(2000 + seed))
+    fast, stream = fast_tables(tables, arrays), encode_tile(z, r, tables, quality)
+    from pillow_lic.errors import LicCorruptTile
+
+    for at in range(0, len(stream), max(1, len(stream) // 16)):
+        flipped = bytearray(stream)
+        flipped[at] ^= 1 << at % 8
+        for bad in (bytes(flipped), stream[:at]):
+            with pytest.raises(container.Refused):
+                slow.decode_tile(bad, tables, quality, *shapes(z, r))
+            with pytest.raises(LicCorruptTile):
+                fast.decode(quality, bad, *shapes(z, r)[0], *shapes(z, r)[1])
+
+
+needs_model = pytest.mark.skipif(not (TOY / "manifest.json").exists(), reason="no toy model")
+
+
+@needs_model
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.stem)
+def test_golden_symbols(path):
+    """The integers stored beside a golden file are those of the slow decoder, tile by tile."""
+    parsed = container.parse(path.read_bytes())
+    stored = np.load(path.with_suffix(".npz"))
+    for (z, r), (zr, zc, yr, yc) in zip(slow.decode_symbols(path.read_bytes(), TOY), parsed.tiles):
+        assert np.array_equal(z, stored["z"][:, zr.start : zr.stop, zc.start : zc.stop])
+        assert np.array_equal(r, stored["r"][:, yr.start : yr.stop, yc.start : yc.stop])
+    assert (zr.stop, zc.stop, yr.stop, yc.stop) == stored["z"].shape[1:] + stored["r"].shape[1:]
+
+
+@needs_model
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.stem)
+def test_network_golden_pixels(path):
+    """The stored pixels are within one level of the slow decoder's; alpha is exact."""
+    pytest.importorskip("torch")
+    stored, wanted = (
+        np.load(path.with_suffix(".npz"))["pixels"].astype(int),
+        slow.decode(path.read_bytes(), TOY).astype(int),
+    )
+    assert stored.shape == wanted.shape and np.abs(stored - wanted).max() <= 1
+    if container.parse(path.read_bytes()).alpha is not None:
+        assert np.array_equal(stored[..., -1], wanted[..., -1])
+
+
+@needs_model
+@pytest.mark.parametrize("path", GOLDEN_ERRORS, ids=lambda p: p.stem)
+def test_golden_errors_are_refused(path):
+    """What must be refused is refused by the document as well."""
+    with pytest.raises(container.Refused):
+        slow.decode_symbols(path.read_bytes(), TOY)

@@ -1,0 +1,129 @@
+"""imageio v2 and v3 over the plugin: paths, bytes, file objects, options, metadata. A fake codec stands in for the
+networks.
+"""
+
+from __future__ import annotations
+
+import io
+import pathlib
+
+import numpy as np
+import pytest
+
+import pillow_lic  # noqa: F401  (registers)
+from pillow_lic import errors
+from pillow_lic.signature import SIGNATURE
+
+imageio = pytest.importorskip("imageio")
+iio3 = pytest.importorskip("imageio.v3")
+iio2 = pytest.importorskip("imageio.v2")
+
+pytestmark = pytest.mark.usefixtures("fake_engine")
+SHAPES = {"grey": 1, "RGB": 3, "RGBA": 4}
+
+
+@pytest.fixture(params=SHAPES)
+def array(request, make_picture):
+    return make_picture(40, 70, SHAPES[request.param])
+
+
+@pytest.mark.parametrize("iio", [iio2, iio3], ids=["v2", "v3"])
+@pytest.mark.parametrize("kind", [str, pathlib.Path])
+def test_path(iio, kind, array, tmp_path):
+    path = kind(tmp_path / "a.lic")
+    iio.imwrite(path, array, quality=33)
+    assert (tmp_path / "a.lic").read_bytes().startswith(SIGNATURE)
+    assert (np.asarray(iio.imread(path)) == array).all()
+    assert iio3.immeta(path)["quality"] == 33
+
+
+def test_top_level(array, tmp_path):
+    imageio.v2.imwrite(tmp_path / "a.lic", array)
+    assert (imageio.v2.imread(tmp_path / "a.lic") == array).all()
+
+
+@pytest.mark.parametrize("options", [{"extension": ".lic"}, {"plugin": "pillow", "extension": ".lic"}])
+def test_bytes_v3(array, options):
+    data = iio3.imwrite("<bytes>", array, quality=20, **options)
+    assert data.startswith(SIGNATURE)
+    assert (iio3.imread(data) == array).all()
+    assert (iio3.imread(data, extension=".lic") == array).all()
+    assert (iio3.imread(io.BytesIO(data)) == array).all()
+
+
+def test_bytes_v2(array):
+    data = iio2.imwrite("<bytes>", array, format="lic", quality=20)
+    assert data.startswith(SIGNATURE)
+    assert (iio2.imread(data) == array).all()
+    assert (iio2.imread(data, format="lic") == array).all()
+
+
+def test_file_objects(array, tmp_path):
+    buffer = io.BytesIO()
+    iio3.imwrite(buffer, array, extension=".lic")
+    assert buffer.getvalue().startswith(SIGNATURE)
+    buffer.seek(0)
+    assert (iio3.imread(buffer) == array).all()
+    with open(tmp_path / "a.lic", "wb") as file:
+        iio3.imwrite(file, array, extension=".lic")
+    with open(tmp_path / "a.lic", "rb") as file:
+        assert (iio3.imread(file) == array).all()
+
+
+def test_properties_do_not_decode(array, fake_engine):
+    data = iio3.imwrite("<bytes>", array, extension=".lic", quality=12.5)
+    fake_engine.clear()
+    properties = iio3.improps(data)
+    assert properties.shape == array.shape
+    assert properties.dtype == np.uint8
+    meta = iio3.immeta(data)
+    assert meta["quality"] == 12.5
+    assert meta["bpp"] > 0
+    assert meta["lic_version"] == "0.1"
+    assert "model" in meta
+    assert fake_engine == []
+
+
+def test_exif_goes_through(make_picture):
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x010E] = "made up"
+    data = iio3.imwrite("<bytes>", make_picture(20, 20), extension=".lic", exif=exif)
+    assert iio3.immeta(data)["ImageDescription"] == "made up"
+
+
+def test_iteration(array):
+    data = iio3.imwrite("<bytes>", array, extension=".lic")
+    assert [frame.shape for frame in iio3.imiter(data)] == [array.shape]
+    assert (iio3.imread(data, index=0) == array).all()
+    with iio2.get_reader(data, format="lic") as reader:
+        assert (reader.get_data(0) == array).all()
+        assert len(reader) == 1
+
+
+def test_result_is_writable(array):
+    back = iio3.imread(iio3.imwrite("<bytes>", array, extension=".lic"))
+    back[0, 0] = 0
+    assert (back[0, 0] == 0).all()
+
+
+def test_16_bit_grey_warns():
+    with pytest.warns(UserWarning, match="depth is lost"):
+        data = iio3.imwrite("<bytes>", np.full((9, 9), 0x8000, np.uint16), extension=".lic")
+    assert iio3.imread(data).dtype == np.uint8
+
+
+def test_wrong_option(array, tmp_path):
+    with pytest.raises(errors.LicBadOption):
+        iio3.imwrite(tmp_path / "a.lic", array, quality=500)
+
+
+def test_registered_once():
+    from imageio.config import extension_list, known_extensions
+
+    from pillow_lic.plugins.imageio import register
+
+    register(__import__("imageio.config.extensions", fromlist=["x"]))
+    assert len(known_extensions[".lic"]) == 1
+    assert [entry.extension for entry in extension_list].count(".lic") == 1

@@ -1,0 +1,237 @@
+"""The Pillow plugin: saving, metadata, modes, options, what chooses the model. A fake codec stands in for the networks."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+from saved_images import ICC, XMP, exif, opened, saved
+
+from pillow_lic import container, errors
+
+pytestmark = pytest.mark.usefixtures("fake_engine")
+
+
+# ---- Metadata -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "kind", [lambda e: e, Image.Exif.tobytes, lambda e: e.tobytes()[6:], lambda e: bytearray(e.tobytes())]
+)
+def test_exif(image, kind):
+    data = saved(image(), exif=kind(exif()))
+    assert container.read(data).exif == exif().tobytes()[6:]
+    im = opened(data)
+    assert im.info["exif"] == exif().tobytes()  # with prefix, as of JPEG, PNG and AVIF
+    assert dict(im.getexif()) == dict(exif())
+    buffer = io.BytesIO()
+    im.save(buffer, "JPEG", exif=im.info["exif"])
+    assert dict(Image.open(buffer).getexif()) == dict(exif())
+    im = opened(saved(im, exif=im.getexif()))
+    assert dict(im.getexif()) == dict(exif())
+
+
+def test_icc_and_xmp(image):
+    im = opened(saved(image(), icc_profile=ICC, xmp=XMP))
+    assert im.info["icc_profile"] == ICC
+    assert im.info["xmp"] == XMP
+    assert ImageCms.getOpenProfile(io.BytesIO(im.info["icc_profile"]))
+    assert opened(saved(image(), xmp=XMP.decode())).info["xmp"] == XMP
+    pytest.importorskip("defusedxml")
+    assert im.getxmp() == {"xmpmeta": {"a": "text"}}
+
+
+def test_carried_as_avif_and_webp_do(image):
+    source = opened(saved(image(), icc_profile=ICC, xmp=XMP, exif=exif()))
+    again = opened(saved(source))
+    assert again.info["icc_profile"] == ICC
+    assert "exif" not in again.info
+    assert "xmp" not in again.info
+    assert "icc_profile" not in opened(saved(source, icc_profile=None)).info
+    assert "icc_profile" not in opened(saved(source, icc_profile=b"")).info
+
+
+def profile(space: bytes) -> bytes:
+    """What matters of a profile of another data colour space (ICC.1, 7.2.6)."""
+    return ICC[:16] + space + ICC[20:]
+
+
+@pytest.mark.parametrize(
+    ("mode", "space", "fits"),
+    [
+        ("RGB", b"RGB ", True),
+        ("P", b"RGB ", True),
+        ("RGBA", b"CMYK", False),
+        ("CMYK", b"CMYK", False),
+        ("LAB", b"Lab ", False),
+        ("L", b"GRAY", True),
+        ("LA", b"GRAY", True),
+        ("1", b"GRAY", True),
+        ("L", b"RGB ", False),
+        ("RGB", b"GRAY", False),
+    ],
+)
+def test_carried_profile_must_fit_the_stored_pixels(mode, space, fits):
+    im = Image.new(mode, (20, 10))
+    im.info["icc_profile"] = profile(space)
+    if fits:
+        assert opened(saved(im)).info["icc_profile"] == profile(space)
+        return
+    with pytest.warns(UserWarning, match="ICC profile is left out") as caught:
+        back = opened(saved(im))
+    assert "icc_profile" not in back.info
+    assert caught[0].filename == saved.__code__.co_filename
+    given = opened(saved(im, icc_profile=profile(space)))  # as PNG and WebP write what they are given
+    assert given.info["icc_profile"] == profile(space)
+
+
+def test_no_metadata(image):
+    im = opened(saved(image(), exif=b"", xmp=None))
+    assert set(im.info) == {"quality", "model", "bpp", "lic_version"}
+    assert not im.getexif()
+
+
+# ---- Modes --------------------------------------------------------------------------------------------------------
+
+CONVERTED = {"1": "L", "La": "LA", "P": "RGB", "PA": "RGBA", "RGBX": "RGB", "RGBa": "RGBA"}
+CONVERTED |= {"CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
+
+
+@pytest.mark.parametrize("mode", CONVERTED)
+def test_other_modes(mode):
+    im = Image.new(mode, (20, 10))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        back = opened(saved(im))
+    assert back.mode == CONVERTED[mode]
+
+
+@pytest.mark.parametrize("mode", ["I", "I;16", "F"])
+def test_lost_depth_warns(mode):
+    im = Image.new(mode, (20, 10), 7)
+    with pytest.warns(UserWarning, match="depth is lost") as caught:
+        assert opened(saved(im)).mode == "L"
+    assert caught[0].filename == saved.__code__.co_filename
+
+
+def test_transparent_palette():
+    im = Image.new("P", (20, 10), 3)
+    im.info["transparency"] = 3
+    back = opened(saved(im))
+    assert back.mode == "RGBA"
+    assert back.getextrema()[3] == (0, 0)
+    assert im.mode == "P"
+
+
+# ---- Options ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"quality": 0},
+        {"quality": 100.5},
+        {"quality": float("nan")},
+        {"quality": True},
+        {"quality": "75"},
+        {"quality": None},
+        {"model": 3},
+        {"tune": "vmaf"},
+        {"tune": "psnr", "model": "toy"},
+        {"exif": "text"},
+        {"icc_profile": 5},
+        {"xmp": 3.5},
+        {"lossless": True},
+    ],
+)
+def test_wrong_options_raise_before_anything_is_written(image, options, tmp_path):
+    path = tmp_path / "a.lic"
+    with pytest.raises(errors.LicBadOption) as caught:
+        image().save(path, **options)
+    assert isinstance(caught.value, ValueError)
+    assert not path.exists()
+    buffer = io.BytesIO()
+    with pytest.raises(errors.LicBadOption):
+        image().save(buffer, "LIC", **options)
+    assert buffer.getvalue() == b""
+
+
+@pytest.mark.parametrize("quality", [1, 100, 33.3, np.float32(50), np.int64(20)])
+def test_quality_range(image, quality):
+    assert opened(saved(image(), quality=quality)).info["quality"] == pytest.approx(float(quality), abs=0.005)
+
+
+def test_unknown_model_writes_nothing(image):
+    buffer = io.BytesIO()
+    with pytest.raises(errors.LicUnknownModel):
+        image().save(buffer, "LIC", model="nonesuch")
+    assert buffer.getvalue() == b""
+
+
+def test_misspelt_option_warns(image):
+    for name, meant in {
+        "qualty": "quality",
+        "Quality": "quality",
+        "icc_profil": "icc_profile",
+        "modle": "model",
+    }.items():
+        with pytest.warns(UserWarning, match=meant) as caught:
+            saved(image(), **{name: b""})
+        assert caught[0].filename == saved.__code__.co_filename
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        saved(image(), optimize=True, progressive=True, dpi=(72, 72), method=6, lossless=False)
+
+
+def test_empty_image():
+    with pytest.raises(errors.LicBadOption, match="empty"):
+        saved(Image.new("RGB", (0, 5)))
+
+
+def test_one_write(image):
+    class Once(io.BytesIO):
+        writes = 0
+
+        def write(self, data):
+            Once.writes += 1
+            return super().write(data)
+
+    image().save(Once(), "LIC")
+    assert Once.writes == 1
+
+
+def test_no_save_all(image):
+    with pytest.raises(KeyError):  # as any single-image format of Pillow
+        image().save(io.BytesIO(), "LIC", save_all=True, append_images=[image()])
+
+
+@pytest.mark.parametrize(("mode", "colour", "wanted"), [("L", 20, "LA"), ("RGB", (1, 2, 3), "RGBA")])
+def test_transparent_colour(mode, colour, wanted):
+    im = Image.new(mode, (20, 10), colour)
+    im.paste(200 if mode == "L" else (200, 200, 200), (0, 0, 5, 10))
+    im.info["transparency"] = colour
+    back = opened(saved(im))
+    assert back.mode == wanted
+    assert back.getpixel((1, 1))[-1] == 255
+    assert back.getpixel((10, 5))[-1] == 0
+
+
+def test_tune_chooses_the_model():
+    from pillow_lic.models import choice
+
+    last = choice.TUNES["psnr"][0][0]
+    for q, psnr in ((100, "photo-low"), (last, "photo-low"), (last + 1, "photo"), (10000, "photo")):
+        assert [choice.chosen(None, tune, q).name for tune in (None, "psnr", "ms-ssim")] == [
+            psnr,
+            psnr,
+            "photo-ms-ssim",
+        ]
+        assert choice.chosen("toy", None, q).name == "toy"
+    with pytest.raises(errors.LicBadOption, match="give one of the two"):
+        choice.chosen("toy", "psnr", 100)
+    for wrong in ("vmaf", 3, ["psnr"]):
+        with pytest.raises(errors.LicBadOption, match="tune must be one of 'psnr', 'ms-ssim'"):
+            choice.chosen(None, wrong, 100)

@@ -1,0 +1,150 @@
+"""Add golden files: python tests/support/make_golden.py [--sizes]. Writes only what is not there; a golden is never
+made again.
+
+tests/golden/NAME.lic, and NAME.npz with the integers and the pixels it decodes to. tests/golden/errors/CLASS-what.lic:
+files that must be refused with that error. tests/golden/encode/sizes.csv: bytes that generated pictures take, a record
+of the encoder, which may change; --sizes writes it again.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import os
+import struct
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+from pictures import picture
+
+import pillow_lic
+from pillow_lic import container
+from pillow_lic.codec import encode
+from pillow_lic.codec.decode import decode_symbols
+from pillow_lic.models import registry
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+ERRORS = GOLDEN / "errors"
+SIZES = GOLDEN / "encode" / "sizes.csv"
+
+
+def accepted() -> dict[str, bytes]:
+    """Name to file: the layouts, sizes, tiles and metadata that there are."""
+    gradient = np.linspace(0, 255, 40 * 50).reshape(40, 50).astype(np.uint8)
+    files = {
+        "one-pixel": pillow_lic.encode(picture(1, 1), model="toy"),
+        "rgb-low": pillow_lic.encode(picture(130, 190, seed=1), model="toy", quality=5),
+        "rgb-fraction": pillow_lic.encode(picture(70, 90, seed=2), model="toy", quality=62.35),
+        "rgb-high": pillow_lic.encode(picture(80, 64, seed=3), model="toy", quality=100),
+        "escapes": _with_escapes(),
+        "grey": pillow_lic.encode(picture(33, 65, 1, seed=5), model="toy"),
+        "grey-alpha": pillow_lic.encode(np.dstack([picture(40, 50, 1, seed=6), gradient]), model="toy"),
+        "opaque": pillow_lic.encode(
+            np.dstack([picture(20, 30, seed=7), np.full((20, 30), 255, np.uint8)]), model="toy"
+        ),
+        "metadata": pillow_lic.encode(
+            picture(24, 24, seed=8),
+            model="toy",
+            icc=b"not a real profile " * 40,
+            exif=b"II*\0\x08\0\0\0\0\0\0\0\0\0",
+            xmp=b"<x/>",
+        ),
+    }
+    encode.TILE_SIDE, whole = 1, encode.TILE_SIDE
+    files["tiles"] = pillow_lic.encode(picture(100, 150, seed=9), model="toy", quality=40)
+    encode.TILE_SIDE = whole
+    return files
+
+
+def _with_escapes() -> bytes:
+    """A file whose symbols lie far outside of the tables, up to the ends of the range; its picture means nothing."""
+    chunks = container.read(pillow_lic.encode(picture(48, 48, seed=4), model="toy", quality=90))
+    tables = registry.by_name("toy").tables
+    rng = np.random.default_rng(4)
+    z = rng.integers(-60, 60, (tables.hyper, 1, 1)).astype(np.int16)
+    index = tables.scale_index(9000, z, 3, 3)
+    r = np.where(index < tables.skip, 0, rng.choice([0, 1, -2, 40, -700, 32767, -32768], index.shape)).astype(np.int16)
+    return container.write(chunks.header, [tables.encode(9000, z, r)])
+
+
+def sizes() -> list[tuple[str, int, int]]:
+    """(picture, quality, bytes) of a few pictures by the toy model: the column heads of sizes.csv."""
+    flat = np.full((160, 200, 3), (90, 120, 200), np.uint8)
+    noise = np.random.default_rng(1).integers(0, 256, (100, 120, 3), np.uint8)
+    pictures = {"rgb": picture(256, 320, seed=11), "grey": picture(200, 131, 1, seed=12), "flat": flat, "noise": noise}
+    return [
+        (name, quality, len(pillow_lic.encode(array, model="toy", quality=quality)))
+        for name, array in pictures.items()
+        for quality in (5, 35, 65, 95)
+    ]
+
+
+def chunk(kind: bytes, payload: bytes) -> bytes:
+    return (
+        kind + bytes([len(payload)]) + payload + struct.pack("<I", zlib.crc32(kind + bytes([len(payload)]) + payload))
+    )
+
+
+def refused() -> dict[str, bytes]:
+    """Name, which starts with the error's class, to file."""
+    good = pillow_lic.encode(picture(24, 24, seed=8), model="toy")
+    chunks = container.read(good)
+    tiles = [bytes(t) for t in chunks.tiles]
+    body = bytearray(tiles[0])
+    body[-1] ^= 1
+    tail = good.index(b"T", 20)
+    return {
+        "LicBadMagic-licence": b"SERVER this_host ANY 27000\nVENDOR mlm\nINCREMENT product vendor 1.0 permanent\n",
+        "LicBadMagic-version-1": b"\x8dLIC" + good[4:],
+        "LicUnsupportedVersion-major": good[:4] + b"\x09" + good[5:],
+        "LicUnsupportedVersion-critical-chunk": good[:tail] + chunk(b"G", b"\0\0") + good[tail:],
+        "LicTruncated-signature": good[:5],
+        "LicTruncated-header": good[:15],
+        "LicTruncated-tiles": good[:-7],
+        "LicCorruptChunk-checksum": good[:20] + bytes([good[20] ^ 64]) + good[21:],
+        "LicCorruptChunk-tail": good + b"\0",
+        "LicCorruptChunk-no-header": good[:6] + good[tail:],
+        "LicCorruptChunk-two-profiles": good[:tail] + 2 * chunk(b"c", b"\0\x01a") + good[tail:],
+        "LicCorruptTile-word": container.write(chunks.header, [bytes(body)]),
+        "LicLimitExceeded-pixels": _header_only(chunks.header, width=2**31 - 1, height=2**31 - 1),
+        "LicUnknownModel-hash": container.write(
+            dataclasses.replace(chunks.header, model=0, model_hash=bytes(8)), tiles
+        ),
+    }
+
+
+def _header_only(header: container.Header, width: int, height: int) -> bytes:
+    """A file whose header asks for more than the limit; `container.write` would refuse to make it."""
+    from pillow_lic.container.fields import varint
+
+    payload = varint(width) + varint(height) + b"\x03" + varint(header.model) + header.model_hash
+    payload += struct.pack("<H", header.quality_q) + varint(header.tile_side)
+    start = b"\x8dLID\0\x01H" + varint(len(payload)) + payload
+    return start + struct.pack("<I", zlib.crc32(start)) + chunk(b"T", b"")
+
+
+def main() -> None:
+    os.environ["PILLOW_LIC_PRECISION"] = "float32"
+    GOLDEN.mkdir(exist_ok=True)
+    ERRORS.mkdir(exist_ok=True)
+    for name, data in accepted().items():
+        path = GOLDEN / f"{name}.lic"
+        if path.exists():
+            continue
+        path.write_bytes(data)
+        z, r, _ = decode_symbols(container.read(data))
+        np.savez_compressed(path.with_suffix(".npz"), z=z, r=r, pixels=pillow_lic.decode(data))
+    for name, data in refused().items():
+        path = ERRORS / f"{name}.lic"
+        if not path.exists():
+            path.write_bytes(data)
+    if not SIZES.exists() or "--sizes" in sys.argv:
+        SIZES.parent.mkdir(exist_ok=True)
+        with SIZES.open("w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([("picture", "quality", "bytes"), *sizes()])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""What several tests ask of the codec: symbols and pixels of files, and what a file costs."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+import pillow_lic
+from pillow_lic import container
+from pillow_lic.codec.decode import decode_symbols, decoded
+from pillow_lic.codec.options import DecodeOptions
+from pillow_lic.engines.torch import search
+from pillow_lic.models import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+
+
+def symbols(data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """z and r."""
+    return decode_symbols(container.read(data))[:2]
+
+
+def pixels_of(chunks: container.Container, **options) -> np.ndarray:
+    """As pillow_lic.decode, of a file whose chunks are read."""
+    found = decoded(chunks, DecodeOptions(**options).checked())
+    for note in found.notes:
+        warnings.warn(note, stacklevel=2)
+    return found.array()
+
+
+def cost(array: np.ndarray, data: bytes, quality: int = 60, model: str = "toy") -> float:
+    """What the search makes smaller, over the whole file: bits, and squared error in bits."""
+    bit = search.error_of_bit(registry.by_name(model).manifest.lambda_at(100 * quality))
+    bands = 3 if array.ndim == 3 and array.shape[2] > 2 else 1  # without alpha
+    shape = (*array.shape[:2], -1)
+    decoded = pillow_lic.decode(data).reshape(shape)[..., :bands].astype(float)
+    error = (decoded - array.reshape(shape)[..., :bands]) / 255.0
+    return 8 * len(data) + (error**2).sum() * (3 / bands) / bit
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """So many, of ours and of torch's."""
+    import torch
+
+    before = torch.get_num_threads()
+    pillow_lic.set_threads(count)
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        pillow_lic.set_threads(None)
+        torch.set_num_threads(before)
+
+
+@pytest.fixture
+def nothing_registered():
+    """What a test registers is unknown to the next."""
+    yield
+    registry.forget_registered()
