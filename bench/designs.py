@@ -237,7 +237,7 @@ def synthesis_of(block, base=SHIPPED):
 
     class Changed(base):
         def __init__(self, c):
-            with unittest.mock.patch("train.networks.Block", block):
+            with unittest.mock.patch("pillow_lic.engines.torch.photo.Block", block):
                 super().__init__(c)
 
     return Changed

@@ -147,12 +147,13 @@ struct Hyper : Values<const std::int16_t> {
           b(in_range(length(2), "z (columns)", 1, kGridMost)) {}
 };
 
-void dequantise_into(const lic::Model& model, py::ssize_t q, const py::buffer& z, const py::buffer& v) {
+void dequantise_into(const lic::Model& model, py::ssize_t q, const py::buffer& z, const Sides& shape, const py::buffer& v) {
     const lic::Setting setting = setting_at(model, q);
-    const Hyper symbols(model, z);
-    const Values<std::int16_t> to(v, "v", symbols.info.shape, true);
+    const lic::Shape s = shape_of(model, shape, kGridMost);
+    const Values<const std::int16_t> symbols(z, "z", z_shape(s));
+    const Values<std::int16_t> to(v, "v", z_shape(s), true);
     py::gil_scoped_release release;
-    model.dequantise(setting, symbols.data, symbols.a * symbols.b, to.data);
+    model.dequantise(setting, symbols.data, s.a * s.b, to.data);
 }
 
 py::array_t<std::int16_t> dequantise(const lic::Model& model, py::ssize_t q, const py::buffer& z) {
@@ -272,7 +273,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
         .def("scale_index", &scale_index, py::arg("q"), py::arg("z"), py::arg("h"), py::arg("w"))
         .def("scale_index_into", &scale_index_into, py::arg("q"), py::arg("z"), py::arg("shape"), py::arg("out"))
         .def("dequantise", &dequantise, py::arg("q"), py::arg("z"))
-        .def("dequantise_into", &dequantise_into, py::arg("q"), py::arg("z"), py::arg("v"))
+        .def("dequantise_into", &dequantise_into, py::arg("q"), py::arg("z"), py::arg("shape"), py::arg("v"))
         .def("z_rows", &z_rows, py::arg("q"), py::arg("z"))
         .def(
             "z_steps", [](const lic::Model& model, py::ssize_t q) { return array_of(setting_at(model, q).d); },

@@ -185,81 +185,55 @@ void hyper_symbols(const nn::Analysis& analysis, const lic::Model& model, py::ss
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// The tiles of an image
+// A tile of an image
 
-lic::Tiling tiling_of(const Sizes& s, py::ssize_t side) {
-    return {s.hy, s.wy, in_range(side, "side", 1, LIC_TILE_SIDE_MAX)};
-}
+using Place = std::tuple<py::ssize_t, py::ssize_t, py::ssize_t, py::ssize_t>;  // hy, wy, S, the tile's number
 
-// None for each tile that is there, else what is wrong with it.
-py::list read_tiles(const lic::Model& model, py::ssize_t q, const py::sequence& streams, const Sides& grid,
-                    py::ssize_t side, const py::buffer& z, const py::buffer& r, py::ssize_t threads) {
-    const Sizes s(grid);
-    const lic::Tiling tiling = tiling_of(s, side);
+struct TileOf {
+    Sizes sizes;
+    lic::Tiling tiling;
+    std::size_t number;
+    explicit TileOf(const Place& place)
+        : sizes({std::get<0>(place), std::get<1>(place)}),
+          tiling{sizes.hy, sizes.wy, in_range(std::get<2>(place), "place (side)", 1, LIC_TILE_SIDE_MAX)},
+          number(in_range(std::get<3>(place), "place (number)", 0, static_cast<py::ssize_t>(tiling.count()) - 1)) {}
+};
+
+void read_tile(const lic::Model& model, py::ssize_t q, const py::buffer& data, const Place& place, const py::buffer& z, const py::buffer& r) {
+    const TileOf tile(place);
+    const Bytes bytes(data);
     const lic::Setting setting = setting_at(model, q);
-    const std::size_t count = threads_of(threads);
-    const Values<std::int16_t> to_z(z, "z", s.hyper(model.C()), true), to_r(r, "r", s.latent(model.M()), true);
-    if (py::len(streams) != tiling.count()) refuse("argument streams has not one for each tile");
-    std::deque<Bytes> held_streams;
-    std::vector<lic::Bytes> all;
-    for (const py::handle& stream : streams) {
-        if (stream.is_none()) {
-            all.push_back({nullptr, 0});
-            continue;
-        }
-        held_streams.emplace_back(stream.cast<py::buffer>());
-        all.push_back({held_streams.back().data, held_streams.back().size});
-    }
-    std::vector<std::optional<lic::Outcome>> outcomes;
+    const Values<std::int16_t> to_z(z, "z", tile.sizes.hyper(model.C()), true), to_r(r, "r", tile.sizes.latent(model.M()), true);
+    lic::Outcome outcome{};
     {
         py::gil_scoped_release release;
-        outcomes = lic::read_tiles(model, setting, tiling, all, to_z.data, to_r.data, count);
+        outcome = lic::read_tile(model, setting, tile.tiling, tile.number, bytes.data, bytes.size, to_z.data, to_r.data);
     }
-    py::list found;
-    for (std::size_t n = 0; n < outcomes.size(); ++n) {
-        const auto& outcome = outcomes[n];
-        if (!outcome) {
-            found.append("");
-        } else if (outcome->status == lic::Status::ok) {
-            found.append(py::none());
-        } else {
-            found.append(corrupt(*outcome, all[n].size));
-        }
-    }
-    return found;
+    check_stream(outcome, bytes.size);
 }
 
-py::list write_tiles(const lic::Model& model, py::ssize_t q, const Sides& grid, py::ssize_t side, const py::buffer& z,
-                     const py::buffer& r, py::ssize_t threads) {
-    const Sizes s(grid);
-    const lic::Tiling tiling = tiling_of(s, side);
+py::bytes write_tile(const lic::Model& model, py::ssize_t q, const Place& place, const py::buffer& z, const py::buffer& r) {
+    const TileOf tile(place);
     const lic::Setting setting = setting_at(model, q);
-    const std::size_t count = threads_of(threads);
-    const Values<const std::int16_t> from_z(z, "z", s.hyper(model.C())), from_r(r, "r", s.latent(model.M()));
-    std::vector<lic::Stream> streams;
+    const Values<const std::int16_t> from_z(z, "z", tile.sizes.hyper(model.C())), from_r(r, "r", tile.sizes.latent(model.M()));
+    lic::Stream stream;
     lic::Status status;
     {
         py::gil_scoped_release release;
-        status = lic::write_tiles(model, setting, tiling, from_z.data, from_r.data, streams, count);
+        status = lic::write_tile(model, setting, tile.tiling, tile.number, from_z.data, from_r.data, stream);
     }
-    if (status != lic::Status::ok) refuse(std::string("cannot encode a tile: ") + lic::describe(status));
-    py::list all;
-    for (const lic::Stream& stream : streams) {
-        const py::bytes bytes = bytes_of(stream.size());
-        stream.copy(data_of(bytes));
-        all.append(bytes);
-    }
-    return all;
+    if (status != lic::Status::ok) refuse(std::string("cannot encode the tile: ") + lic::describe(status));
+    const py::bytes bytes = bytes_of(stream.size());
+    stream.copy(data_of(bytes));
+    return bytes;
 }
 
 }  // namespace
 
 void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
     model
-        .def("read_tiles", &read_tiles, py::arg("q"), py::arg("streams"), py::arg("grid"), py::arg("side"),
-             py::arg("z"), py::arg("r"), py::arg("threads") = 1)
-        .def("write_tiles", &write_tiles, py::arg("q"), py::arg("grid"), py::arg("side"), py::arg("z"), py::arg("r"),
-             py::arg("threads") = 1);
+        .def("read_tile", &read_tile, py::arg("q"), py::arg("data"), py::arg("place"), py::arg("z"), py::arg("r"))
+        .def("write_tile", &write_tile, py::arg("q"), py::arg("place"), py::arg("z"), py::arg("r"));
     py::class_<nn::Photo>(m, "Photo", "The decoder networks of the photo family in integers (FORMAT 8).")
         .def(py::init(&make<nn::Photo>), py::arg("tensors"), py::arg("kernels") = "auto")
         .def("render", &render, py::arg("q"), py::arg("v"), py::arg("r"), py::arg("grid"), py::arg("box"),

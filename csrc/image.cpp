@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <memory>
 
-#include "threads.h"
-
 namespace lic {
 namespace {
 
@@ -40,47 +38,37 @@ void move(Whole* whole, std::size_t rows, std::size_t columns, const Rectangle& 
 
 }  // namespace
 
-std::vector<std::optional<Outcome>> read_tiles(const Model& model, const Setting& q, const Tiling& t,
-                                               const std::vector<Bytes>& streams, std::int16_t* z, std::int16_t* r,
-                                               std::size_t threads) {
+Outcome read_tile(const Model& model, const Setting& q, const Tiling& t, std::size_t number, const std::uint8_t* data,
+                  std::size_t size, std::int16_t* z, std::int16_t* r) {
     const Shape whole = model.shape(t.hy, t.wy);
-    std::vector<std::optional<Outcome>> outcomes(t.count());
-    in_threads(t.count(), threads, [&](std::size_t n) {
-        if (!streams[n].data) return;
-        if (t.count() == 1) {
-            outcomes[n] = model.decode(q, whole, streams[n].data, streams[n].size, z, r);
-            return;
+    if (t.count() == 1) {
+        const Outcome outcome = model.decode(q, whole, data, size, z, r);
+        if (outcome.status != Status::ok) {
+            std::fill_n(z, whole.z_size(), std::int16_t{0});
+            std::fill_n(r, whole.r_size(), std::int16_t{0});
         }
-        const Rectangle latent = latent_of(t, n);
-        const Shape s = model.shape(latent.height, latent.width);
-        const std::unique_ptr<std::int16_t[]> own_z(new std::int16_t[s.z_size()]), own_r(new std::int16_t[s.r_size()]);
-        outcomes[n] = model.decode(q, s, streams[n].data, streams[n].size, own_z.get(), own_r.get());
-        if (outcomes[n]->status != Status::ok) return;
-        move<true>(z, whole.a, whole.b, hyper_of(latent), s.C, own_z.get());
-        move<true>(r, whole.h, whole.w, latent, s.M, own_r.get());
-    });
-    return outcomes;
+        return outcome;
+    }
+    const Rectangle latent = latent_of(t, number);
+    const Shape s = model.shape(latent.height, latent.width);
+    const std::unique_ptr<std::int16_t[]> own_z(new std::int16_t[s.z_size()]), own_r(new std::int16_t[s.r_size()]);
+    const Outcome outcome = model.decode(q, s, data, size, own_z.get(), own_r.get());
+    if (outcome.status != Status::ok) return outcome;
+    move<true>(z, whole.a, whole.b, hyper_of(latent), s.C, own_z.get());
+    move<true>(r, whole.h, whole.w, latent, s.M, own_r.get());
+    return outcome;
 }
 
-Status write_tiles(const Model& model, const Setting& q, const Tiling& t, const std::int16_t* z, const std::int16_t* r,
-                   std::vector<Stream>& streams, std::size_t threads) {
+Status write_tile(const Model& model, const Setting& q, const Tiling& t, std::size_t number, const std::int16_t* z,
+                  const std::int16_t* r, Stream& stream) {
     const Shape whole = model.shape(t.hy, t.wy);
-    std::vector<Status> found(t.count(), Status::ok);
-    streams.resize(t.count());
-    in_threads(t.count(), threads, [&](std::size_t n) {
-        if (t.count() == 1) {
-            found[n] = model.encode(q, whole, z, r, streams[n]);
-            return;
-        }
-        const Rectangle latent = latent_of(t, n);
-        const Shape s = model.shape(latent.height, latent.width);
-        const std::unique_ptr<std::int16_t[]> own_z(new std::int16_t[s.z_size()]), own_r(new std::int16_t[s.r_size()]);
-        move<false>(z, whole.a, whole.b, hyper_of(latent), s.C, own_z.get());
-        move<false>(r, whole.h, whole.w, latent, s.M, own_r.get());
-        found[n] = model.encode(q, s, own_z.get(), own_r.get(), streams[n]);
-    });
-    const auto bad = std::find_if(found.begin(), found.end(), [](Status s) { return s != Status::ok; });
-    return bad == found.end() ? Status::ok : *bad;
+    if (t.count() == 1) return model.encode(q, whole, z, r, stream);
+    const Rectangle latent = latent_of(t, number);
+    const Shape s = model.shape(latent.height, latent.width);
+    const std::unique_ptr<std::int16_t[]> own_z(new std::int16_t[s.z_size()]), own_r(new std::int16_t[s.r_size()]);
+    move<false>(z, whole.a, whole.b, hyper_of(latent), s.C, own_z.get());
+    move<false>(r, whole.h, whole.w, latent, s.M, own_r.get());
+    return model.encode(q, s, own_z.get(), own_r.get(), stream);
 }
 
 }  // namespace lic

@@ -1,12 +1,10 @@
-// The tiles of an image (FORMAT 6): streams to z and r of the whole image and back, tiles spread over threads.
-// Includes model.h and the standard library; must not include Python.
+// A tile of an image (FORMAT 6): its stream to its part of z and r of the whole image and back. Tiles are independent, so that any
+// number of threads may each take one. Includes model.h and the standard library; must not include Python.
 #ifndef LIC_IMAGE_H
 #define LIC_IMAGE_H
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
-#include <vector>
 
 #include "model.h"
 
@@ -20,20 +18,12 @@ struct Tiling {
     std::size_t count() const { return rows() * columns(); }
 };
 
-struct Bytes {
-    const std::uint8_t* data;  // null: the stream is not there
-    std::size_t size;
-};
+// Fills in the tile's part of z (C, hz, wz) and r (M, hy, wy); a stream that section 7 refuses leaves zeros or nothing there.
+Outcome read_tile(const Model& model, const Setting& q, const Tiling& tiling, std::size_t number,
+                  const std::uint8_t* data, std::size_t size, std::int16_t* z, std::int16_t* r);
 
-// z (C, hz, wz) and r (M, hy, wy) of all tiles; those without a stream, or whose stream section 7 refuses, are left as
-// they are. How each tile ended; nothing for a stream that is not there.
-std::vector<std::optional<Outcome>> read_tiles(const Model& model, const Setting& q, const Tiling& tiling,
-                                               const std::vector<Bytes>& streams, std::int16_t* z, std::int16_t* r,
-                                               std::size_t threads);
-
-// The streams of z and r, and whether all could be made.
-Status write_tiles(const Model& model, const Setting& q, const Tiling& tiling, const std::int16_t* z,
-                   const std::int16_t* r, std::vector<Stream>& streams, std::size_t threads);
+Status write_tile(const Model& model, const Setting& q, const Tiling& tiling, std::size_t number, const std::int16_t* z,
+                  const std::int16_t* r, Stream& stream);
 
 }  // namespace lic
 

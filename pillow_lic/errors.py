@@ -67,3 +67,7 @@ class LicGpuUnavailable(LicError):
     CUDA release, or a kernel does not compile. Do as the message says (install `pillow-lic[cuda12]` or
     `pillow-lic[cuda13]`, free memory), or stay on the CPU.
     """
+
+
+class LicEngineMissing(LicError):
+    """What was asked for needs PyTorch, which is not installed: `pip install 'pillow-lic[torch]'`."""

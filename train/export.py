@@ -1,6 +1,6 @@
 """Turn a checkpoint into a model directory: python -m train.export RUN/checkpoint.pt --data PHOTOS --out MODEL.
 
-Writes tables.npz (integers), decoder.pt and encoder.pt (TorchScript, float16 weights) and manifest.json (FORMAT 9).
+Writes model.safetensors, encoder.safetensors and manifest.json (FORMAT 9).
 The bank's rows start as Gaussians (y) and mixtures of logistics (z) and are then bent towards what the network really produces on
 the training photographs, rounded as the encoder rounds; those of z by levels (FORMAT 7.4).
 """
@@ -8,16 +8,15 @@ the training photographs, rounded as the encoder rounds; those of z by levels (F
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
-import io
 import json
 import math
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from pillow_lic import quality
@@ -38,13 +37,16 @@ from pillow_lic.constants import (
     LIC_ROW_MAX,
     LIC_WEIGHT_MAX,
     LIC_Z_STEP_BITS,
+    MODEL_LIMITS,
 )
 from pillow_lic.engines.base import Latents, Picture
-from pillow_lic.engines.torch import latents, place, quantise, search
+from pillow_lic.engines.torch import exchange, latents, place, quantise, search
 from pillow_lic.engines.torch.networks import Network
 from pillow_lic.entropy import CELL, Tables, rate_point
 from pillow_lic.models import manifest as manifests
+from pillow_lic.models import weights
 from train.data import Crops, load_split
+from train.integers import Ranges, hard_pictures, observe_decoder, observe_encoder
 from train.gdn import WEIGHT_UNIT, GdnConfig, GdnModel
 from train.networks import LEVEL_STEP, ROWS, SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, PhotoConfig, PhotoModel
 from train.train import build, network_config
@@ -55,42 +57,6 @@ LEVELS = 4  # rows of each channel of z at each rate, by the activity of earlier
 LEVEL_COUNT = 20.0  # weight, in symbols, of the channel's shape at all levels against the one counted at a level
 TRELLIS = 12  # the scale index, sigma = 0.37, from which the photo family quantises dependently (FORMAT 7.9)
 FLAT_SKIP = 0.001  # rows in which a symbol is non-zero more rarely than this are not coded
-
-
-class DecoderStages(nn.Module):
-    """The decoder half as one scripted object (FORMAT 9.3)."""
-
-    def __init__(self, model: PhotoModel | GdnModel):
-        super().__init__()
-        self.prior_net, self.refine_net, self.synthesis_net = model.prior, model.refine, model.synthesis
-
-    @torch.jit.export
-    def prior(self, z_hat: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return self.prior_net(z_hat, t)
-
-    @torch.jit.export
-    def refine(self, features: Tensor, known: Tensor, group: int) -> tuple[Tensor, Tensor]:
-        return self.refine_net(features, known, group)
-
-    @torch.jit.export
-    def synthesis(self, y_hat: Tensor, t: Tensor) -> Tensor:
-        return self.synthesis_net(y_hat, t)
-
-
-class EncoderStages(nn.Module):
-    """The encoder half as one scripted object (FORMAT 9.3)."""
-
-    def __init__(self, model: PhotoModel | GdnModel):
-        super().__init__()
-        self.analysis_net, self.hyper_net = model.analysis, model.hyper_analysis
-
-    @torch.jit.export
-    def analysis(self, x: Tensor, t: Tensor) -> Tensor:
-        return self.analysis_net(x, t)
-
-    @torch.jit.export
-    def hyper_analysis(self, y: Tensor, t: Tensor) -> Tensor:
-        return self.hyper_net(y, t)
 
 
 # --- integers from floats ---------------------------------------------------------------------------------------
@@ -387,18 +353,84 @@ def encoder_halo_of(config: PhotoConfig | GdnConfig) -> int:
     return max(int(np.ceil(config.encoder_blocks / 2 + config.encoder_low_blocks)), 3)
 
 
-def save_script(stages: nn.Module, path: Path) -> None:
-    """TorchScript archive without its debug files, which are larger than a small network and name source paths."""
-    buffer = io.BytesIO()
-    torch.jit.save(torch.jit.script(stages.eval()), buffer)
-    with zipfile.ZipFile(buffer) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
-        for name in source.namelist():
-            if not name.endswith(".debug_pkl"):
-                target.writestr(zipfile.ZipInfo(name), source.read(name), zipfile.ZIP_DEFLATED)
+class Calibration:
+    """Ranges of the values of a `photo` network, from photographs and from pictures that ask for more than those."""
+
+    def __init__(self, fitter: Fitter, arrays: dict[str, np.ndarray]):
+        self.model, self.qualities = fitter.model, fitter.qualities[::2]
+        self.tables = Tables.from_model(fitter.manifest, arrays)
+        self.quantiser = quantise.of_tables(self.tables, arrays, 0)
+        self.ranges = Ranges()
+
+    @torch.inference_mode()
+    def see(self, x: Tensor, q: int) -> None:
+        """x (1, 3, H, W) in 0..1, sides multiples of 64, as an encoder and a decoder see it."""
+        t = latents.positions([q])
+        observe_encoder(self.model, x, t, self.ranges)
+        y = self.model.analysis(x, t)
+        z = quantise.hyper_symbols(self.model.hyper_analysis(y, t)[0], torch.from_numpy(self.tables.z_steps(q))).numpy()
+        v = torch.from_numpy(self.tables.dequantised(q, z))[None]
+        index = torch.from_numpy(self.tables.scale_index(q, z, *y.shape[2:]))[None].int()
+
+        def residuals(at: tuple, mean: Tensor, step: Tensor) -> Tensor:
+            return self.quantiser.quantise((y[at] - mean) / step, index[at]).float()
+
+        observe_decoder(self.model, y, v.float() / (1 << LIC_Z_STEP_BITS), residuals, t, self.ranges)
+
+    def units(self, crops: Crops, batches: int) -> dict[str, np.ndarray]:
+        """The units of all places."""
+        for step in tqdm(range(batches), desc="calibrating"):
+            for k, q in enumerate(self.qualities):
+                for one in crops.at(1000 + step * len(self.qualities) + k):
+                    self.see(torch.from_numpy(one[None]).float().div(255), q)
+        for picture in tqdm(hard_pictures(), desc="calibrating on hard pictures"):
+            for q in self.qualities:
+                self.see(picture, q)
+        return self.ranges.units()
 
 
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def tensors_of(arrays: dict[str, np.ndarray]) -> weights.Tensors:
+    """Arrays as models/weights.py writes them."""
+    found: weights.Tensors = {}
+    for name, array in arrays.items():
+        kind = {"i": "I", "u": "U", "f": "F"}[array.dtype.kind] + str(8 * array.itemsize)
+        flat = memoryview(np.ascontiguousarray(array).view(np.uint8).reshape(-1))
+        found[name] = weights.Tensor(kind, flat.cast(weights.FORMATS[kind], array.shape))
+    return found
+
+
+def network_arrays(
+    model: PhotoModel | GdnModel, units: dict[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """What a decoder's and an encoder's file hold of the networks: integers of the photo family, float16 of others."""
+    floats = {name: value.double().numpy() for name, value in model.state_dict().items()}
+    if isinstance(model, PhotoModel):
+        c = model.config
+        decoder = exchange.integer_decoder(floats, units, c.body_blocks, c.detail_blocks)
+        return decoder, exchange.integer_encoder(floats, units, c.encoder_blocks, c.encoder_low_blocks)
+    half = {name: value.astype(np.float16) for name, value in floats.items()}
+    parts = ("prior.", "synthesis."), ("analysis.", "hyper_analysis.")
+    decoder, encoder = ({n: v for n, v in half.items() if n.startswith(part)} for part in parts)
+    return decoder, encoder
+
+
+def write_model(out: Path, manifest: dict, decoder: dict[str, np.ndarray], encoder: dict[str, np.ndarray]) -> None:
+    """A model directory (FORMAT 9): its two files, and the manifest that names them."""
+    out.mkdir(parents=True, exist_ok=True)
+    tensors = tensors_of(decoder)
+    integers = [manifest[key] for key in MODEL_LIMITS]
+    manifest["identity"] = weights.identity(tensors, integers).hex()
+    (out / manifests.DECODER).write_bytes(weights.write(tensors))
+    data = weights.write(tensors_of(encoder))
+    (out / manifests.ENCODER).write_bytes(data)
+    manifest["encoder"] = hashlib.sha256(data).hexdigest()
+    (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def network_widths(config: PhotoConfig | GdnConfig) -> dict[str, object]:
+    """What the manifest says of the networks."""
+    widths = dataclasses.asdict(config)
+    return widths if isinstance(config, GdnConfig) else {"family": "photo", **widths}
 
 
 def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: int) -> None:
@@ -407,7 +439,8 @@ def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: i
     model = build(config).eval()
     model.load_state_dict(state["average"])
     model.requires_grad_(False)
-    model.half().float()  # the shipped weights are float16: fit the tables to what they do
+    if isinstance(model, GdnModel):
+        model.half().float()  # as they are shipped: fit the tables to what they do
     manifest = {
         "format": manifests.FORMAT,
         "name": name or state["config"]["name"],
@@ -430,21 +463,17 @@ def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: i
     rows = Rows.parametric(model)
     if rows.trellis is not None:
         model.prior.gain -= math.log(LEVEL_STEP)
-        model.half().float()
     rows = fitter.fit(rows, crops, batches)
     # Again: rounding depends on the rows, the rows on the rounding; and the activities of z have been seen.
     effort = DEFAULT_EFFORT if "lambda" in manifest and rows.scale_rows else 0
     rows = fitter.fit(rows.split(fitter.z_level()), crops, batches, effort)
     manifest["skip"] = rows.skip()
-    out.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(out / "tables.npz", **fitter.tables(rows))
-    model.half()
-    save_script(DecoderStages(model), out / "decoder.pt")
-    save_script(EncoderStages(model), out / "encoder.pt")
-    manifest["decoder"] = {file: sha256(out / file) for file in ("tables.npz", "decoder.pt")}
-    manifest["encoder"] = {"encoder.pt": sha256(out / "encoder.pt")}
-    manifest["training"] = {"steps": state["step"], **state["config"]}
-    (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    manifest["network"] = network_widths(config)
+    manifest["training"] = {"steps": state["step"], **{k: v for k, v in state["config"].items() if k != "network"}}
+    arrays = fitter.tables(rows)
+    units = Calibration(fitter, arrays).units(crops, 2) if isinstance(model, PhotoModel) else {}
+    decoder, encoder = network_arrays(model, units)
+    write_model(out, manifest, arrays | decoder, encoder)
     total = sum(p.stat().st_size for p in out.iterdir())
     halos = f"halo {manifest['halo']}, the encoder's {manifest['encoder_halo']}"
     print(f"{out}: {total / 1e6:.2f} MB, skip below row {manifest['skip']}, {halos}")

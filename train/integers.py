@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pillow_lic.engines.torch import latents
 from pillow_lic.engines.torch.exchange import I16_MAX, SIDE
 from train.networks import Block, PhotoModel, interpolate, toned
 
@@ -52,8 +53,6 @@ def observe_decoder(
     model: PhotoModel, y_hat: Tensor, z_hat: Tensor, residuals: Callable, t: Tensor, ranges: Ranges
 ) -> None:
     """One decoding in floats with every value seen. residuals(at, mean, step): r, as latents.reconstruct asks for them."""
-    from pillow_lic.codec import latents
-
     prior = model.prior
     up = prior.up(z_hat)
     spread = ranges.see("prior.up", F.pixel_shuffle(up, 4))
@@ -75,7 +74,10 @@ def observe_decoder(
         x = ranges.see("prior.x", x + net.contract(ranges.see(f"{name}.expand", F.leaky_relu(net.expand(x), 0.1))))
         return net.mean(x), 0.5 * torch.tanh(net.step(x))
 
-    y_hat = ranges.see("y_hat", latents.reconstruct(refine, features, mean, step, residuals))
+    found = torch.zeros_like(mean)
+    for at, own_mean, own_step in latents.groups(refine, features, mean, step, found):
+        found[at] = own_mean + residuals(at, own_mean, own_step) * own_step
+    y_hat = ranges.see("y_hat", found)
     net = model.synthesis
     x = net.enter(y_hat) * interpolate(net.tone, t).exp()[:, :, None, None]
     ranges.see("synthesis.x16", x)
@@ -107,3 +109,27 @@ def observe_encoder(model: PhotoModel, x: Tensor, t: Tensor, ranges: Ranges) -> 
     a = ranges.see("hyper.x32", net.down1(a))
     a = observe_block(net.second, a, t, ranges, "hyper.second", "hyper.x32")
     ranges.see("hyper.x64", net.down2(a))
+
+
+def hard_pictures(side: int = 192) -> list[Tensor]:
+    """Generated pictures (1, 3, side, side) in 0..1 whose values go beyond those of photographs: stripes, checkers, noise, edges, ramps."""
+    rng = np.random.default_rng(0)
+    line = np.arange(side)
+    pictures = []
+    for period in (2, 3, 4):
+        stripes = np.broadcast_to((line % period < period // 2)[:, None], (side, side)).astype(float)
+        pictures += [np.repeat(one[..., None], 3, 2) for one in (stripes, stripes.T, (stripes + stripes.T) % 2)]
+    colours = rng.random((4, 3))
+    pictures.append(np.where((line % 2 == 0)[:, None, None], colours[0], colours[1]) * np.ones((side, side, 1)))
+    pictures.append(rng.random((side, side, 3)))
+    pictures.append(np.repeat((rng.random((side, side, 1)) < 0.5).astype(float), 3, 2))
+    ramp = line / (side - 1.0)
+    pictures.append(np.stack(np.broadcast_arrays(ramp[:, None], ramp[None], 1 - ramp[:, None]), 2))
+    quarters = np.zeros((side, side, 3))
+    half = side // 2
+    quarters[:half, :half, 0] = quarters[:half, half:, 1] = quarters[half:, :half, 2] = 1.0
+    pictures += [quarters, 1.0 - quarters]
+    square = np.zeros((side, side, 3))
+    square[side // 4 : -side // 4, side // 4 : -side // 4] = 1.0
+    pictures.append(square)
+    return [torch.from_numpy(np.ascontiguousarray(p.transpose(2, 0, 1))[None]).float() for p in pictures]

@@ -18,7 +18,10 @@ import torch
 from torch.nn import functional as F
 
 from pillow_lic.constants import LIC_MAP_SHIFT, LIC_Z_STEP_BITS
+from pillow_lic.engines.torch.networks import stages
 from pillow_lic.entropy import CELL
+from pillow_lic.models import store
+from pillow_lic.models.manifest import DECODER, ENCODER
 from train.gdn import GdnModel
 from train.losses import rate_weight
 from train.networks import LEVEL_STEP, SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, HyperRate, PhotoModel, logistic_mass
@@ -122,12 +125,10 @@ def start_from_model(model: PhotoModel, folder: Path, prior: bool = True) -> int
     networks: dict[str, torch.Tensor] = {}
     whole = model.state_dict()
     further = model.config.latent - json.loads((folder / "manifest.json").read_text())["latent"]
-    for file, parts in (("encoder.pt", ("analysis", "hyper")), ("decoder.pt", ("prior", "refine", "synthesis"))):
-        for name, value in torch.jit.load(str(folder / file), map_location="cpu").state_dict().items():
-            part, rest = name.split("_net.")
-            assert part in parts, name
-            known_as = f"{'hyper_analysis' if part == 'hyper' else part}.{rest}"
-            networks[known_as] = _padded(value.float(), whole.get(known_as, value), further)
+    exported = store.read_model(0, folder)
+    for file in (DECODER, ENCODER):
+        for name, value in stages(exported, file).state_dict().items():
+            networks[name] = _padded(value, whole.get(name, value), further)
     odd = [name for name, value in networks.items() if name in whole and value.shape != whole[name].shape]
     missing, unexpected = model.load_state_dict(
         {name: value for name, value in networks.items() if name not in odd}, strict=False
@@ -144,8 +145,8 @@ def start_from_model(model: PhotoModel, folder: Path, prior: bool = True) -> int
     if foreign:
         msg = f"{folder} holds another network than the configuration's: {', '.join(foreign[:5])}"
         raise ValueError(msg)
-    with np.load(folder / "tables.npz", allow_pickle=False) as archive:
-        tables = {name: torch.from_numpy(archive[name].astype(np.float64)) for name in archive.files}
+    names = ("weight", "offset", "bias", "z_step", "z_level", "trellis", "freq", "count", "first")
+    tables = {name: torch.from_numpy(exported.arrays[name].astype(np.float64)) for name in names if name in exported.arrays}
     levels = 1 + (tables["z_level"].shape[2] if "z_level" in tables else 0)
     z_rows = model.hyper_rate.gain.numel() * levels
     scale_rows = len(tables["count"]) - z_rows

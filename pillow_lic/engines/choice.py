@@ -9,13 +9,14 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from ..errors import LicBadOption
+from ..errors import LicBadOption, LicEngineMissing
 
 if TYPE_CHECKING:
     from ..models.store import Model
     from .base import Engine
 
 VARIABLE = "PILLOW_LIC_DEVICE"
+ENGINE_VARIABLE, ENGINES = "PILLOW_LIC_ENGINE", ("auto", "torch")
 NAMES = re.compile(r"cpu|auto|cuda(:\d{1,3})?")
 OUTPUTS = ("numpy", "torch")  # what decoded pixels may be handed over as
 
@@ -51,23 +52,45 @@ def device_named(device: Any = None) -> str:
         raise LicBadOption(msg)
     if name == "cpu":
         return name
-    from .torch import place
-
+    try:
+        from .torch import place
+    except ModuleNotFoundError as error:
+        if name == "auto" and error.name == "torch":
+            return "cpu"
+        msg = f"device {name!r} needs PyTorch, which is not installed: pip install 'pillow-lic[torch]'"
+        raise LicEngineMissing(msg) from error
     return place.existing(name)
 
 
-def encoder(model: Model, device: str) -> Engine:
-    """The engine that encodes with a model on a device that `device_named` named."""
-    from .torch import engine as torch_engine
-
-    return torch_engine.on(device)
+def encoder(model: Model, device: str, effort: int = 0) -> Engine:
+    """The engine that encodes with a model on a device that `device_named` named. Raises LicEngineMissing."""
+    return _engine(model, device, native=effort == 0)
 
 
 def decoder(model: Model, device: str, output: str = "numpy") -> Engine:
     """The engine that decodes a model's files on a device that `device_named` named.
 
-    output: what its pixels are to be, one of OUTPUTS.
+    output: what its pixels are to be, one of OUTPUTS. Raises LicEngineMissing.
     """
-    from .torch import engine as torch_engine
+    return _engine(model, device, output)
 
+
+def _engine(model: Model, device: str, output: str = "numpy", native: bool = True) -> Engine:
+    """On the CPU the photo family runs natively unless PILLOW_LIC_ENGINE is "torch"; all else wants PyTorch."""
+    wish = os.environ.get(ENGINE_VARIABLE, "auto")
+    if wish not in ENGINES:
+        msg = f"{ENGINE_VARIABLE} must be one of {', '.join(ENGINES)}, found {wish!r}"
+        raise LicBadOption(msg)
+    if model.manifest.family == "photo" and device == "cpu" and output == "numpy" and wish != "torch" and native:
+        from .native import NativeEngine
+
+        return NativeEngine()
+    try:
+        from .torch import engine as torch_engine
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        what = "tensors as output" if output == "torch" else f"device {device!r}" if device != "cpu" else f"the model {model.name!r}"
+        msg = f"{what} needs PyTorch, which is not installed: pip install 'pillow-lic[torch]'"
+        raise LicEngineMissing(msg) from error
     return torch_engine.on(device, keep=output == "torch")

@@ -5,12 +5,9 @@ Imports the standard library and ground.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-import struct
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .. import quality as qualities
@@ -19,11 +16,12 @@ from ..constants import LIC_QUALITY_MAX, LIC_QUALITY_MIN, MODEL_LIMITS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORMAT = 2  # of manifests and of the interfaces of networks (FORMAT 9)
+FORMAT = 3  # of manifests and of what stands beside them (FORMAT 9)
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 DIGEST = re.compile("[0-9a-f]{64}")
-TABLES, DECODER, ENCODER = "tables.npz", "decoder.pt", "encoder.pt"  # the files of a model
-DECODER_FILES, ENCODER_FILES = (TABLES, DECODER), (ENCODER,)
+DECODER, ENCODER = "model.safetensors", "encoder.safetensors"  # the files of a model
+FAMILIES = ("photo", "factorized", "hyperprior", "gdn-mixture")  # of networks (FORMAT 9.3, 9.4)
+WIDTH_MAX = 4096  # of a network
 DEFAULTS: dict[str, Any] = {"encoder_halo": 8, "quality": [LIC_QUALITY_MIN, LIC_QUALITY_MAX]}  # what need not be stated
 
 
@@ -46,8 +44,10 @@ class Manifest:
     encoder_halo: int
     quality: tuple[int, int]  # the lowest and the highest Q that it was trained for
     lambdas: tuple[float, float] | None  # of squared errors, at the lowest and at the highest Q; None: it weighs others
-    decoder: Mapping[str, str]  # SHA-256 of each file, in hexadecimal
-    encoder: Mapping[str, str]
+    hash: bytes  # SHA-256 of what decides symbols and pixels (FORMAT 9.1)
+    family: str
+    widths: Mapping[str, int | bool]  # of the networks: what their family calls them
+    encoder: str | None  # SHA-256 of the encoder's file, in hexadecimal; None where there is none
     stated: Mapping[str, Any] = field(compare=False, repr=False)  # all that the file holds, for people
 
     @classmethod
@@ -60,23 +60,23 @@ class Manifest:
         integers = {key: whole[key] for key in (*MODEL_LIMITS, "encoder_halo")}
         low, high = whole["quality"]
         lambdas = (float(stated["lambda"][0]), float(stated["lambda"][1])) if "lambda" in stated else None
-        files = {"decoder": whole["decoder"], "encoder": whole["encoder"]}
-        return cls(name=whole["name"], quality=(low, high), lambdas=lambdas, stated=whole, **integers, **files)
+        network = dict(whole["network"])
+        return cls(
+            name=whole["name"],
+            quality=(low, high),
+            lambdas=lambdas,
+            hash=bytes.fromhex(whole["identity"]),
+            family=network.pop("family"),
+            widths=network,
+            encoder=whole.get("encoder"),
+            stated=whole,
+            **integers,
+        )
 
     @property
     def integers(self) -> dict[str, int]:
         """Those that decoding needs, in the order in which the hash takes them (FORMAT 9.1)."""
         return {key: getattr(self, key) for key in MODEL_LIMITS}
-
-    @cached_property
-    def hash(self) -> bytes:
-        """SHA-256 over the digests of the decoder's files and the integers that decoding needs (FORMAT 9.1)."""
-        digests = [bytes.fromhex(self.decoder[file]) for file in DECODER_FILES]
-        return hashlib.sha256(b"".join(digests) + struct.pack("<6I", *self.integers.values())).digest()
-
-    def digest(self, file: str) -> str:
-        """SHA-256 that a file must have."""
-        return self.encoder[file] if file in self.encoder else self.decoder[file]
 
     def fits(self, q: int) -> bool:
         """Whether the model was trained for a quality Q (100 to 10000)."""
@@ -108,12 +108,16 @@ def _problem(stated: Any) -> str | None:
 
 
 def _problem_of_files(stated: dict[str, Any]) -> str | None:
-    for key, files in (("decoder", DECODER_FILES), ("encoder", ENCODER_FILES)):
-        listed = stated.get(key)
-        if not isinstance(listed, dict) or sorted(listed) != sorted(files):
-            return f"{key} must list {', '.join(files)}"
-        if not all(isinstance(digest, str) and DIGEST.fullmatch(digest) for digest in listed.values()):
-            return f"{key} must hold SHA-256 digests in lower-case hexadecimal"
+    for key, needed in (("identity", True), ("encoder", False)):
+        digest = stated.get(key)
+        if (needed or key in stated) and not (isinstance(digest, str) and DIGEST.fullmatch(digest)):
+            return f"{key} must be a SHA-256 in lower-case hexadecimal, found {digest!r}"
+    network = stated.get("network")
+    if not isinstance(network, dict) or network.get("family") not in FAMILIES:
+        return f"network must state a family of {', '.join(FAMILIES)}"
+    for key, value in network.items():
+        if key != "family" and not (type(value) is bool or (type(value) is int and 0 <= value <= WIDTH_MAX)):
+            return f"network: {key} must be an integer from 0 to {WIDTH_MAX}, found {value!r}"
     return None
 
 

@@ -1,19 +1,20 @@
 """A model: its manifest and its files on disk, each verified when it is read.
 
-Imports the standard library and ground; numpy and entropy when tables are asked for.
+Imports the standard library and ground; numpy and entropy when arrays and tables are asked for.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import _core
 from ..errors import LicModelMissing
-from .manifest import DECODER_FILES, ENCODER_FILES, TABLES, Manifest
+from . import weights
+from .manifest import DECODER, ENCODER, Manifest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,37 +47,55 @@ class Model:
         """SHA-256 of what decoding depends on (FORMAT 9.1); files carry the first 8 bytes."""
         return self.manifest.hash
 
-    def read(self, file: str) -> bytes:
-        """One of the model's files. Raises LicModelMissing unless it is there and the one that the manifest names."""
+    def _read(self, file: str) -> bytes:
         path = self.path / file
         try:
             with open(path, "rb") as handle:
-                data = handle.read(FILE_MAX)
+                return handle.read(FILE_MAX)
         except OSError as error:
             msg = f"{path} cannot be read ({error}); reinstall pillow_lic or the model"
             raise LicModelMissing(msg) from error
-        if hashlib.sha256(data).hexdigest() != self.manifest.digest(file):
-            msg = f"{path} is not the file that its manifest names (SHA-256 differs); reinstall pillow_lic or the model"
+
+    @cached_property
+    def tensors(self) -> weights.Tensors:
+        """What decides symbols and pixels (FORMAT 9.2), by name. Raises LicModelMissing unless it is what the manifest names."""
+        tensors = weights.read(self._read(DECODER), str(self.path / DECODER))
+        if weights.identity(tensors, self.manifest.integers.values()) != self.hash:
+            raise _other(self.path / DECODER)
+        return tensors
+
+    @cached_property
+    def encoder_tensors(self) -> weights.Tensors:
+        """What an encoder uses besides (FORMAT 9.3), by name. Raises likewise."""
+        if self.manifest.encoder is None:
+            msg = f"the model {self.name!r} was installed without its encoder: it opens files, and cannot save any"
             raise LicModelMissing(msg)
-        return data
+        data = self._read(ENCODER)
+        if hashlib.sha256(data).hexdigest() != self.manifest.encoder:
+            raise _other(self.path / ENCODER)
+        return weights.read(data, str(self.path / ENCODER))
 
     def check_files(self) -> None:
-        """Read every file once. Raises as `read` does."""
-        for file in DECODER_FILES + ENCODER_FILES:
-            self.read(file)
+        """Read every file once. Raises LicModelMissing."""
+        assert self.tensors  # reading checks
+        if self.manifest.encoder is not None:
+            assert self.encoder_tensors
 
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The arrays of tables.npz (FORMAT 9.2), by name; entropy.Tables judges them."""
-        import numpy as np
+        """`tensors` as NumPy's arrays."""
+        return _as_arrays(self.tensors)
 
-        data = self.read(TABLES)
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-                return dict(archive)
-        except Exception as error:  # NumPy and zipfile raise this and that for what is no archive
-            msg = f"{self.path / TABLES} cannot be read ({error}); reinstall the model"
-            raise LicModelMissing(msg) from error
+    @cached_property
+    def encoder_arrays(self) -> dict[str, NDArray[Any]]:
+        """`encoder_tensors` likewise."""
+        return _as_arrays(self.encoder_tensors)
+
+    @cached_property
+    def core(self) -> _core.Model:
+        """The coder over its integer tables. Needs no NumPy. Raises LicModelMissing for tables that are wrong."""
+        integers = {key: value for key, value in self.manifest.integers.items() if key != "halo"}
+        return _core.Model(buffers(self.tensors), **integers)
 
     @cached_property
     def tables(self) -> Tables:
@@ -84,6 +103,22 @@ class Model:
         from ..entropy import Tables
 
         return Tables.from_model(self.manifest.integers, self.arrays)
+
+
+def buffers(tensors: weights.Tensors) -> dict[str, memoryview]:
+    """As the core takes them."""
+    return {name: tensor.view for name, tensor in tensors.items()}
+
+
+def _as_arrays(tensors: weights.Tensors) -> dict[str, NDArray[Any]]:
+    import numpy as np
+
+    halves = {name: np.asarray(view).view(np.float16) for name, (kind, view) in tensors.items() if kind == "F16"}
+    return {name: np.asarray(view) for name, (_, view) in tensors.items()} | halves
+
+
+def _other(path: Path) -> LicModelMissing:
+    return LicModelMissing(f"{path} is not the file that its manifest names (SHA-256 differs); reinstall pillow_lic or the model")
 
 
 def read_model(number: int, path: Path) -> Model:

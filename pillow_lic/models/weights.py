@@ -9,6 +9,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from ..errors import LicModelMissing
 
@@ -23,11 +24,21 @@ FORMATS = {
     "I32": "i",
     "I64": "q",
     "F32": "f",
-    "F16": "e",
-}  # of memoryviews
+    "F16": "H",
+}  # of memoryviews; they have none of float16
 SIZES = {name: int(name[1:]) // 8 for name in FORMATS}
 
-Tensors = dict[str, memoryview]
+BESIDE = "unit."  # names of what turns integers into floats, and decides nothing
+
+
+class Tensor(NamedTuple):
+    """Its type as the file names it, and its elements with their shape."""
+
+    kind: str
+    view: memoryview
+
+
+Tensors = dict[str, Tensor]
 
 
 def read(data: bytes, what: str) -> Tensors:
@@ -63,7 +74,7 @@ def _begin(item: tuple[str, object]) -> int:
     return offsets[0] if isinstance(offsets, list) and offsets and type(offsets[0]) is int else -1
 
 
-def _tensor(what: str, name: str, entry: object, body: memoryview) -> tuple[memoryview, int, int]:
+def _tensor(what: str, name: str, entry: object, body: memoryview) -> tuple[Tensor, int, int]:
     """A tensor, and the bytes at which it begins and ends."""
     if not isinstance(entry, dict):
         raise _bad(what, f"the tensor {name} is not described")
@@ -82,7 +93,7 @@ def _tensor(what: str, name: str, entry: object, body: memoryview) -> tuple[memo
     begin, end = offsets
     if not 0 <= begin <= end <= len(body):
         raise _bad(what, f"the tensor {name} ends beyond the file")
-    return body[begin:end].cast(FORMATS[kind], shape), begin, end
+    return Tensor(kind, body[begin:end].cast(FORMATS[kind], shape)), begin, end
 
 
 def _are_integers(values: object) -> bool:
@@ -93,34 +104,30 @@ def _bad(what: str, problem: str) -> LicModelMissing:
     return LicModelMissing(f"{what} is not intact: {problem}; reinstall pillow_lic or the model, or export it again")
 
 
-def identity(tensors: Mapping[str, memoryview], integers: Iterable[int]) -> bytes:
+def identity(tensors: Mapping[str, Tensor], integers: Iterable[int]) -> bytes:
     """What a model is known by (FORMAT 9.1): SHA-256 of all tensors that decide symbols and samples, in a canonical order, and of its integers."""
     sha = hashlib.sha256()
-    kinds = {form: kind for kind, form in FORMATS.items()}
     for name in sorted(tensors):
-        tensor = tensors[name]
-        sides = ",".join(map(str, tensor.shape))
-        sha.update(f"{name} {kinds[tensor.format]} {sides}\n".encode())
-        sha.update(tensor)
+        if name.startswith(BESIDE):
+            continue
+        kind, view = tensors[name]
+        sides = ",".join(map(str, view.shape))
+        sha.update(f"{name} {kind} {sides}\n".encode())
+        sha.update(view)
     sha.update(b"".join(struct.pack("<I", value) for value in integers))
     return sha.digest()
 
 
-def write(tensors: Mapping[str, memoryview]) -> bytes:
+def write(tensors: Mapping[str, Tensor]) -> bytes:
     """The bytes of a file that `read` gives back: widest elements first, so that all are aligned."""
-    kinds = {form: kind for kind, form in FORMATS.items()}
     described: dict[str, dict[str, object]] = {}
     parts: list[bytes] = []
     end = 0
-    for name in sorted(tensors, key=lambda name: (-tensors[name].itemsize, name)):
-        tensor = tensors[name]
-        parts.append(tensor.tobytes())
-        described[name] = {
-            "dtype": kinds[tensor.format],
-            "shape": list(tensor.shape),
-            "data_offsets": [end, end + tensor.nbytes],
-        }
-        end += tensor.nbytes
+    for name in sorted(tensors, key=lambda name: (-SIZES[tensors[name].kind], name)):
+        kind, view = tensors[name]
+        parts.append(view.tobytes())
+        described[name] = {"dtype": kind, "shape": list(view.shape), "data_offsets": [end, end + view.nbytes]}
+        end += view.nbytes
     header = json.dumps(described, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
     return struct.pack("<Q", len(header)) + header + b"".join(parts)

@@ -306,7 +306,7 @@ def test_into_memory_of_the_caller():
     model.scale_index_into(case.q, bytes(z), shape, index)
     assert index == case.index.tobytes()
     v = bytearray(case.z.nbytes)
-    model.dequantise_into(case.q, case.z, v)
+    model.dequantise_into(case.q, case.z, (case.h, case.w), v)
     assert v == case.tables.dequantised(case.q, case.z).tobytes()
     with pytest.raises(ValueError, match="argument r cannot be written to"):
         model.decode_into(case.q, data, shape, z, bytes(r))

@@ -2,8 +2,8 @@
 
 In integers a value is an i16 whose unit is chosen for each channel; units are folded into weights, multipliers and biases, so that a
 decoder never sees them. A layer is R = (acc * scale + bias + 2^31) >> 32, acc the i32 sum of i16 weights times i16 values, with
-sum |weight| <= 65535 for each output: no sum can overflow, whatever the values are. To floats the units are needed again; a model's
-encoder file holds them. Imports numpy.
+sum |weight| <= 65535 for each output: no sum can overflow, whatever the values are. To floats the units are needed again: a model's files hold
+them beside, as `unit.` and the name of the place. Imports numpy.
 """
 
 from __future__ import annotations
@@ -223,18 +223,27 @@ def integer_decoder(
     tensors["prior.gain"] = np.round(octaves * OCTAVE).astype(np.int32)
     tensors["tanh"] = np.round(I16_MAX * np.tanh(np.linspace(0.0, TANH_END, LIC_TANH_STEPS + 1))).astype(np.int16)
     tensors["exp2"] = np.round((1 << LIC_MANTISSA_BITS) * 2.0 ** (np.arange(OCTAVE) / OCTAVE)).astype(np.uint16)
-    return tensors
+    return tensors | stored_units(units, of_encoder=False)
 
 
 def integer_encoder(floats: Mapping[str, Array], units: Units, high_blocks: int, low_blocks: int) -> dict[str, Array]:
-    """All tensors of analysis and hyper-analysis, and the units as `unit.` and the place's name."""
+    """All tensors of analysis and hyper-analysis."""
     tensors: dict[str, Array] = {}
     for layer in encoder_layers(high_blocks, low_blocks):
         tensors |= integer_layer(layer, floats, units)
     # y in 1/16 of its unit times gain / 2^24 is what enters the hyper-analysis.
     gain = gain_table(floats["hyper_analysis.gain"]) * mean_unit(units) / units["hyper.y"] * 2.0**24
     tensors["hyper.gain"] = np.round(gain).clip(0, 2**31 - 1).astype(np.int32)
-    return tensors | {f"unit.{name}": np.asarray(unit, np.float32) for name, unit in units.items()}
+    return tensors | stored_units(units, of_encoder=True)
+
+
+def stored_units(units: Units, of_encoder: bool) -> dict[str, Array]:
+    """The units of an encoder's or a decoder's places, as their file holds them."""
+    return {
+        f"unit.{name}": np.asarray(unit, np.float32)
+        for name, unit in units.items()
+        if name.startswith(("analysis.", "hyper.")) == of_encoder
+    }
 
 
 # ---- Integers to floats -----------------------------------------------------------------------------------------
@@ -266,7 +275,7 @@ def float_layer(
 
 
 def units_of(tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """The units that an encoder's file holds."""
+    """The units that a model's files hold, under their places' names."""
     return {name[5:]: np.asarray(t, np.float64) for name, t in tensors.items() if name.startswith("unit.")}
 
 

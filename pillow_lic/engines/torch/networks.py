@@ -1,24 +1,23 @@
-"""Loads a model's networks: TorchScript archives to callables on a device, in the precision that suits it (FORMAT 9.3).
+"""A model's networks as PyTorch runs them: built for their family, given the model's numbers, on a device, in the precision that suits it.
 
-Imports torch, numpy, models and ground. The only file that knows that a network is TorchScript.
+Imports torch, numpy, models and ground.
 """
 
 from __future__ import annotations
 
-import io
 import re
 import threading
-import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
+from torch import nn
 
-from ...constants import GROUPS, LIC_HYPER_STRIDE, LIC_LATENT_STRIDE
 from ...errors import LicGpuUnavailable, LicModelMissing
 from ...models.manifest import DECODER, ENCODER
-from ...threads import held, in_child
-from . import operators  # noqa: F401  what networks call must be registered before they are loaded
+from ...threads import held
+from . import exchange, gdn, photo
 from .precision import keep_tf32_out, precision
 
 if TYPE_CHECKING:
@@ -29,14 +28,12 @@ if TYPE_CHECKING:
 
 _lock = held(threading.Lock())  # of all that is loaded once; so no child inherits a network half read
 _loaded: dict[tuple[Model, str, str, str], Any] = {}  # by model, file, precision and device
-_running: set[int] = set()  # threads that run networks
-_abandoned: list[dict[Any, Any]] = []  # networks that a child must not touch, nor take apart
 
 
 class Network(NamedTuple):
     """An encoder's or a decoder's network on a place."""
 
-    stages: Any  # `analysis`, `hyper_analysis`; or `prior`, `refine`, `synthesis` (FORMAT 9.3)
+    stages: Any  # an object with `analysis` and `hyper_analysis`; or with `prior`, `refine` and `synthesis`
     halo: int  # how far it looks, in latent positions
     place: Place
 
@@ -56,129 +53,89 @@ def load(model: Model, file: str, device: str = "cpu") -> Any:
     key = (model, file, precision(device), device)
     with _lock:
         if key not in _loaded:
-            _loaded[key] = _load_network(*key)
+            _loaded[key] = _placed(stages(model, file), key[2], device)
         return _loaded[key]
 
 
 @contextmanager
 def running(device: str) -> Iterator[None]:
-    """What networks are to be called under: no autocast of the caller's, no optimization by TorchScript. That would
-    cost the first calls of a process a tenth to a half of a second and gain nothing; on CUDA its fuser would compile
-    anew for each size of image, and round elsewhere than the CPU does. Both are settings of the calling thread alone.
-    """
-    thread = threading.get_ident()
-    _running.add(thread)
+    """What networks are to be called under: no autocast of the caller's; shortage of a GPU's memory has one name."""
     try:
-        with torch.autocast(device.split(":")[0], enabled=False), _unoptimized():
+        with torch.autocast(device.split(":")[0], enabled=False):
             yield
-    finally:
-        _running.discard(thread)
-
-
-@contextmanager
-def _unoptimized() -> Iterator[None]:
-    try:
-        with torch.jit.optimized_execution(False):
-            yield
+    except LicGpuUnavailable:
+        raise
     except RuntimeError as error:
-        # TorchScript hands on what an operator raises as text.
-        if missing := re.search(r"LicGpuUnavailable: (.*)", str(error)):
-            raise LicGpuUnavailable(missing[1]) from error
-        if short := re.search(
-            r"(CUDA (error: )?out of memory|\w+_STATUS_ALLOC_FAILED|unable to find an engine to execute).*", str(error)
-        ):
+        if short := re.search(r"(\w+_STATUS_ALLOC_FAILED|unable to find an engine to execute).*", str(error)):
             raise torch.cuda.OutOfMemoryError(short[0]) from error
         raise
 
 
-def _load_network(model: Model, file: str, kind: str, device: str) -> Any:
-    """A network that keeps to FORMAT 9.3 as far as a trial can tell. Raises LicModelMissing."""
-    data = model.read(file)
+class Stages(nn.Module):
+    """An encoder's or a decoder's stages under their names."""
+
+    def __init__(self, **parts: nn.Module):
+        super().__init__()
+        for name, part in parts.items():
+            self.add_module(name, part)
+
+
+def stages(model: Model, file: str) -> Stages:
+    """The stages in float32 on the CPU. Raises LicModelMissing for numbers that do not fit what the manifest says."""
+    build = _photo if model.manifest.family == "photo" else _gdn
     try:
-        network = load_script(data, kind, device)
-        if not model.number:  # ours are tested, and spared the 30 ms
-            attempt = _try_encoder if file == ENCODER else _try_decoder
-            with running(device):
-                attempt(network, model.manifest.latent, model.manifest.hyper, device)
-    except (torch.cuda.OutOfMemoryError, LicGpuUnavailable):
-        raise  # says nothing about the model
-    except Exception as error:  # a wrong network can raise anything; TorchScript says what went wrong in its last line
+        return build(model, file)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         problem = (str(error).strip() or type(error).__name__).splitlines()[-1]
         msg = f"the model {model.name!r} does not do what its manifest says: {file}: {problem}; export it again"
         raise LicModelMissing(msg) from error
-    return network
 
 
-def load_script(data: bytes, kind: str, device: str = "cpu") -> Any:
-    """A TorchScript archive, ready to run."""
-    # TorchScript announces its deprecation; users cannot act on it. Not catch_warnings: it changes what other threads
-    # see.
-    warnings.filterwarnings("ignore", "`torch.jit.load` is", DeprecationWarning)
+def _photo(model: Model, file: str) -> Stages:
+    config = photo.PhotoConfig(**model.manifest.widths)
+    with torch.device("meta"):
+        if file == DECODER:
+            made = Stages(prior=photo.Prior(config), refine=photo.Refine(config), synthesis=photo.Synthesis(config))
+        else:
+            made = Stages(analysis=photo.Analysis(config), hyper_analysis=photo.HyperAnalysis(config))
+    shapes = {name: tuple(value.shape) for name, value in made.state_dict().items()}
+    if file == DECODER:
+        floats = exchange.float_decoder(model.arrays, exchange.units_of(model.arrays), shapes)
+    else:
+        floats = exchange.float_encoder(model.encoder_arrays, exchange.units_of(model.arrays | model.encoder_arrays), shapes)
+    return _filled(made, floats)
+
+
+def _gdn(model: Model, file: str) -> Stages:
+    config = gdn.GdnConfig(family=model.manifest.family, **model.manifest.widths)
+    with torch.device("meta"):
+        if file == DECODER:
+            prior = gdn.Prior(config) if config.components else gdn.ZeroMean(config)
+            made = Stages(prior=prior, refine=gdn.NoRefine(), synthesis=gdn.Synthesis(config))
+        else:
+            plain = config.family == "factorized"
+            hyper = gdn.NoHyperAnalysis() if plain else gdn.HyperAnalysis(config)
+            made = Stages(analysis=gdn.Analysis(config), hyper_analysis=hyper)
+    arrays = model.arrays if file == DECODER else model.encoder_arrays
+    return _filled(made, {name: arrays[name] for name in made.state_dict()})
+
+
+def _filled(made: Stages, floats: dict[str, np.ndarray]) -> Stages:
+    values = {name: torch.from_numpy(np.array(value, np.float32)) for name, value in floats.items()}
+    made.load_state_dict(values, assign=True)
+    return made
+
+
+def _placed(made: Stages, kind: str, device: str) -> Stages:
+    """On a device, in a precision, not to be trained."""
     with torch.inference_mode(False):  # whatever the caller is in: gradients must be able to pass through (search.py)
-        module = torch.jit.load(io.BytesIO(data), map_location=device)
-        module = module.eval().float().to(memory_format=torch.channels_last)
-        for weight in module.parameters():  # a ScriptModule has no requires_grad_
-            weight.requires_grad_(False)
+        made = made.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
         if kind != "float32":
-            # What is named mean or step stays in float32: encoder and decoder must agree on them closely (FORMAT 8).
-            for name, layer in module.named_modules():
-                convolution = getattr(layer, "original_name", "") in ("Conv2d", "ConvTranspose2d")
-                if convolution and not {"mean", "step"} & set(name.split(".")):
+            # What is named mean or step stays in float32: encoder and decoder must agree on them closely.
+            for name, layer in made.named_modules():
+                if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) and not {"mean", "step"} & set(name.split(".")):
                     layer.to(getattr(torch, kind))
     if device != "cpu":
-        keep_tf32_out(module)
+        keep_tf32_out(made)
         torch.cuda.synchronize(device)  # other streams than this one will read the weights
-    return module
-
-
-# The trial's grid: two hyper positions by one, cropped, not square.
-_H, _W, _A, _B = 7, 3, 2, 1
-
-
-def _try_encoder(network: Any, latent: int, hyper: int, device: str) -> None:
-    """Run the encoder's stages once over a small grid. Raises ValueError for a wrong shape, anything for a wrong
-    network.
-    """
-    import torch
-
-    with torch.inference_mode():
-        t = torch.zeros(1, device=device)
-        y = network.analysis(torch.zeros(1, 3, _H * LIC_LATENT_STRIDE, _W * LIC_LATENT_STRIDE, device=device), t)
-        _check_shape("analysis", y, latent, _H, _W)
-        _check_shape("hyper_analysis", network.hyper_analysis(y, t), hyper, _A, _B)
-
-
-def _try_decoder(network: Any, latent: int, hyper: int, device: str) -> None:
-    """As _try_encoder, of the decoder's stages."""
-    import torch
-
-    t = torch.zeros(1, device=device)
-    with torch.inference_mode():
-        features, mean, step = network.prior(torch.zeros(1, hyper, _A, _B, device=device), t)
-        for part, channels in ((features, features.shape[1]), (mean, latent), (step, latent)):
-            _check_shape("prior", part, channels, _A * LIC_HYPER_STRIDE, _B * LIC_HYPER_STRIDE)
-        known = mean[:, :, :_H, :_W]
-        for group, (row, column) in enumerate(GROUPS[1:], start=1):
-            for part in network.refine(features[:, :, :_H, :_W], known, group):
-                _check_shape("refine", part, latent, -(-(_H - row) // 2), -(-(_W - column) // 2))
-        _check_shape("synthesis", network.synthesis(known, t), 3, _H * LIC_LATENT_STRIDE, _W * LIC_LATENT_STRIDE)
-
-
-def _check_shape(stage: str, found: torch.Tensor, *wanted: int) -> None:
-    if str(found.dtype) != "torch.float32" or found.shape != (1, *wanted):
-        msg = f"{stage} yields {found.dtype} {tuple(found.shape)}, want torch.float32 {(1, *wanted)}"
-        raise ValueError(msg)
-
-
-def _after_fork() -> None:
-    """In a child: networks that another thread of the parent was running are locked for ever, TorchScript's first run
-    above all.
-    """
-    global _loaded
-    if _running - {threading.get_ident()}:
-        _abandoned.append(_loaded)
-        _loaded = {}
-    _running.clear()
-
-
-in_child(_after_fork)
+    return made

@@ -6,9 +6,11 @@ Imports torch and errors.
 from __future__ import annotations
 
 import os
-from typing import Any
+from functools import partial
+from typing import cast
 
 import torch
+from torch import Tensor, nn
 
 from ...errors import LicBadOption
 
@@ -50,33 +52,19 @@ def fast_bfloat16() -> bool:
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
 
 
-def keep_tf32_out(module: torch.jit.ScriptModule) -> None:
+def keep_tf32_out(network: nn.Module) -> None:
     """Make float32 convolutions multiply in float32 on CUDA, where cuDNN by default rounds to TF32, 2^-11.
 
-    aten::_convolution is aten::conv2d with its settings as arguments, as traced networks have it: so what the process
-    has set (torch.backends.cudnn.allow_tf32) is neither asked nor changed.
+    aten::_convolution is a convolution with its settings as arguments: so what the process has set
+    (torch.backends.cudnn.allow_tf32) is neither asked nor changed.
     """
-    for part in module.modules():
-        for method in part._c._method_names():
-            graph = part._c._get_method(method).graph  # shared by all parts of a type; what is done is not found again
-            for name, transposed in (("aten::conv2d", False), ("aten::conv_transpose2d", True)):
-                for node in graph.findAllNodes(name, True):
-                    _state_settings(graph, node, transposed)
+    for layer in network.modules():
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            layer.forward = partial(_convolved, layer)  # type: ignore[method-assign]
 
 
-def _state_settings(graph: Any, node: Any, transposed: bool) -> None:
-    x, weight, bias, stride, padding, *rest = node.inputs()
-    if str(padding.type()) == "str":  # "same": no network of ours
-        return
-    with graph.insert_point_guard(node):
-        constant = graph.insertConstant
-        more, groups, dilation = rest if transposed else (constant([0, 0]), rest[1], rest[0])
-        settings = [
-            constant(value) for value in (False, False, True, False)
-        ]  # benchmark, deterministic, cudnn_enabled, allow_tf32
-        inputs = [x, weight, bias, stride, padding, dilation, constant(transposed), more, groups, *settings]
-        stated = graph.create("aten::_convolution", inputs, 1)
-        graph.insertNode(stated)
-    stated.output().setType(node.output().type())
-    node.output().replaceAllUsesWith(stated.output())
-    node.destroy()
+def _convolved(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> Tensor:
+    shape = layer.stride, layer.padding, layer.dilation, layer.transposed, layer.output_padding, layer.groups
+    benchmark, deterministic, cudnn, tf32 = False, False, True, False
+    found = torch.ops.aten._convolution(x, layer.weight, layer.bias, *shape, benchmark, deterministic, cudnn, tf32)
+    return cast("Tensor", found)

@@ -1,0 +1,172 @@
+"""The native engine: the `photo` family in the project's own C++, in integers (FORMAT 8). Pixels are the same on every machine, and neither
+PyTorch nor NumPy is needed to make them.
+
+Imports `_core`, the standard library and ground. Arrays are buffers: z and r are bytearrays of int16, y of int32.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from .. import _core, threads
+from ..errors import LicBadOption, LicCorruptTile, LicError, LicTruncated
+from ..models.store import buffers
+from .base import GREY, Arrival, Latents, Picture, Symbols, at_once
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from ..container import Area, Header, Tile
+    from ..models.store import Model
+
+FAMILY = "photo"
+BIT_WEIGHT = 0.45  # squared errors, in the unit of r, that a bit is worth: as of engines/torch/quantise.py, in its steps
+
+_lock = threads.held(threading.Lock())
+_loaded: dict[Model, Networks] = {}
+
+
+class Networks:
+    """A model's networks, packed for this CPU when they are first used."""
+
+    def __init__(self, model: Model):
+        self.model = model
+
+    @cached_property
+    def photo(self) -> _core.Photo:
+        """The decoder's. Raises LicModelMissing."""
+        return _core.Photo(buffers(self.model.tensors))
+
+    @cached_property
+    def analysis(self) -> _core.Analysis:
+        """The encoder's. Raises LicModelMissing."""
+        return _core.Analysis(buffers(self.model.encoder_tensors))
+
+
+def networks(model: Model) -> Networks:
+    """Those of a model, one object per process."""
+    with _lock:
+        return _loaded.setdefault(model, Networks(model))
+
+
+class NativeSymbols(Symbols):
+    """Symbols in bytearrays: z (C, hz, wz) and r (M, hy, wy), int16."""
+
+    def decode(self, tile: Tile, stream: bytes | None) -> LicError | None:
+        """Fill in a tile from its stream. Returns what is wrong with it, if anything is."""
+        if stream is None:
+            problem = "the file ends before its stream does; fetch the file again"
+            return LicTruncated(f"tile {tile.number}: {problem}")
+        try:
+            self.model.core.read_tile(self.header.quality_q, stream, self._place(tile), self.z, self.r)
+        except LicCorruptTile as error:
+            return LicCorruptTile(f"tile {tile.number}: {error}")
+        return None
+
+    def clear(self, tile: Tile) -> None:
+        """A tile that could not be read has left nothing."""
+
+    def encode(self, tile: Tile) -> bytes:
+        """The stream of a tile."""
+        return self.model.core.write_tile(self.header.quality_q, self._place(tile), self.z, self.r)
+
+    def _place(self, tile: Tile) -> tuple[int, int, int, int]:
+        return (*self.header.latent_grid, self.header.tile_side, tile.number)
+
+
+@dataclass(frozen=True)
+class NativeEngine:
+    """Runs the photo family on the CPU, in as many threads as `threads.count` says."""
+
+    group = 0
+
+    def streams(self) -> Sequence[AbstractContextManager[Any]]:
+        """Nothing to be taken in turn."""
+        return [nullcontext()]
+
+    def analyse(self, pictures: Sequence[Picture]) -> Latents:
+        """y and z of each picture."""
+        found = [self._analyse(picture) for picture in pictures]
+        return Latents(pictures, None, [y for y, _ in found], [z for _, z in found], None, None)
+
+    def _analyse(self, picture: Picture) -> tuple[bytearray, bytearray]:
+        header, manifest = picture.header, picture.model.manifest
+        analysis, q, grid = networks(picture.model).analysis, header.quality_q, header.latent_grid
+        y = bytearray(4 * grid.rows * grid.columns * manifest.latent)
+        analysis.analyse(q, *_pixels(picture), y, threads.count())
+        z = bytearray(2 * header.hyper_grid.rows * header.hyper_grid.columns * manifest.hyper)
+        analysis.hyper_symbols(picture.model.core, q, y, grid, z)
+        return y, z
+
+    def quantise(self, latents: Latents, effort: int) -> Sequence[Arrival[Symbols]]:
+        """The symbols of each picture."""
+        triples = zip(latents.pictures, latents.y, latents.z, strict=True)
+        return [Arrival(self._quantised(*triple), at_once) for triple in triples]
+
+    def _quantised(self, picture: Picture, y: bytearray, z: bytearray) -> Symbols:
+        header, model = picture.header, picture.model
+        symbols = self.blank(header, model)
+        symbols.z[:] = z
+        photo, grid = networks(model).photo, header.latent_grid
+        photo.quantise(model.core, header.quality_q, z, y, symbols.r, grid, BIT_WEIGHT, threads.count())
+        return symbols
+
+    def blank(self, header: Header, model: Model) -> Symbols:
+        """Zeros."""
+        z = bytearray(2 * model.manifest.hyper * header.hyper_grid.rows * header.hyper_grid.columns)
+        r = bytearray(2 * model.manifest.latent * header.latent_grid.rows * header.latent_grid.columns)
+        return NativeSymbols(header, model, z, r)
+
+    def render(
+        self, symbols: Sequence[Symbols], *, scale: int = 1, area: Area | None = None
+    ) -> Sequence[Arrival[Any]]:
+        """The pixels, whole or of an area, at full size alone: memoryviews over bytearrays of their own."""
+        if scale != 1:
+            msg = f"the native engine renders at full size, found scale={scale!r}"
+            raise LicBadOption(msg)
+        return [Arrival(self._rendered(one, area), at_once) for one in symbols]
+
+    def _rendered(self, symbols: Symbols, area: Area | None) -> memoryview:
+        header, model = symbols.header, symbols.model
+        rows, columns = (area.rows, area.columns) if area else (slice(0, header.height), slice(0, header.width))
+        bands = () if header.layout in ("L", "LA") else (3,)
+        shape = (rows.stop - rows.start, columns.stop - columns.start, *bands)
+        size = shape[0] * shape[1] * (3 if bands else 1)
+        if len(symbols.missing) == header.tile_count:
+            return memoryview(bytearray([GREY]) * size).cast("B", shape)
+        out, v, q = bytearray(size), bytearray(len(symbols.z)), header.quality_q
+        grid, box = header.latent_grid, (rows.start, columns.start, rows.stop, columns.stop)
+        model.core.dequantise_into(q, symbols.z, grid, v)
+        networks(model).photo.render(q, v, symbols.r, grid, box, out, threads.count())
+        for tile in symbols.missing:
+            _paint(out, shape, box, tile.pixel_rows(header), tile.pixel_columns(header))
+        return memoryview(out).cast("B", shape)
+
+    def hand_over(self, values: Sequence[Any]) -> None:
+        """They are the caller's already."""
+
+
+def _pixels(picture: Picture) -> tuple[Any, tuple[int, int, int]]:
+    """The samples, side by side, and their height, width and bands: of grey pictures one."""
+    colour, grey = picture.colour, picture.header.layout in ("L", "LA")
+    bands = 1 if grey else 3
+    pixels = colour[:, :, :bands].tobytes()
+    return pixels, (picture.header.height, picture.header.width, bands)
+
+
+def _paint(out: bytearray, shape: tuple[int, ...], box: tuple[int, int, int, int], rows: slice, columns: slice) -> None:
+    """Grey where a tile is missing."""
+    top, left, bottom, right = box
+    begin, end = max(columns.start, left) - left, min(columns.stop, right) - left
+    if begin >= end:
+        return
+    bands = shape[2] if len(shape) == 3 else 1
+    grey = bytes([GREY]) * ((end - begin) * bands)
+    for row in range(max(rows.start, top) - top, min(rows.stop, bottom) - top):
+        at = (row * shape[1] + begin) * bands
+        out[at : at + len(grey)] = grey
