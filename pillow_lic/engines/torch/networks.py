@@ -78,7 +78,7 @@ def running(device: str) -> Iterator[None]:
 @contextmanager
 def _unoptimized() -> Iterator[None]:
     try:
-        with torch.jit.optimized_execution(False):
+        with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
             yield
     except RuntimeError as error:
         # TorchScript hands on what an operator raises as text.

@@ -41,7 +41,7 @@ def fast_bfloat16() -> bool:
     Measured: on an Intel Emerald Rapids whose AMX a virtual machine hides, 1x1 convolutions take 1.4 times as long as
     in float32.
     """
-    has = getattr(torch.cpu, "get_capabilities", dict)()  # newer releases of PyTorch
+    has: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # newer releases of PyTorch
     if has:
         return has.get("amx_bf16", False) or (
             has.get("avx512_bf16", False) and not has.get("cpu_name", "").startswith("Intel")
@@ -50,7 +50,7 @@ def fast_bfloat16() -> bool:
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
 
 
-def keep_tf32_out(module: torch.jit.ScriptModule) -> None:
+def keep_tf32_out(module: Any) -> None:
     """Make float32 convolutions multiply in float32 on CUDA, where cuDNN by default rounds to TF32, 2^-11.
 
     aten::_convolution is aten::conv2d with its settings as arguments, as traced networks have it: so what the process
