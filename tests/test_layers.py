@@ -45,7 +45,8 @@ WITHIN_ENGINES = {
     "engines/__init__": set(),
     "engines/base": set(),
     "engines/pieces": set(),
-    "engines/choice": {"base", "torch"},
+    "engines/choice": {"base", "torch", "native"},
+    "engines/native": {"base", "pieces"},
     "engines/torch": {"base", "pieces", "torch"},
 }
 

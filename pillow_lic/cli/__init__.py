@@ -1,8 +1,8 @@
-"""The `lic` command: encode, decode, info, demo, models. Arguments and exit codes; the work is in the files beside this
-one.
+"""The `lic` command: encode, decode, info, demo, models. Arguments and exit codes; the work is in the files beside it.
 
-Imports the standard library; Pillow and the codec come with the command that needs them.
-Exit codes: 0 all done, 1 something failed, 2 wrong usage. Results go to standard output, messages to standard error.
+Imports the standard library, codec's options, models and ground; Pillow and the rest come with the command that needs
+them. Exit codes: 0 all done, 1 something failed, 2 wrong usage. Results go to standard output, messages to standard
+error.
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ import sys
 import threading
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..codec.options import DEFAULT_EFFORT, EFFORTS
 from ..errors import LicBadOption
 from ..models import choice
 from ..quality import DEFAULT, HIGHEST, LOWEST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DONE, FAILED, USAGE = 0, 1, 2
 
@@ -33,10 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _show_warning
+            warnings.showwarning = _show_warning  # type: ignore[assignment]
             if not sys.warnoptions:
                 warnings.simplefilter("always", UserWarning)  # of each file, not of the first alone
-            return options.run(options)
+            return int(options.run(options))
     except (UsageError, LicBadOption) as error:
         print(f"lic: {error}", file=sys.stderr)
         return USAGE
@@ -48,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _show_warning(message, category, filename, lineno, file=None, line=None):
+def _show_warning(message: Warning | str, *_where: object) -> None:
     show_warning(message)
 
 
@@ -113,10 +117,10 @@ def _parser() -> argparse.ArgumentParser:
 class _Version(argparse.Action):
     """Looked up when asked for."""
 
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, nargs=0, **options)
+    def __init__(self, option_strings: list[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **options)
 
-    def __call__(self, parser, *_):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from .. import __version__
         from ..constants import LIC_MAJOR, LIC_MINOR
 
@@ -124,7 +128,7 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _add_batch(parser: argparse.ArgumentParser, run) -> None:
+def _add_batch(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH", help="files, or folders with all that is in them"
     )

@@ -130,7 +130,7 @@ class _Decode:
 
         with Image.open(file.source, formats=[FORMAT]) as im:  # a check of its size, and metadata
             assert isinstance(im, LicImageFile)
-            return Decoding(im.chunks(self.options), self.options), dict(im.info)
+            return Decoding(im.chunks(self.options), self.options), {str(key): value for key, value in im.info.items()}
 
     def write(self, file: File, temporary: Path, result: Decoded, info: dict[str, Any]) -> None:
         """The image in the other format."""

@@ -48,6 +48,7 @@ class LicImageFile(ImageFile.ImageFile):
 
     def _open(self) -> None:
         try:
+            assert self.fp is not None
             head = container.read_head(self.fp, truncated=ImageFile.LOAD_TRUNCATED_IMAGES)
         except LicBadMagic as error:
             raise SyntaxError(str(error)) from error  # "not mine" in Pillow's language
@@ -91,7 +92,7 @@ class LicImageFile(ImageFile.ImageFile):
         self.im = image_of(found, self.size).im
         self.readonly = 0
         self.tile = []
-        if self._exclusive_fp:
+        if self._exclusive_fp and self.fp is not None:
             self.fp.close()
         self.fp = None
 

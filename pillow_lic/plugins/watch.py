@@ -11,21 +11,25 @@ from _thread import get_ident
 
 TYPE_CHECKING = False  # known to type checkers; spares the import of typing
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from importlib.machinery import ModuleSpec
     from types import ModuleType
+    from typing import Any
 
 
 class _Loader:
     """The loader of a watched module: loads as the real one does, then reports. It leaves no trace on the module."""
 
-    def __init__(self, loader):
+    def __init__(self, loader: Any) -> None:
         self._loader = loader
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__.loader = module.__loader__ = self._loader
+        module.__loader__ = self._loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
         self._loader.exec_module(module)
         FINDER.loaded(module)
 
@@ -33,16 +37,19 @@ class _Loader:
 class _Finder:
     """A meta-path finder that knows the watched names only, and leaves finding them to the others."""
 
-    def __init__(self):
-        self.waiting = {}  # module name -> function
-        self._busy = set()  # (thread, name): this finder is asking the others, who may ask it again
+    def __init__(self) -> None:
+        self.waiting: dict[str, Callable[[ModuleType], None]] = {}  # module name -> function
+        # (thread, name): this finder is asking the others, who may ask it again
+        self._busy: set[tuple[int, str]] = set()
 
     def watch(self, name: str, call: Callable[[ModuleType], None]) -> None:
         self.waiting[name] = call
         if self not in sys.meta_path:
             sys.meta_path.insert(0, self)
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         # Runs under Python's global import lock: importing anything here could deadlock with another thread.
         key = (get_ident(), name)
         if name not in self.waiting or key in self._busy:
@@ -53,10 +60,10 @@ class _Finder:
         finally:
             self._busy.discard(key)
         if spec is not None and hasattr(spec.loader, "exec_module"):
-            spec.loader = _Loader(spec.loader)
+            spec.loader = _Loader(spec.loader)  # type: ignore[assignment]
         return spec
 
-    def _ask_others(self, name, path, target):
+    def _ask_others(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
         for finder in list(sys.meta_path):
             spec = finder.find_spec(name, path, target) if finder is not self and hasattr(finder, "find_spec") else None
             if spec is not None:

@@ -1,7 +1,8 @@
-"""What the range coder needs of symbols under mixtures (FORMAT 7.8), from the GPU that made them: equal to the bit to the core's.
+"""What the range coder needs of symbols under mixtures (FORMAT 7.8), from the GPU that made them: equal to the bit to
+the core's.
 
-A seam: the core's coder takes symbols, and finds their intervals itself. Once it takes intervals as well, TorchEngine.quantise may
-hand these over beside r. Imports numpy and torch, and cuda/ when a tensor on a GPU arrives.
+A seam: the core's coder takes symbols, and finds their intervals itself. Once it takes intervals as well,
+TorchEngine.quantise may hand these over beside r. Imports numpy and torch, and cuda/ when a tensor on a GPU arrives.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 
 def intervals(model: Model, index: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
-    """start and frequency, both (M, h, w) int32 with the bits of uint32, of r (M, h, w) int16 under the bytes index (3 K M, h, w).
+    """start and frequency, both (M, h, w) int32 with the bits of uint32, of r (M, h, w) int16 under the bytes index (3
+    K M, h, w).
 
     Of a symbol beyond what its mixture holds: of the escape. All on one GPU, in the order of the current stream.
     """

@@ -31,7 +31,8 @@ def gdn(x: Tensor, beta: Tensor, gamma: Tensor) -> Tensor:
     computed in bfloat16 with sums in float32, within 3.5 * 2^-8 of each result; sixteen-bit types on CUDA within 2^-8
     and their own rounding.
     """
-    return torch.ops.pillow_lic.gdn(x, beta, gamma)
+    found: Tensor = torch.ops.pillow_lic.gdn(x, beta, gamma)
+    return found
 
 
 def igdn(x: Tensor, beta: Tensor, gamma: Tensor) -> Tensor:
@@ -39,7 +40,8 @@ def igdn(x: Tensor, beta: Tensor, gamma: Tensor) -> Tensor:
 
     It undoes a GDN approximately and with parameters of its own, as in the source.
     """
-    return torch.ops.pillow_lic.igdn(x, beta, gamma)
+    found: Tensor = torch.ops.pillow_lic.igdn(x, beta, gamma)
+    return found
 
 
 # --- what every device does first
