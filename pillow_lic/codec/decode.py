@@ -50,11 +50,12 @@ class Decoded(NamedTuple):
 
     def array(self) -> Any:
         """Colour and alpha in one."""
-        if self.alpha is None:
+        if not isinstance(self.colour, memoryview) and self.alpha is None:
             return self.colour
         import numpy as np
 
-        return np.dstack([self.colour, np.asarray(self.alpha)])
+        colour = np.asarray(self.colour)
+        return colour if self.alpha is None else np.dstack([colour, np.asarray(self.alpha)])
 
 
 def read(data: Any, options: DecodeOptions) -> container.Container:
