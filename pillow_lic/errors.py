@@ -66,3 +66,9 @@ class LicGpuUnavailable(LicError):
     """A GPU was asked for, and cannot be used: torch sees none, its memory is too short, CuPy is missing or of another CUDA release, or a
     kernel does not compile. Do as the message says (install `pillow-lic[cuda12]` or `pillow-lic[cuda13]`, free memory), or stay on the CPU.
     """
+
+
+class LicMeasureMissing(LicError):
+    """A measure of quality needs a package or a tool that is not there, or that does not work. Install it as the message says, or ask
+    for other measures.
+    """

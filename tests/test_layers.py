@@ -27,9 +27,10 @@ ARROWS = {
     "entropy": {"constants", "errors", "_core"},
     "models": {"constants", "errors", "forks", "gpu"},  # operators.py: where networks and kernels meet
     "gpu": {"constants", "errors"},
+    "metrics": {"errors"},
     "codec": {"format", "entropy", "models", "gpu", "constants", "errors", "forks"},
     "plugins": {"codec", "format", "models", "constants", "errors", "signature"},
-    "cli": {"", "codec", "plugins", "format", "models", "constants", "errors", "signature"},
+    "cli": {"", "codec", "plugins", "format", "metrics", "models", "constants", "errors", "signature"},
     "LicImagePlugin": {"", "plugins"},
     "": {"codec", "format", "plugins", "models", "errors", "forks"},  # pillow_lic/__init__.py
 }
@@ -39,9 +40,10 @@ ALLOWED = {
     "torch": {"codec", "models/loader", "models/operators"},
     "cupy": {"gpu"},
     "imageio": {"plugins/imageio"},
-    "PIL": {"plugins/pillow", "codec/alpha", "cli/batch", "cli/demo", "__init__"},
-    "numpy": {"plugins/pillow", "codec", "models/loader", "entropy", "gpu", "cli/demo"},
-    "tqdm": {"cli/batch"},
+    "PIL": {"plugins/pillow", "codec/alpha", "metrics", "cli/batch", "cli/demo", "cli/metrics", "__init__"},
+    "numpy": {"plugins/pillow", "codec", "models/loader", "entropy", "gpu", "metrics", "cli/demo"},
+    "tqdm": {"cli/batch", "cli/metrics"},
+    "ssimulacra2": {"metrics"},
 }
 OURS_ELSEWHERE = {"train", "bench", "tests"}
 
