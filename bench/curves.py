@@ -5,6 +5,7 @@ import pathlib
 
 FOLDER = pathlib.Path(__file__).parent / "curves"
 
+IMAGES = {"kodak": 24}  # of a set: published curves are of all of them
 # name in the files: label; the order is that of tables and legends
 LABELS = {
     "jpeg": "JPEG",
