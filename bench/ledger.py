@@ -1,4 +1,5 @@
-"""Measured files as rows of a CSV which is also the cache: appended to as results arrive, so that a crash loses nothing that is done.
+"""Measured files as rows of a CSV which is also the cache: appended to as results arrive, so that a crash loses nothing
+that is done.
 
 Knows the standard library only. A row is known by codec, quality and image; `settings` says what else it depends on.
 """
@@ -21,7 +22,9 @@ def text(value):
 
 
 def read(path):
-    """The rows as text, {} where there is no file. Of rows with the same key the last; half a row, where a run broke off, is dropped."""
+    """The rows as text, {} where there is no file. Of rows with the same key the last; half a row, where a run broke
+    off, is dropped.
+    """
     if not path.exists():
         return {}
     with path.open(newline="", encoding="utf-8") as file:

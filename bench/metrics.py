@@ -1,6 +1,7 @@
 """The measures of pillow_lic.metrics and LPIPS, of 8-bit RGB images, and BD-rate.
 
-BD-rate is the bjontegaard package's (PCHIP), LPIPS the lpips package's (AlexNet), where it and its weights are installed.
+BD-rate is the bjontegaard package's (PCHIP), LPIPS the lpips package's (AlexNet), where it and its weights are
+installed.
 """
 
 import functools
@@ -44,10 +45,12 @@ def clean(curve):
 
 
 def bd_rate(anchor, test, rates=None, values=None):
-    """Mean rate difference in percent of curve `test` against `anchor`, both [(rate, quality)], over their common quality.
+    """Mean rate difference in percent of curve `test` against `anchor`, both [(rate, quality)], over their common
+    quality.
 
-    `rates` = (low, high) restricts it to the quality that the anchor reaches between these rates, `values` = (low, high) to the quality
-    between these. NaN without an overlap, or with less than half of what was asked for. More quality must be a larger number.
+    `rates` = (low, high) restricts it to the quality that the anchor reaches between these rates, `values` = (low,
+    high) to the quality between these. NaN without an overlap, or with less than half of what was asked for. More
+    quality must be a larger number.
     """
     import bjontegaard
 

@@ -70,14 +70,16 @@ class Codec:
         return version_of(self.module or self.format, json.dumps(self.options(50.0)) if ours(self.name) else "")
 
     def settings(self, quality):
-        """Twelve digits that change with whatever may change the bytes: encoder, its version, options. Not with our encoder's source."""
+        """Twelve digits that change with whatever may change the bytes: encoder, its version, options. Not with our
+        encoder's source.
+        """
         facts = f"{self.format} {self.encoder()} {json.dumps(self.options(quality), sort_keys=True)}"
         return hashlib.sha256(facts.encode()).hexdigest()[:12]
 
 
 @functools.cache
 def version_of(what, options=""):
-    """Version of a plugin or of a format that Pillow writes itself; of LIC the models that these options may take, too."""
+    """Version of a plugin or of a format that Pillow writes itself; of LIC also the models that these options take."""
     if what == "pillow_lic":
         from pillow_lic.models import registry
 
@@ -151,7 +153,8 @@ CODECS = {
         ),
         Codec("webp", "WebP, method 6", "WEBP", _quality(method=6), (0, *PERCENT)),
         Codec("webp-default", "WebP, defaults", "WEBP", _quality(), (0, *PERCENT)),
-        # Left alone, libavif tunes for a measure of structure ("iq") and libheif's x265 for SSIM: each stands here as it comes and tuned for PSNR.
+        # Left alone, libavif tunes for a measure of structure ("iq") and libheif's x265 for SSIM: each stands here as
+        # it comes and tuned for PSNR.
         Codec(
             "avif",
             "AVIF 4:4:4, speed 4",
@@ -217,14 +220,14 @@ CODECS = {
 
 
 def find(name):
-    """A codec by name, registered. LIC comes in many ways: `lic@NAME` with that model, `lic@FOLDER` with the model in that directory,
-    `lic~visual` with that tune, `lic+6`, `lic@NAME+6` with that effort."""
+    """A codec by name, registered. LIC comes in many ways: `lic@NAME` with that model, `lic@FOLDER` with the model in
+    that directory, `lic~visual` with that tune, `lic+6`, `lic@NAME+6` with that effort.
+    """
     if ours(name) and name != "lic":
         return lic_with(name)
     if name not in CODECS:
-        raise SystemExit(
-            f"unknown codec {name}; known: {', '.join(CODECS)}, lic, lic@MODEL, lic~TUNE, each with +EFFORT"
-        )
+        msg = f"unknown codec {name}; known: {', '.join(CODECS)}, lic, lic@MODEL, lic~TUNE, each with +EFFORT"
+        raise SystemExit(msg)
     return CODECS[name].load()
 
 

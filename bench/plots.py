@@ -5,9 +5,8 @@ import math
 import matplotlib
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-
 import curves  # noqa: E402
+import matplotlib.pyplot as plt  # noqa: E402
 import peers  # noqa: E402
 
 AXES = {

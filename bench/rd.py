@@ -1,13 +1,14 @@
 """Rate-distortion of real files: LIC and live codecs through Pillow on a folder of images, beside published curves.
 
     python bench/rd.py IMAGES [--set kodak] [--codecs lic,jpeg,...] [--qualities 10,50,90] [--limit N] [--workers 1]
-    python bench/rd.py IMAGES --set kodak --codecs "" --models photo-visual    # one more model of ours; rivals are not measured again
+    python bench/rd.py IMAGES --set kodak --codecs "" --models photo-visual    # one more model of ours; rivals are not
+    measured again
 
-Writes bench/results/rd-<set>-images.csv (every file), rd-<set>.csv (means), bd-<set>.csv, a plot for each measure and a JSON that says what ran.
-The first of them is a cache: a file that stands there with the same encoder, options and pixels is not written again, only measures that
-its row lacks are added (--again CODECS measures all the same). Rows are appended as they come, so that a run that breaks off goes on where
-it was. PSNR, PSNR-HVS-M, SSIMULACRA2 and Butteraugli are means over the images; SSIM and MS-SSIM are averaged first and then turned
-into dB, as the published curves do.
+Writes bench/results/rd-<set>-images.csv (every file), rd-<set>.csv (means), bd-<set>.csv, a plot for each measure and a
+JSON that says what ran. The first of them is a cache: a file that stands there with the same encoder, options and
+pixels is not written again, only measures that its row lacks are added (--again CODECS measures all the same). Rows are
+appended as they come, so that a run that breaks off goes on where it was. PSNR, PSNR-HVS-M, SSIMULACRA2 and Butteraugli
+are means over the images; SSIM and MS-SSIM are averaged first and then turned into dB, as the published curves do.
 """
 
 import argparse
@@ -21,14 +22,14 @@ import pathlib
 import time
 from multiprocessing.pool import ThreadPool
 
-import numpy as np
-from PIL import Image
-
 import curves
 import ledger
 import machine
 import metrics
+import numpy as np
 import peers
+from PIL import Image
+
 from pillow_lic import metrics as measures
 
 METRICS = ("psnr", "msssimdb", "ssimdb", "psnr_hvs_m", "ssimulacra2", "butteraugli", "butteraugli_max")
@@ -92,7 +93,8 @@ def measured_file(codec, image, name, columns, quality, known, settings):
     decoded = codec.decode(data)
     end = time.perf_counter()
     if decoded.size != image.size or decoded.mode != "RGB":
-        raise SystemExit(f"{codec.name} quality {quality} {name}: {decoded.mode} {decoded.size} came back")
+        msg = f"{codec.name} quality {quality} {name}: {decoded.mode} {decoded.size} came back"
+        raise SystemExit(msg)
     original, result = np.asarray(image), np.asarray(decoded)
     row = {
         "codec": codec.name,
@@ -106,7 +108,7 @@ def measured_file(codec, image, name, columns, quality, known, settings):
         "decode_s": end - middle,
         "settings": settings,
     }
-    if known and int(known["bytes"]) == len(data) and known["settings"] == settings:
+    if known and int(known["bytes"]) == len(data) and known.get("settings") == settings:
         row |= {column: known[column] for column in (*COLUMN_OF, "lpips") if known.get(column)}
     lacking = [column for column in columns if column not in row]
     found = measures.compare(original, result, [COLUMN_OF[column] for column in lacking if column in COLUMN_OF])
@@ -128,7 +130,9 @@ def pixels(path):
 
 
 def plan(codecs, paths, columns, rows, again):
-    """(jobs, how many files): what is not in `rows` yet, image by image, so that a run that breaks off has whole images."""
+    """(jobs, how many files): what is not in `rows` yet, image by image, so that a run that breaks off has whole
+    images.
+    """
     jobs = []
     for path in paths:
         digest = pixels(path)
@@ -176,7 +180,9 @@ class Results:
 
     @functools.cache  # noqa: B019  one object lives as long as the run
     def images(self, codec, column="psnr"):
-        """(images, qualities) of a codec that were measured so: the images with the most qualities, and the qualities that all of them have."""
+        """(images, qualities) of a codec that were measured so: the images with the most qualities, and the qualities
+        that all of them have.
+        """
         has = collections.defaultdict(set)
         for (quality, image), row in self.rows[codec].items():
             if row.get(column) not in ("", "nan", None):
@@ -222,7 +228,9 @@ class Results:
         return result
 
     def bd_rows(self, dataset):
-        """BD_COLUMNS of every live codec against every other curve, by every metric, over the images that both were measured on."""
+        """BD_COLUMNS of every live codec against every other curve, by every metric, over the images that both were
+        measured on.
+        """
         rows = []
         for metric in METRICS:
             facts = curves.published(dataset, metric)
@@ -258,11 +266,10 @@ def bd_row(metric, test, kind, name, images, anchor, curve):
 
 def show(rows, test):
     """The table of one codec's BD-rates."""
-    print(
-        f"\nBD-rate of {peers.label(test)} (%, negative: smaller files), whole overlap, {ANCHOR_LOW[0]} to {ANCHOR_LOW[1]} bpp of "
-        f"the anchor, and between the scores "
-        + ", ".join(f"{low} and {high} ({name})" for name, (low, high) in USUAL.items())
-    )
+    low, high = ANCHOR_LOW
+    usual = ", ".join(f"{low} and {high} ({name})" for name, (low, high) in USUAL.items())
+    print(f"\nBD-rate of {peers.label(test)} (%, negative: smaller files)")
+    print(f"whole overlap, {low} to {high} bpp of the anchor, between the scores {usual}")
     for row in rows:
         if row["test"] == test:
             label = curves.LABELS[row["anchor"]] if row["kind"] == "published" else peers.label(row["anchor"])
@@ -292,7 +299,9 @@ def report(rows, dataset, results):
 
 
 def live_curves(mean_rows, metric):
-    """{codec: [(bpp, value)]} of rows of MEAN_COLUMNS, without the codecs that were not measured so on all their images."""
+    """{codec: [(bpp, value)]} of rows of MEAN_COLUMNS, without the codecs that were not measured so on all their
+    images.
+    """
     result = collections.defaultdict(list)
     for row in mean_rows:
         if np.isfinite(float(row.get(metric) or "nan")):
@@ -320,7 +329,8 @@ def images_in(folder, limit):
     """The image files of a folder, sorted, at most `limit`."""
     paths = sorted(p for p in pathlib.Path(folder).iterdir() if p.suffix.lower() in SUFFIXES)[:limit]
     if not paths:
-        raise SystemExit(f"no images in {folder}")
+        msg = f"no images in {folder}"
+        raise SystemExit(msg)
     return [str(path) for path in paths]
 
 
@@ -361,7 +371,8 @@ def columns_of(chosen):
     columns = []
     for column in chosen.split(","):
         if column not in COLUMN_OF and column != "lpips":
-            raise SystemExit(f"unknown measure {column}; known: {', '.join(COLUMN_OF)}, lpips")
+            msg = f"unknown measure {column}; known: {', '.join(COLUMN_OF)}, lpips"
+            raise SystemExit(msg)
         lacks = measures.missing(COLUMN_OF[column]) if column in COLUMN_OF else None
         if lacks:
             print(f"left out: {column} {lacks}")
