@@ -68,9 +68,7 @@ def versions():
 
 
 def debian_package_of(tool):
-    """Name and version of the Debian package that a tool on the PATH came with, or "unknown"; None without the tool.
-    The tool does not say.
-    """
+    """Name and version of the Debian package that a tool came with, "unknown" if of none; None without the tool."""
     path = shutil.which(tool)
     if path is None:
         return None

@@ -70,11 +70,14 @@ class Codec:
         return version_of(self.module or self.format, json.dumps(self.options(50.0)) if ours(self.name) else "")
 
     def settings(self, quality):
-        """Twelve digits that change with whatever may change the bytes: encoder, its version, options. Not with our
-        encoder's source.
-        """
-        facts = f"{self.format} {self.encoder()} {json.dumps(self.options(quality), sort_keys=True)}"
-        return hashlib.sha256(facts.encode()).hexdigest()[:12]
+        """Twelve digits that change with what may change the bytes: encoder, version, options; not with our source."""
+        return digest(f"{self.format} {self.encoder()} {json.dumps(self.options(float(quality)), sort_keys=True)}")[:12]
+
+
+def digest(facts):
+    """SHA-256 of a text or of what JSON makes of something else."""
+    text = facts if isinstance(facts, str) else json.dumps(facts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @functools.cache
@@ -86,11 +89,10 @@ def version_of(what, options=""):
         chosen = json.loads(options)
         tuned = registry.TUNES[chosen.get("tune") or registry.DEFAULT_TUNE]
         names = [chosen["model"]] if chosen.get("model") else [name for _, name in tuned]
-        hashes = [
-            f"{name} {hashlib.sha256(json.dumps(registry.describe(name)['encoder']).encode()).hexdigest()[:8]}"
-            for name in names
-        ]
-        return f"pillow-lic {importlib.metadata.version('pillow-lic')}, {', '.join(hashes)}"
+        return ", ".join(
+            [f"pillow-lic {importlib.metadata.version('pillow-lic')}"]
+            + [f"{name} {digest(registry.by_name(name).manifest)[:8]}" for name in names]
+        )
     if what == "pillow_heif":
         facts = importlib.import_module(what).libheif_info()
         return f"libheif {facts['libheif']}, {facts['HEIF']}"

@@ -1,8 +1,7 @@
 """Rate-distortion of real files: LIC and live codecs through Pillow on a folder of images, beside published curves.
 
     python bench/rd.py IMAGES [--set kodak] [--codecs lic,jpeg,...] [--qualities 10,50,90] [--limit N] [--workers 1]
-    python bench/rd.py IMAGES --set kodak --codecs "" --models photo-visual    # one more model of ours; rivals are not
-    measured again
+    python bench/rd.py IMAGES --set kodak --codecs "" --models photo-visual    # one more model of ours, nothing else
 
 Writes bench/results/rd-<set>-images.csv (every file), rd-<set>.csv (means), bd-<set>.csv, a plot for each measure and a
 JSON that says what ran. The first of them is a cache: a file that stands there with the same encoder, options and
@@ -130,9 +129,7 @@ def pixels(path):
 
 
 def plan(codecs, paths, columns, rows, again):
-    """(jobs, how many files): what is not in `rows` yet, image by image, so that a run that breaks off has whole
-    images.
-    """
+    """(jobs, number of files): what `rows` lacks, image by image, so that a run that breaks off has whole images."""
     jobs = []
     for path in paths:
         digest = pixels(path)
