@@ -203,6 +203,13 @@ def test_ms_ssim_is_pytorch_msssims(photo, decoded, shape):
     assert metrics.ms_ssim_db(a, b) == pytest.approx(-10 * math.log10(1 - metrics.ms_ssim(a, b)))
 
 
+def test_psnr_hvs_is_the_packages(photo, decoded):
+    package = pytest.importorskip("psnr_hvsm", reason="pip install psnr-hvsm compares with another implementation")
+    theirs = package.psnr_hvs_hvsm(photo @ metrics.LUMA / 255, decoded @ metrics.LUMA / 255)
+    ours = metrics.psnr_hvs(photo, decoded), metrics.psnr_hvs_m(photo, decoded)
+    assert ours == pytest.approx([float(value) for value in theirs], abs=1e-4)
+
+
 def test_ciede2000_is_skimages(photo, decoded):
     from skimage.color import deltaE_ciede2000, rgb2lab
 
