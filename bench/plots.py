@@ -92,8 +92,8 @@ def draw(path, metric, dataset, live, published, bpp_max=1.8, size=(8.5, 6)):
     )
     if shown:
         lowest, highest = WITHIN.get(metric, (-math.inf, math.inf))
-        margin = 0.5 if metric not in WITHIN else 0
-        axes.set_ylim(max(min(shown), lowest) - margin, min(max(shown), highest) + margin)
+        margin = 0.03 * (max(shown) - min(shown)) if metric in WITHIN else 0.5
+        axes.set_ylim(max(min(shown) - margin, lowest), min(max(shown) + margin, highest))
     if metric in DOWNWARDS:
         axes.invert_yaxis()
     axes.grid(color="#e6e6e6", linewidth=0.6)
