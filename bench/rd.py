@@ -19,7 +19,6 @@ import json
 import multiprocessing
 import pathlib
 import time
-from multiprocessing.pool import ThreadPool
 
 import curves
 import ledger
@@ -150,11 +149,17 @@ def run(jobs, count, workers, done):
     """Measure, with a progress bar; `done` gets the rows of each job as they come."""
     from tqdm import tqdm
 
-    pools = multiprocessing.get_context("spawn").Pool(workers, one_thread) if workers > 1 else ThreadPool(1)
-    with pools as pool, tqdm(total=count, unit="file") as bar:
-        for rows in pool.imap_unordered(measure, jobs):
-            done(rows)
-            bar.update(len(rows))
+    def follow(results):
+        with tqdm(total=count, unit="file") as bar:
+            for rows in results:
+                done(rows)
+                bar.update(len(rows))
+
+    if workers == 1:
+        follow(map(measure, jobs))
+        return
+    with multiprocessing.get_context("spawn").Pool(workers, one_thread) as pool:
+        follow(pool.imap_unordered(measure, jobs))
 
 
 def one_thread():
@@ -397,8 +402,8 @@ def main():
     dataset = chosen.set or pathlib.Path(chosen.images).name
     target = chosen.results / f"rd-{dataset}-images.csv"
     rows = ledger.read(target)
+    ledger.write(target, IMAGE_COLUMNS, rows.values())  # sorted, under today's columns, to append to
     if not chosen.report:
-        ledger.write(target, IMAGE_COLUMNS, rows.values())  # under today's columns, to append to
         again = {codec.name for _, codec in found} & set(chosen.again.split(","))
         jobs, count = plan(codecs, paths, columns_of(chosen.measures), rows, again)
         describe(
