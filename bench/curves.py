@@ -1,10 +1,11 @@
-"""Published rate-distortion curves: facts copied into bench/curves/*.json, each with the source that it was taken from."""
+"""Published rate-distortion curves: facts copied into bench/curves/*.json, each with the source it was taken from."""
 
 import json
 import pathlib
 
 FOLDER = pathlib.Path(__file__).parent / "curves"
 
+IMAGES = {"kodak": 24}  # of a set: published curves are of all of them
 # name in the files: label; the order is that of tables and legends
 LABELS = {
     "jpeg": "JPEG",
@@ -56,6 +57,6 @@ if __name__ == "__main__":
     for path in sorted(FOLDER.glob("*.json")):
         fact = json.loads(path.read_text("utf-8"))
         print(
-            f"{fact['dataset']:8} {fact['metric']:9} {fact['name']:38} {min(fact['bpp']):.3f}-{max(fact['bpp']):.3f} bpp"
-            f"  {fact['source']}"
+            f"{fact['dataset']:8} {fact['metric']:9} {fact['name']:38} "
+            f"{min(fact['bpp']):.3f}-{max(fact['bpp']):.3f} bpp  {fact['source']}"
         )

@@ -2,7 +2,9 @@
 
     python bench/figures.py [--set kodak] [--codec lic] [--out docs/img]
 
-Prints the table in Markdown and draws OUT/rd-<set>.png (PSNR); of another codec than the default OUT/rd-<set>-<model>-<metric>.png, PSNR and MS-SSIM.
+Prints the table in Markdown, a column for each of --metrics, and draws OUT/rd-<set>.png (PSNR) and
+OUT/rd-<set>-<metric>.png of the others that the codec was measured by; of another codec than the default
+OUT/rd-<set>-<model>-<metric>.png.
 """
 
 import argparse
@@ -12,6 +14,7 @@ import statistics
 import curves
 import machine
 import peers
+from rd import USUAL as RANGES
 from rd import live_curves, read
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -26,7 +29,20 @@ PUBLISHED = (
     "cai-mbt2018-mean",
     "cai-cheng2020-anchor",
 )
-LIVE = ("jpeg", "jpeg2000", "webp", "jxl", "heic-psnr", "heic", "heic-default", "avif-psnr", "avif", "avif-default")
+LIVE = (
+    *("jpeg", "jpegli", "jpeg2000", "webp", "jxl", "jxl-default", "heic-psnr", "heic", "heic-default"),
+    *("avif-psnr", "avif-ssim", "avif", "avif-2", "avif-420", "avif-420-2", "avif-default"),
+)
+COLUMNS = {
+    "psnr": "PSNR",
+    "msssimdb": "MS-SSIM",
+    "psnr_hvs_m": "PSNR-HVS-M",
+    "ssimulacra2": "SSIMULACRA2",
+    "butteraugli": "Butteraugli, 3-norm",
+    "butteraugli_max": "Butteraugli, maximum",
+}
+USUAL = "ssimulacra2:usual"  # SSIMULACRA2 between the scores of rd.USUAL alone
+RANGE = RANGES["ssimulacra2"]
 
 
 def percent(text):
@@ -35,20 +51,23 @@ def percent(text):
     return "" if value != value else f"{value:+.1f} %".replace("-", "\N{MINUS SIGN}")
 
 
-def rate_table(dataset, codec, results):
-    """Lines: how much smaller our files are than each rival's."""
-    found = {
-        (row["metric"], row["kind"], row["anchor"]): row["bd_rate"]
-        for row in read(results / f"bd-{dataset}.csv")
-        if row["test"] == codec
-    }
+def rate_table(dataset, codec, results, metrics):
+    """Lines: how much smaller our files are than each rival's, a column per metric; rivals without any figure are left
+    out.
+    """
+    found = {}
+    for row in read(results / f"bd-{dataset}.csv"):
+        if row["test"] == codec:
+            found[row["metric"], row["kind"], row["anchor"]] = row["bd_rate"]
+            found[row["metric"] + ":usual", row["kind"], row["anchor"]] = row["bd_rate_usual"] or "nan"
     rivals = [("live", name, peers.label(name)) for name in LIVE]
     rivals += [("published", name, f"{curves.LABELS[name]} (published curve)") for name in PUBLISHED]
-    lines = ["| file size at equal quality, against | PSNR | MS-SSIM |", "|---|---:|---:|"]
+    heads = [f"SSIMULACRA2 {RANGE[0]} to {RANGE[1]}" if name == USUAL else COLUMNS[name] for name in metrics]
+    lines = [f"| file size at equal quality, against | {' | '.join(heads)} |", f"|---|{'---:|' * len(metrics)}"]
     for kind, name, label in rivals:
-        values = [percent(found.get((metric, kind, name), "nan")) for metric in ("psnr", "msssimdb")]
+        values = [percent(found.get((metric, kind, name), "nan")) for metric in metrics]
         if any(values):
-            lines.append(f"| {label} | {values[0]} | {values[1]} |")
+            lines.append(f"| {label} | {' | '.join(values)} |")
     return lines
 
 
@@ -90,18 +109,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", default="kodak")
     parser.add_argument("--codec", default="lic", help="lic, or lic@MODEL as measured")
+    parser.add_argument("--metrics", default="psnr,msssimdb", help=f"of {','.join([*COLUMNS, USUAL])}: the columns")
     parser.add_argument("--results", type=pathlib.Path, default=machine.RESULTS)
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "docs" / "img")
     chosen = parser.parse_args()
-    print(
-        "\n".join([*rate_table(chosen.set, chosen.codec, chosen.results), "", *speed_table(chosen.set, chosen.results)])
-    )
-    if chosen.codec == "lic":
-        picture(chosen.set, "lic", "psnr", chosen.results, chosen.out / f"rd-{chosen.set}.png")
-        return
-    for metric in ("psnr", "msssimdb"):
-        name = f"rd-{chosen.set}-{chosen.codec.removeprefix('lic@')}-{metric}.png"
-        picture(chosen.set, chosen.codec, metric, chosen.results, chosen.out / name)
+    table = rate_table(chosen.set, chosen.codec, chosen.results, chosen.metrics.split(","))
+    print("\n".join([*table, "", *speed_table(chosen.set, chosen.results)]))
+    rows = read(chosen.results / f"rd-{chosen.set}.csv")
+    middle = "" if chosen.codec == "lic" else "-" + chosen.codec.removeprefix("lic@")
+    for metric in ("psnr", "msssimdb", "ssimulacra2", "butteraugli"):
+        if chosen.codec in live_curves(rows, metric) and (middle or metric != "msssimdb"):
+            end = f"-{metric}" if middle or metric != "psnr" else ""
+            picture(chosen.set, chosen.codec, metric, chosen.results, chosen.out / f"rd-{chosen.set}{middle}{end}.png")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import platform
+import shutil
 import subprocess
 
 from PIL import features
@@ -20,6 +21,8 @@ PACKAGES = (
     "compressai",
     "bjontegaard",
     "pytorch-msssim",
+    "ssimulacra2",
+    "pyjpegli",
 )
 
 
@@ -56,9 +59,25 @@ def versions():
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             pass
+    tool = debian_package_of("butteraugli_main")
+    if tool:
+        found["tool:butteraugli_main"] = tool
     for name in ("libjpeg_turbo", "jpg_2000", "webp", "avif"):
         found[f"pillow:{name}"] = features.version(name)
     return found
+
+
+def debian_package_of(tool):
+    """Name and version of the Debian package that a tool came with, "unknown" if of none; None without the tool."""
+    path = shutil.which(tool)
+    if path is None:
+        return None
+    try:
+        owner = subprocess.run(["dpkg", "-S", path], capture_output=True, text=True, check=True).stdout.split(":")[0]
+        said = subprocess.run(["dpkg-query", "-W", owner], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return " ".join(said.split())
 
 
 def describe():

@@ -1,7 +1,7 @@
-"""PSNR, SSIM, MS-SSIM and LPIPS of 8-bit RGB images, and BD-rate.
+"""The measures of pillow_lic.metrics and LPIPS, of 8-bit RGB images, and BD-rate.
 
-SSIM and MS-SSIM are pytorch-msssim's, BD-rate is the bjontegaard package's (PCHIP), LPIPS the lpips package's (AlexNet), where it
-and its weights are installed.
+BD-rate is the bjontegaard package's (PCHIP), LPIPS the lpips package's (AlexNet), where it and its weights are
+installed.
 """
 
 import functools
@@ -9,38 +9,7 @@ import math
 
 import numpy as np
 
-SSIM_SIDE_MIN = 11  # its window
-MS_SSIM_SIDE_MIN = 161  # five scales of an 11 x 11 window
-
-
-def psnr(a, b):
-    """dB, from the mean squared error over all samples of two uint8 arrays."""
-    error = np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2)
-    return 10 * math.log10(255**2 / error) if error else math.inf
-
-
-def ms_ssim(a, b):
-    """MS-SSIM of two (H, W, 3) uint8 arrays, mean of the channels; NaN for images that are too small for it."""
-    if min(a.shape[:2]) < MS_SSIM_SIDE_MIN:
-        return math.nan
-    import torch
-    from pytorch_msssim import ms_ssim as measure
-
-    x, y = (torch.tensor(p).permute(2, 0, 1)[None].float() for p in (a, b))
-    with torch.no_grad():
-        return float(measure(x, y, data_range=255))
-
-
-def ssim(a, b):
-    """SSIM of two (H, W, 3) uint8 arrays, mean of the channels; NaN for images that are smaller than its window."""
-    if min(a.shape[:2]) < SSIM_SIDE_MIN:
-        return math.nan
-    import torch
-    from pytorch_msssim import ssim as measure
-
-    x, y = (torch.tensor(p).permute(2, 0, 1)[None].float() for p in (a, b))
-    with torch.no_grad():
-        return float(measure(x, y, data_range=255))
+from pillow_lic.metrics import decibel, ms_ssim, psnr, ssim  # noqa: F401  bench scripts take them from here
 
 
 @functools.cache
@@ -66,11 +35,6 @@ def lpips(a, b):
         return float(network(x, y))
 
 
-def decibel(value):
-    """-10 log10(1 - SSIM), of either kind."""
-    return -10 * math.log10(1 - value) if value < 1 else math.inf
-
-
 def clean(curve):
     """The points of [(rate, quality)] that rise in both, sorted by rate, as two arrays."""
     rising = []
@@ -80,10 +44,13 @@ def clean(curve):
     return np.array(rising).reshape(-1, 2).T
 
 
-def bd_rate(anchor, test, rates=None):
-    """Mean rate difference in percent of curve `test` against `anchor`, both [(rate, quality)], over their common quality.
+def bd_rate(anchor, test, rates=None, values=None):
+    """Mean rate difference in percent of curve `test` against `anchor`, both [(rate, quality)], over their common
+    quality.
 
-    `rates` = (low, high) restricts it to the quality that the anchor reaches between these rates. NaN without an overlap.
+    `rates` = (low, high) restricts it to the quality that the anchor reaches between these rates, `values` = (low,
+    high) to the quality between these. NaN without an overlap, or with less than half of what was asked for. More
+    quality must be a larger number.
     """
     import bjontegaard
 
@@ -91,11 +58,11 @@ def bd_rate(anchor, test, rates=None):
     if min(len(anchor_rate), len(test_rate)) < 3:
         return math.nan
     low, high = max(anchor_value[0], test_value[0]), min(anchor_value[-1], test_value[-1])
-    if rates:
-        ends = np.interp(np.log(rates), np.log(anchor_rate), anchor_value)
+    if rates or values:
+        ends = np.interp(np.log(rates), np.log(anchor_rate), anchor_value) if rates else values
         low, high = max(low, ends[0]), min(high, ends[1])
         if high - low < (ends[1] - ends[0]) / 2:
-            return math.nan  # the curves share less than half of these rates
+            return math.nan  # the curves share less than half of it
         anchor_rate, anchor_value = between(anchor_rate, anchor_value, low, high)
         test_rate, test_value = between(test_rate, test_value, low, high)
     if low >= high:

@@ -1,21 +1,38 @@
 """Pictures of rate-distortion results: published curves thin and grey, live codecs in colour, ours bold."""
 
+import math
+
 import matplotlib
 
 matplotlib.use("Agg")
-import curves
-import matplotlib.pyplot as plt
-import peers
+import curves  # noqa: E402
+import matplotlib.pyplot as plt  # noqa: E402
+import peers  # noqa: E402
 
-AXES = {"psnr": "PSNR, RGB (dB)", "msssimdb": "MS-SSIM (dB)", "ssimdb": "SSIM (dB)"}
+AXES = {
+    "psnr": "PSNR, RGB (dB)",
+    "msssimdb": "MS-SSIM (dB)",
+    "ssimdb": "SSIM (dB)",
+    "psnr_hvs_m": "PSNR-HVS-M, luma (dB)",
+    "ssimulacra2": "SSIMULACRA2",
+    "butteraugli": "Butteraugli, 3-norm",
+    "butteraugli_max": "Butteraugli, maximum",
+}
+DOWNWARDS = ("butteraugli", "butteraugli_max")  # less is better: the axis is turned over
+WITHIN = {"ssimulacra2": (10, 95), "butteraugli": (0, 5), "butteraugli_max": (0, 15)}  # what is worth looking at
 COLOURS = {
     "jpeg": "#9c755f",
     "jpeg-default": "#9c755f",
+    "jpegli": "#d7b5a6",
     "jpeg2000": "#bab0ac",
     "webp": "#59a14f",
     "avif": "#f28e2b",
     "avif-psnr": "#b35806",
     "avif-default": "#f28e2b",
+    "avif-ssim": "#ffbe7d",
+    "avif-2": "#e15759",
+    "avif-420": "#edc948",
+    "avif-420-2": "#b6992d",
     "heic-psnr": "#1f3f66",
     "heic": "#4e79a7",
     "heic-default": "#4e79a7",
@@ -43,7 +60,7 @@ def draw(path, metric, dataset, live, published, bpp_max=1.8, size=(8.5, 6)):
             zorder=1,
         )
     for name, curve in live.items():
-        if not peers.ours(name) and not name.endswith("-default"):
+        if not peers.ours(name) and plotted(name, live):
             shown += line(
                 axes,
                 curve,
@@ -74,13 +91,22 @@ def draw(path, metric, dataset, live, published, bpp_max=1.8, size=(8.5, 6)):
         xlim=(0, bpp_max),
     )
     if shown:
-        axes.set_ylim(min(shown) - 0.5, max(shown) + 0.5)
+        lowest, highest = WITHIN.get(metric, (-math.inf, math.inf))
+        margin = 0.03 * (max(shown) - min(shown)) if metric in WITHIN else 0.5
+        axes.set_ylim(max(min(shown) - margin, lowest), min(max(shown) + margin, highest))
+    if metric in DOWNWARDS:
+        axes.invert_yaxis()
     axes.grid(color="#e6e6e6", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=8, frameon=False, loc="lower right")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     plt.close(figure)
+
+
+def plotted(name, live):
+    """Whether a rival's curve is drawn: one at its defaults only where its best settings were not measured."""
+    return not name.endswith("-default") or name.removesuffix("-default") not in live
 
 
 def line(axes, curve, bpp_max, **style):

@@ -71,3 +71,9 @@ class LicGpuUnavailable(LicError):
 
 class LicEngineMissing(LicError):
     """What was asked for needs PyTorch, which is not installed: `pip install 'pillow-lic[torch]'`."""
+
+
+class LicMeasureMissing(LicError):
+    """A measure of quality needs a package or a tool that is not there, or that does not work. Install it as the
+    message says, or ask for other measures.
+    """

@@ -32,11 +32,12 @@ ARROWS = {
     "quality": {"constants", "errors"},
     "container": GROUND,
     "entropy": {"_core", *GROUND},
-    "models": {"entropy", *GROUND},
-    "engines": {"models", "entropy", "container", *GROUND},
+    "models": {"_core", "entropy", *GROUND},
+    "metrics": {"errors"},
+    "engines": {"_core", "models", "entropy", "container", *GROUND},
     "codec": {"engines", "models", "container", *GROUND},
     "plugins": {"codec", "models", "container", *GROUND},
-    "cli": {"", "plugins", "codec", "models", "container", *GROUND},
+    "cli": {"", "plugins", "metrics", "codec", "models", "container", *GROUND},
     "LicImagePlugin": {"plugins"},
     "": {"plugins", "threads"},  # pillow_lic/__init__.py; its names are looked up by what _HOMES says
 }
@@ -55,9 +56,10 @@ ALLOWED = {
     "torch": {"engines/torch"},
     "cupy": {"engines/torch/cuda/compile"},
     "imageio": {"plugins/imageio"},
-    "PIL": {"plugins", "codec/alpha", "codec/decode", "cli/convert", "cli/demo"},
-    "numpy": {"plugins/pillow", "codec", "engines/torch", "models/store", "entropy", "cli/demo"},
-    "tqdm": {"cli/convert"},
+    "PIL": {"plugins", "codec/alpha", "codec/decode", "metrics", "cli/convert", "cli/demo", "cli/metrics"},
+    "numpy": {"plugins/pillow", "codec", "engines/torch", "models/store", "entropy", "metrics", "cli/demo"},
+    "tqdm": {"cli/convert", "cli/metrics"},
+    "ssimulacra2": {"metrics"},
 }
 AT_FIRST_USE = {"codec", "models", "plugins"}  # rooms that import numpy within functions alone
 OURS_ELSEWHERE = {"train", "bench", "tests"}

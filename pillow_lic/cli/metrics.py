@@ -1,0 +1,169 @@
+"""`lic metrics`: how far decoded files are from their original, by `pillow_lic.metrics`, as a table or CSV.
+
+Imports the standard library; Pillow and NumPy come with the command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from PIL import Image
+
+DESCRIPTION = """Compare files with the original that they were made of: bytes, bits per pixel, and measures of quality.
+All files must have the original's size. Pictures are turned as their EXIF says; colour profiles are not applied.
+Measures: psnr, ssim, ms_ssim, ms_ssim_db, psnr_hvs, psnr_hvs_m, ciede2000, gmsd, nlpd; ssimulacra2 with
+`pip install 'pillow-lic[metrics]'`; butteraugli, butteraugli_max with libjxl's butteraugli_main on the PATH."""
+DEFAULT = ("psnr", "ms_ssim", "psnr_hvs_m", "ssimulacra2", "butteraugli")  # those of them that are available
+FACTS = ("file", "bytes", "bpp")
+
+
+def add_to(commands: Any) -> None:
+    """The command's arguments, to the `lic` command's parsers."""
+    parser = commands.add_parser(
+        "metrics",
+        help="how far decoded files are from their original: PSNR, SSIMULACRA2 and others",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("original", type=Path, metavar="ORIGINAL")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what became of it, in any format")
+    parser.add_argument("--measures", metavar="A,B", help=f"default: of {','.join(DEFAULT)} what is available; or all")
+    parser.add_argument("--csv", metavar="OUT", help="write a CSV file instead of a table; - for standard output")
+    parser.add_argument("-j", "--jobs", type=_jobs, default=1, metavar="N", help="files at a time; default 1")
+    parser.add_argument("-f", "--force", action="store_true", help="overwrite the CSV file")
+    parser.set_defaults(run=run)
+
+
+def _jobs(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        msg = "must be at least 1"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure all files; the exit code."""
+    from . import DONE, FAILED, UsageError
+
+    target = None if options.csv in (None, "-") else Path(options.csv)
+    if target and target.exists() and not options.force:
+        msg = f"{target} exists; --force overwrites it"
+        raise UsageError(msg)
+    measures = _chosen(options.measures)
+    original = _load(options.original)
+    rows: list[dict[str, Any]] = []
+    with ThreadPoolExecutor(options.jobs) as pool:
+        results = pool.map(lambda path: _measured(original, path, measures), options.files)
+        for row in _progress(results, len(options.files)):
+            if isinstance(row, str):
+                _say(row)
+            else:
+                rows.append(row)
+    if target:
+        with open(target, "w", newline="", encoding="utf-8") as file:
+            _write_csv(file, measures, rows)
+    elif options.csv:
+        _write_csv(sys.stdout, measures, rows)
+    else:
+        _print_table(measures, rows)
+    return DONE if len(rows) == len(options.files) else FAILED
+
+
+def _chosen(text: str | None) -> list[str]:
+    """The names of the measures. Raises UsageError for unknown ones, LicMeasureMissing for what is to install."""
+    from .. import metrics
+    from ..errors import LicMeasureMissing
+    from . import UsageError
+
+    if text in (None, "all"):
+        return [name for name in (DEFAULT if text is None else metrics.MEASURES) if metrics.missing(name) is None]
+    names = list(dict.fromkeys(text.split(",")))
+    for name in names:
+        if name not in metrics.MEASURES:
+            msg = f"unknown measure {name!r}; known: {', '.join(metrics.MEASURES)}, or all"
+            raise UsageError(msg)
+        lacks = metrics.missing(name)
+        if lacks:
+            msg = f"{name} {lacks}"
+            raise LicMeasureMissing(msg)
+    return names
+
+
+def _load(path: Path) -> Image.Image:
+    """The picture, turned as its EXIF says."""
+    from PIL import Image, ImageOps
+
+    from .. import register_lic_opener
+
+    register_lic_opener()
+    with Image.open(path) as im:
+        turned = ImageOps.exif_transpose(im)
+        turned.load()
+        return turned
+
+
+def _measured(original: Image.Image, path: Path, measures: Sequence[str]) -> dict[str, Any] | str:
+    """A row, or what is wrong."""
+    from .. import metrics
+
+    try:
+        picture = _load(path)
+        size = path.stat().st_size
+        facts = {"file": str(path), "bytes": size, "bpp": 8 * size / (picture.width * picture.height)}
+        row = facts | metrics.compare(original, picture, measures)
+    except Exception as error:  # one bad file must not stop the others
+        return f"{path}: {error or type(error).__name__}"
+    if picture.info.get("icc_profile") != original.info.get("icc_profile"):
+        _say(f"{path}: its colour profile is not the original's; samples are compared as they are")
+    return row
+
+
+def _write_csv(file: Any, measures: Sequence[str], rows: list[dict[str, Any]]) -> None:
+    writer = csv.DictWriter(file, (*FACTS, *measures), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
+
+
+def _print_table(measures: Sequence[str], rows: list[dict[str, Any]]) -> None:
+    """Columns as wide as they must be; the second line says which end is the better one."""
+    from .. import metrics
+
+    better = {name: "higher" if metrics.MEASURES[name].higher_is_better else "lower" for name in measures}
+    lines = [[*FACTS, *measures], ["", "", "", *(f"({better[name]})" for name in measures)]]
+    for row in rows:
+        values = [f"{row[name]:.4g}" if abs(row[name]) < 1 else f"{row[name]:.2f}" for name in measures]
+        lines.append([row["file"], str(row["bytes"]), f"{row['bpp']:.3f}", *values])
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    for line in lines:
+        cells = (text.rjust(width) for text, width in zip(line[1:], widths[1:]))
+        print("  ".join([line[0].ljust(widths[0]), *cells]))
+
+
+def _say(message: str) -> None:
+    try:
+        from tqdm import tqdm
+
+        tqdm.write(f"lic: {message}", file=sys.stderr)
+    except ImportError:
+        print(f"lic: {message}", file=sys.stderr)
+
+
+def _progress(results: Iterator[Any], total: int) -> Iterator[Any]:
+    """The results, with a bar on standard error if a person is looking and there are several."""
+    if total == 1 or not sys.stderr.isatty():
+        return results
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return results
+    return iter(tqdm(results, total=total, unit="file", file=sys.stderr))
