@@ -13,7 +13,7 @@ GPU_IMAGES ?= $(wildcard $(IMAGES))
 MINUTES ?= 9
 MODEL ?= photo
 
-.PHONY: help install quick test demo fuzz gpu train-gpu bench bench-rd bench-speed bench-coder bench-exact bench-large toy clean
+.PHONY: help install quick test lint demo fuzz gpu train-gpu bench bench-rd bench-speed bench-coder bench-exact bench-large toy clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/  -/'
@@ -32,6 +32,14 @@ quick: $(STAMP)  ## seconds: format, coder, layers, golden errors; no network is
 
 test: $(STAMP)   ## everything that needs neither a GPU nor outside data
 	$(BIN)/python -m pytest -q tests
+
+lint: $(STAMP)   ## formatters and checkers of Python and C++, types of the package and of the compiled modules
+	$(PIP) install -q -c constraints.txt -e ".[lint]"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest pillow_lic._core --ignore-disjoint-bases 2>/dev/null || $(BIN)/python -m mypy.stubtest pillow_lic._core
+	$(BIN)/clang-format --dry-run -Werror $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.inl' 'kernels/*' 'tests/*.cpp' | grep -E '\.(h|cpp|inl|cu|cuh)$$')
 
 demo: $(STAMP)   ## a real photograph to .lic and back: figures and a side-by-side picture in demo/
 	$(BIN)/lic demo -o demo/side-by-side.png --force
