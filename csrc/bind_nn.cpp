@@ -199,23 +199,28 @@ struct TileOf {
           number(in_range(std::get<3>(place), "place (number)", 0, static_cast<py::ssize_t>(tiling.count()) - 1)) {}
 };
 
-void read_tile(const lic::Model& model, py::ssize_t q, const py::buffer& data, const Place& place, const py::buffer& z, const py::buffer& r) {
+void read_tile(const lic::Model& model, py::ssize_t q, const py::buffer& data, const Place& place, const py::buffer& z,
+               const py::buffer& r) {
     const TileOf tile(place);
     const Bytes bytes(data);
     const lic::Setting setting = setting_at(model, q);
-    const Values<std::int16_t> to_z(z, "z", tile.sizes.hyper(model.C()), true), to_r(r, "r", tile.sizes.latent(model.M()), true);
+    const Values<std::int16_t> to_z(z, "z", tile.sizes.hyper(model.C()), true),
+        to_r(r, "r", tile.sizes.latent(model.M()), true);
     lic::Outcome outcome{};
     {
         py::gil_scoped_release release;
-        outcome = lic::read_tile(model, setting, tile.tiling, tile.number, bytes.data, bytes.size, to_z.data, to_r.data);
+        outcome =
+            lic::read_tile(model, setting, tile.tiling, tile.number, bytes.data, bytes.size, to_z.data, to_r.data);
     }
     check_stream(outcome, bytes.size);
 }
 
-py::bytes write_tile(const lic::Model& model, py::ssize_t q, const Place& place, const py::buffer& z, const py::buffer& r) {
+py::bytes write_tile(const lic::Model& model, py::ssize_t q, const Place& place, const py::buffer& z,
+                     const py::buffer& r) {
     const TileOf tile(place);
     const lic::Setting setting = setting_at(model, q);
-    const Values<const std::int16_t> from_z(z, "z", tile.sizes.hyper(model.C())), from_r(r, "r", tile.sizes.latent(model.M()));
+    const Values<const std::int16_t> from_z(z, "z", tile.sizes.hyper(model.C())),
+        from_r(r, "r", tile.sizes.latent(model.M()));
     lic::Stream stream;
     lic::Status status;
     {
@@ -231,8 +236,7 @@ py::bytes write_tile(const lic::Model& model, py::ssize_t q, const Place& place,
 }  // namespace
 
 void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
-    model
-        .def("read_tile", &read_tile, py::arg("q"), py::arg("data"), py::arg("place"), py::arg("z"), py::arg("r"))
+    model.def("read_tile", &read_tile, py::arg("q"), py::arg("data"), py::arg("place"), py::arg("z"), py::arg("r"))
         .def("write_tile", &write_tile, py::arg("q"), py::arg("place"), py::arg("z"), py::arg("r"));
     py::class_<nn::Photo>(m, "Photo", "The decoder networks of the photo family in integers (FORMAT 8).")
         .def(py::init(&make<nn::Photo>), py::arg("tensors"), py::arg("kernels") = "auto")

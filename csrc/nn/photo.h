@@ -4,14 +4,12 @@
 //
 // READ ME FIRST
 // - Rows stream: a row of the latent grid enters at the top of a chain of stages, and each stage hands on the rows that
-// it can finish. Nothing
-//   larger than a few rows is ever held, whatever the image's size.
+//   it can finish. Nothing larger than a few rows is ever held, whatever the image's size.
 // - A chain may begin and end anywhere in an image. A stage whose first row is not the image's first does not know the
-// row above and
-//   does not hand that row on; so what comes out is right, and fewer rows come out than went in (a pyramid, not a strip
-//   with a fixed margin).
+//   row above and does not hand that row on; so what comes out is right, and fewer rows come out than went in (a
+//   pyramid, not a strip with a fixed margin).
 // - Columns are those of a window of the image. Its edges inside the image are wrong for some columns, which the caller
-// leaves out.
+//   leaves out.
 #ifndef LIC_NN_PHOTO_H
 #define LIC_NN_PHOTO_H
 
