@@ -1,0 +1,65 @@
+"""Copies of models with something else in them, for tests of what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pillow_lic.constants import MODEL_LIMITS
+from pillow_lic.models import registry, weights
+from pillow_lic.models.manifest import DECODER, ENCODER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+Changes = "Mapping[str, np.ndarray | None] | bytes"
+NONE: Mapping[str, np.ndarray | None] = {}
+
+
+def tensor(array: np.ndarray) -> weights.Tensor:
+    """As models/weights.py has it."""
+    kind = {"i": "I", "u": "U", "f": "F"}[array.dtype.kind] + str(8 * array.itemsize)
+    flat = memoryview(np.ascontiguousarray(array).view(np.uint8).reshape(-1))
+    return weights.Tensor(kind, flat.cast(weights.FORMATS[kind], array.shape))
+
+
+def _changed(tensors: weights.Tensors, changes: Mapping[str, np.ndarray | None]) -> weights.Tensors:
+    kept = {name: one for name, one in tensors.items() if name not in changes}
+    return kept | {name: tensor(array) for name, array in changes.items() if array is not None}
+
+
+def copied(
+    folder: Path, name: str = "copy", *, of: str = "toy", tensors: Changes = NONE, encoder_tensors: Changes = NONE, **stated
+) -> Path:  # fmt: skip
+    """A model's directory under another name.
+
+    tensors, encoder_tensors: those that stand in the place of its own, None for those that are left out; or the bytes
+    of a whole file, whatever they are. stated: other entries of the manifest, None for those that are left out. The manifest
+    names what is there.
+    """
+    model = registry.by_name(of)
+    manifest = {**model.manifest.stated, "name": name, **stated}
+    if isinstance(tensors, bytes):
+        data = tensors
+    else:
+        changed = _changed(model.tensors, tensors)
+        data = weights.write(changed)
+        if "identity" not in stated:
+            integers = [manifest[key] or 0 for key in MODEL_LIMITS]
+            manifest["identity"] = weights.identity(changed, integers).hex()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / DECODER).write_bytes(data)
+    if isinstance(encoder_tensors, bytes):
+        data = encoder_tensors
+    else:
+        data = weights.write(_changed(model.encoder_tensors, encoder_tensors))
+    (folder / ENCODER).write_bytes(data)
+    if "encoder" not in stated:
+        manifest["encoder"] = hashlib.sha256(data).hexdigest()
+    manifest = {key: value for key, value in manifest.items() if value is not None}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
