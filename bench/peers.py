@@ -84,14 +84,14 @@ def digest(facts):
 def version_of(what, options=""):
     """Version of a plugin or of a format that Pillow writes itself; of LIC also the models that these options take."""
     if what == "pillow_lic":
-        from pillow_lic.models import registry
+        from pillow_lic.models import choice, registry
 
         chosen = json.loads(options)
-        tuned = registry.TUNES[chosen.get("tune") or registry.DEFAULT_TUNE]
+        tuned = choice.TUNES[chosen.get("tune") or choice.DEFAULT_TUNE]
         names = [chosen["model"]] if chosen.get("model") else [name for _, name in tuned]
         return ", ".join(
             [f"pillow-lic {importlib.metadata.version('pillow-lic')}"]
-            + [f"{name} {digest(registry.by_name(name).manifest)[:8]}" for name in names]
+            + [f"{name} {registry.by_name(name).hash.hex()[:8]}" for name in names]
         )
     if what == "pillow_heif":
         facts = importlib.import_module(what).libheif_info()

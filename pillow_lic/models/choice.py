@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TUNES: dict[str, tuple[tuple[int, str], ...]] = {
     "psnr": ((5757, "photo-low"), (LIC_QUALITY_MAX, "photo")),
     "ms-ssim": ((LIC_QUALITY_MAX, "photo-ms-ssim"),),
+    "visual": ((LIC_QUALITY_MAX, "photo-visual"),),
 }
 DEFAULT_TUNE = "psnr"
 

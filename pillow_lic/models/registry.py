@@ -26,6 +26,7 @@ SHIPPED: dict[int, tuple[str, str]] = {
     3: ("gdn-mixture", "gdn-mixture"),
     4: ("photo-ms-ssim", "photo-ms-ssim"),
     5: ("photo-low", "photo-low"),
+    6: ("photo-visual", "photo-visual"),
 }
 
 _lock = held(threading.Lock())
