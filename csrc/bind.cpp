@@ -147,7 +147,8 @@ struct Hyper : Values<const std::int16_t> {
           b(in_range(length(2), "z (columns)", 1, kGridMost)) {}
 };
 
-void dequantise_into(const lic::Model& model, py::ssize_t q, const py::buffer& z, const Sides& shape, const py::buffer& v) {
+void dequantise_into(const lic::Model& model, py::ssize_t q, const py::buffer& z, const Sides& shape,
+                     const py::buffer& v) {
     const lic::Setting setting = setting_at(model, q);
     const lic::Shape s = shape_of(model, shape, kGridMost);
     const Values<const std::int16_t> symbols(z, "z", z_shape(s));

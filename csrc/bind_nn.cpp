@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -10,17 +11,20 @@
 #include "bind.h"
 #include "image.h"
 #include "nn/analysis.h"
+#include "nn/gradient.h"
 #include "nn/kernel_sets.h"
 #include "nn/photo.h"
+#include "nn/search.h"
 
 namespace {
 
 using namespace lic_bind;
 namespace nn = lic::nn;
 
+using Volume = std::tuple<py::ssize_t, py::ssize_t, py::ssize_t>;            // height, width, bands
 using Box = std::tuple<py::ssize_t, py::ssize_t, py::ssize_t, py::ssize_t>;  // top, left, bottom, right, in pixels
 
-constexpr py::ssize_t kThreadsMost = 256;
+constexpr py::ssize_t kThreadsMost = 256, kPassesMost = 1000;
 constexpr std::int32_t kHyperMost =
     127;  // an encoder's own bound on |z|; what lies beyond 7.5's clamp is clamped alike
 
@@ -121,12 +125,16 @@ void latents(const nn::Photo& photo, py::ssize_t q, const py::buffer& v, const p
     photo.latents(image_of(s, from_v.data, from_r.data), quality, to.data);
 }
 
-void quantise(const nn::Photo& photo, const lic::Model& model, py::ssize_t q, const py::buffer& z, const py::buffer& y,
-              const py::buffer& r, const Sides& grid, float weight, py::ssize_t threads) {
-    const Sizes s(grid);
+void check_latents(const nn::Photo& photo, const lic::Model& model) {
     if (model.planes() != 1 || model.M() != photo.latent() || model.C() != photo.hyper()) {
         refuse("argument model has other latents than these networks");
     }
+}
+
+void quantise(const nn::Photo& photo, const lic::Model& model, py::ssize_t q, const py::buffer& z, const py::buffer& y,
+              const py::buffer& r, const Sides& grid, float weight, py::ssize_t threads) {
+    const Sizes s(grid);
+    check_latents(photo, model);
     const lic::Setting setting = setting_at(model, q);
     const std::size_t count = threads_of(threads), M = model.M();
     const Values<const std::int16_t> symbols(z, "z", s.hyper(model.C()));
@@ -146,21 +154,66 @@ void quantise(const nn::Photo& photo, const lic::Model& model, py::ssize_t q, co
     photo.quantise(image_of(s, v.data(), nullptr), static_cast<int>(q), choice, count);
 }
 
-void analyse(const nn::Analysis& analysis, py::ssize_t q, const py::buffer& pixels,
-             const std::tuple<py::ssize_t, py::ssize_t, py::ssize_t>& shape, const py::buffer& y, py::ssize_t threads) {
+// The samples of a picture, held while we work, and its latent grid.
+struct HeldPicture {
+    Values<const std::uint8_t> pixels;
+    nn::Picture picture;
+    Sizes sizes;
+    HeldPicture(const py::buffer& buffer, const Volume& shape)
+        : pixels(buffer, "pixels", {std::get<0>(shape), std::get<1>(shape), std::get<2>(shape)}),
+          picture(picture_of(pixels.data, shape)),
+          sizes({static_cast<py::ssize_t>(picture.hy()), static_cast<py::ssize_t>(picture.wy())}) {}
+
+ private:
+    static nn::Picture picture_of(const std::uint8_t* data, const Volume& shape) {
+        const std::size_t height = in_range(std::get<0>(shape), "shape (height)", 1, LIC_SIDE_MAX);
+        const std::size_t width = in_range(std::get<1>(shape), "shape (width)", 1, LIC_SIDE_MAX);
+        const std::size_t bands = in_range(std::get<2>(shape), "shape (bands)", 1, 3);
+        if (bands == 2) refuse("argument shape has 2 bands, want 1 or 3");
+        return {data, height, width, bands, width * bands};
+    }
+};
+
+// The squared error; `out`, where there is one, takes its gradient.
+double gradient(const nn::Photo& photo, py::ssize_t q, const py::buffer& y_hat, const py::buffer& pixels,
+                const Volume& shape, const std::optional<py::buffer>& out, py::ssize_t threads) {
     const int quality = quality_of(q);
     const std::size_t count = threads_of(threads);
-    const std::size_t height = in_range(std::get<0>(shape), "shape (height)", 1, LIC_SIDE_MAX);
-    const std::size_t width = in_range(std::get<1>(shape), "shape (width)", 1, LIC_SIDE_MAX);
-    const std::size_t bands = in_range(std::get<2>(shape), "shape (bands)", 1, 3);
-    if (bands == 2) refuse("argument shape has 2 bands, want 1 or 3");
-    const Values<const std::uint8_t> from(pixels, "pixels",
-                                          {std::get<0>(shape), std::get<1>(shape), std::get<2>(shape)});
-    const nn::Picture picture{from.data, height, width, bands, width * bands};
-    const Sizes s({static_cast<py::ssize_t>(picture.hy()), static_cast<py::ssize_t>(picture.wy())});
+    const HeldPicture held_picture(pixels, shape);
+    const std::vector<py::ssize_t> sides = held_picture.sizes.rows(photo.latent());
+    const Values<const std::int16_t> from(y_hat, "y_hat", sides);
+    std::optional<Values<float>> to;
+    if (out) to.emplace(*out, "out", sides, true);
+    py::gil_scoped_release release;
+    return nn::Gradient(photo, quality)(from.data, held_picture.picture, to ? to->data : nullptr, count);
+}
+
+bool search(const nn::Photo& photo, const lic::Model& model, py::ssize_t q, const py::buffer& z, const py::buffer& y,
+            const py::buffer& r, const py::buffer& pixels, const Volume& shape, py::ssize_t passes, double bit,
+            float weight, py::ssize_t threads) {
+    check_latents(photo, model);
+    const int quality = quality_of(q);
+    const std::size_t count = threads_of(threads), times = in_range(passes, "passes", 0, kPassesMost);
+    if (!(bit > 0.0 && bit < 1e12)) refuse("argument bit is not above 0 and below 1e12");
+    const HeldPicture held_picture(pixels, shape);
+    const Sizes& s = held_picture.sizes;
+    const Values<const std::int16_t> symbols(z, "z", s.hyper(model.C()));
+    const Values<const std::int32_t> from(y, "y", s.rows(model.M()));
+    const Values<std::int16_t> to(r, "r", s.latent(model.M()), true);
+    py::gil_scoped_release release;
+    return nn::search({photo, model, quality, held_picture.picture, symbols.data, from.data, times, weight, bit, count},
+                      to.data);
+}
+
+void analyse(const nn::Analysis& analysis, py::ssize_t q, const py::buffer& pixels, const Volume& shape,
+             const py::buffer& y, py::ssize_t threads) {
+    const int quality = quality_of(q);
+    const std::size_t count = threads_of(threads);
+    const HeldPicture held_picture(pixels, shape);
+    const Sizes& s = held_picture.sizes;
     const Values<std::int32_t> to(y, "y", s.rows(analysis.latent()), true);
     py::gil_scoped_release release;
-    analysis.analyse(picture, quality, to.data, count);
+    analysis.analyse(held_picture.picture, quality, to.data, count);
 }
 
 void hyper_symbols(const nn::Analysis& analysis, const lic::Model& model, py::ssize_t q, const py::buffer& y,
@@ -199,23 +252,28 @@ struct TileOf {
           number(in_range(std::get<3>(place), "place (number)", 0, static_cast<py::ssize_t>(tiling.count()) - 1)) {}
 };
 
-void read_tile(const lic::Model& model, py::ssize_t q, const py::buffer& data, const Place& place, const py::buffer& z, const py::buffer& r) {
+void read_tile(const lic::Model& model, py::ssize_t q, const py::buffer& data, const Place& place, const py::buffer& z,
+               const py::buffer& r) {
     const TileOf tile(place);
     const Bytes bytes(data);
     const lic::Setting setting = setting_at(model, q);
-    const Values<std::int16_t> to_z(z, "z", tile.sizes.hyper(model.C()), true), to_r(r, "r", tile.sizes.latent(model.M()), true);
+    const Values<std::int16_t> to_z(z, "z", tile.sizes.hyper(model.C()), true),
+        to_r(r, "r", tile.sizes.latent(model.M()), true);
     lic::Outcome outcome{};
     {
         py::gil_scoped_release release;
-        outcome = lic::read_tile(model, setting, tile.tiling, tile.number, bytes.data, bytes.size, to_z.data, to_r.data);
+        outcome =
+            lic::read_tile(model, setting, tile.tiling, tile.number, bytes.data, bytes.size, to_z.data, to_r.data);
     }
     check_stream(outcome, bytes.size);
 }
 
-py::bytes write_tile(const lic::Model& model, py::ssize_t q, const Place& place, const py::buffer& z, const py::buffer& r) {
+py::bytes write_tile(const lic::Model& model, py::ssize_t q, const Place& place, const py::buffer& z,
+                     const py::buffer& r) {
     const TileOf tile(place);
     const lic::Setting setting = setting_at(model, q);
-    const Values<const std::int16_t> from_z(z, "z", tile.sizes.hyper(model.C())), from_r(r, "r", tile.sizes.latent(model.M()));
+    const Values<const std::int16_t> from_z(z, "z", tile.sizes.hyper(model.C())),
+        from_r(r, "r", tile.sizes.latent(model.M()));
     lic::Stream stream;
     lic::Status status;
     {
@@ -231,8 +289,7 @@ py::bytes write_tile(const lic::Model& model, py::ssize_t q, const Place& place,
 }  // namespace
 
 void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
-    model
-        .def("read_tile", &read_tile, py::arg("q"), py::arg("data"), py::arg("place"), py::arg("z"), py::arg("r"))
+    model.def("read_tile", &read_tile, py::arg("q"), py::arg("data"), py::arg("place"), py::arg("z"), py::arg("r"))
         .def("write_tile", &write_tile, py::arg("q"), py::arg("place"), py::arg("z"), py::arg("r"));
     py::class_<nn::Photo>(m, "Photo", "The decoder networks of the photo family in integers (FORMAT 8).")
         .def(py::init(&make<nn::Photo>), py::arg("tensors"), py::arg("kernels") = "auto")
@@ -241,6 +298,11 @@ void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
         .def("latents", &latents, py::arg("q"), py::arg("v"), py::arg("r"), py::arg("grid"), py::arg("out"))
         .def("quantise", &quantise, py::arg("model"), py::arg("q"), py::arg("z"), py::arg("y"), py::arg("r"),
              py::arg("grid"), py::arg("weight"), py::arg("threads") = 1)
+        .def("gradient", &gradient, py::arg("q"), py::arg("y_hat"), py::arg("pixels"), py::arg("shape"),
+             py::arg("out") = py::none(), py::arg("threads") = 1)
+        .def("search", &search, py::arg("model"), py::arg("q"), py::arg("z"), py::arg("y"), py::arg("r"),
+             py::arg("pixels"), py::arg("shape"), py::arg("passes"), py::arg("bit"), py::arg("weight"),
+             py::arg("threads") = 1)
         .def_property_readonly("latent", &nn::Photo::latent)
         .def_property_readonly("hyper", &nn::Photo::hyper)
         .def_property_readonly("halo", &nn::Photo::halo);

@@ -12,7 +12,7 @@ namespace lic {
 namespace {
 
 struct Features {
-    bool sse41 = false, avx2 = false, avx512 = false, vbmi2 = false, vnni = false;
+    bool sse41 = false, avx2 = false, fma = false, avx512 = false, vbmi2 = false, vnni = false;
 };
 
 #if LIC_X86 && defined(_MSC_VER) && !defined(__clang__)
@@ -24,10 +24,12 @@ Features asked() {
     const int most = leaf[0];
     __cpuid(leaf, 1);
     f.sse41 = bit(2, 19);
-    if (!bit(2, 27) || most < 7) return f;       // OSXSAVE
+    if (!bit(2, 27) || most < 7) return f;  // OSXSAVE
+    const bool fused = bit(2, 12);
     const unsigned long long kept = _xgetbv(0);  // registers that the system saves
     __cpuidex(leaf, 7, 0);
     f.avx2 = bit(1, 5) && (kept & 0x6) == 0x6;
+    f.fma = f.avx2 && fused;
     f.avx512 = bit(1, 16) && bit(1, 17) && bit(1, 30) && bit(1, 31) && (kept & 0xE6) == 0xE6;
     f.vbmi2 = f.avx512 && bit(2, 6);
     f.vnni = f.avx512 && bit(2, 11);
@@ -38,6 +40,7 @@ Features asked() {
     Features f;
     f.sse41 = __builtin_cpu_supports("sse4.1");
     f.avx2 = __builtin_cpu_supports("avx2");
+    f.fma = f.avx2 && __builtin_cpu_supports("fma");
     f.avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     f.vbmi2 = f.avx512 && __builtin_cpu_supports("avx512vbmi2");
@@ -90,6 +93,7 @@ Simd simd_best() {
     return Simd::scalar;
 }
 
+bool cpu_has_fma() { return features().fma; }
 bool cpu_has_vbmi2() { return features().vbmi2; }
 bool cpu_has_vnni() { return features().vnni; }
 

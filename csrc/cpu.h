@@ -35,7 +35,8 @@ const char* simd_name(Simd level);
 bool simd_supported(Simd level);
 Simd simd_best();
 
-// Extensions of AVX-512, by the CPU alone.
+// Extensions of AVX2 and AVX-512, by the CPU alone.
+bool cpu_has_fma();    // fused multiply-add of floats
 bool cpu_has_vbmi2();  // packs and spreads bytes and words
 bool cpu_has_vnni();   // sums of products of bytes or words
 

@@ -1,5 +1,5 @@
-// A tile of an image (FORMAT 6): its stream to its part of z and r of the whole image and back. Tiles are independent, so that any
-// number of threads may each take one. Includes model.h and the standard library; must not include Python.
+// A tile of an image (FORMAT 6): its stream to its part of z and r of the whole image and back. Tiles are independent,
+// so that any number of threads may each take one. Includes model.h and the standard library; must not include Python.
 #ifndef LIC_IMAGE_H
 #define LIC_IMAGE_H
 
@@ -18,7 +18,8 @@ struct Tiling {
     std::size_t count() const { return rows() * columns(); }
 };
 
-// Fills in the tile's part of z (C, hz, wz) and r (M, hy, wy); a stream that section 7 refuses leaves zeros or nothing there.
+// Fills in the tile's part of z (C, hz, wz) and r (M, hy, wy); a stream that section 7 refuses leaves zeros or nothing
+// there.
 Outcome read_tile(const Model& model, const Setting& q, const Tiling& tiling, std::size_t number,
                   const std::uint8_t* data, std::size_t size, std::int16_t* z, std::int16_t* r);
 

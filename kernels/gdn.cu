@@ -1,6 +1,6 @@
 // Generalised divisive normalisation and its inverse, forward and backward (kernels/README.md has the equations and the
-// figures). Includes warp.cuh alone. One instance is one set of macros; pillow_lic/engines/torch/cuda/gdn.py chooses them, says why, and
-// launches.
+// figures). Includes warp.cuh alone. One instance is one set of macros; pillow_lic/engines/torch/cuda/gdn.py chooses
+// them, says why, and launches.
 //
 // READ ME FIRST
 // - One product carries all three steps. For each pixel, sums_i = (bias_i) + sum_j matrix_ij operand_j over channels,

@@ -1,4 +1,5 @@
-"""Types of the compiled entropy coder (csrc/bind.cpp). Use pillow_lic.entropy.
+"""Types of the compiled entropy coder (csrc/bind.cpp), of which use pillow_lic.entropy, and of the native engine
+(csrc/bind_nn.cpp), of which use pillow_lic.engines.native.
 
 Buffers are contiguous and of the type that is named (int16: format "h"), NumPy's arrays or any other; where their shape
 is known from other arguments, a run of as many bytes does as well. Every function raises ValueError for a buffer of
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 _Buffer = bytes | bytearray | memoryview | NDArray[Any]
 _Sides = tuple[int, int]  # h, w of the latent grid
+_Place = tuple[int, int, int, int]  # of a tile: h, w of the image's latent grid, S of FORMAT 6.1, the tile's number
+_Box = tuple[int, int, int, int]  # top, left, bottom, right in pixels, the last two excluded
 
 class _Type(type): ...
 
@@ -44,6 +47,12 @@ class Model(metaclass=_Type):
         """Symbols (M, n) of r int16 (M, n) and their rows. ValueError of a level that its state does not allow."""
     def quantise(self, x: _Buffer, index: _Buffer, weight: _Buffer) -> NDArray[np.int16]:
         """r (M, n) of least squared error from x float32 (M, n) and weight float32 (M,) * bits."""
+    def read_tile(self, q: int, data: _Buffer, place: _Place, z: _Buffer, r: _Buffer) -> None:
+        """A tile's stream into its part of the whole image's z int16 (C, hz, wz) and r int16 (M, h, w), both the
+        caller's. Raises LicCorruptTile, after which the tile's part holds zeros or what it held.
+        """
+    def write_tile(self, q: int, place: _Place, z: _Buffer, r: _Buffer) -> bytes:
+        """The stream of a tile, from its part of the whole image's z int16 (C, hz, wz) and r int16 (M, h, w)."""
     @property
     def latent(self) -> int: ...
     @property
@@ -67,6 +76,74 @@ class Model(metaclass=_Type):
     @property
     def trellis(self) -> int | None: ...
 
+class Photo(metaclass=_Type):
+    """The decoder networks of the photo family in integers (FORMAT 8). The grid is that of the latents, h x w, over
+    which lie hz x wz hyper positions, a quarter of it rounded up; an image's pixels are 16h x 16w before they are cut.
+    """
+    def __init__(self, tensors: Mapping[str, Any], kernels: str = "auto") -> None:
+        """tensors: contiguous buffers by their names (FORMAT 9.3), int16, uint16, int32 and int64; others are passed
+        over. kernels: one of `kernel_sets`, or "auto" for the fastest. Raises LicModelMissing for tensors that are
+        not as the format says.
+        """
+    def render(
+        self,
+        q: int,
+        v: _Buffer,
+        r: _Buffer,
+        grid: _Sides,
+        box: _Box,
+        out: _Buffer,
+        threads: int = 1,
+    ) -> None:
+        """Samples of a box into `out`, bytes (bottom - top, right - left, bands), 1 band of grey or 3 of RGB: as many
+        as its size says. v int16 (C, hz, wz) in 1/32, r int16 (M, h, w).
+        """
+    def latents(self, q: int, v: _Buffer, r: _Buffer, grid: _Sides, out: _Buffer) -> None:
+        """y_hat into `out`, int16 (M, h, w), in its unit. v int16 (C, hz, wz) in 1/32, r int16 (M, h, w)."""
+    def quantise(
+        self,
+        model: Model,
+        q: int,
+        z: _Buffer,
+        y: _Buffer,
+        r: _Buffer,
+        grid: _Sides,
+        weight: float,
+        threads: int = 1,
+    ) -> None:
+        """Residuals into `r`, int16 (M, h, w), from symbols z int16 (C, hz, wz) and y int32 (h, w, M) in 1/16 of
+        y_hat's unit. weight: squared errors, in the unit of r, that a bit is worth. ValueError for a model of other
+        latents or of more than one plane.
+        """
+    @property
+    def latent(self) -> int:
+        """M."""
+    @property
+    def hyper(self) -> int:
+        """C."""
+    @property
+    def halo(self) -> int:
+        """Latent positions beyond a box that its samples depend on."""
+
+class Analysis(metaclass=_Type):
+    """The encoder networks of the photo family; nothing in them decides what a file means. Shapes as in Photo."""
+    def __init__(self, tensors: Mapping[str, Any], kernels: str = "auto") -> None:
+        """As of Photo."""
+    def analyse(self, q: int, pixels: _Buffer, shape: tuple[int, int, int], y: _Buffer, threads: int = 1) -> None:
+        """y into the caller's int32 (h, w, M), in 1/16 of y_hat's unit. pixels: bytes of shape (height, width, bands),
+        1 band of grey or 3 of RGB; h and w are a sixteenth of their sides, rounded up.
+        """
+    def hyper_symbols(self, model: Model, q: int, y: _Buffer, grid: _Sides, z: _Buffer) -> None:
+        """z into the caller's int16 (C, hz, wz), rounded to the model's steps, from y int32 (h, w, M)."""
+    @property
+    def latent(self) -> int:
+        """M."""
+    @property
+    def hyper(self) -> int:
+        """C."""
+
 def rate_point(q: int, points: int) -> tuple[int, int, int]: ...
 def constants() -> dict[str, int]: ...
 def model_limits() -> dict[str, tuple[int, int]]: ...
+def kernel_sets() -> list[str]:
+    """The kernel sets of the native engine that this CPU can run, slowest first."""

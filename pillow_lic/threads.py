@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
     from typing import Any, TypeVar
 
+    L = TypeVar("L", bound=threading.Lock | threading.RLock)
     T = TypeVar("T")
     R = TypeVar("R")
 
@@ -154,7 +155,7 @@ def _forget_pool() -> None:
 # ---- Forks --------------------------------------------------------------------------------------------------------
 
 
-def held(lock: threading.Lock) -> threading.Lock:
+def held(lock: L) -> L:
     """The lock, which from now on no fork copies while another thread has it: forks wait for it."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)

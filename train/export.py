@@ -39,6 +39,7 @@ from pillow_lic.constants import (
     LIC_Z_STEP_BITS,
     MODEL_LIMITS,
 )
+from pillow_lic.engines import base
 from pillow_lic.engines.base import Latents, Picture
 from pillow_lic.engines.torch import exchange, latents, place, quantise, search
 from pillow_lic.engines.torch.networks import Network
@@ -308,7 +309,7 @@ class Fitter:
                 if rows.scale_rows:
                     v = torch.from_numpy(tables.dequantised(q, z))
                     index = torch.from_numpy(np.stack([tables.scale_index(q, one, *y.shape[2:]) for one in z]))
-                    bit = search.error_of_bit(quality.lambda_at(self.manifest["lambda"], q) if effort else None)
+                    bit = base.error_of_bit(quality.lambda_at(self.manifest["lambda"], q) if effort else None)
                     found = Latents(pictures, t, y, torch.from_numpy(z), v, index)
                     r, _ = search.quantise(decoder, quantiser, found, effort, bit)
                     for levels, where in zip(r.flatten(2).numpy(), index.flatten(2).numpy()):

@@ -25,4 +25,16 @@ const Kernels* find_kernels(const std::string& name) {
     return found;
 }
 
+const FloatKernels& float_kernels_beside(const Kernels& set) {
+#if LIC_X86
+    if (&set == &avx512_kernels() || &set == &vnni_kernels()) return avx512_float_kernels();
+    if (&set == &avx2_kernels()) return cpu_has_fma() ? fma_float_kernels() : sse41_float_kernels();
+    if (&set == &sse41_kernels()) return sse41_float_kernels();
+#elif LIC_NEON
+    if (&set == &neon_kernels()) return neon_float_kernels();
+#endif
+    static_cast<void>(set);
+    return plain_float_kernels();
+}
+
 }  // namespace lic::nn

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels.h"
+#include "float_kernels.h"
 
 namespace lic::nn {
 
@@ -14,6 +14,9 @@ std::vector<const Kernels*> available_kernels();
 
 // The fastest, or the one of that name; null where there is none.
 const Kernels* find_kernels(const std::string& name);
+
+// The float kernels for the CPUs that a set is for.
+const FloatKernels& float_kernels_beside(const Kernels& set);
 
 }  // namespace lic::nn
 

@@ -64,6 +64,17 @@ RatePoint rate_point(int q, std::size_t points) {
     return {static_cast<std::size_t>(low), position - 256 * low};
 }
 
+std::vector<i32> scale_at(const Layer& layer, int q) {
+    const RatePoint r = rate_point(q, layer.points);
+    const std::size_t n = layer.outputs, above = layer.points > 1 ? n : 0;
+    std::vector<i32> s(n);
+    for (std::size_t i = 0; i < n; ++i) {
+        const std::size_t one = r.low * n + i;
+        s[i] = static_cast<i32>(lerp(layer.scale[one], layer.scale[one + above], r.part));
+    }
+    return s;
+}
+
 LayerAt::LayerAt(const Layer& layer, const Kernels& k, int q)
     : weight(layer.weights()), scale(k.final_size(layer.outputs)), bias(k.final_size(layer.outputs)) {
     const std::size_t n = layer.outputs;
@@ -72,60 +83,62 @@ LayerAt::LayerAt(const Layer& layer, const Kernels& k, int q)
         return;
     }
     const RatePoint r = rate_point(q, layer.points);
-    std::vector<i32> s(n);
+    const std::vector<i32> s = scale_at(layer, q);
     std::vector<i64> b(n);
     for (std::size_t i = 0; i < n; ++i) {
         const std::size_t one = r.low * n + i, two = one + n;
-        s[i] = static_cast<i32>(lerp(layer.scale[one], layer.scale[two], r.part));
         b[i] = lerp(layer.bias[one], layer.bias[two], r.part);
     }
     k.finish(s.data(), b.data(), n, scale.data(), bias.data());
 }
 
 Layer read_layer(const Kernels& k, const Tensors& t, const std::string& name, std::size_t outputs, std::size_t inputs,
-                 const std::vector<std::size_t>& order) {
+                 const std::vector<std::size_t>& order, bool plain) {
     const i16* weight = nullptr;
     std::vector<i16> ordered;
     Layer layer = read(t, name, outputs, inputs, order, &weight, &ordered);
     layer.packed = Aligned<i16>(k.packed_size(order.size(), inputs));
     k.pack(weight, order.size(), inputs, layer.packed.data());
+    if (plain) layer.plain = std::move(ordered);
     return layer;
 }
 
-Layer read_layer(const Kernels& k, const Tensors& t, const std::string& name, std::size_t outputs, std::size_t inputs) {
-    return read_layer(k, t, name, outputs, inputs, natural(outputs));
+Layer read_layer(const Kernels& k, const Tensors& t, const std::string& name, std::size_t outputs, std::size_t inputs,
+                 bool plain) {
+    return read_layer(k, t, name, outputs, inputs, natural(outputs), plain);
 }
 
 std::vector<Layer> read_shuffled(const Kernels& k, const Tensors& t, const std::string& name, std::size_t channels,
-                                 std::size_t inputs, std::size_t factor) {
+                                 std::size_t inputs, std::size_t factor, bool plain) {
     const std::size_t places = factor * factor;
     std::vector<Layer> layers;
     for (std::size_t place = 0; place < places; ++place) {
         std::vector<std::size_t> order(channels);
         for (std::size_t c = 0; c < channels; ++c) order[c] = c * places + place;
-        layers.push_back(read_layer(k, t, name, channels * places, inputs, order));
+        layers.push_back(read_layer(k, t, name, channels * places, inputs, order, plain));
     }
     return layers;
 }
 
 Layer read_depthwise(const Kernels& k, const Tensors& t, const std::string& name, std::size_t channels,
-                     std::size_t side) {
+                     std::size_t side, bool plain) {
     const i16* weight = nullptr;
     std::vector<i16> ordered;
     Layer layer = read(t, name, channels, side * side, natural(channels), &weight, &ordered);
     layer.packed = Aligned<i16>(k.packed_size(channels, side * side));
     k.pack_depthwise(weight, channels, side * side, layer.packed.data());
+    if (plain) layer.plain = std::move(ordered);
     return layer;
 }
 
-Block read_block(const Kernels& k, const Tensors& t, const std::string& name, std::size_t width) {
+Block read_block(const Kernels& k, const Tensors& t, const std::string& name, std::size_t width, bool plain) {
     Block b;
     b.width = width;
-    b.mix = read_layer(k, t, name + ".mix", width, width);
-    b.spatial = read_depthwise(k, t, name + ".spatial", width, 3);
-    b.join = read_layer(k, t, name + ".join", width, width);
-    b.expand = read_layer(k, t, name + ".expand", 2 * width, width);
-    b.contract = read_layer(k, t, name + ".contract", width, 2 * width);
+    b.mix = read_layer(k, t, name + ".mix", width, width, plain);
+    b.spatial = read_depthwise(k, t, name + ".spatial", width, 3, plain);
+    b.join = read_layer(k, t, name + ".join", width, width, plain);
+    b.expand = read_layer(k, t, name + ".expand", 2 * width, width, plain);
+    b.contract = read_layer(k, t, name + ".contract", width, 2 * width, plain);
     return b;
 }
 

@@ -14,12 +14,16 @@ namespace lic::nn {
 // A 1x1 or depthwise convolution: weights in the kernels' order, tables of scale and bias over the trained rates.
 struct Layer {
     Aligned<i16> packed;
+    std::vector<i16> plain;  // the same (outputs, inputs), where asked for
     std::size_t outputs = 0, inputs = 0, points = 0;
     std::vector<i32> scale;  // (points, outputs)
     std::vector<i64> bias;
 
     Weights weights() const { return {packed.data(), outputs, inputs}; }
 };
+
+// Multipliers (outputs) at a quality.
+std::vector<i32> scale_at(const Layer& layer, int q);
 
 // A layer at a quality.
 struct LayerAt {
@@ -33,14 +37,15 @@ struct LayerAt {
 
 // How a layer's outputs are split where they become neighbours in space: `factor` squared layers, in raster order of
 // the place, of the channels c * factor^2 + place. order: what channel of the layer stands at each output, for other
-// arrangements.
-Layer read_layer(const Kernels& k, const Tensors& t, const std::string& name, std::size_t outputs, std::size_t inputs);
+// arrangements. plain: whether to keep Layer::plain.
 Layer read_layer(const Kernels& k, const Tensors& t, const std::string& name, std::size_t outputs, std::size_t inputs,
-                 const std::vector<std::size_t>& order);
+                 bool plain = false);
+Layer read_layer(const Kernels& k, const Tensors& t, const std::string& name, std::size_t outputs, std::size_t inputs,
+                 const std::vector<std::size_t>& order, bool plain = false);
 std::vector<Layer> read_shuffled(const Kernels& k, const Tensors& t, const std::string& name, std::size_t channels,
-                                 std::size_t inputs, std::size_t factor);
+                                 std::size_t inputs, std::size_t factor, bool plain = false);
 Layer read_depthwise(const Kernels& k, const Tensors& t, const std::string& name, std::size_t channels,
-                     std::size_t side);
+                     std::size_t side, bool plain = false);
 
 // FORMAT 7.1 for a table of `points` rows.
 struct RatePoint {
@@ -54,7 +59,7 @@ struct Block {
     std::size_t width = 0;
     Layer mix, spatial, join, expand, contract;
 };
-Block read_block(const Kernels& k, const Tensors& t, const std::string& name, std::size_t width);
+Block read_block(const Kernels& k, const Tensors& t, const std::string& name, std::size_t width, bool plain = false);
 
 struct BlockAt {
     std::size_t width;

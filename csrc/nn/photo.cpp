@@ -5,20 +5,18 @@
 #include <functional>
 
 #include "../threads.h"
-#include "stream.h"
+#include "photo_parts.h"
+#include "synthesis.h"
 
 namespace lic::nn {
 namespace {
 
-constexpr std::size_t kCell = LIC_HYPER_STRIDE;     // latent positions to a hyper position, on a side
-constexpr std::size_t kStride = LIC_LATENT_STRIDE;  // pixels to a latent position, on a side
-constexpr std::size_t kRows = 8;                    // rows of the latent grid that refinement holds
-constexpr std::size_t kReach = 2;                   // columns beyond the edges that its kernels meet
-constexpr std::size_t kGroups = 4;                  // of positions (FORMAT 8.2)
+constexpr std::size_t kRows = 8;    // rows of the latent grid that refinement holds
+constexpr std::size_t kReach = 2;   // columns beyond the edges that its kernels meet
+constexpr std::size_t kGroups = 4;  // of positions (FORMAT 8.2)
 constexpr i32 kOctave = 1 << LIC_OCTAVE_BITS;
 constexpr i32 kLogHalf = 1 << (LIC_MANTISSA_BITS - 1);
 constexpr i32 kMeanHalf = 1 << (LIC_MEAN_BITS - 1);  // means are in 1/16 of y_hat's unit
-constexpr std::size_t kOut = 48;                     // samples of a position at a quarter of the resolution
 constexpr std::size_t kBlocksMax = 64;
 
 struct Group {
@@ -30,92 +28,16 @@ constexpr std::size_t group_of(std::size_t row, std::size_t column) {
     return of[row & 1][column & 1];
 }
 
+// A number from -1/2 to 1/2 of each integer: a hash, so that it depends on nothing else.
+float noise(std::uint32_t x) {
+    x = (x ^ x >> 16) * 0x7FEB352Du;
+    x = (x ^ x >> 15) * 0x846CA68Bu;
+    return static_cast<float>(static_cast<i32>(x ^ x >> 16)) * (1.0f / 4294967296.0f);
+}
+
 i16 clip(i32 x) { return static_cast<i16>(std::clamp(x, -32768, 32767)); }
 
-struct RefineGroup {
-    Layer enter, spatial, join, expand, contract, mean, step;
-};
-
-struct RefineAt {
-    LayerAt enter, spatial, join, expand, contract, mean, step;
-    RefineAt(const RefineGroup& g, const Kernels& k, int q)
-        : enter(g.enter, k, q),
-          spatial(g.spatial, k, q),
-          join(g.join, k, q),
-          expand(g.expand, k, q),
-          contract(g.contract, k, q),
-          mean(g.mean, k, q),
-          step(g.step, k, q) {}
-};
-
-std::vector<LayerAt> all_at(const std::vector<Layer>& layers, const Kernels& k, int q) {
-    std::vector<LayerAt> list;
-    for (const Layer& layer : layers) list.emplace_back(layer, k, q);
-    return list;
-}
-
-std::vector<BlockAt> all_at(const std::vector<Block>& blocks, const Kernels& k, int q) {
-    std::vector<BlockAt> list;
-    for (const Block& block : blocks) list.emplace_back(block, k, q);
-    return list;
-}
-
 }  // namespace
-
-struct Photo::Parts {
-    const Kernels& k;
-    std::size_t latent = 0, hyper = 0, body = 0, spread = 0, detail = 0, render_width = 0, points = 0;
-    std::vector<Layer> up;
-    Layer enter, mean, step;
-    Block block;
-    std::vector<i32> gain;            // (points, latent)
-    std::vector<RefineGroup> refine;  // of groups 1 to 3
-    std::vector<i16> tanh;
-    std::vector<std::uint16_t> exp2;
-    Layer synthesis_enter, out;
-    std::vector<Block> bodies, details;
-    std::vector<Layer> up8, up4, direct;
-    Block render;
-
-    Parts(const Tensors& t, const Kernels& kernels);
-
-    struct At;
-};
-
-// Everything at a quality.
-struct Photo::Parts::At {
-    const Parts& w;
-    std::vector<LayerAt> up, up8, up4, direct;
-    LayerAt enter, mean, step, synthesis_enter, out;
-    BlockAt block, render;
-    std::vector<BlockAt> bodies, details;
-    std::vector<RefineAt> refine;
-    std::vector<i32> gain;
-
-    At(const Parts& parts, int q)
-        : w(parts),
-          up(all_at(w.up, w.k, q)),
-          up8(all_at(w.up8, w.k, q)),
-          up4(all_at(w.up4, w.k, q)),
-          direct(all_at(w.direct, w.k, q)),
-          enter(w.enter, w.k, q),
-          mean(w.mean, w.k, q),
-          step(w.step, w.k, q),
-          synthesis_enter(w.synthesis_enter, w.k, q),
-          out(w.out, w.k, q),
-          block(w.block, w.k, q),
-          render(w.render, w.k, q),
-          bodies(all_at(w.bodies, w.k, q)),
-          details(all_at(w.details, w.k, q)),
-          gain(w.latent) {
-        for (const RefineGroup& group : w.refine) refine.emplace_back(group, w.k, q);
-        const RatePoint rate = rate_point(q, w.points);
-        for (std::size_t m = 0; m < w.latent; ++m) {
-            const i32 low = w.gain[rate.low * w.latent + m], high = w.gain[(rate.low + (w.points > 1)) * w.latent + m];
-            gain[m] = static_cast<i32>(lerp(low, high, rate.part));
-        }
-    }
-};
 
 Photo::Parts::Parts(const Tensors& t, const Kernels& kernels) : k(kernels) {
     const auto width = [&](const std::string& name, std::size_t axis, std::size_t most) {
@@ -164,27 +86,27 @@ Photo::Parts::Parts(const Tensors& t, const Kernels& kernels) : k(kernels) {
     }
     const std::uint16_t* e = t.get<std::uint16_t>("exp2", {kOctave});
     exp2.assign(e, e + kOctave);
-    synthesis_enter = read_layer(k, t, "synthesis.enter", body, latent);
+    synthesis_enter = read_layer(k, t, "synthesis.enter", body, latent, true);
     const auto blocks = [&](const std::string& prefix, std::size_t of) {
         std::vector<Block> list;
         while (list.size() < kBlocksMax && t.has(prefix + std::to_string(list.size()) + ".mix.weight")) {
-            list.push_back(read_block(k, t, prefix + std::to_string(list.size()), of));
+            list.push_back(read_block(k, t, prefix + std::to_string(list.size()), of, true));
         }
         return list;
     };
     bodies = blocks("synthesis.body", body);
     details = blocks("synthesis.detail", detail);
-    up8 = read_shuffled(k, t, "synthesis.up8", detail, body, 2);
-    up4 = read_shuffled(k, t, "synthesis.up4", render_width, detail, 2);
-    render = read_block(k, t, "synthesis.render", render_width);
+    up8 = read_shuffled(k, t, "synthesis.up8", detail, body, 2, true);
+    up4 = read_shuffled(k, t, "synthesis.up4", render_width, detail, 2, true);
+    render = read_block(k, t, "synthesis.render", render_width, true);
     // A position's 48 samples stand as rows of pixels: output u * 12 + v * 3 + c is sample (u, v) of band c.
     std::vector<std::size_t> order(kOut);
     for (std::size_t n = 0; n < kOut; ++n) order[n] = n % 3 * 16 + n / 12 * 4 + n % 12 / 3;
-    out = read_layer(k, t, "synthesis.out", kOut, render_width, order);
+    out = read_layer(k, t, "synthesis.out", kOut, render_width, order, true);
     for (std::size_t a = 0; a < kCell; ++a) {  // the linear path: a row of four such positions for each a
         std::vector<std::size_t> places(kCell * kOut);
         for (std::size_t n = 0; n < places.size(); ++n) places[n] = order[n % kOut] * 16 + a * kCell + n / kOut;
-        direct.push_back(read_layer(k, t, "synthesis.direct", kOut * 16, latent, places));
+        direct.push_back(read_layer(k, t, "synthesis.direct", kOut * 16, latent, places, true));
     }
 }
 
@@ -192,18 +114,12 @@ namespace {
 
 using RowSink = std::function<void(const i16* y_hat, std::size_t stride, std::size_t row)>;
 
-// ---------------------------------------------------------------------------------------------------------------------
-// FORMAT 8.2: y_hat
-
-// What the columns of a decode are: [first, first + columns) of the latent grid, first a multiple of 4.
-struct Window {
-    std::size_t first, columns;
-    std::size_t hyper_columns() const { return (columns + kCell - 1) / kCell; }
-};
-
 }  // namespace
 
 namespace detail {
+
+// ---------------------------------------------------------------------------------------------------------------------
+// FORMAT 8.2: y_hat
 
 // Rows of features in, rows of y_hat out, four later at most. r is the image's or, of an encoder, chosen as it goes.
 class Refinement {
@@ -361,18 +277,24 @@ void Refinement::choose(std::size_t row, std::size_t column, std::size_t positio
     const std::size_t M = w_.latent, hy = image_.hy, wy = image_.wy;
     const i32 *mean = mean_.row(row), *y = choice_->y + row * wy * M;
     const i16* log = step_.row(row);
+    const bool own = row >= choice_->begin && row < choice_->end;
     for (std::size_t p = 0; p < positions; ++p) {
         const std::size_t at = column + 2 * p;
+        float* step_out = own && choice_->step ? choice_->step + (row * wy + at) * M : nullptr;
         for (std::size_t m = 0; m < M; ++m) {
             const i32 l = log_step(m, log[at * M + m], step ? step + p * M + m : nullptr);
             const i32 middle = mean[at * M + m] + (change ? change[p * M + m] : 0);
             const float inverse = std::exp2(static_cast<float>(-l) / kOctave);
             ratio_[m * positions + p] = static_cast<float>(y[at * M + m] - middle) * inverse;
             index_[m * positions + p] = choice_->index[(m * hy + row) * wy + at];
+            if (step_out) step_out[m] = 1.0f / inverse;
+            if (choice_->shake > 0.0f) {
+                const auto place = static_cast<std::uint32_t>((row * wy + at) * M + m);
+                ratio_[m * positions + p] += choice_->shake * noise(place ^ choice_->seed);
+            }
         }
     }
     choice_->quantise(ratio_.data(), index_.data(), positions, chosen_.data());
-    const bool own = row >= choice_->begin && row < choice_->end;
     i16* r = r_.row(row);
     for (std::size_t m = 0; m < M; ++m) {
         for (std::size_t p = 0; p < positions; ++p) {
@@ -485,148 +407,52 @@ class LatentStream {
     std::array<Aligned<i16>, kCell> spread_;
 };
 
-// ---------------------------------------------------------------------------------------------------------------------
-// FORMAT 8.3: from rows of y_hat to samples
-
-class SynthesisStream {
- public:
-    SynthesisStream(const Photo::Parts::At& at, const Window& window, const Canvas& canvas, bool top)
-        : at_(at),
-          w_(at.w),
-          k_(at.w.k),
-          window_(window),
-          canvas_(canvas),
-          held_(w_.bodies.size() + w_.details.size() / 2 + 4),
-          y_(held_, window.columns * w_.latent, 0),
-          x16_(window.columns * w_.body),
-          x8_(2 * window.columns * w_.detail),
-          x4_(4 * window.columns * w_.render_width),
-          render_(k_, at.render, 4 * window.columns, top) {
-        for (const BlockAt& b : at.bodies) bodies_.emplace_back(k_, b, window.columns, top);
-        for (const BlockAt& b : at.details) details_.emplace_back(k_, b, 2 * window.columns, top);
-        for (Aligned<i16>& row : direct_) row = Aligned<i16>(4 * window.columns * kOut);
-    }
-
-    void push(const i16* y_hat, std::size_t stride, std::size_t row) {
-        const std::size_t n = window_.columns, M = w_.latent;
-        i16* y = y_.row(row);
-        for (std::size_t p = 0; p < n; ++p) std::copy_n(y_hat + p * stride, M, y + p * M);
-        run(k_, at_.synthesis_enter, y, n, x16_.data(), Store::plain);
-        body(0, x16_.data(), row);
-    }
-
-    // After the image's last row.
-    void finish() {
-        for (std::size_t k = 0; k < bodies_.size(); ++k)
-            bodies_[k].finish([&](const i16* x, std::size_t row) { body(k + 1, x, row); });
-        for (std::size_t k = 0; k < details_.size(); ++k)
-            details_[k].finish([&](const i16* x, std::size_t row) { detail(k + 1, x, row); });
-        render_.finish([&](const i16* x, std::size_t row) { samples(x, row); });
-    }
-
-    // Whether all rows of pixels of the canvas are there.
-    bool done() const { return finished_; }
-
- private:
-    void body(std::size_t k, const i16* x, std::size_t row) {
-        if (k < bodies_.size())
-            return bodies_[k].push(x, row, [&](const i16* y, std::size_t at) { body(k + 1, y, at); });
-        for (std::size_t u = 0; u < 2; ++u) {
-            spread(at_.up8, x, window_.columns, u, x8_.data());
-            detail(0, x8_.data(), 2 * row + u);
-        }
-    }
-
-    void detail(std::size_t k, const i16* x, std::size_t row) {
-        if (k < details_.size())
-            return details_[k].push(x, row, [&](const i16* y, std::size_t at) { detail(k + 1, y, at); });
-        for (std::size_t u = 0; u < 2; ++u) {
-            spread(at_.up4, x, 2 * window_.columns, u, x4_.data());
-            render_.push(x4_.data(), 2 * row + u, [&](const i16* y, std::size_t at) { samples(y, at); });
-        }
-    }
-
-    // Row u of two that a row becomes, twice as wide.
-    void spread(const std::vector<LayerAt>& layers, const i16* x, std::size_t positions, std::size_t u,
-                i16* out) const {
-        const std::size_t channels = layers[0].weight.outputs;
-        for (std::size_t v = 0; v < 2; ++v)
-            run_spread(k_, layers[2 * u + v], x, positions, out + v * channels, 2 * channels, Store::plain);
-    }
-
-    // Row `row` at a quarter of the resolution: four rows of pixels.
-    void samples(const i16* x, std::size_t row) {
-        if (4 * row + 4 <= canvas_.top || 4 * row >= canvas_.bottom) return;
-        const std::size_t latent_row = row / kCell, n = window_.columns;
-        if (!direct_known_ || direct_row_ != latent_row) {
-            for (std::size_t a = 0; a < kCell; ++a) {
-                run(k_, at_.direct[a], y_.row(latent_row), n, direct_[a].data(), Store::plain);
-            }
-            direct_row_ = latent_row, direct_known_ = true;
-        }
-        i16* levels = direct_[row % kCell].data();
-        run(k_, at_.out, x, 4 * n, levels, Store::add);
-        for (std::size_t u = 0; u < kCell; ++u) {
-            const std::size_t y = 4 * row + u;
-            if (y >= canvas_.top && y < canvas_.bottom)
-                pixels(levels + u * 12, canvas_.data + (y - canvas_.top) * canvas_.row_stride);
-        }
-        finished_ = 4 * row + 4 >= canvas_.bottom;
-    }
-
-    // A row of pixels from levels: 12 of each position's 48.
-    void pixels(const i16* levels, std::uint8_t* to) const {
-        const std::size_t first = window_.first * kStride;  // pixel of the window's left edge
-        const std::size_t begin = canvas_.left - first, end = canvas_.right - first;
-        constexpr i32 kHalf = 1 << (LIC_SAMPLE_BITS - 1), kMost = 255 << LIC_SAMPLE_BITS;
-        if (canvas_.bands == 1) {
-            for (std::size_t x = begin; x < end; ++x) {
-                const i16* p = levels + x / 4 * kOut + x % 4 * 3;
-                const i32 sum =
-                    std::clamp<i32>(p[0], 0, kMost) + std::clamp<i32>(p[1], 0, kMost) + std::clamp<i32>(p[2], 0, kMost);
-                *to++ = static_cast<std::uint8_t>((sum + 24) / 48);
-            }
-            return;
-        }
-        const auto level = [](i32 p) {
-            return static_cast<std::uint8_t>(std::clamp((p + kHalf) >> LIC_SAMPLE_BITS, 0, 255));
-        };
-        std::size_t x = begin;
-        for (; x < end && x % 4; ++x, to += 3) {
-            const i16* p = levels + x / 4 * kOut + x % 4 * 3;
-            for (std::size_t c = 0; c < 3; ++c) to[c] = level(p[c]);
-        }
-        for (; x + 4 <= end; x += 4, to += 12) {
-            const i16* p = levels + x / 4 * kOut;
-            for (std::size_t c = 0; c < 12; ++c) to[c] = level(p[c]);
-        }
-        for (; x < end; ++x, to += 3) {
-            const i16* p = levels + x / 4 * kOut + x % 4 * 3;
-            for (std::size_t c = 0; c < 3; ++c) to[c] = level(p[c]);
-        }
-    }
-
-    const Photo::Parts::At& at_;
-    const Photo::Parts& w_;
-    const Kernels& k_;
-    Window window_;
-    Canvas canvas_;
-    std::size_t held_;  // rows of y_hat that the linear path may still ask for
-    Ring<i16> y_;
-    Aligned<i16> x16_, x8_, x4_;
-    BlockStream render_;
-    std::vector<BlockStream> bodies_, details_;
-    std::array<Aligned<i16>, kCell> direct_;
-    std::size_t direct_row_ = 0;
-    bool direct_known_ = false, finished_ = false;
-};
-
 }  // namespace detail
 
 namespace {
 
-// Latent rows and columns beyond a box: of synthesis, and of refinement and prior as well.
-std::size_t synthesis_reach(std::size_t bodies, std::size_t details) { return bodies + (details + 1) / 2 + 1; }
+// A row of pixels from levels: 12 of each position's 48.
+void pixels(const i16* levels, const Window& window, const Canvas& canvas, std::uint8_t* to) {
+    const std::size_t first = window.first * kStride;  // pixel of the window's left edge
+    const std::size_t begin = canvas.left - first, end = canvas.right - first;
+    constexpr i32 kHalf = 1 << (LIC_SAMPLE_BITS - 1), kMost = 255 << LIC_SAMPLE_BITS;
+    if (canvas.bands == 1) {
+        for (std::size_t x = begin; x < end; ++x) {
+            const i16* p = levels + x / 4 * kOut + x % 4 * 3;
+            const i32 sum =
+                std::clamp<i32>(p[0], 0, kMost) + std::clamp<i32>(p[1], 0, kMost) + std::clamp<i32>(p[2], 0, kMost);
+            *to++ = static_cast<std::uint8_t>((sum + 24) / 48);
+        }
+        return;
+    }
+    const auto level = [](i32 p) {
+        return static_cast<std::uint8_t>(std::clamp((p + kHalf) >> LIC_SAMPLE_BITS, 0, 255));
+    };
+    std::size_t x = begin;
+    for (; x < end && x % 4; ++x, to += 3) {
+        const i16* p = levels + x / 4 * kOut + x % 4 * 3;
+        for (std::size_t c = 0; c < 3; ++c) to[c] = level(p[c]);
+    }
+    for (; x + 4 <= end; x += 4, to += 12) {
+        const i16* p = levels + x / 4 * kOut;
+        for (std::size_t c = 0; c < 12; ++c) to[c] = level(p[c]);
+    }
+    for (; x < end; ++x, to += 3) {
+        const i16* p = levels + x / 4 * kOut + x % 4 * 3;
+        for (std::size_t c = 0; c < 3; ++c) to[c] = level(p[c]);
+    }
+}
+
+// Row `quarter` at a quarter of the resolution: four rows of pixels.
+void rows_of_pixels(const i16* levels, std::size_t quarter, const Window& window, const Canvas& canvas) {
+    for (std::size_t u = 0; u < 4; ++u) {
+        const std::size_t y = 4 * quarter + u;
+        if (y >= canvas.top && y < canvas.bottom)
+            pixels(levels + u * 12, window, canvas, canvas.data + (y - canvas.top) * canvas.row_stride);
+    }
+}
+
+// Latent rows and columns beyond a box: of refinement and prior.
 constexpr std::size_t kLatentReach = 6;
 
 }  // namespace
@@ -655,7 +481,10 @@ void Photo::render(const Image& image, int q, const Canvas& canvas, std::size_t 
         const std::size_t reach = synthesis_reach(parts_->bodies.size(), parts_->details.size()),
                           row = part.top / kStride;
         const std::size_t from = row < reach ? 0 : row - reach;
-        detail::SynthesisStream synthesis(at, window, part, from == 0);
+        const auto paint = [&](const i16* levels, std::size_t quarter) {
+            rows_of_pixels(levels, quarter, window, part);
+        };
+        SynthesisStream synthesis(at, window.columns, from == 0, {part.top / 4, (part.bottom + 3) / 4}, paint);
         std::size_t pushed = 0;
         const RowSink sink = [&](const i16* y_hat, std::size_t stride, std::size_t at_row) {
             if (at_row >= from && !synthesis.done()) {

@@ -4,14 +4,12 @@
 //
 // READ ME FIRST
 // - Rows stream: a row of the latent grid enters at the top of a chain of stages, and each stage hands on the rows that
-// it can finish. Nothing
-//   larger than a few rows is ever held, whatever the image's size.
+//   it can finish. Nothing larger than a few rows is ever held, whatever the image's size.
 // - A chain may begin and end anywhere in an image. A stage whose first row is not the image's first does not know the
-// row above and
-//   does not hand that row on; so what comes out is right, and fewer rows come out than went in (a pyramid, not a strip
-//   with a fixed margin).
+//   row above and does not hand that row on; so what comes out is right, and fewer rows come out than went in (a
+//   pyramid, not a strip with a fixed margin).
 // - Columns are those of a window of the image. Its edges inside the image are wrong for some columns, which the caller
-// leaves out.
+//   leaves out.
 #ifndef LIC_NN_PHOTO_H
 #define LIC_NN_PHOTO_H
 
@@ -52,6 +50,9 @@ struct Choice {
     const std::uint8_t* index = nullptr;  // (M, hy, wy) the scale index
     i16* r = nullptr;                     // (M, hy, wy) what is chosen
     i16* y_hat = nullptr;                 // (hy, wy, M) what a decoder will have; may be null
+    float* step = nullptr;                // (hy, wy, M) what r counts, in 1/16 of y_hat's unit; may be null
+    float shake = 0.0f;                   // by so much of what r counts is y moved at random at most, in all
+    std::uint32_t seed = 0;               // of those numbers
     // x (M, n) = (y - mean) / step and index (M, n) to r (M, n), of positions that do not depend on each other.
     // Several threads call it at once.
     std::function<void(const float* x, const std::uint8_t* index, std::size_t n, i16* r)> quantise;
@@ -80,6 +81,7 @@ class Photo {
     void latents(const Image& image, int q, i16* y_hat) const;
 
     struct Parts;
+    const Parts& parts() const { return *parts_; }
 
  private:
     std::unique_ptr<Parts> parts_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "float_kernels.h"
 #include "layers.h"
 
 namespace lic::nn {
@@ -24,6 +25,21 @@ class Ring {
     Aligned<T> data_;
 };
 
+// Of each output of a block's leaky layers over the last rows, a bit: whether it is above 0.
+struct Signs {
+    const FloatKernels* kernels = nullptr;
+    std::size_t columns = 0, mix_stride = 0, expand_stride = 0;  // bytes from one position to the next
+    Ring<std::uint8_t> mix, expand;
+    Signs() = default;
+    Signs(const FloatKernels& k, std::size_t rows, std::size_t positions, std::size_t width)
+        : kernels(&k),
+          columns(positions),
+          mix_stride((width + 63) / 64 * 8),
+          expand_stride((2 * width + 63) / 64 * 8),
+          mix(rows, positions * mix_stride, 0),
+          expand(rows, positions * expand_stride, 0) {}
+};
+
 constexpr std::size_t kStripRows = 4;  // of the latent grid that a thread is worth
 constexpr std::size_t kChunk =
     64;  // positions that pass a block's layers together, so that they stay in the first cache
@@ -32,13 +48,14 @@ constexpr std::size_t kChunk =
 // begins inside the image does, is not handed on.
 class BlockStream {
  public:
-    // top: whether the first row that comes is the image's first.
-    BlockStream(const Kernels& kernels, const BlockAt& block, std::size_t columns, bool top)
+    // top: whether the first row that comes is the image's first. signs: where to leave them, if anywhere.
+    BlockStream(const Kernels& kernels, const BlockAt& block, std::size_t columns, bool top, Signs* signs = nullptr)
         : k_(kernels),
           b_(block),
           columns_(columns),
           width_(block.width),
           top_(top),
+          signs_(signs),
           mix_(3, columns * width_, width_),
           x_(2, columns * width_, 0),
           zero_(1, columns * width_, width_),
@@ -51,6 +68,8 @@ class BlockStream {
         if (!begun_) first_ = index, begun_ = true;
         std::copy_n(x, columns_ * width_, x_.row(index));
         run(k_, b_.mix, x_.row(index), columns_, mix_.row(index), Store::leaky);
+        if (signs_)
+            signs_->kernels->signs({mix_.row(index), columns_, width_, signs_->mix.row(index), signs_->mix_stride});
         last_ = index;
         if (index > first_) hand_on(index - 1, mix_.row(index), next);
     }
@@ -76,6 +95,9 @@ class BlockStream {
             i16* part = x + p * width_;
             run(k_, b_.join, spatial_.data(), n, part, Store::add);
             run(k_, b_.expand, part, n, expand_.data(), Store::leaky);
+            if (signs_)
+                signs_->kernels->signs({expand_.data(), n, 2 * width_,
+                                        signs_->expand.row(index) + p * signs_->expand_stride, signs_->expand_stride});
             run(k_, b_.contract, expand_.data(), n, part, Store::add);
         }
         next(x, index);
@@ -85,6 +107,7 @@ class BlockStream {
     const BlockAt& b_;
     std::size_t columns_, width_;
     bool top_, begun_ = false;
+    Signs* signs_;
     std::size_t first_ = 0, last_ = 0;
     Ring<i16> mix_, x_, zero_;
     Aligned<i16> spatial_, expand_;

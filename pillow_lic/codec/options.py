@@ -98,7 +98,7 @@ class EncodeOptions:
         q = qualities.to_q(self.quality)
         model = models.chosen(self.model, self.tune, q)
         effort = _checked_effort(self.effort, model)
-        return EncodeSettings(q, model, effort, engines.encoder(model, device, effort))
+        return EncodeSettings(q, model, effort, engines.encoder(model, device))
 
 
 def _checked_effort(effort: Any, model: Model) -> int:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..models.store import Model
 
 GREY = 128  # sample value of pixels whose tile is missing
+PASSES = (0, 1, 2, 3, 4, 6, 10, 16, 30, 100)  # back through the decoder, of effort 0 to 9 (codec/options.py)
 
 T = TypeVar("T")
 
@@ -30,6 +31,16 @@ class Arrival(NamedTuple, Generic[T]):
     value: T
     wait: Callable[[], None]
     lent: bool = False  # whether the engine will use the value's memory again: who keeps the value copies it
+
+
+def error_of_bit(weight: float | None) -> float:
+    """The squared error of samples in 0..1 that a bit is worth: 3 / (lambda 255^2), weight being lambda; 0 where there
+    is none.
+
+    lambda 255^2 MSE + bits per pixel, times the pixels, is lambda 255^2 / 3 of the squared error of three samples a
+    pixel, and the bits.
+    """
+    return 0.0 if weight is None else 3.0 / (weight * 255.0**2)
 
 
 def at_once() -> None:

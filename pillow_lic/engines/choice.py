@@ -62,9 +62,9 @@ def device_named(device: Any = None) -> str:
     return place.existing(name)
 
 
-def encoder(model: Model, device: str, effort: int = 0) -> Engine:
+def encoder(model: Model, device: str) -> Engine:
     """The engine that encodes with a model on a device that `device_named` named. Raises LicEngineMissing."""
-    return _engine(model, device, native=effort == 0)
+    return _engine(model, device)
 
 
 def decoder(model: Model, device: str, output: str = "numpy") -> Engine:
@@ -75,13 +75,13 @@ def decoder(model: Model, device: str, output: str = "numpy") -> Engine:
     return _engine(model, device, output)
 
 
-def _engine(model: Model, device: str, output: str = "numpy", native: bool = True) -> Engine:
+def _engine(model: Model, device: str, output: str = "numpy") -> Engine:
     """On the CPU the photo family runs natively unless PILLOW_LIC_ENGINE is "torch"; all else wants PyTorch."""
     wish = os.environ.get(ENGINE_VARIABLE, "auto")
     if wish not in ENGINES:
         msg = f"{ENGINE_VARIABLE} must be one of {', '.join(ENGINES)}, found {wish!r}"
         raise LicBadOption(msg)
-    if model.manifest.family == "photo" and device == "cpu" and output == "numpy" and wish != "torch" and native:
+    if model.manifest.family == "photo" and device == "cpu" and output == "numpy" and wish != "torch":
         from .native import NativeEngine
 
         return NativeEngine()

@@ -9,13 +9,13 @@ from __future__ import annotations
 import threading
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .. import _core, threads
-from ..errors import LicBadOption, LicCorruptTile, LicError, LicTruncated
-from ..models.store import buffers
-from .base import GREY, Arrival, Latents, Picture, Symbols, at_once
+from ..errors import LicBadOption, LicCorruptTile, LicError, LicModelMissing, LicTruncated
+from ..models.manifest import DECODER, ENCODER
+from ..models.store import buffers, once
+from .base import GREY, PASSES, Arrival, Latents, Picture, Symbols, at_once, error_of_bit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,15 +37,27 @@ class Networks:
     def __init__(self, model: Model):
         self.model = model
 
-    @cached_property
+    @once
     def photo(self) -> _core.Photo:
         """The decoder's. Raises LicModelMissing."""
-        return _core.Photo(buffers(self.model.tensors))
+        made = _core.Photo(buffers(self.model.tensors))
+        self._check(DECODER, made)
+        return made
 
-    @cached_property
+    @once
     def analysis(self) -> _core.Analysis:
         """The encoder's. Raises LicModelMissing."""
-        return _core.Analysis(buffers(self.model.encoder_tensors))
+        made = _core.Analysis(buffers(self.model.encoder_tensors))
+        self._check(ENCODER, made)
+        return made
+
+    def _check(self, file: str, made: _core.Photo | _core.Analysis) -> None:
+        manifest = self.model.manifest
+        if (made.latent, made.hyper) != (manifest.latent, manifest.hyper):
+            found = f"{file} has {made.latent} latent and {made.hyper} hyper channels"
+            wanted = f"want {manifest.latent} and {manifest.hyper}"
+            msg = f"the model {self.model.name!r} does not do what its manifest says: {found}, {wanted}; export it again"
+            raise LicModelMissing(msg)
 
 
 def networks(model: Model) -> Networks:
@@ -106,14 +118,18 @@ class NativeEngine:
     def quantise(self, latents: Latents, effort: int) -> Sequence[Arrival[Symbols]]:
         """The symbols of each picture."""
         triples = zip(latents.pictures, latents.y, latents.z, strict=True)
-        return [Arrival(self._quantised(*triple), at_once) for triple in triples]
+        return [Arrival(self._quantised(*triple, PASSES[effort]), at_once) for triple in triples]
 
-    def _quantised(self, picture: Picture, y: bytearray, z: bytearray) -> Symbols:
+    def _quantised(self, picture: Picture, y: bytearray, z: bytearray, passes: int) -> Symbols:
         header, model = picture.header, picture.model
-        symbols = self.blank(header, model)
+        symbols, q, count = self.blank(header, model), header.quality_q, threads.count()
         symbols.z[:] = z
-        photo, grid = networks(model).photo, header.latent_grid
-        photo.quantise(model.core, header.quality_q, z, y, symbols.r, grid, BIT_WEIGHT, threads.count())
+        photo, inputs = networks(model).photo, (model.core, q, z, y, symbols.r)
+        if passes:
+            bit = error_of_bit(model.manifest.lambda_at(q))
+            photo.search(*inputs, *_pixels(picture), passes, bit, BIT_WEIGHT, count)
+        else:
+            photo.quantise(*inputs, header.latent_grid, BIT_WEIGHT, count)
         return symbols
 
     def blank(self, header: Header, model: Model) -> Symbols:

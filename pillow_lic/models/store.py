@@ -6,24 +6,56 @@ Imports the standard library and ground; numpy and entropy when arrays and table
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from .. import _core
 from ..errors import LicModelMissing
+from ..threads import held
 from . import weights
 from .manifest import DECODER, ENCODER, Manifest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from ..entropy import Tables
 
+T = TypeVar("T")
+
 SHIPPED = Path(__file__).parent  # where the directories of our own models lie
 MANIFEST_MAX = 1 << 20  # bytes of manifest.json that are read
 FILE_MAX = 1 << 29  # bytes of one file of a model
+
+_lock = held(threading.RLock())  # of all that is loaded once; so no child inherits it half done
+
+
+class once(Generic[T]):  # noqa: N801  used as functools.cached_property is
+    """A property that is made when it is first asked for, by one thread while others wait, and forks as well.
+
+    functools.cached_property has a lock of its own up to Python 3.11, which a child that is forked meanwhile finds
+    locked for ever.
+    """
+
+    def __init__(self, make: Callable[[Any], T]):
+        self.make, self.name = make, make.__name__
+        self.__doc__ = make.__doc__
+
+    @overload
+    def __get__(self, one: None, owner: type) -> once[T]: ...
+    @overload
+    def __get__(self, one: object, owner: type) -> T: ...
+    def __get__(self, one: object | None, owner: type) -> once[T] | T:
+        if one is None:
+            return self
+        made: dict[str, T] = one.__dict__  # what is found here is not asked for again
+        with _lock:
+            if self.name not in made:
+                made[self.name] = self.make(one)
+            return made[self.name]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +88,7 @@ class Model:
             msg = f"{path} cannot be read ({error}); reinstall pillow_lic or the model"
             raise LicModelMissing(msg) from error
 
-    @cached_property
+    @once
     def tensors(self) -> weights.Tensors:
         """What decides symbols and pixels (FORMAT 9.2), by name. Raises LicModelMissing unless it is what the manifest names."""
         tensors = weights.read(self._read(DECODER), str(self.path / DECODER))
@@ -64,7 +96,7 @@ class Model:
             raise _other(self.path / DECODER)
         return tensors
 
-    @cached_property
+    @once
     def encoder_tensors(self) -> weights.Tensors:
         """What an encoder uses besides (FORMAT 9.3), by name. Raises likewise."""
         if self.manifest.encoder is None:
@@ -81,23 +113,23 @@ class Model:
         if self.manifest.encoder is not None:
             assert self.encoder_tensors
 
-    @cached_property
+    @once
     def arrays(self) -> dict[str, NDArray[Any]]:
         """`tensors` as NumPy's arrays."""
         return _as_arrays(self.tensors)
 
-    @cached_property
+    @once
     def encoder_arrays(self) -> dict[str, NDArray[Any]]:
         """`encoder_tensors` likewise."""
         return _as_arrays(self.encoder_tensors)
 
-    @cached_property
+    @once
     def core(self) -> _core.Model:
         """The coder over its integer tables. Needs no NumPy. Raises LicModelMissing for tables that are wrong."""
         integers = {key: value for key, value in self.manifest.integers.items() if key != "halo"}
         return _core.Model(buffers(self.tensors), **integers)
 
-    @cached_property
+    @once
     def tables(self) -> Tables:
         """The integer tables, and the coder over them."""
         from ..entropy import Tables
@@ -118,7 +150,9 @@ def _as_arrays(tensors: weights.Tensors) -> dict[str, NDArray[Any]]:
 
 
 def _other(path: Path) -> LicModelMissing:
-    return LicModelMissing(f"{path} is not the file that its manifest names (SHA-256 differs); reinstall pillow_lic or the model")
+    return LicModelMissing(
+        f"{path} is not the file that its manifest names (SHA-256 differs); reinstall pillow_lic or the model"
+    )
 
 
 def read_model(number: int, path: Path) -> Model:
@@ -131,7 +165,7 @@ def read_model(number: int, path: Path) -> Model:
         raise LicModelMissing(msg) from error
     try:
         return Model(number, path, Manifest.parse(data))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         advice = "re-export the model with this version of train/export.py"
         msg = f"{path / 'manifest.json'} is no manifest of ours: {error}; {advice}"
         raise LicModelMissing(msg) from error

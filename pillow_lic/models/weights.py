@@ -1,6 +1,7 @@
 """Tensors in a file, and what they are known by: safetensors (FORMAT 9.2), read without NumPy.
 
-A tensor is a memoryview with its type and shape over the file's bytes: nothing is copied. Imports the standard library and errors.
+A tensor is a memoryview with its type and shape over the file's bytes: nothing is copied but what is not aligned there.
+Imports the standard library and errors.
 """
 
 from __future__ import annotations
@@ -54,12 +55,14 @@ def read(data: bytes, what: str) -> Tensors:
         raise _bad(what, f"its description is no JSON ({error})") from error
     if not isinstance(described, dict):
         raise _bad(what, "its description is no object")
+    if any("\ud800" <= character <= "\udfff" for name in described for character in name):
+        raise _bad(what, "the name of a tensor is no text")
     described.pop("__metadata__", None)
     body = memoryview(data)[8 + length :]
     tensors: Tensors = {}
     end = 0
     for name, entry in sorted(described.items(), key=_begin):
-        tensor, begin, stop = _tensor(what, name, entry, body)
+        tensor, begin, stop = _tensor(what, name, entry, body, 8 + length)
         if begin != end:
             raise _bad(what, f"the tensor {name} begins at byte {begin}, want {end}")
         tensors[name], end = tensor, stop
@@ -74,8 +77,8 @@ def _begin(item: tuple[str, object]) -> int:
     return offsets[0] if isinstance(offsets, list) and offsets and type(offsets[0]) is int else -1
 
 
-def _tensor(what: str, name: str, entry: object, body: memoryview) -> tuple[Tensor, int, int]:
-    """A tensor, and the bytes at which it begins and ends."""
+def _tensor(what: str, name: str, entry: object, body: memoryview, at: int) -> tuple[Tensor, int, int]:
+    """A tensor, and the bytes at which it begins and ends. at: where the body begins."""
     if not isinstance(entry, dict):
         raise _bad(what, f"the tensor {name} is not described")
     kind, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
@@ -93,7 +96,10 @@ def _tensor(what: str, name: str, entry: object, body: memoryview) -> tuple[Tens
     begin, end = offsets
     if not 0 <= begin <= end <= len(body):
         raise _bad(what, f"the tensor {name} ends beyond the file")
-    return Tensor(kind, body[begin:end].cast(FORMATS[kind], shape)), begin, end
+    part = body[begin:end]
+    if (at + begin) % SIZES[kind]:
+        part = memoryview(bytes(part))
+    return Tensor(kind, part.cast(FORMATS[kind], shape)), begin, end
 
 
 def _are_integers(values: object) -> bool:

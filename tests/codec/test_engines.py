@@ -89,7 +89,7 @@ def test_options_are_stated_once():
 
 
 def test_efforts_are_the_searchs():
-    assert len(search.PASSES) == len(options.EFFORTS)
+    assert len(base.PASSES) == len(options.EFFORTS)
 
 
 def test_unknown_options_are_refused():

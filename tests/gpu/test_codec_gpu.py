@@ -16,7 +16,7 @@ from shortcuts import symbols
 import pillow_lic
 from pillow_lic import errors
 from pillow_lic import quality as qualities
-from pillow_lic.engines import choice
+from pillow_lic.engines import base, choice
 from pillow_lic.engines.torch import latents, networks, place, search
 from pillow_lic.models import registry
 
@@ -86,7 +86,7 @@ def test_effort(model, arrays):
     )
     own = pillow_lic.encode(array, model=model, quality=quality, effort=3)
     assert level(pillow_lic.decode(searched, device="cuda"), pillow_lic.decode(searched)) <= 1
-    bit = search.error_of_bit(registry.by_name(model).manifest.lambda_at(100 * quality))
+    bit = base.error_of_bit(registry.by_name(model).manifest.lambda_at(100 * quality))
 
     def cost(data: bytes) -> float:
         return 8 * len(data) + error(array, data) * array.size / 255.0**2 / bit

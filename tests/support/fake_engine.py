@@ -94,7 +94,7 @@ def fake_engine(monkeypatch):
     from pillow_lic.codec import encode
     from pillow_lic.engines import choice
 
-    monkeypatch.setattr(choice, "encoder", lambda model, device, effort=0: FakeEngine())
+    monkeypatch.setattr(choice, "encoder", lambda model, device: FakeEngine())
     monkeypatch.setattr(choice, "decoder", lambda model, device, output="numpy": FakeEngine())
     monkeypatch.setattr(encode, "TILE_SIDE", 1)
     calls.clear()

@@ -12,7 +12,7 @@ import pillow_lic
 from pillow_lic import container
 from pillow_lic.codec.decode import decode_symbols, decoded
 from pillow_lic.codec.options import DecodeOptions
-from pillow_lic.engines.torch import search
+from pillow_lic.engines import base
 from pillow_lic.models import registry
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def pixels_of(chunks: container.Container, **options) -> np.ndarray:
 
 def cost(array: np.ndarray, data: bytes, quality: int = 60, model: str = "toy") -> float:
     """What the search makes smaller, over the whole file: bits, and squared error in bits."""
-    bit = search.error_of_bit(registry.by_name(model).manifest.lambda_at(100 * quality))
+    bit = base.error_of_bit(registry.by_name(model).manifest.lambda_at(100 * quality))
     bands = 3 if array.ndim == 3 and array.shape[2] > 2 else 1  # without alpha
     shape = (*array.shape[:2], -1)
     decoded = pillow_lic.decode(data).reshape(shape)[..., :bands].astype(float)

@@ -78,7 +78,7 @@ class TorchEngine:
         """The symbols of each picture."""
         model, q = latents.pictures[0].model, latents.pictures[0].header.quality_q
         decoder, quantiser = networks.decoder(model, self.place), quantise.quantiser(model, self.place.name)
-        bit = search.error_of_bit(model.manifest.lambda_at(q))
+        bit = base.error_of_bit(model.manifest.lambda_at(q))
         arrivals: list[Arrival[Symbols]] = []
         for part in self.place.fitting(latents, latents.side):
             with part, torch.inference_mode(), running(self.place.name):

@@ -53,7 +53,8 @@ def load(model: Model, file: str, device: str = "cpu") -> Any:
     key = (model, file, precision(device), device)
     with _lock:
         if key not in _loaded:
-            _loaded[key] = _placed(stages(model, file), key[2], device)
+            with torch.inference_mode(False):  # whatever the caller is in: gradients must be able to pass (search.py)
+                _loaded[key] = _placed(stages(model, file), key[2], device)
         return _loaded[key]
 
 
@@ -91,8 +92,16 @@ def stages(model: Model, file: str) -> Stages:
         raise LicModelMissing(msg) from error
 
 
+def _check(model: Model, config: photo.PhotoConfig | gdn.GdnConfig) -> None:
+    found, wanted = (config.latent, config.hyper), (model.manifest.latent, model.manifest.hyper)
+    if found != wanted:
+        msg = f"its networks have {found} latent and hyper channels, want {wanted}"
+        raise ValueError(msg)
+
+
 def _photo(model: Model, file: str) -> Stages:
     config = photo.PhotoConfig(**model.manifest.widths)
+    _check(model, config)
     with torch.device("meta"):
         if file == DECODER:
             made = Stages(prior=photo.Prior(config), refine=photo.Refine(config), synthesis=photo.Synthesis(config))
@@ -108,6 +117,7 @@ def _photo(model: Model, file: str) -> Stages:
 
 def _gdn(model: Model, file: str) -> Stages:
     config = gdn.GdnConfig(family=model.manifest.family, **model.manifest.widths)
+    _check(model, config)
     with torch.device("meta"):
         if file == DECODER:
             prior = gdn.Prior(config) if config.components else gdn.ZeroMean(config)

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ...constants import LIC_LATENT_STRIDE
+from ..base import PASSES
 from ..pieces import Piece, pieces
 from . import latents as steps
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from .networks import Network
     from .quantise import Quantiser
 
-PASSES = (0, 1, 2, 3, 4, 6, 10, 16, 30, 100)  # of effort 0 to 9 (codec/options.py)
 SIDE, MARGIN = 48, 4  # of a piece of the gradient, in latent positions; the pixels beyond change it by some millionths
 STEP = 0.42  # what part of the Newton step the first pass takes; it falls linearly to nothing
 DITHER, DITHERED = 0.8, 6  # steps by which y is shaken at first, where there are so many passes
@@ -138,13 +138,3 @@ def _curvature(gradient: Tensor, error: Tensor, bit: float) -> Tensor:
     theory = 12.0 * bit / math.log(2.0)
     found = (gradient * error).sum((2, 3), keepdim=True).add_(SHRINK * theory)
     return found.div_(error.square_().sum((2, 3), keepdim=True).add_(SHRINK)).clamp_(theory / SPREAD, theory * SPREAD)
-
-
-def error_of_bit(weight: float | None) -> float:
-    """The squared error of samples in 0..1 that a bit is worth: 3 / (lambda 255^2), weight being lambda; 0 where there
-    is none.
-
-    lambda 255^2 MSE + bits per pixel, times the pixels, is lambda 255^2 / 3 of the squared error of three samples a
-    pixel, and the bits.
-    """
-    return 0.0 if weight is None else 3.0 / (weight * 255.0**2)

@@ -1,0 +1,38 @@
+// The gradient of the squared error by y_hat through the synthesis of the `photo` family: forward in the decoder's own
+// integers, back in float. An encoder's tool; nothing here decides what a file means. Must not include Python.
+//
+// READ ME FIRST
+// - Rows stream, forward and back in one: a row of y_hat enters, rows of samples come out some rows later, and rows of
+//   the gradient some rows after those. Of the way forward nothing is kept but a bit for each leaky output, and that of
+//   a few rows alone: memory is that of a few rows, whatever the image's size.
+// - A thread's strip begins as many rows early as it takes: results do not depend on how many threads there are.
+#ifndef LIC_NN_GRADIENT_H
+#define LIC_NN_GRADIENT_H
+
+#include <memory>
+
+#include "analysis.h"
+#include "photo.h"
+
+namespace lic::nn {
+
+class Gradient {
+ public:
+    // Of a decoder, which must outlive it, at quality Q.
+    Gradient(const Photo& photo, int q);
+    ~Gradient();
+
+    // The squared error, of samples in 0..1, of what y_hat (hy, wy, M) gives for a picture, in its own units: samples
+    // are clipped, not rounded, and those beyond the picture's edges do not count. gradient (hy, wy, M): by y_hat, as
+    // if nothing had been clipped or rounded; null where the error alone is wanted.
+    double operator()(const i16* y_hat, const Picture& picture, float* gradient, std::size_t threads) const;
+
+    struct Parts;
+
+ private:
+    std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace lic::nn
+
+#endif
