@@ -2,8 +2,8 @@
 
     python bench/cards.py [--check]
 
-Writes between the markers `<!-- NAME: begin (bench/cards.py) -->` and `<!-- NAME: end -->` of each document. With --check
-it names the documents that are stale and writes nothing. Imports the bench and the standard library.
+Writes between the markers `<!-- NAME: begin (bench/cards.py) -->` and `<!-- NAME: end -->` of each document. With
+--check it names the documents that are stale and writes nothing. Imports the bench and the standard library.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ MODELS = ROOT / "pillow_lic" / "models"
 # Measured together, as `lic`: each at the Q that pillow_lic/models/choice.py takes it for.
 DEFAULTS = {"photo-low": (100, 5757), "photo": (5758, 10000)}
 MARKED = re.compile(r"(<!-- ([a-z-]+): begin \(bench/cards\.py\) -->\n)(.*?)(<!-- \2: end -->)", re.DOTALL)
+ENTRY = re.compile(r'^    (\d+): \("([^"]+)", "[^"]+"\),$', re.MULTILINE)  # of models/registry.py
 WIDTH = 100  # columns of prose
 
 
@@ -47,12 +48,14 @@ def tensors(path: Path) -> dict[str, list[int]]:
 def numbers() -> dict[str, int]:
     """Model -> its number, read from the registry's table without importing the package."""
     text = (ROOT / "pillow_lic" / "models" / "registry.py").read_text()
-    return {name: int(number) for number, name in re.findall(r'^    (\d+): \("([^"]+)", "[^"]+"\),$', text, re.MULTILINE)}
+    return {
+        name: int(number) for number, name in re.findall(r'^    (\d+): \("([^"]+)", "[^"]+"\),$', text, re.MULTILINE)
+    }
 
 
 def multiply_adds(name: str) -> dict[str, float]:
-    """Multiply-adds per pixel of each stage of a decoder of the `photo` family, from the shapes of its weights: those of
-    a position count once for each position of the grid that the layer runs on (FORMAT 8).
+    """Multiply-adds per pixel of each stage of a decoder of the `photo` family, from the shapes of its weights: those
+    of a layer count once for each position of the grid that it runs on (FORMAT 8).
     """
     stages = {"scale map": 0.0, "mean and step from z": 0.0, "refinement": 0.0, "synthesis": 0.0}
     for tensor, shape in tensors(MODELS / name / "model.safetensors").items():
@@ -158,7 +161,10 @@ def speed() -> list[str]:
 
 def effort() -> list[str]:
     """What effort gives and costs."""
-    lines = ["| effort | BD-rate against effort 0 | worst and best image | time, effort 0 = 1 |", "|---:|---:|---:|---:|"]
+    lines = [
+        "| effort | BD-rate against effort 0 | worst and best image | time, effort 0 = 1 |",
+        "|---:|---:|---:|---:|",
+    ]
     for row in read(RESULTS / "effort-kodak.csv"):
         ends = f"{figures.percent(row['worst'])}, {figures.percent(row['best'])}"
         lines.append(f"| {row['effort']} | {figures.percent(row['bd_rate'])} | {ends} | {float(row['times']):.1f} |")
@@ -171,7 +177,9 @@ def models() -> list[str]:
     for name, number in numbers().items():
         stated = manifest(name)
         family = stated["network"]["family"]
-        lines.append(f"| [`{name}`](../cards/{name}.md) | {number} | {quality_range(stated)} | `{family}` | {size_of(name)} |")
+        lines.append(
+            f"| [`{name}`](../cards/{name}.md) | {number} | {quality_range(stated)} | `{family}` | {size_of(name)} |"
+        )
     return lines
 
 
@@ -220,7 +228,11 @@ BLOCKS = {
         "speed": speed,
         "large": large,
     },
-    "docs/cards/toy.md": {"facts": lambda: facts("toy"), "cost": lambda: cost("toy"), "training": lambda: training("toy")},
+    "docs/cards/toy.md": {
+        "facts": lambda: facts("toy"),
+        "cost": lambda: cost("toy"),
+        "training": lambda: training("toy"),
+    },
     "docs/cards/gdn-mixture.md": {
         "facts": lambda: facts("gdn-mixture"),
         "rates": lambda: rates("lic@gdn-mixture"),
