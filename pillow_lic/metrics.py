@@ -25,7 +25,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -182,7 +182,7 @@ def compare_many(
     """
     names = _known(available() if measures is None else measures)
     with ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(lambda pair: compare(*pair, names), pairs)
+        yield from pool.map(lambda pair: compare(pair[0], pair[1], names), pairs)
 
 
 def available() -> list[str]:
@@ -288,13 +288,14 @@ class _Pair:
     @cached_property
     def luma(self) -> tuple[np.ndarray, np.ndarray]:
         """Both in float64, 0 to 255."""
-        return tuple(x[..., 0].astype(np.float64) if x.shape[2] == 1 else x @ LUMA for x in (self.a, self.b))
+        return _luma(self.a), _luma(self.b)
 
     @cached_property
-    def scale(self) -> tuple[list[float], list[float], list[tuple[np.ndarray, np.ndarray]]]:
+    def scale(self) -> tuple[Sequence[float], Sequence[float], list[tuple[np.ndarray, np.ndarray]]]:
         """SSIM and its contrast-structure part, each a value per channel, and the channels in float64."""
         channels = [(x.astype(np.float64), y.astype(np.float64)) for x, y in zip(self.a.T, self.b.T)]
-        return *zip(*(_similarity(x, y) for x, y in channels)), channels
+        whole, structure = zip(*(_similarity(x, y) for x, y in channels))
+        return whole, structure, channels
 
     @cached_property
     def hvs(self) -> tuple[float, float]:
@@ -305,6 +306,11 @@ class _Pair:
     def butteraugli(self) -> tuple[float, float]:
         """3-norm and maximum."""
         return _run_butteraugli(self.a, self.b)
+
+
+def _luma(x: np.ndarray) -> np.ndarray:
+    """(H, W) in float64, 0 to 255."""
+    return x[..., 0].astype(np.float64) if x.shape[2] == 1 else x @ LUMA
 
 
 def _ratio(mean_square: float) -> float:
@@ -348,7 +354,8 @@ def _similarity(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 def _halved(x: np.ndarray) -> np.ndarray:
     """Means of 2 x 2, an odd side with a row of zeros first."""
     x = np.pad(x, [(side % 2, 0) for side in x.shape])
-    return (x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]) / 4
+    half: np.ndarray = (x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]) / 4
+    return half
 
 
 def _ssim(pair: _Pair) -> float:
@@ -401,7 +408,8 @@ def _masked(blocks: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
     half = BLOCK // 2
     quarters = blocks.reshape(-1, 2, half, 2, half).var((2, 4), ddof=1).sum((1, 2)) * half**2
     whole = blocks.var((1, 2), ddof=1) * BLOCK**2
-    return np.sqrt(energy * np.divide(quarters, whole, out=np.zeros_like(whole), where=whole > 0)) / 32
+    hidden: np.ndarray = np.sqrt(energy * np.divide(quarters, whole, out=np.zeros_like(whole), where=whole > 0)) / 32
+    return hidden
 
 
 def _visible_errors(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -412,8 +420,8 @@ def _visible_errors(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     error = np.abs(in_x - in_y)
     hidden = np.maximum(_masked(of_x, in_x), _masked(of_y, in_y))[:, None, None] / MASKING
     hidden[:, 0, 0] = 0
-    seen = np.maximum(error - hidden, 0)
-    return tuple(float(np.mean((part * SENSITIVITY) ** 2)) for part in (error, seen))
+    plain, masked = (part * SENSITIVITY for part in (error, np.maximum(error - hidden, 0)))
+    return float(np.mean(plain**2)), float(np.mean(masked**2))
 
 
 # ---- CIEDE2000 ----------------------------------------------------------------------------------------------------
@@ -462,7 +470,9 @@ def _colour_difference(one: np.ndarray, two: np.ndarray) -> np.ndarray:
     )  # 16, 17, 21
     s_l = 1 + 0.015 * (mean_l - 50) ** 2 / np.sqrt(20 + (mean_l - 50) ** 2)  # 18
     in_c, in_h = d_c / (1 + 0.045 * mean_c), d_h / (1 + 0.015 * mean_c * t)  # 19, 20
-    return np.sqrt(np.maximum((d_l / s_l) ** 2 + in_c**2 + in_h**2 + r_t * in_c * in_h, 0))  # 22
+    squares = (d_l / s_l) ** 2 + in_c**2 + in_h**2 + r_t * in_c * in_h
+    distance: np.ndarray = np.sqrt(np.maximum(squares, 0))  # 22
+    return distance
 
 
 def _ciede2000(pair: _Pair) -> float:
@@ -480,7 +490,8 @@ def _gradient(x: np.ndarray) -> np.ndarray:
     down, across = x[2:] - x[:-2], x[:, 2:] - x[:, :-2]
     down = down[:, :-2] + down[:, 1:-1] + down[:, 2:]
     across = across[:-2] + across[1:-1] + across[2:]
-    return np.hypot(down, across) / 3
+    size: np.ndarray = np.hypot(down, across) / 3
+    return size
 
 
 def _gmsd(pair: _Pair) -> float:
@@ -510,11 +521,11 @@ NORMALISED_BY = (
 NLPD_SIDE_MIN = 2 ** (len(NORMALISED_BY) - 1)
 
 
-def _smoothed(x: np.ndarray, **border: str) -> np.ndarray:
-    """x by the pyramid's filter in both directions."""
+def _smoothed(x: np.ndarray, border: Literal["constant", "symmetric"] = "constant") -> np.ndarray:
+    """x by the pyramid's filter in both directions. border: what lies around it, as np.pad calls it."""
     for _ in range(2):
-        padded = np.pad(x, ((2, 2), (0, 0)), **border)
-        x = sum(tap * padded[k : k + len(x)] for k, tap in enumerate(PYRAMID)).T
+        padded = np.pad(x, ((2, 2), (0, 0)), mode=border)
+        x = np.asarray(sum(tap * padded[k : k + len(x)] for k, tap in enumerate(PYRAMID))).T
     return x
 
 
@@ -531,7 +542,7 @@ def _normalised_bands(x: np.ndarray) -> Iterator[np.ndarray]:
     for number, (sigma, neighbours) in enumerate(NORMALISED_BY, 1):
         band = x
         if number < len(NORMALISED_BY):
-            x = _smoothed(x, mode="symmetric")[::2, ::2]
+            x = _smoothed(x, "symmetric")[::2, ::2]
             band = band - _doubled(x, band.shape)
         size = np.pad(np.abs(band), 2)
         height, width = band.shape

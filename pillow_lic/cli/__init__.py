@@ -1,4 +1,5 @@
-"""The `lic` command: encode, decode, info, demo, models, metrics. Arguments and exit codes; the work is in the files beside it.
+"""The `lic` command: encode, decode, info, demo, models, metrics. Arguments and exit codes; the work is in the files
+beside it.
 
 Imports the standard library, codec's options, models and ground; Pillow and the rest come with the command that needs
 them. Exit codes: 0 all done, 1 something failed, 2 wrong usage. Results go to standard output, messages to standard

@@ -90,7 +90,9 @@ def _engine(model: Model, device: str, output: str = "numpy") -> Engine:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        what = "tensors as output" if output == "torch" else f"device {device!r}" if device != "cpu" else f"the model {model.name!r}"
+        what = f"the model {model.name!r}" if device == "cpu" else f"device {device!r}"
+        if output == "torch":
+            what = "tensors as output"
         msg = f"{what} needs PyTorch, which is not installed: pip install 'pillow-lic[torch]'"
         raise LicEngineMissing(msg) from error
     return torch_engine.on(device, keep=output == "torch")

@@ -1,5 +1,5 @@
-"""The native engine: the `photo` family in the project's own C++, in integers (FORMAT 8). Pixels are the same on every machine, and neither
-PyTorch nor NumPy is needed to make them.
+"""The native engine: the `photo` family in the project's own C++, in integers (FORMAT 8). Pixels are the same on every
+machine, and neither PyTorch nor NumPy is needed to make them.
 
 Imports `_core`, the standard library and ground. Arrays are buffers: z and r are bytearrays of int16, y of int32.
 """
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from ..models.store import Model
 
 FAMILY = "photo"
-BIT_WEIGHT = 0.45  # squared errors, in the unit of r, that a bit is worth: as of engines/torch/quantise.py, in its steps
+# Squared errors, in the unit of r, that a bit is worth: as of engines/torch/quantise.py, in its steps.
+BIT_WEIGHT = 0.45
 
 _lock = threads.held(threading.Lock())
 _loaded: dict[Model, Networks] = {}
@@ -56,7 +57,8 @@ class Networks:
         if (made.latent, made.hyper) != (manifest.latent, manifest.hyper):
             found = f"{file} has {made.latent} latent and {made.hyper} hyper channels"
             wanted = f"want {manifest.latent} and {manifest.hyper}"
-            msg = f"the model {self.model.name!r} does not do what its manifest says: {found}, {wanted}; export it again"
+            problem = f"{found}, {wanted}; export it again"
+            msg = f"the model {self.model.name!r} does not do what its manifest says: {problem}"
             raise LicModelMissing(msg)
 
 
@@ -138,9 +140,7 @@ class NativeEngine:
         r = bytearray(2 * model.manifest.latent * header.latent_grid.rows * header.latent_grid.columns)
         return NativeSymbols(header, model, z, r)
 
-    def render(
-        self, symbols: Sequence[Symbols], *, scale: int = 1, area: Area | None = None
-    ) -> Sequence[Arrival[Any]]:
+    def render(self, symbols: Sequence[Symbols], *, scale: int = 1, area: Area | None = None) -> Sequence[Arrival[Any]]:
         """The pixels, whole or of an area, at full size alone: memoryviews over bytearrays of their own."""
         if scale != 1:
             msg = f"the native engine renders at full size, found scale={scale!r}"

@@ -33,7 +33,7 @@ FILE_MAX = 1 << 29  # bytes of one file of a model
 _lock = held(threading.RLock())  # of all that is loaded once; so no child inherits it half done
 
 
-class once(Generic[T]):  # noqa: N801  used as functools.cached_property is
+class once(Generic[T]):  # used as functools.cached_property is
     """A property that is made when it is first asked for, by one thread while others wait, and forks as well.
 
     functools.cached_property has a lock of its own up to Python 3.11, which a child that is forked meanwhile finds
@@ -90,7 +90,9 @@ class Model:
 
     @once
     def tensors(self) -> weights.Tensors:
-        """What decides symbols and pixels (FORMAT 9.2), by name. Raises LicModelMissing unless it is what the manifest names."""
+        """What decides symbols and pixels (FORMAT 9.2), by name. Raises LicModelMissing unless it is what the manifest
+        names.
+        """
         tensors = weights.read(self._read(DECODER), str(self.path / DECODER))
         if weights.identity(tensors, self.manifest.integers.values()) != self.hash:
             raise _other(self.path / DECODER)
@@ -137,7 +139,7 @@ class Model:
         return Tables.from_model(self.manifest.integers, self.arrays)
 
 
-def buffers(tensors: weights.Tensors) -> dict[str, memoryview]:
+def buffers(tensors: weights.Tensors) -> dict[str, memoryview[Any]]:
     """As the core takes them."""
     return {name: tensor.view for name, tensor in tensors.items()}
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeGuard
 
 from ..errors import LicModelMissing
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
 HEADER_MAX = 1 << 20  # bytes of the description
 RANK_MAX = 4
-FORMATS = {
+FORMATS: dict[str, Literal["B", "b", "H", "h", "I", "i", "q", "f"]] = {
     "U8": "B",
     "I8": "b",
     "U16": "H",
@@ -36,7 +38,7 @@ class Tensor(NamedTuple):
     """Its type as the file names it, and its elements with their shape."""
 
     kind: str
-    view: memoryview
+    view: memoryview[Any]  # of int or float
 
 
 Tensors = dict[str, Tensor]
@@ -102,7 +104,7 @@ def _tensor(what: str, name: str, entry: object, body: memoryview, at: int) -> t
     return Tensor(kind, part.cast(FORMATS[kind], shape)), begin, end
 
 
-def _are_integers(values: object) -> bool:
+def _are_integers(values: object) -> TypeGuard[list[int]]:
     return isinstance(values, list) and all(type(value) is int for value in values)
 
 
@@ -111,13 +113,15 @@ def _bad(what: str, problem: str) -> LicModelMissing:
 
 
 def identity(tensors: Mapping[str, Tensor], integers: Iterable[int]) -> bytes:
-    """What a model is known by (FORMAT 9.1): SHA-256 of all tensors that decide symbols and samples, in a canonical order, and of its integers."""
+    """What a model is known by (FORMAT 9.1): SHA-256 of all tensors that decide symbols and samples, in a canonical
+    order, and of its integers.
+    """
     sha = hashlib.sha256()
     for name in sorted(tensors):
         if name.startswith(BESIDE):
             continue
         kind, view = tensors[name]
-        sides = ",".join(map(str, view.shape))
+        sides = ",".join(map(str, view.shape or ()))
         sha.update(f"{name} {kind} {sides}\n".encode())
         sha.update(view)
     sha.update(b"".join(struct.pack("<I", value) for value in integers))
@@ -132,7 +136,7 @@ def write(tensors: Mapping[str, Tensor]) -> bytes:
     for name in sorted(tensors, key=lambda name: (-SIZES[tensors[name].kind], name)):
         kind, view = tensors[name]
         parts.append(view.tobytes())
-        described[name] = {"dtype": kind, "shape": list(view.shape), "data_offsets": [end, end + view.nbytes]}
+        described[name] = {"dtype": kind, "shape": list(view.shape or ()), "data_offsets": [end, end + view.nbytes]}
         end += view.nbytes
     header = json.dumps(described, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)

@@ -1,16 +1,18 @@
-"""The networks of the `photo` family between floats and the integers of FORMAT 8: one list of layers, read in both directions.
+"""The networks of the `photo` family between floats and the integers of FORMAT 8: one list of layers, read in both
+directions.
 
-In integers a value is an i16 whose unit is chosen for each channel; units are folded into weights, multipliers and biases, so that a
-decoder never sees them. A layer is R = (acc * scale + bias + 2^31) >> 32, acc the i32 sum of i16 weights times i16 values, with
-sum |weight| <= 65535 for each output: no sum can overflow, whatever the values are. To floats the units are needed again: a model's files hold
-them beside, as `unit.` and the name of the place. Imports numpy.
+In integers a value is an i16 whose unit is chosen for each channel; units are folded into weights, multipliers and
+biases, so that a decoder never sees them. A layer is R = (acc * scale + bias + 2^31) >> 32, acc the i32 sum of i16
+weights times i16 values, with sum |weight| <= 65535 for each output: no sum can overflow, whatever the values are. To
+floats the units are needed again: a model's files hold them beside, as `unit.` and the name of the place. Imports
+numpy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,9 @@ from ...constants import (
     LIC_WEIGHT_SUM_MAX,
     LIC_Z_STEP_BITS,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Array = NDArray[Any]
 Units = Mapping[str, Array]  # of each channel, by the name of a place in the networks
@@ -62,12 +67,17 @@ def place(name: str) -> Callable[[Units], Array]:
     return lambda units: units[name]
 
 
+def depthwise(inputs: Callable[[Units], Array]) -> Callable[[Units], Array]:
+    """The inputs of a convolution that has one for each output."""
+    return lambda units: inputs(units)[:, None]
+
+
 def block(name: str, path: str, stream: str) -> Iterator[Layer]:
     """A residual block, whose stream has one unit all along."""
     x = place(stream)
     mix, spatial, expand = (place(f"{name}.{part}") for part in ("mix", "spatial", "expand"))
     yield Layer(f"{name}.mix", f"{path}.mix", x, mix, tone=f"{path}.mix_tone")
-    yield Layer(f"{name}.spatial", f"{path}.spatial", lambda units: mix(units)[:, None], spatial)
+    yield Layer(f"{name}.spatial", f"{path}.spatial", depthwise(mix), spatial)
     yield Layer(f"{name}.join", f"{path}.join", spatial, x)
     yield Layer(f"{name}.expand", f"{path}.expand", x, expand, tone=f"{path}.expand_tone")
     yield Layer(f"{name}.contract", f"{path}.contract", expand, x)
@@ -98,7 +108,7 @@ def decoder_layers(body_blocks: int, detail_blocks: int) -> Iterator[Layer]:
         enter, spatial, expand = (place(f"{name}.{part}") for part in ("enter", "spatial", "expand"))
         known = lambda units: np.concatenate([units["prior.x"], units["y_hat"]])  # noqa: E731
         yield Layer(f"{name}.enter", f"{path}.enter", known, enter)
-        yield Layer(f"{name}.spatial", f"{path}.spatial", lambda units, enter=enter: enter(units)[:, None], spatial)
+        yield Layer(f"{name}.spatial", f"{path}.spatial", depthwise(enter), spatial)
         yield Layer(f"{name}.join", f"{path}.join", spatial, features)
         yield Layer(f"{name}.expand", f"{path}.expand", features, expand)
         yield Layer(f"{name}.contract", f"{path}.contract", expand, features)
@@ -174,7 +184,9 @@ def disarranged(matrix: Array, shape: tuple[int, ...], order: str) -> Array:
 
 
 def gain_table(log_gain: Array) -> Array:
-    """exp of a table (P, C) of logarithms between which the rate interpolates: GAIN_STEPS rows for each interval, so that lines will do."""
+    """exp of a table (P, C) of logarithms between which the rate interpolates: GAIN_STEPS rows for each interval, so
+    that lines will do.
+    """
     points = len(log_gain)
     at = np.arange((points - 1) * GAIN_STEPS + 1) / GAIN_STEPS
     low = np.minimum(at.astype(int), points - 2)
@@ -214,7 +226,9 @@ def integer_layer(layer: Layer, floats: Mapping[str, Array], units: Units) -> di
 def integer_decoder(
     floats: Mapping[str, Array], units: Units, body_blocks: int, detail_blocks: int
 ) -> dict[str, Array]:
-    """All tensors of prior, refine and synthesis, float64 arrays by their paths. prior.gain: of the unit in which r is coded."""
+    """All tensors of prior, refine and synthesis, float64 arrays by their paths. prior.gain: of the unit in which r is
+    coded.
+    """
     tensors: dict[str, Array] = {}
     for layer in decoder_layers(body_blocks, detail_blocks):
         tensors |= integer_layer(layer, floats, units)

@@ -1,7 +1,8 @@
-"""The networks of the `gdn` family in floats (FORMAT 9.4): the transforms of the source paper and of the two codecs it stands on.
+"""The networks of the `gdn` family in floats (FORMAT 9.4): the transforms of the source paper and of the two codecs it
+stands on.
 
-`factorized`: Balle et al. 2017. `hyperprior`: Balle et al. 2018. `gdn-mixture`: Zhu et al. 2020, with global context attention in
-the encoder. Imports torch, the operators and constants. Shapes as in photo.py.
+`factorized`: Balle et al. 2017. `hyperprior`: Balle et al. 2018. `gdn-mixture`: Zhu et al. 2020, with global context
+attention in the encoder. Imports torch, the operators and constants. Shapes as in photo.py.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class Gdn(nn.Module):
 class GlobalContext(nn.Module):
     """Global context attention (Zhu et al. 2020, eq. 2 and 3): x (N, C, H, W) plus one vector for the whole picture.
 
-    A softmax over all positions pools x; two 1x1 convolutions with layer norm and ReLU between transform the pooled vector.
+    A softmax over all positions pools x; two 1x1 convolutions with layer norm and ReLU between transform the pooled
+    vector.
     """
 
     def __init__(self, channels: int, ratio: int = 4):
@@ -65,14 +67,19 @@ class GlobalContext(nn.Module):
         self.down = nn.Conv2d(channels, inner, 1)
         self.norm = nn.LayerNorm([inner, 1, 1])
         self.up = nn.Conv2d(inner, channels, 1)
-        nn.init.zeros_(self.up.weight)
-        nn.init.zeros_(self.up.bias)
+        for parameter in self.up.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         share = self.key(x).flatten(2).softmax(2)  # (N, 1, H * W)
         pooled = (x.flatten(2) @ share.transpose(1, 2)).unsqueeze(3)  # (N, C, 1, 1)
         inner = F.relu(self.norm(self.down(pooled).float()))
         return x + self.up(inner.to(x.dtype))
+
+
+def type_of(layers: nn.Sequential) -> torch.dtype:
+    """What the first of them multiplies in."""
+    return next(layers.parameters()).dtype
 
 
 def down(inputs: int, outputs: int, stride: int = 2) -> nn.Conv2d:
@@ -97,11 +104,13 @@ class Analysis(nn.Module):
         self.layers = nn.Sequential(*layers, down(n, c.latent))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        return self.layers(((x - 0.5) * 4.0).to(self.layers[0].weight.dtype)).float()
+        return self.layers(((x - 0.5) * 4.0).to(type_of(self.layers))).float()
 
 
 class HyperAnalysis(nn.Module):
-    """h_a: y, scaled by the gain of the quality, to z before rounding. |y| where the residual has no mean (Balle 2018)."""
+    """h_a: y, scaled by the gain of the quality, to z before rounding. |y| where the residual has no mean (Balle
+    2018).
+    """
 
     def __init__(self, c: GdnConfig):
         super().__init__()
@@ -117,7 +126,7 @@ class HyperAnalysis(nn.Module):
 
     def forward(self, y: Tensor, t: Tensor) -> Tensor:
         y = y * interpolate(self.gain, t).exp()[:, :, None, None]
-        y = y.to(self.layers[0].weight.dtype)
+        y = y.to(type_of(self.layers))
         return self.layers(y.abs() if self.absolute else y).float()
 
 
@@ -129,7 +138,9 @@ class NoHyperAnalysis(nn.Module):
 
 
 class Prior(nn.Module):
-    """Mean and step of y from z_hat; the step is that of the quality alone. Features are of no use here: one plane of zeros."""
+    """Mean and step of y from z_hat; the step is that of the quality alone. Features are of no use here: one plane of
+    zeros.
+    """
 
     def __init__(self, c: GdnConfig):
         super().__init__()
@@ -163,7 +174,7 @@ class ZeroMean(nn.Module):
 class NoRefine(nn.Module):
     """These codecs have no context model: nothing changes at the positions of any group (FORMAT 8)."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.groups = list(GROUPS)
 
@@ -185,4 +196,4 @@ class Synthesis(nn.Module):
         self.layers = nn.Sequential(*layers, up(n, 3))
 
     def forward(self, y_hat: Tensor, t: Tensor) -> Tensor:
-        return self.layers(y_hat.to(self.layers[0].weight.dtype)).float() * 0.25 + 0.5
+        return self.layers(y_hat.to(type_of(self.layers))).float() * 0.25 + 0.5

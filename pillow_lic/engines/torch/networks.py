@@ -1,4 +1,5 @@
-"""A model's networks as PyTorch runs them: built for their family, given the model's numbers, on a device, in the precision that suits it.
+"""A model's networks as PyTorch runs them: built for their family, given the model's numbers, on a device, in the
+precision that suits it.
 
 Imports torch, numpy, models and ground.
 """
@@ -111,12 +112,13 @@ def _photo(model: Model, file: str) -> Stages:
     if file == DECODER:
         floats = exchange.float_decoder(model.arrays, exchange.units_of(model.arrays), shapes)
     else:
-        floats = exchange.float_encoder(model.encoder_arrays, exchange.units_of(model.arrays | model.encoder_arrays), shapes)
+        units = exchange.units_of(model.arrays | model.encoder_arrays)
+        floats = exchange.float_encoder(model.encoder_arrays, units, shapes)
     return _filled(made, floats)
 
 
 def _gdn(model: Model, file: str) -> Stages:
-    config = gdn.GdnConfig(family=model.manifest.family, **model.manifest.widths)
+    config = gdn.GdnConfig(family=model.manifest.family, **model.manifest.widths)  # type: ignore[arg-type]
     _check(model, config)
     with torch.device("meta"):
         if file == DECODER:
@@ -139,7 +141,8 @@ def _filled(made: Stages, floats: dict[str, np.ndarray]) -> Stages:
 def _placed(made: Stages, kind: str, device: str) -> Stages:
     """On a device, in a precision, not to be trained."""
     with torch.inference_mode(False):  # whatever the caller is in: gradients must be able to pass through (search.py)
-        made = made.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+        made = made.eval().requires_grad_(False)
+        made.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # its types lack the format
         if kind != "float32":
             # What is named mean or step stays in float32: encoder and decoder must agree on them closely.
             for name, layer in made.named_modules():

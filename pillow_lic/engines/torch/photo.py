@@ -1,8 +1,8 @@
-"""The networks of the `photo` family in floats: a hyperprior autoencoder with a cheap decoder. What a GPU runs and training trains;
-the integers of FORMAT 8 are the same networks.
+"""The networks of the `photo` family in floats: a hyperprior autoencoder with a cheap decoder. What a GPU runs and
+training trains; the integers of FORMAT 8 are the same networks.
 
-Imports torch and constants. Cost is counted in multiply-adds per pixel of the image (MAC/px). A 1x1 convolution of C to D
-channels costs C*D/64 at 1/8 resolution and C*D/256 at 1/16.
+Imports torch and constants. Cost is counted in multiply-adds per pixel of the image (MAC/px). A 1x1 convolution of C to
+D channels costs C*D/64 at 1/8 resolution and C*D/256 at 1/16.
 
 Shapes: x (N, 3, H, W) with H and W multiples of 16, y (N, M, H/16, W/16), z (N, Cz, ceil(H/64), ceil(W/64)),
 t (N,) in 0..1, the position of `quality` between the lowest and the highest trained rate.
@@ -51,6 +51,7 @@ def interpolate(table: Tensor, t: Tensor) -> Tensor:
 def conv1x1(inputs: int, outputs: int, gain: float = 1.0) -> nn.Conv2d:
     layer = nn.Conv2d(inputs, outputs, 1)
     nn.init.normal_(layer.weight, std=gain / inputs**0.5)
+    assert layer.bias is not None
     nn.init.zeros_(layer.bias)
     return layer
 
@@ -58,7 +59,8 @@ def conv1x1(inputs: int, outputs: int, gain: float = 1.0) -> nn.Conv2d:
 class Block(nn.Module):
     """Depthwise-separable residual block: 6*C*C + k*k*C multiply-adds per position.
 
-    The rate scales and shifts its hidden channels, as in the conditional autoencoder of Choi et al. 2019 (arXiv 1909.04802).
+    The rate scales and shifts its hidden channels, as in the conditional autoencoder of Choi et al. 2019 (arXiv
+    1909.04802).
     """
 
     def __init__(self, width: int, points: int, kernel: int = 3):
@@ -168,7 +170,9 @@ class Prior(nn.Module):
 
 
 class RefineGroup(nn.Module):
-    """Mean and log-step change of one group of positions, those of (row, column) modulo 2, from the groups before it."""
+    """Mean and log-step change of one group of positions, those of (row, column) modulo 2, from the groups before
+    it.
+    """
 
     def __init__(self, c: PhotoConfig, group: int):
         super().__init__()
@@ -198,8 +202,8 @@ class RefineGroup(nn.Module):
 class Refine(nn.Module):
     """The mean and the log-step change of each group of positions after the first. Never touches a probability.
 
-    The multistage context of Lu et al. 2022 (arXiv 2202.01446) and He et al. 2021, of means alone: FORMAT 8.
-    known (N, M, h, w) is y_hat at the positions of earlier groups and zero elsewhere; what returns has the group's positions.
+    The multistage context of Lu et al. 2022 (arXiv 2202.01446) and He et al. 2021, of means alone: FORMAT 8. known (N,
+    M, h, w) is y_hat at the positions of earlier groups and zero elsewhere; what returns has the group's positions.
     """
 
     def __init__(self, c: PhotoConfig):

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from ...errors import LicBadOption
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 VARIABLE = "PILLOW_LIC_PRECISION"
 KINDS = ("float32", "bfloat16", "float16")
@@ -43,7 +46,7 @@ def fast_bfloat16() -> bool:
     Measured: on an Intel Emerald Rapids whose AMX a virtual machine hides, 1x1 convolutions take 1.4 times as long as
     in float32.
     """
-    has = getattr(torch.cpu, "get_capabilities", dict)()  # newer releases of PyTorch
+    has: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # newer releases of PyTorch
     if has:
         return has.get("amx_bf16", False) or (
             has.get("avx512_bf16", False) and not has.get("cpu_name", "").startswith("Intel")

@@ -1,7 +1,7 @@
 """The float/integer boundary: the one file that rounds latents. Nothing after it sees a float.
 
-Under a trellis csrc/residual/trellis.h rounds, which this file alone calls. Imports numpy, torch, entropy, models and how work
-is spread over threads; knows shapes and tables, no networks and no bytes.
+Under a trellis csrc/residual/trellis.h rounds, which this file alone calls. Imports numpy, torch, entropy, models and
+how work is spread over threads; knows shapes and tables, no networks and no bytes.
 """
 
 from __future__ import annotations

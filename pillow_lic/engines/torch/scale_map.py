@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ...models.store import Model
     from .place import Place
 
+
 def scale_index(model: Model, place: Place, q: int, z: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """v (N, C, hz, wz) int16 and the index (N, M, hy, wy) uint8, of mixtures (N, 3 K M, hy, wy), of z (N, C, hz, wz)
     int16.
