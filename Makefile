@@ -27,7 +27,7 @@ $(STAMP): $(SOURCES)
 
 install: $(STAMP) ## environment in .venv with the package and what the tests need
 
-quick: $(STAMP)  ## seconds: format, coder, layers, golden errors; no network is run
+quick: $(STAMP)  ## seconds: format, coder, layers, golden errors, documents; no network is run
 	$(BIN)/python -m pytest -q -m quick
 
 test: $(STAMP)   ## everything that needs neither a GPU nor outside data
@@ -78,6 +78,7 @@ bench-rd: $(STAMP) ## rate-distortion against live codecs and published curves
 	$(PIP) install -q -c constraints.txt -r bench/requirements.txt
 	$(BIN)/python bench/rd.py $(IMAGES) --set kodak
 	$(BIN)/python bench/figures.py --set kodak
+	$(BIN)/python bench/cards.py
 
 bench-speed: $(STAMP) ## encode and decode times against peers in the same run
 	$(PIP) install -q -c constraints.txt -r bench/requirements.txt
