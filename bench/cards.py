@@ -241,6 +241,13 @@ BLOCKS = {
         "estimates": lambda: estimates("gdn-mixture"),
         "training": lambda: training("gdn-mixture"),
     },
+    "docs/cards/photo-visual.md": {
+        "facts": lambda: facts("photo-visual"),
+        "cost": lambda: cost("photo-visual"),
+        "rates": lambda: rates("lic@photo-visual"),
+        "rivals": lambda: rivals("lic@photo-visual"),
+        "training": lambda: training("photo-visual"),
+    },
     "docs/cards/photo-ms-ssim.md": {
         "facts": lambda: facts("photo-ms-ssim"),
         "cost": lambda: cost("photo-ms-ssim"),
