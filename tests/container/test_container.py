@@ -18,7 +18,7 @@ pytestmark = pytest.mark.quick
 
 HASH = bytes(range(8))
 STATES = bytes(16)  # the shortest stream
-START = b"\x8dLID\x00\x01"
+START = b"\x8dLID\x00\x02"
 
 
 def chunk(type: bytes, payload: bytes, before: bytes = b"") -> bytes:

@@ -1,32 +1,33 @@
-"""Add golden files: python tests/support/make_golden.py [--sizes]. Writes only what is not there; a golden is never
-made again.
+"""Add golden files: python tests/support/make_golden.py [--sizes]. Writes only what is not there; within a version of
+the format a golden is never made again.
 
-tests/golden/NAME.lic, and NAME.npz with the integers and the pixels it decodes to. tests/golden/errors/CLASS-what.lic:
-files that must be refused with that error. tests/golden/encode/sizes.csv: bytes that generated pictures take, a record
-of the encoder, which may change; --sizes writes it again.
+tests/golden/NAME.lic, and NAME.npz with the integers and the pixels that slow_decoder.py makes of it: the encoder's
+bytes, the second decoder's meaning of them. tests/golden/errors/CLASS-what.lic: files that must be refused with that
+error. tests/golden/encode/sizes.csv: bytes that generated pictures take, a record of the encoder, which may change;
+--sizes writes it again.
 """
 
 from __future__ import annotations
 
 import csv
 import dataclasses
-import os
 import struct
 import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
+import slow_decoder
 from pictures import picture
 
 import pillow_lic
 from pillow_lic import container
 from pillow_lic.codec import encode
-from pillow_lic.codec.decode import decode_symbols
 from pillow_lic.models import registry
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 ERRORS = GOLDEN / "errors"
+TOY, TRELLIS = Path(pillow_lic.__file__).parent / "models" / "toy", GOLDEN / "models" / "toy-trellis"
 SIZES = GOLDEN / "encode" / "sizes.csv"
 
 
@@ -54,6 +55,8 @@ def accepted() -> dict[str, bytes]:
     }
     encode.TILE_SIDE, whole = 1, encode.TILE_SIDE
     files["tiles"] = pillow_lic.encode(picture(100, 150, seed=9), model="toy", quality=40)
+    trellis = pillow_lic.register_model(TRELLIS)
+    files["models/trellis"] = pillow_lic.encode(picture(100, 150, seed=9), model=trellis, quality=70)
     encode.TILE_SIDE = whole
     return files
 
@@ -121,21 +124,33 @@ def _header_only(header: container.Header, width: int, height: int) -> bytes:
 
     payload = varint(width) + varint(height) + b"\x03" + varint(header.model) + header.model_hash
     payload += struct.pack("<H", header.quality_q) + varint(header.tile_side)
-    start = b"\x8dLID\0\x01H" + varint(len(payload)) + payload
+    start = b"\x8dLID\0\x02H" + varint(len(payload)) + payload
     return start + struct.pack("<I", zlib.crc32(start)) + chunk(b"T", b"")
 
 
+def integers(data: bytes, model: Path) -> tuple[np.ndarray, np.ndarray]:
+    """z and r of a whole file, int16, by the second decoder."""
+    tiles = slow_decoder.parse(data).tiles
+    zr, zc, yr, yc = tiles[-1]
+    parts = slow_decoder.decode_symbols(data, model)
+    z = np.empty((len(parts[0][0]), zr.stop, zc.stop), np.int16)
+    r = np.empty((len(parts[0][1]), yr.stop, yc.stop), np.int16)
+    for (tile_z, tile_r), (zr, zc, yr, yc) in zip(parts, tiles):
+        z[:, zr.start : zr.stop, zc.start : zc.stop] = tile_z
+        r[:, yr.start : yr.stop, yc.start : yc.stop] = tile_r
+    return z, r
+
+
 def main() -> None:
-    os.environ["PILLOW_LIC_PRECISION"] = "float32"
     GOLDEN.mkdir(exist_ok=True)
     ERRORS.mkdir(exist_ok=True)
     for name, data in accepted().items():
-        path = GOLDEN / f"{name}.lic"
+        path, model = GOLDEN / f"{name}.lic", TRELLIS if name.startswith("models/") else TOY
         if path.exists():
             continue
         path.write_bytes(data)
-        z, r, _ = decode_symbols(container.read(data))
-        np.savez_compressed(path.with_suffix(".npz"), z=z, r=r, pixels=pillow_lic.decode(data))
+        z, r = integers(data, model)
+        np.savez_compressed(path.with_suffix(".npz"), z=z, r=r, pixels=slow_decoder.decode(data, model))
     for name, data in refused().items():
         path = ERRORS / f"{name}.lic"
         if not path.exists():

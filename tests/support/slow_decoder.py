@@ -1,22 +1,24 @@
 """A complete, slow, literal decoder of LIC files, written from docs/FORMAT.md alone.
 
-Imports nothing of pillow_lic: it is the second opinion that the fast decoder is compared with. The container is in slow_container.py; here is
-what follows, FORMAT 7 to 9. The entropy part is Python integers; torch is imported only by `decode`, for the networks. Functions
-stand in the order of the document's sections.
+Imports nothing of pillow_lic and needs no torch: it is the second opinion that the fast decoder is compared with. The
+container is in slow_container.py, pixels of the `photo` family (FORMAT 8) are in slow_photo.py; here is what stands
+between, FORMAT 7 and 9, in Python integers. Of the `gdn` family, whose pixels the document gives in floating point, it yields
+symbols. Functions stand in the order of the document's sections.
 
-    python tests/slow_decoder.py file.lic model_dir out.png
+    python tests/support/slow_decoder.py file.lic model_dir out.png
 """
 
 import bisect
 import hashlib
-import io
 import itertools
 import json
+import math
 import pathlib
 import struct
 import sys
 
 import numpy as np
+import slow_photo
 from slow_container import LA, L, Refused, ceil_div, demand, parse
 
 # ---- FORMAT 7.1: quality --------------------------------------------------------------------------------------------
@@ -176,7 +178,7 @@ class TileStream:
 
 
 def z_rows(tables, quality, earlier, positions):
-    """The bank rows of the next channel of z, in coding order; `earlier` channels are flat lists of so many positions (FORMAT 7.4)."""
+    """The bank rows of the next channel of z, in coding order (FORMAT 7.4); `earlier`: flat lists of so many positions."""
     nearest, c = rate_point(quality, tables.points)[2], len(earlier)
     rows = []
     for at in range(positions):
@@ -215,7 +217,7 @@ def hidden_layers(tables, v):
 
 
 def scale_indices(tables, quality, v, rows, columns):
-    """index[m][row][column] of FORMAT 7.5 for a tile with `rows` x `columns` latent positions; bytes with mixtures (7.8)."""
+    """index[m][row][column] of FORMAT 7.5 for a tile of `rows` x `columns` latent positions; bytes with mixtures (7.8)."""
     p, f, _ = rate_point(quality, tables.points)
     most = 255 if tables.components else tables.scales - 1
     v = hidden_layers(tables, v)
@@ -311,7 +313,7 @@ def level_of(symbol, index, state, trellis):
 
 
 def decode_dependent_runs(stream, tables, grids):
-    """(symbols, levels) of r, a run for each channel; the states of the positions go from channel to channel (FORMAT 7.9)."""
+    """(symbols, levels) of r, a run for each channel; positions' states go from channel to channel (FORMAT 7.9)."""
     states = [0] * len(flatten(grids[:1]))
     symbols, levels = [], []
     for grid in grids:
@@ -356,32 +358,62 @@ def decode_tile(data, tables, quality, hyper_shape, latent_shape):
 
 # ---- FORMAT 9: model directory --------------------------------------------------------------------------------------
 
+TYPES = {"U8": "<u1", "U16": "<u2", "U32": "<u4", "I16": "<i2", "I32": "<i4", "I64": "<i8", "F16": "<f2", "F32": "<f4"}
+INTEGERS = ("latent", "hyper", "points", "rows", "skip", "halo")
+
+
+def read_tensors(data):
+    """{name: (type, array)} of a safetensors file (FORMAT 9.2)."""
+    demand(len(data) >= 8, "no safetensors: under 8 bytes")
+    (length,) = struct.unpack("<Q", data[:8])
+    demand(length <= 2**20 and 8 + length <= len(data), "the description is too long")
+    described = json.loads(data[8 : 8 + length])
+    described.pop("__metadata__", None)
+    body, tensors, at = data[8 + length :], {}, 0
+    for name, entry in sorted(described.items(), key=lambda item: item[1]["data_offsets"]):
+        begin, end = entry["data_offsets"]
+        demand(entry["dtype"] in TYPES, f"{name}: unknown type")
+        dtype = np.dtype(TYPES[entry["dtype"]])
+        demand(begin == at, f"{name}: a gap before it")
+        demand(end <= len(body), f"{name}: ends beyond the file")
+        demand(end - begin == dtype.itemsize * math.prod(entry["shape"]), f"{name}: wrong number of bytes")
+        tensors[name] = entry["dtype"], np.frombuffer(body[begin:end], dtype).reshape(entry["shape"])
+        at = end
+    demand(at == len(body), "bytes after the last tensor")
+    return tensors
+
+
+def identity(tensors, integers):
+    """What a model is known by (FORMAT 9.1)."""
+    text = b""
+    for name in sorted(tensors, key=str.encode):
+        if not name.startswith("unit."):
+            kind, array = tensors[name]
+            text += f"{name} {kind} {','.join(str(side) for side in array.shape)}\n".encode() + array.tobytes()
+    return hashlib.sha256(text + b"".join(value.to_bytes(4, "little") for value in integers)).digest()
+
 
 def load_model(model_dir):
-    """(manifest, tables, bytes of decoder.pt, 32-byte hash) with every digest verified (FORMAT 9.1)."""
+    """(manifest, tables, {name: array}, 32-byte identity), the identity and all limits verified."""
     folder = pathlib.Path(model_dir)
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    demand(manifest.get("format") == 2, "unknown manifest format")
-    digests, files = b"", {}
-    for name in ("tables.npz", "decoder.pt"):
-        files[name] = (folder / name).read_bytes()
-        digest = hashlib.sha256(files[name])
-        demand(digest.hexdigest() == manifest["decoder"].get(name), f"{name}: not the file that the manifest names")
-        digests += digest.digest()
-    with np.load(io.BytesIO(files["tables.npz"]), allow_pickle=False) as arrays:
-        tables = Tables(
-            dict(arrays), manifest["latent"], manifest["hyper"], manifest["points"], manifest["rows"], manifest["skip"]
-        )
-    keys = ("latent", "hyper", "points", "rows", "skip", "halo")
-    integers = b"".join(manifest[key].to_bytes(4, "little") for key in keys)
-    return manifest, tables, files["decoder.pt"], hashlib.sha256(digests + integers).digest()
+    demand(manifest.get("format") == 3, "unknown manifest format")
+    tensors = read_tensors((folder / "model.safetensors").read_bytes())
+    digest = identity(tensors, [manifest[key] for key in INTEGERS])
+    demand(digest.hex() == manifest["identity"], "model.safetensors: not the model that the manifest names")
+    arrays = {name: array for name, (_, array) in tensors.items()}
+    latent, hyper, points = manifest["latent"], manifest["hyper"], manifest["points"]
+    tables = Tables(arrays, latent, hyper, points, manifest["rows"], manifest["skip"])
+    if manifest["network"]["family"] == "photo":
+        slow_photo.check(arrays, latent, hyper, points)
+    return manifest, tables, arrays, digest
 
 
 def load_for(header, model_dir):
-    """(tables, bytes of decoder.pt) of the model that the header asks for."""
-    _, tables, network, digest = load_model(model_dir)
+    """(manifest, tables, {name: array}) of the model that the header asks for."""
+    *model, digest = load_model(model_dir)
     demand(digest[:8] == header.model_hash, "the file was made with another model")
-    return tables, network
+    return model
 
 
 def symbols_of(parsed, tables):
@@ -396,7 +428,7 @@ def symbols_of(parsed, tables):
 def decode_symbols(data, model_dir):
     """[(z, r)] of every tile of a file, int32 arrays (C, rows, columns) and (M, rows, columns)."""
     parsed = parse(data)
-    return symbols_of(parsed, load_for(parsed.header, model_dir)[0])
+    return symbols_of(parsed, load_for(parsed.header, model_dir)[1])
 
 
 # ---- FORMAT 8: from integers to pixels ------------------------------------------------------------------------------
@@ -413,48 +445,25 @@ def assemble(parsed, symbols, tables):
     return v, r
 
 
-def synthesise(network, v, r, header):
-    """x (3, height, width), float32, from the networks of the decoder file (FORMAT 8, 1 to 5)."""
-    import torch
-
-    model = torch.jit.load(io.BytesIO(network), map_location="cpu").float().eval()
-    t = torch.tensor([(header.quality - 100) / 9900], dtype=torch.float32)
-    hy, wy = r.shape[1:]
-    with torch.no_grad():
-        z_hat = torch.from_numpy(v).float()[None] / 32
-        features, mean, step = (part[..., :hy, :wy] for part in model.prior(z_hat, t))
-        residual = torch.from_numpy(r).float()[None]
-        y_hat = torch.zeros_like(mean)
-        y_hat[..., ::2, ::2] = (mean + residual * step)[..., ::2, ::2]
-        for group, (row, column) in ((1, (1, 1)), (2, (0, 1)), (3, (1, 0))):
-            if hy > row and wy > column:
-                mean2, log_step2 = model.refine(features, y_hat, group)
-                at = (..., slice(row, None, 2), slice(column, None, 2))
-                y_hat[at] = mean[at] + mean2 + residual[at] * step[at] * torch.exp(log_step2)
-        return model.synthesis(y_hat, t)[0, :, : header.height, : header.width].numpy()
-
-
-def to_pixels(x, header, alpha):
-    """uint8 (height, width) or (height, width, bands) (FORMAT 8, 5 and 6; alpha is the last band)."""
-    x = np.clip(x, np.float32(0), np.float32(1))
-    if header.layout in (L, LA):
-        x = x.mean(axis=0, keepdims=True)
-    bands = list(np.floor(x * np.float32(255) + np.float32(0.5)).astype(np.uint8))
-    if alpha is not None:
-        bands.append(alpha)
-    return bands[0] if len(bands) == 1 else np.stack(bands, axis=-1)
+def with_alpha(samples, alpha):
+    """The layout's bands in its order, alpha last (FORMAT 8.3)."""
+    return samples if alpha is None else np.dstack([samples, alpha])
 
 
 def decode(data, model_dir):
-    """The pixels of a file: uint8, (height, width) for L, else (height, width, bands)."""
+    """The pixels of a file of the `photo` family: uint8, (height, width) for L, else (height, width, bands)."""
     parsed = parse(data)
-    tables, network = load_for(parsed.header, model_dir)
+    header = parsed.header
+    manifest, tables, arrays = load_for(header, model_dir)
+    demand(manifest["network"]["family"] == "photo", "pixels of this family are in floating point: not decoded here")
     v, r = assemble(parsed, symbols_of(parsed, tables), tables)
-    return to_pixels(synthesise(network, v, r, parsed.header), parsed.header, parsed.alpha)
+    network = slow_photo.SlowPhoto(arrays, header.quality)
+    samples = network.samples(v, r, header.height, header.width, grey=header.layout in (L, LA))
+    return with_alpha(samples, parsed.alpha)
 
 
 def main(arguments):
-    """python tests/slow_decoder.py file.lic model_dir out.png"""
+    """python tests/support/slow_decoder.py file.lic model_dir out.png"""
     if len(arguments) != 3:
         sys.exit(main.__doc__)
     from PIL import Image

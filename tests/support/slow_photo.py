@@ -1,13 +1,19 @@
-"""FORMAT 8 in NumPy integers: from r and v to samples of the `photo` family. Written from the document; imports nothing of ours.
+"""FORMAT 8 in NumPy integers: from r and v to samples of the `photo` family. Written from the document; imports nothing
+of pillow_lic. The last part of slow_decoder.py.
 
-Slow and plain: whole arrays (channels, rows, columns) of int64, products of matrices in float64, which is exact below 2^53.
+Slow and plain: whole arrays (channels, rows, columns) of int64, products of matrices in float64, which is exact below
+2^53.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
+from slow_container import demand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
 
 GROUPS = ((0, 0), (1, 1), (0, 1), (1, 0))
 
@@ -46,7 +52,7 @@ class SlowPhoto:
     def depthwise(self, name: str, x: np.ndarray, stride: int = 1, row: int = 0, column: int = 0) -> np.ndarray:
         """Each channel alone, around the positions row, row + stride, ... and column, ...; zeros beyond the edges."""
         weight = self.tensors[f"{name}.weight"].astype(np.int64)
-        side = int(round(weight.shape[1] ** 0.5))
+        side = round(weight.shape[1] ** 0.5)
         reach = side // 2
         padded = np.pad(x, ((0, 0), (reach, reach), (reach, reach)))
         h, w = x.shape[1:]
@@ -149,3 +155,72 @@ def blocks(tensors: Mapping[str, np.ndarray], prefix: str) -> list[str]:
     while f"{prefix}{count}.mix.weight" in tensors:
         count += 1
     return [f"{prefix}{k}" for k in range(count)]
+
+
+# ---- What the tensors must be (8.1, 9.2, 9.3) -----------------------------------------------------------------------
+
+
+def block_layers(name: str, width: int) -> Iterator[tuple[str, int, int]]:
+    yield f"{name}.mix", width, width
+    yield f"{name}.spatial", width, 9
+    yield f"{name}.join", width, width
+    yield f"{name}.expand", 2 * width, width
+    yield f"{name}.contract", width, 2 * width
+
+
+def layers(
+    latent: int, hyper: int, body: int, spread: int, detail: int, render: int, body_blocks: int, detail_blocks: int
+) -> Iterator[tuple[str, int, int]]:
+    """(name, outputs, inputs) of every layer of a decoder with these widths; a depthwise layer's inputs are its taps."""
+    yield "prior.up", 16 * spread, hyper
+    yield "prior.enter", body, spread
+    yield from block_layers("prior.block", body)
+    yield "prior.mean", latent, body
+    yield "prior.step", latent, body
+    for n in (1, 2, 3):
+        yield f"refine{n}.enter", body, body + latent
+        yield f"refine{n}.spatial", body, 9 if n == 1 else 25
+        yield f"refine{n}.join", body, body
+        yield f"refine{n}.expand", 2 * body, body
+        yield f"refine{n}.contract", body, 2 * body
+        yield f"refine{n}.mean", latent, body
+        yield f"refine{n}.step", latent, body
+    yield "synthesis.enter", body, latent
+    for n in range(body_blocks):
+        yield from block_layers(f"synthesis.body{n}", body)
+    yield "synthesis.up8", 4 * detail, body
+    for n in range(detail_blocks):
+        yield from block_layers(f"synthesis.detail{n}", detail)
+    yield "synthesis.up4", 4 * render, detail
+    yield from block_layers("synthesis.render", render)
+    yield "synthesis.out", 48, render
+    yield "synthesis.direct", 768, latent
+
+
+def check(tensors: Mapping[str, np.ndarray], latent: int, hyper: int, points: int) -> None:
+    """Types, shapes and limits of a photo model's tensors."""
+
+    def matrix(name: str) -> np.ndarray:
+        demand(name in tensors and tensors[name].ndim == 2, f"no matrix {name}")
+        return tensors[name]
+
+    def demand_type(name: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+        demand(name in tensors and tensors[name].dtype == np.dtype(dtype), f"no tensor {name} of type {dtype}")
+        demand(tensors[name].shape == shape, f"{name}: wrong shape")
+        return tensors[name]
+
+    body, spread = matrix("prior.enter.weight").shape
+    detail, render = matrix("synthesis.up4.weight").shape[1], matrix("synthesis.out.weight").shape[1]
+    demand(body % 2 == 0, "an odd width of the body")
+    counts = [len(blocks(tensors, prefix)) for prefix in ("synthesis.body", "synthesis.detail")]
+    for name, outputs, inputs in layers(latent, hyper, body, spread, detail, render, *counts):
+        weight = demand_type(f"{name}.weight", "i2", (outputs, inputs))
+        demand(np.abs(weight.astype(int)).sum(1).max() <= 65535, f"{name}: weights sum to more than 65535")
+        rows = len(matrix(f"{name}.scale"))
+        demand_type(f"{name}.scale", "i4", (rows, outputs))
+        demand_type(f"{name}.bias", "i8", (rows, outputs))
+    demand(
+        np.abs(demand_type("prior.gain", "i4", (points, latent)).astype(int)).max() <= 2**20, "prior.gain: too large"
+    )
+    demand(demand_type("tanh", "i2", (257,)).min() >= 0, "tanh: negative")
+    demand_type("exp2", "u2", (256,))
