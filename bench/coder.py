@@ -1,19 +1,21 @@
-"""Symbols per second of the entropy coder on one core: python bench/coder.py [IMAGES] [--symbols N] [--repeats N] [--mixture MODEL].
+"""Symbols per second of the entropy coder on one core: python bench/coder.py [IMAGES] [--symbols N] [--repeats N]
+[--mixture MODEL].
 
-With IMAGES, a folder: the latents of its images, under the default model at quality 50, an image a tile; a symbol counts if it is coded.
-There "tile" is all that makes integers of a tile's bytes (Tables.decode), and "coder" the coder alone under rows that it is given, which is
-what CompressAI's coder does.
+With IMAGES, a folder: the latents of its images, under the default model at quality 50, an image a tile; a symbol
+counts if it is coded. There "tile" is all that makes integers of a tile's bytes (Tables.decode), and "coder" the coder
+alone under rows that it is given, which is what CompressAI's coder does.
 
-With --mixture, a model directory whose residuals are coded under mixtures (FORMAT 7.8): the same two for it, and CompressAI's
-GaussianMixtureConditional with the same weights, means and scales as floats, on the first PEER_SYMBOLS symbols of the first image: it makes
-a table for every symbol, as Python lists.
+With --mixture, a model directory whose residuals are coded under mixtures (FORMAT 7.8): the same two for it, and
+CompressAI's GaussianMixtureConditional with the same weights, means and scales as floats, on the first PEER_SYMBOLS
+symbols of the first image: it makes a table for every symbol, as Python lists.
 
-Synthetic residuals from 64 Gaussian rows, at about 1 and about 2.7 bits per symbol, coded as one tile through the public
-Tables.encode and Tables.decode: that includes the scale map, skipping, the checksum and the output arrays. Beside
-it, in the same run and with the same tables, CompressAI's coder, if it is installed (its compiled `ans` module alone: no
-torch). CompressAI takes and returns Python lists; that conversion is a part of its API, and of its figures here.
-Every result is verified before it is timed; the first run is dropped, medians are reported. Times are processor times of the
-one thread that works, so that another program on a shared machine costs less of the truth than wall time would.
+Synthetic residuals from 64 Gaussian rows, at about 1 and about 2.7 bits per symbol, coded as one tile through the
+public Tables.encode and Tables.decode: that includes the scale map, skipping, the checksum and the output arrays.
+Beside it, in the same run and with the same tables, CompressAI's coder, if it is installed (its compiled `ans` module
+alone: no torch). CompressAI takes and returns Python lists; that conversion is a part of its API, and of its figures
+here. Every result is verified before it is timed; the first run is dropped, medians are reported. Times are processor
+times of the one thread that works, so that another program on a shared machine costs less of the truth than wall time
+would.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import pathlib
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import machine
 import numpy as np
@@ -41,6 +43,9 @@ from pillow_lic.constants import (
     LIC_TILE_SIDE_MAX,
 )
 from pillow_lic.entropy import CELL, PLANES, Tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROWS = 64
 Q = 5000
@@ -123,7 +128,9 @@ class Latents:
 
 
 class Mixed:
-    """The same for a model of mixtures, all of whose symbols are coded: the bytes of every mixture, and what they mean as floats."""
+    """The same for a model of mixtures, all of whose symbols are coded: the bytes of every mixture, and what they mean
+    as floats.
+    """
 
     def __init__(self, path: pathlib.Path, quality: float, name: str):
         from pillow_lic.engines.torch import rate
@@ -238,7 +245,8 @@ def seconds(function: Callable[[], object], repeats: int) -> float:
 def verify(name: str, case: Case | Latents, decoded) -> None:
     wanted = case.r if np.size(decoded) == case.r.size else case.coded
     if not np.array_equal(np.asarray(decoded).ravel(), wanted.ravel()):
-        raise SystemExit(f"{name}: the decoded symbols are wrong")
+        msg = f"{name}: the decoded symbols are wrong"
+        raise SystemExit(msg)
 
 
 def measure(
@@ -327,8 +335,9 @@ def main() -> None:
         writer.writeheader()
         writer.writerows(results)
     for row in results:
-        line = "{coder:11} {what:5} {rate:8} C={hyper:<4} {bits_per_symbol:7} bit  encode {encode_msym_s:6}  decode {decode_msym_s:6} M/s"
-        print(line.format(**row))
+        line = "{coder:11} {what:5} {rate:8} C={hyper:<4} {bits_per_symbol:7} bit"
+        speeds = "encode {encode_msym_s:6}  decode {decode_msym_s:6} M/s"
+        print(f"{line}  {speeds}".format(**row))
     if not peer:
         print("CompressAI is not installed: pip install --no-deps compressai")
 

@@ -1,12 +1,12 @@
 """CompressAI's mbt2018-mean (quality 4), or its bmshj2018-hyperprior, as a codec to time, without downloaded weights.
 
-Its networks are the real ones with random weights, which cost what trained ones cost. Random weights would leave the entropy coder
-nothing to do (all latents near zero), so y and the distribution parameters are replaced, after the networks have run, by synthetic
-ones: Gaussian residuals around random means with exactly the scales that the coder is told, spread over channels and places as in
-trained models (most channels nearly dead), and scaled until y takes the bits per pixel published for this model on Kodak. The
-coder so gets the number of symbols, the rate and the matching statistics of the trained model. z is left as it comes: 4 % of the
-symbols, though untrained tables spend about 0.17 bits per pixel on it, which the file's size shows. Pictures that come back are
-noise: only times mean something.
+Its networks are the real ones with random weights, which cost what trained ones cost. Random weights would leave the
+entropy coder nothing to do (all latents near zero), so y and the distribution parameters are replaced, after the
+networks have run, by synthetic ones: Gaussian residuals around random means with exactly the scales that the coder is
+told, spread over channels and places as in trained models (most channels nearly dead), and scaled until y takes the
+bits per pixel published for this model on Kodak. The coder so gets the number of symbols, the rate and the matching
+statistics of the trained model. z is left as it comes: 4 % of the symbols, though untrained tables spend about 0.17
+bits per pixel on it, which the file's size shows. Pictures that come back are noise: only times mean something.
 """
 
 import importlib.abc
@@ -25,7 +25,9 @@ STRIDE = 64  # its images are padded to multiples of this
 
 
 class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Stands in for what CompressAI imports and coding does not need; torchvision's operators are missing beside a CPU torch."""
+    """Stands in for what CompressAI imports and coding does not need; torchvision's operators are missing beside a CPU
+    torch.
+    """
 
     NAMES = (
         "torchvision",

@@ -1,9 +1,10 @@
 """A page of crops at equal bytes that a person can judge: original, JPEG, WebP, AVIF, HEIC and LIC.
 
-    python bench/crops.py IMAGE [IMAGE ...] [--bpp 0.25] [--codecs jpeg,webp,avif,heic,lic] [--side 192] [--out crops.png]
+    python bench/crops.py IMAGE [IMAGE ...] [--bpp 0.25] [--codecs jpeg,webp,avif,heic,lic] [--side 192]
+        [--out crops.png]
 
-Every codec's quality is searched until its file of the whole image is as near as it gets to the same size; captions state the bytes and
-the PSNR of the whole image. The crop is the window with the most detail, or --at X,Y of its corner.
+Every codec's quality is searched until its file of the whole image is as near as it gets to the same size; captions
+state the bytes and the PSNR of the whole image. The crop is the window with the most detail, or --at X,Y of its corner.
 """
 
 import argparse
@@ -37,15 +38,12 @@ def versions(image, codecs, bpp):
         quality, data = codec.fit(image, bpp * image.width * image.height / 8)
         decoded = codec.decode(data)
         if decoded.size != image.size:
-            raise SystemExit(f"{codec.name}: {decoded.size} came back")
+            msg = f"{codec.name}: {decoded.size} came back"
+            raise SystemExit(msg)
         value = metrics.psnr(np.asarray(image), np.asarray(decoded))
         print(f"{codec.label:30} quality {quality:<6} {len(data):7} bytes  {value:.2f} dB")
-        result.append(
-            (
-                f"{codec.label.split(',')[0] if not peers.ours(codec.name) else codec.label}\n{len(data)} bytes, {value:.2f} dB",
-                decoded,
-            )
-        )
+        label = codec.label if peers.ours(codec.name) else codec.label.split(",")[0]
+        result.append((f"{label}\n{len(data)} bytes, {value:.2f} dB", decoded))
     return result
 
 

@@ -1,4 +1,5 @@
-"""Designs of the `photo` family to compare (studies.py --study designs and synthesis): each a change of widths, or parts put in the place of those of train/networks.py.
+"""Designs of the `photo` family to compare (studies.py --study designs and synthesis): each a change of widths, or
+parts put in the place of those of train/networks.py.
 
 Blocks are compared at about equal multiply-adds; what changes the cost by its nature shows it in the table.
 """
@@ -39,7 +40,9 @@ class WideBlock(Block):
 
 
 class Bottlenecks(nn.Module):
-    """Two residual bottlenecks with a full 3x3 convolution of half the width: 6.5 * C * C multiply-adds, of Block 6 * C * C."""
+    """Two residual bottlenecks with a full 3x3 convolution of half the width: 6.5 * C * C multiply-adds, of Block 6 * C
+    * C.
+    """
 
     def __init__(self, width, points):
         super().__init__()
@@ -100,7 +103,9 @@ class InverseSynthesis(networks.Synthesis):
 
 
 def haar(levels=3):
-    """(4^levels, 4^levels) orthonormal: the pyramid of Haar wavelets over the pixels of a square block, as pixel_unshuffle lists them."""
+    """(4^levels, 4^levels) orthonormal: the pyramid of Haar wavelets over the pixels of a square block, as
+    pixel_unshuffle lists them.
+    """
     side = 2**levels
     line = torch.eye(side)
     for level in range(levels):  # the averages, in front, are split again

@@ -2,9 +2,9 @@
 
     python bench/effort.py IMAGES [--efforts 0,1,2,3,5,9] [--qualities 15,40,65,90] [--limit N]
 
-For each image and effort a curve over the qualities; BD-rate of it against that of effort 0, and the processor time of encoding as a
-multiple of effort 0's, median over the files (one thread). An image's efforts come in turn, so that whatever else the machine does
-falls on all alike. Writes bench/results/effort-<set>.csv and a JSON.
+For each image and effort a curve over the qualities; BD-rate of it against that of effort 0, and the processor time of
+encoding as a multiple of effort 0's, median over the files (one thread). An image's efforts come in turn, so that
+whatever else the machine does falls on all alike. Writes bench/results/effort-<set>.csv and a JSON.
 """
 
 import argparse
@@ -46,7 +46,8 @@ def main():
     torch.set_num_threads(1)
     efforts = [int(one) for one in options.efforts.split(",")]
     if efforts[0] != 0:
-        raise SystemExit("--efforts must begin with 0, which the others are measured against")
+        msg = "--efforts must begin with 0, which the others are measured against"
+        raise SystemExit(msg)
     qualities = [float(one) for one in options.qualities.split(",")]
     paths = images_in(options.images, options.limit)
     rates, ratios = collections.defaultdict(list), collections.defaultdict(list)
@@ -59,7 +60,8 @@ def main():
             for effort in efforts:
                 *point, seconds = measure(array, quality, effort)
                 curves[effort].append(point)
-                base = seconds if effort == 0 else base
+                if effort == 0:
+                    base = seconds
                 ratios[effort].append(seconds / base)
         for effort in efforts[1:]:
             rates[effort].append(metrics.bd_rate(curves[0], curves[effort]))

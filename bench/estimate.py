@@ -2,10 +2,10 @@
 
     python bench/estimate.py IMAGES CHECKPOINT MODEL [--qualities 10,30,50,70,90] [--limit N]
 
-CHECKPOINT is that from which MODEL, a directory or the name of a shipped model, was exported. Every image is encoded to a real file; its symbols
-are then priced by the checkpoint's averaged weights in float32: mixtures of logistics for z, normals or mixtures of normals for the
-residuals, no table, no integer, no container. With dependent quantisation a level costs what the normal has between the middles to its
-neighbours. Writes bench/results/estimate-<model>.csv.
+CHECKPOINT is that from which MODEL, a directory or the name of a shipped model, was exported. Every image is encoded to
+a real file; its symbols are then priced by the checkpoint's averaged weights in float32: mixtures of logistics for z,
+normals or mixtures of normals for the residuals, no table, no integer, no container. With dependent quantisation a
+level costs what the normal has between the middles to its neighbours. Writes bench/results/estimate-<model>.csv.
 """
 
 import argparse
@@ -35,7 +35,9 @@ def load_checkpoint(path):
 
 
 def level_bits(own, r, index, log_sigma):
-    """Bits of levels r (M, h, w) of a model with a trellis, under normals of standard deviations in training's steps."""
+    """Bits of levels r (M, h, w) of a model with a trellis, under normals of standard deviations in training's
+    steps.
+    """
     from train.networks import LEVEL_STEP
 
     symbols, rows = (part.reshape(r.shape) for part in own.symbols(r.reshape(len(r), -1), index.reshape(len(r), -1)))

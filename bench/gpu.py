@@ -1,18 +1,19 @@
-"""The kernels of kernels/ on a GPU, beside PyTorch's own composition and a plain copy, and the codec end to end, all in one run.
+"""The kernels of kernels/ on a GPU, beside PyTorch's own composition and a plain copy, and the codec end to end, all in
+one run.
 
     python bench/gpu.py [gdn mixture codec exact ...] [--repeats 50] [--images FOLDER] [--sweep]
 
-gdn: GDN and IGDN over activations of a 4K image (3840x2160) at 1/2 and 1/4 of its side, 128 and 192 channels, bfloat16. Columns:
-`ms`, the median of `repeats` launches between CUDA events, the L2 cache overwritten before each; `gb_s`, bytes that must be moved
-(x read once, y written once) over that; `of_copy`, that over what a device-to-device copy of the same tensor moves in this run;
-`of_compile`, times faster than the faster of two torch.compile compositions (1x1 convolution, matrix product); `error`, the largest
-relative error against float64 on a sample of rows, checked against its bound before anything is timed. Peers get x, beta and gamma
-in bfloat16, and channels last.
-first use: seconds from the first call to its result, in fresh processes, with an empty and with a filled cache of kernels, beyond
-what torch's and CUDA's own start take.
+gdn: GDN and IGDN over activations of a 4K image (3840x2160) at 1/2 and 1/4 of its side, 128 and 192 channels, bfloat16.
+Columns: `ms`, the median of `repeats` launches between CUDA events, the L2 cache overwritten before each; `gb_s`, bytes
+that must be moved (x read once, y written once) over that; `of_copy`, that over what a device-to-device copy of the
+same tensor moves in this run; `of_compile`, times faster than the faster of two torch.compile compositions (1x1
+convolution, matrix product); `error`, the largest relative error against float64 on a sample of rows, checked against
+its bound before anything is timed. Peers get x, beta and gamma in bfloat16, and channels last.
+first use: seconds from the first call to its result, in fresh processes, with an empty and with a filled cache of
+kernels, beyond what torch's and CUDA's own start take.
 --sweep also times other plans of gdn.cu than gdn_kernels.gdn_plan's.
-mixture: symbols per second of the cumulative frequencies of mixtures (FORMAT 7.8): intervals for the encoder, windows of eight for the decoder,
-for K = 1 to 4; the results of 200,000 symbols are compared with the C++ core's first.
+mixture: symbols per second of the cumulative frequencies of mixtures (FORMAT 7.8): intervals for the encoder, windows
+of eight for the decoder, for K = 1 to 4; the results of 200,000 symbols are compared with the C++ core's first.
 codec, exact: see bench/gpu_codec.py. --images takes a folder of pictures instead of generated ones.
 
 Writes bench/results/gpu-*.csv, and gpu.json that says what ran.
@@ -59,7 +60,9 @@ class Clock:
         self.flush = torch.empty(FLUSH, dtype=torch.uint8, device="cuda")
 
     def ms(self, function):
-        """Milliseconds; the first three runs are dropped. Overwriting the cache keeps the GPU busy while the launch is prepared."""
+        """Milliseconds; the first three runs are dropped. Overwriting the cache keeps the GPU busy while the launch is
+        prepared.
+        """
         cuda = self.torch.cuda
         pairs = []
         for _ in range(self.repeats + 3):
@@ -127,7 +130,8 @@ def checked(name, y, x, beta, gamma, inverse, bound):
     """The error, if it is within the bound."""
     error = error_of(y, x, beta, gamma, inverse)
     if not error <= bound:
-        raise SystemExit(f"{name}: relative error {error:.2e} is beyond {bound:.2e}")
+        msg = f"{name}: relative error {error:.2e} is beyond {bound:.2e}"
+        raise SystemExit(msg)
     return error
 
 
@@ -182,13 +186,12 @@ def measure_gdn(clock, operator, channels, side):
 
 def show(rows):
     """The table, short."""
+    line = (
+        "{operator:5} C={channels:<4} {width}x{height} {layout:6} {what:21} {ms:8.3f} ms {gb_s:7.0f} GB/s"
+        "  {of_copy:5.2f} of copy  {of_compile:5.2f} of compile  {error}"
+    )
     for row in rows:
-        print(
-            "{operator:5} C={channels:<4} {width}x{height} {layout:6} {what:21} {ms:8.3f} ms {gb_s:7.0f} GB/s  {of_copy:5.2f} of copy"
-            "  {of_compile:5.2f} of compile  {error}".format(
-                **{**row, "error": f"error {row['error']:.1e}" if row["error"] else ""}
-            )
-        )
+        print(line.format(**{**row, "error": f"error {row['error']:.1e}" if row["error"] else ""}))
 
 
 def rounded(rows):
@@ -265,7 +268,8 @@ def plans(activation, limits):
 
     base = gdn_kernels.gdn_plan(activation, gdn_kernels.FORWARD, limits)
     found = [base]
-    stage_of = lambda tiles: 16 * tiles * activation.channels * activation.element  # noqa: E731  whole groups: 128 and 192 are
+    # 128 and 192 channels are whole groups.
+    stage_of = lambda tiles: 16 * tiles * activation.channels * activation.element  # noqa: E731
     matrix = base.shared - base.staged * base.warps * stage_of(base.tiles)
     for tiles, warps, blocks, wide, staged in itertools.product((1, 2), (4, 8, 12, 16), (1, 2), (1, 2), (False, True)):
         plan = base._replace(
@@ -393,7 +397,8 @@ def mixture(options):
         fourth = core.cumulative(part, np.zeros(CHECKED, np.int16))[2]
         right = np.array_equal(start[:CHECKED].cpu().numpy(), np.where(held, below, escape))
         if not right or not np.array_equal(window[:CHECKED, 4].cpu().numpy().view(np.uint16), fourth):
-            raise SystemExit(f"mixtures of {components}: not what the core computes")
+            msg = f"mixtures of {components}: not what the core computes"
+            raise SystemExit(msg)
         for what, function, moved in (
             ("intervals", intervals, 3 * components + 10),
             ("windows of 8", windows, 3 * components + 16),
@@ -438,7 +443,8 @@ def main():
     import torch
 
     if not torch.cuda.is_available():
-        raise SystemExit("no CUDA device: these benches need one")
+        msg = "no CUDA device: these benches need one"
+        raise SystemExit(msg)
     machine.RESULTS = options.results or machine.RESULTS
     properties = torch.cuda.get_device_properties(0)
     device = {
@@ -458,7 +464,8 @@ def main():
             machine.RESULTS / "gpu.json", device=device, cuda=torch.version.cuda, repeats=options.repeats, **facts
         )
     if failed:
-        raise SystemExit(f"failed: {', '.join(failed)}")
+        msg = f"failed: {', '.join(failed)}"
+        raise SystemExit(msg)
 
 
 if __name__ == "__main__":

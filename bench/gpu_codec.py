@@ -1,10 +1,12 @@
-"""The codec end to end on a GPU, for bench/gpu.py: images per second and megapixels per second, and what the time goes to.
+"""The codec end to end on a GPU, for bench/gpu.py: images per second and megapixels per second, and what the time goes
+to.
 
-`codec`: images of Kodak's size, 1080p, 4K and 12 MP (generated, or those of a folder), one at a time and in batches, encoding from arrays of
-the host to bytes and decoding to arrays of the host. Before timing, what the GPU encoded is decoded on the CPU and compared with the
-integers that the GPU handed to the coder. The breakdown of one image at a time: `entropy_ms`, the coder on its threads; `network_ms`, between CUDA
-events, of images that lie there; `transfer_ms`, the copies of its integers and pixels alone. CompressAI's mean-scale model on
-the same GPU, one image at a time as it works, where it imports (bench/compressai_peer.py).
+`codec`: images of Kodak's size, 1080p, 4K and 12 MP (generated, or those of a folder), one at a time and in batches,
+encoding from arrays of the host to bytes and decoding to arrays of the host. Before timing, what the GPU encoded is
+decoded on the CPU and compared with the integers that the GPU handed to the coder. The breakdown of one image at a
+time: `entropy_ms`, the coder on its threads; `network_ms`, between CUDA events, of images that lie there;
+`transfer_ms`, the copies of its integers and pixels alone. CompressAI's mean-scale model on the same GPU, one image at
+a time as it works, where it imports (bench/compressai_peer.py).
 `exact`: every image at five qualities and with every model: encoded on each device, decoded on both.
 """
 
@@ -185,11 +187,14 @@ def check(arrays):
             differing, level, _ = compared(array, quality, None)
             print(f"{array.shape} at {quality}: {differing} symbols differ, pixels by {level} at most")
             if differing or level > 4:
-                raise SystemExit("not the same image: nothing worth timing")
+                msg = "not the same image: nothing worth timing"
+                raise SystemExit(msg)
 
 
 def compared(array, quality, model):
-    """Symbols that differ between GPU and file, the largest difference of pixels in either direction, symbols in all."""
+    """Symbols that differ between GPU and file, the largest difference of pixels in either direction, symbols in
+    all.
+    """
     import numpy as np
 
     import pillow_lic
@@ -224,7 +229,8 @@ def ours(size, arrays, options):
     for mode, chosen in (("single", arrays[:1]), ("batch", batch_of(arrays))):
         if mode == "single":
             files = [pillow_lic.encode(chosen[0], quality=QUALITY, device="cuda")]
-            encode_s = median(lambda: pillow_lic.encode(chosen[0], quality=QUALITY, device="cuda"), repeats)  # noqa: B023
+            image = chosen[0]
+            encode_s = median(lambda: pillow_lic.encode(image, quality=QUALITY, device="cuda"), repeats)  # noqa: B023
             decode_s = median(lambda: pillow_lic.decode(files[0], device="cuda"), repeats)  # noqa: B023
             yield row("lic", size, mode, chosen, files, encode_s, decode_s) | parts(chosen[0], place, repeats)
             continue
@@ -235,7 +241,9 @@ def ours(size, arrays, options):
 
 
 class OnGpu:
-    """A model of CompressAI with its networks, and what stands in for their output, on the GPU; name: MeanScale or Hyperprior."""
+    """A model of CompressAI with its networks, and what stands in for their output, on the GPU; name: MeanScale or
+    Hyperprior.
+    """
 
     def __init__(self, name):
         import compressai_peer
@@ -280,12 +288,12 @@ def peer(name, size, array, data_bytes, options):
     coded = codec.encode(array)
     height, width = array.shape[:2]
     if codec.decode(coded, height, width).shape != array.shape:
-        raise SystemExit("CompressAI: another shape came back")
+        msg = "CompressAI: another shape came back"
+        raise SystemExit(msg)
     repeats = max(options.repeats // 10, 3)
     times = median(lambda: codec.encode(array), repeats), median(lambda: codec.decode(coded, height, width), repeats)
-    return row(
-        codec.peer.label.lower().replace(" ", "-"), size, "single", [array], [b"".join(sum(coded[0], []))], *times
-    )
+    data = b"".join(itertools.chain.from_iterable(coded[0]))
+    return row(codec.peer.label.lower().replace(" ", "-"), size, "single", [array], [data], *times)
 
 
 # ---- sections of bench/gpu.py ----------------------------------------------------------------------------------------
@@ -312,7 +320,8 @@ def codec(options, write):
                 print(without)
         for one in found:
             print(
-                "{codec:24} {size:8} {mode:6} {images:4} images  encode {encode_images_s:8.1f}/s {encode_mp_s:7.1f} MP/s   "
+                "{codec:24} {size:8} {mode:6} {images:4} images  "
+                "encode {encode_images_s:8.1f}/s {encode_mp_s:7.1f} MP/s   "
                 "decode {decode_images_s:8.1f}/s {decode_mp_s:7.1f} MP/s".format(**one)
             )
         rows += found
@@ -349,9 +358,9 @@ def exact(options, write):
             write("gpu-exact.csv", EXACT_FIELDS, rows)  # now and then, so that a run that is cut short leaves something
     write("gpu-exact.csv", EXACT_FIELDS, rows)
     differing, level = sum(one["differing"] for one in rows), max(one["largest_pixel_difference"] for one in rows)
-    print(
-        f"exact: {len(rows)} cases, {sum(one['symbols'] for one in rows)} symbols, {differing} differ; pixels within {level}"
-    )
+    symbols = sum(one["symbols"] for one in rows)
+    print(f"exact: {len(rows)} cases, {symbols} symbols, {differing} differ; pixels within {level}")
     if differing:
-        raise SystemExit("symbols differ between devices")
+        msg = "symbols differ between devices"
+        raise SystemExit(msg)
     return {"cases": len(rows), "differing": differing, "largest_pixel_difference": level}

@@ -1,6 +1,7 @@
 """The held-out photographs as a folder of PNG, a second set for rd.py: python bench/held_out.py PHOTOS OUT [--side 512]
 
-Each is reduced by Lanczos until its shorter side is --side at most, which also takes away most traces of the JPEG it came as.
+Each is reduced by Lanczos until its shorter side is --side at most, which also takes away most traces of the JPEG it
+came as.
 """
 
 import argparse

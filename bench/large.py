@@ -2,9 +2,9 @@
 
     python bench/large.py [--megapixels 1 4 16 100] [--quality 60] [--repeat 3]
 
-The picture is generated. The quickest of --repeat processes counts. Seconds of processor time stand beside: where they are
-less than threads times seconds, the machine had other work (4 megapixels take 0.8 s to encode, and 13 s beside a training).
-Peak memory is the process's (ru_maxrss), Python, torch and the picture itself included.
+The picture is generated. The quickest of --repeat processes counts. Seconds of processor time stand beside: where they
+are less than threads times seconds, the machine had other work (4 megapixels take 0.8 s to encode, and 13 s beside a
+training). Peak memory is the process's (ru_maxrss), Python, torch and the picture itself included.
 """
 
 from __future__ import annotations

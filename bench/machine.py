@@ -1,5 +1,6 @@
 """What a bench run must state about itself: commit, processor, versions; and where results go."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -55,10 +56,8 @@ def versions():
     """Versions of the packages and of Pillow's libraries that are at hand."""
     found = {}
     for name in PACKAGES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            pass
     tool = debian_package_of("butteraugli_main")
     if tool:
         found["tool:butteraugli_main"] = tool

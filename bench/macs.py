@@ -2,7 +2,8 @@
 
     python bench/macs.py [MODEL ...]
 
-Convolutions and GDN are counted by torch's dispatcher (torch.utils.flop_counter), the integer map from its shape. Imports the package and torch.
+Convolutions and GDN are counted by torch's dispatcher (torch.utils.flop_counter), the integer map from its shape.
+Imports the package and torch.
 """
 
 from __future__ import annotations
@@ -85,12 +86,9 @@ def main() -> None:
             print(f"{name:12} {stage:22} {macs:10.1f} MAC/px, {count / 1e6:6.3f} M parameters")
         decoder = sum(found[s] for s in ("scale map (integers)", "prior", "refine", "synthesis"))
         encoder = decoder - found["synthesis"] + found["analysis"] + found["hyper_analysis"]
-        print(
-            f"{name:12} decoder, all it runs    {decoder:10.1f} MAC/px, {sum(held[0].values()) / 1e6:.2f} M parameters"
-        )
-        print(
-            f"{name:12} encoder, all it runs    {encoder:10.1f} MAC/px, {sum(held[1].values()) / 1e6:.2f} M parameters of its own"
-        )
+        own, more = (sum(part.values()) / 1e6 for part in held)
+        print(f"{name:12} decoder, all it runs    {decoder:10.1f} MAC/px, {own:.2f} M parameters")
+        print(f"{name:12} encoder, all it runs    {encoder:10.1f} MAC/px, {more:.2f} M parameters of its own")
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ import math
 import matplotlib
 
 matplotlib.use("Agg")
-import curves  # noqa: E402
-import matplotlib.pyplot as plt  # noqa: E402
-import peers  # noqa: E402
+import curves
+import matplotlib.pyplot as plt
+import peers
 
 AXES = {
     "psnr": "PSNR, RGB (dB)",

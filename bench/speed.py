@@ -2,11 +2,11 @@
 
     python bench/speed.py IMAGES [--limit 3] [--codecs lic,compressai,...] [--threads 1,2] [--repeats 9] [--cold 3]
 
-Every codec lives in a process of its own, confined to as many processors as it has threads; the parent asks them in turn, round
-after round, so that whatever else the machine does falls on all alike. All make files of about the same size (the bits per pixel
-published for CompressAI's mbt2018-mean, quality 4), from pixels and back to pixels. The first call of each is dropped;
-figures are medians. `cold` is a whole fresh Python process that opens one file (or saves one), start included.
-Writes bench/results/speed-<set>.csv and a JSON that says what ran.
+Every codec lives in a process of its own, confined to as many processors as it has threads; the parent asks them in
+turn, round after round, so that whatever else the machine does falls on all alike. All make files of about the same
+size (the bits per pixel published for CompressAI's mbt2018-mean, quality 4), from pixels and back to pixels. The first
+call of each is dropped; figures are medians. `cold` is a whole fresh Python process that opens one file (or saves one),
+start included. Writes bench/results/speed-<set>.csv and a JSON that says what ran.
 """
 
 import argparse
@@ -76,7 +76,8 @@ def serve(name, threads, path):
     quality, data = codec.fit(image, target_bpp() * image.width * image.height / 8)
     decoded = codec.decode(data)
     if decoded.size != image.size or decoded.mode != "RGB":
-        raise SystemExit(f"{name}: {decoded.mode} {decoded.size} came back")
+        msg = f"{name}: {decoded.mode} {decoded.size} came back"
+        raise SystemExit(msg)
     print(quality, len(data), file=answers, flush=True)
     coder = getattr(codec, "coder_seconds", lambda: float("nan"))
     calls = {"encode": lambda: codec.encode(image, quality), "decode": lambda: codec.decode(data)}

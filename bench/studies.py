@@ -1,12 +1,15 @@
-"""What each part of a codec is worth, at equal, stated budgets: the source paper's own studies (Zhu et al. 2020), designs of `photo`, and of its synthesis alone.
+"""What each part of a codec is worth, at equal, stated budgets: the source paper's own studies (Zhu et al. 2020),
+designs of `photo`, and of its synthesis alone.
 
-    python bench/studies.py PHOTOGRAPHS --study paper|designs|synthesis --runs FOLDER [--steps 1200] [--seeds 3] [--only "K=3;K=1"] [--set filters=48 ...]
+    python bench/studies.py PHOTOGRAPHS --study paper|designs|synthesis --runs FOLDER [--steps 1200] [--seeds 3]
+        [--only "K=3;K=1"] [--set filters=48 ...]
 
-Every variant trains from the same start for the same steps on the same crops, with each of the seeds, and is judged on the held-out
-photographs at five rates with hard rounding (train.train's validation). A run that is done is not run again. BD-rate: over those five points, mean of
-the seeds, against the study's reference. `share`: what the analysis network adds to the variance of y; while it is next to nothing, variants of
-the transforms have hardly been compared. Writes bench/results/STUDY.csv (the table), STUDY-curves.csv (the loss as it falls)
-and docs/img/STUDY.png. Never runs on a test set.
+Every variant trains from the same start for the same steps on the same crops, with each of the seeds, and is judged on
+the held-out photographs at five rates with hard rounding (train.train's validation). A run that is done is not run
+again. BD-rate: over those five points, mean of the seeds, against the study's reference. `share`: what the analysis
+network adds to the variance of y; while it is next to nothing, variants of the transforms have hardly been compared.
+Writes bench/results/STUDY.csv (the table), STUDY-curves.csv (the loss as it falls) and docs/img/STUDY.png. Never runs
+on a test set.
 """
 
 import argparse
@@ -197,9 +200,8 @@ def table(rows, reference):
         spread = f" \N{PLUS-MINUS SIGN} {statistics.stdev(losses):.3f}" if len(losses) > 1 else ""
         change = f"{metrics.bd_rate(curve(groups[reference]), curve(group)):+.1f} %" if reference in groups else ""
         share = statistics.mean(float(row["share"]) for row in group)
-        lines.append(
-            f"| {name} | {group[0]['decoder_kmac']} | {len(group)} | {share:.2%} | {statistics.mean(losses):.3f}{spread} | {change} |"
-        )
+        cells = (name, group[0]["decoder_kmac"], len(group), f"{share:.2%}", f"{statistics.mean(losses):.3f}{spread}")
+        lines.append("".join(f"| {cell} " for cell in (*cells, change)) + "|")
     return lines
 
 

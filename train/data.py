@@ -11,12 +11,15 @@ import io
 import queue
 import tarfile
 import threading
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".lic"}
 VALIDATION_SHARE = 32  # one photograph in so many is held out, chosen by the hash of its name
@@ -47,7 +50,9 @@ def is_validation(name: str) -> bool:
 
 @cache
 def load_split(source: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """All photographs as uint8 arrays: (training, validation). Kept: a second run in the process need not read them again."""
+    """All photographs as uint8 arrays: (training, validation). Kept: a second run in the process need not read them
+    again.
+    """
     training: list[np.ndarray] = []
     validation: list[np.ndarray] = []
     for name, array in read_photographs(source):

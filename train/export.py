@@ -1,8 +1,8 @@
 """Turn a checkpoint into a model directory: python -m train.export RUN/checkpoint.pt --data PHOTOS --out MODEL.
 
-Writes model.safetensors, encoder.safetensors and manifest.json (FORMAT 9).
-The bank's rows start as Gaussians (y) and mixtures of logistics (z) and are then bent towards what the network really produces on
-the training photographs, rounded as the encoder rounds; those of z by levels (FORMAT 7.4).
+Writes model.safetensors, encoder.safetensors and manifest.json (FORMAT 9). The bank's rows start as Gaussians (y) and
+mixtures of logistics (z) and are then bent towards what the network really produces on the training photographs,
+rounded as the encoder rounds; those of z by levels (FORMAT 7.4).
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ from pillow_lic.entropy import CELL, Tables, rate_point
 from pillow_lic.models import manifest as manifests
 from pillow_lic.models import weights
 from train.data import Crops, load_split
-from train.integers import Ranges, hard_pictures, observe_decoder, observe_encoder
 from train.gdn import WEIGHT_UNIT, GdnConfig, GdnModel
+from train.integers import Ranges, hard_pictures, observe_decoder, observe_encoder
 from train.networks import LEVEL_STEP, ROWS, SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, PhotoConfig, PhotoModel
 from train.train import build, network_config
 
@@ -192,8 +192,9 @@ class Rows:
         z_level: np.ndarray | None = None,
         trellis: int | None = None,
     ):
-        """shapes: first value and probabilities of each row, the tails as last entry. scale_rows: ROWS, or 0 where r is coded under mixtures.
-        trellis: the scale index from which r is quantised dependently, and then there are twice as many scale rows; None: none.
+        """shapes: first value and probabilities of each row, the tails as last entry. scale_rows: ROWS, or 0 where r is
+        coded under mixtures. trellis: the scale index from which r is quantised dependently, and then there are twice
+        as many scale rows; None: none.
 
         z_level: FORMAT 7.4 (P, C, X - 1), and shapes has each row of z X times; None for one level.
         """
@@ -292,7 +293,9 @@ class Fitter:
 
     @torch.inference_mode()
     def fit(self, rows: Rows, crops: Crops, batches: int, effort: int = 0) -> Rows:
-        """Counts of the symbols that an encoder of that effort finds by `rows`. effort above 0: of models with a lambda."""
+        """Counts of the symbols that an encoder of that effort finds by `rows`. effort above 0: of models with a
+        lambda.
+        """
         arrays = self.tables(rows)
         tables = Tables.from_model(self.manifest, arrays)
         quantiser = quantise.of_tables(tables, arrays, 0)
@@ -335,8 +338,8 @@ class Fitter:
 def halo_of(config: PhotoConfig | GdnConfig) -> int:
     """Latent positions beyond a piece that its pixels depend on: prior 1, refine 4, synthesis its blocks.
 
-    Refine, along columns: group 3 looks 2 positions far, but meets group 2 only 1 away; that looks 2 far, and group 1 then 1.
-    Of a GDN network: the mean 7 (1 + 2 + 4), synthesis 30 pixels.
+    Refine, along columns: group 3 looks 2 positions far, but meets group 2 only 1 away; that looks 2 far, and group 1
+    then 1. Of a GDN network: the mean 7 (1 + 2 + 4), synthesis 30 pixels.
     """
     if isinstance(config, GdnConfig):
         return 9 if config.components else 2
@@ -345,7 +348,8 @@ def halo_of(config: PhotoConfig | GdnConfig) -> int:
 
 
 def encoder_halo_of(config: PhotoConfig | GdnConfig) -> int:
-    """Latent positions beyond a piece that its y depends on, or beyond a piece of y that its z depends on (3: FORMAT 9.1).
+    """Latent positions beyond a piece that its y depends on, or beyond a piece of y that its z depends on (3: FORMAT
+    9.1).
 
     Of a GDN network: 7 (1 + 2 + 4) for z; y sees 30 pixels, and through its attention a little of the whole piece.
     """

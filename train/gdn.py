@@ -1,10 +1,10 @@
 """Networks of the source paper and of the two codecs it stands on, over shared blocks.
 
-`factorized`: Balle et al. 2017, GDN transforms, one fixed prior a channel. `hyperprior`: Balle et al. 2018, zero-mean normals
-whose scale comes from z. `gdn-mixture`: Zhu et al. 2020, global context attention in the encoder, a discretised mixture of K
-normals. What shapes a probability is, in all three, a function of z that FORMAT 7.5 and 7.8 can run in integers: at
-every hyper position two hidden layers and a linear map to the 4 x 4 latent positions below it. The float mean stays
-outside. Imports torch, the networks of pillow_lic and train.networks.
+`factorized`: Balle et al. 2017, GDN transforms, one fixed prior a channel. `hyperprior`: Balle et al. 2018, zero-mean
+normals whose scale comes from z. `gdn-mixture`: Zhu et al. 2020, global context attention in the encoder, a discretised
+mixture of K normals. What shapes a probability is, in all three, a function of z that FORMAT 7.5 and 7.8 can run in
+integers: at every hyper position two hidden layers and a linear map to the 4 x 4 latent positions below it. The float
+mean stays outside. Imports torch, the networks of pillow_lic and train.networks.
 
 Shapes as in train/networks.py: x (N, 3, H, W), y (N, M, H/16, W/16), z (N, Cz, H/64, W/64 rounded up), t (N,).
 """
@@ -12,6 +12,7 @@ Shapes as in train/networks.py: x (N, 3, H, W), y (N, M, H/16, W/16), z (N, Cz, 
 from __future__ import annotations
 
 import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -85,7 +86,9 @@ class Parameters(nn.Module):
 
 
 def mixture_bits(residual: Tensor, planes: Tensor) -> Tensor:
-    """Bits per sample (N,) of residuals (N, M, h, w) under mixtures of normals over unit bins (Zhu et al. 2020, eq. 9)."""
+    """Bits per sample (N,) of residuals (N, M, h, w) under mixtures of normals over unit bins (Zhu et al. 2020, eq.
+    9).
+    """
     log_sigma, offset, weight = planes.chunk(3, 1)
     inverse = (-bounded(log_sigma, math.log(SIGMA_MIN), math.log(SIGMA_MAX))).exp()
     weight = bounded(weight, WEIGHT_UNIT, 255 * WEIGHT_UNIT)
@@ -101,7 +104,8 @@ class GdnModel(nn.Module):
     def __init__(self, config: GdnConfig):
         super().__init__()
         if config.family not in FAMILIES or (config.family == "gdn-mixture") != (config.components > 0):
-            msg = f"family {config.family!r} with {config.components} components: want one of {FAMILIES}, components only in the last"
+            found = f"family {config.family!r} with {config.components} components"
+            msg = f"{found}: want one of {FAMILIES}, components only in the last"
             raise ValueError(msg)
         plain = config.family == "factorized"
         self.config = config

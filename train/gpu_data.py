@@ -1,18 +1,22 @@
 """Training crops cut on a GPU from photographs that lie there. Imports torch, numpy and train.data.
 
-At start every photograph is copied to the device at each of SCALES (about three times its own bytes); after that a batch is slices and
-flips alone, so that the loader never keeps the device waiting. As train.data.Crops: every batch is a function of (seed, step).
+At start every photograph is copied to the device at each of SCALES (about three times its own bytes); after that a
+batch is slices and flips alone, so that the loader never keeps the device waiting. As train.data.Crops: every batch is
+a function of (seed, step).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SCALES = (1.0, 0.87, 0.75, 0.63, 0.5)  # fractions of the original resolution; half of the crops are of the first
 

@@ -1,11 +1,12 @@
-"""Ranges of a float network's values over calibration pictures, from which the units of its integers follow (pillow_lic's exchange.py).
+"""Ranges of a float network's values over calibration pictures, from which the units of its integers follow
+(pillow_lic's exchange.py).
 
 Imports torch and numpy; of train the networks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from torch.nn import functional as F
 from pillow_lic.engines.torch import latents
 from pillow_lic.engines.torch.exchange import I16_MAX, SIDE
 from train.networks import Block, PhotoModel, interpolate, toned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HEADROOM = 4.0  # of values against the largest of calibration
 QUIET = 1.0 / 64.0  # of the loudest channel's unit: the least that a channel's is
@@ -52,7 +56,9 @@ def observe_block(block: Block, x: Tensor, t: Tensor, ranges: Ranges, name: str,
 def observe_decoder(
     model: PhotoModel, y_hat: Tensor, z_hat: Tensor, residuals: Callable, t: Tensor, ranges: Ranges
 ) -> None:
-    """One decoding in floats with every value seen. residuals(at, mean, step): r, as latents.reconstruct asks for them."""
+    """One decoding in floats with every value seen. residuals(at, mean, step): r, as latents.reconstruct asks for
+    them.
+    """
     prior = model.prior
     up = prior.up(z_hat)
     spread = ranges.see("prior.up", F.pixel_shuffle(up, 4))
@@ -112,7 +118,9 @@ def observe_encoder(model: PhotoModel, x: Tensor, t: Tensor, ranges: Ranges) -> 
 
 
 def hard_pictures(side: int = 192) -> list[Tensor]:
-    """Generated pictures (1, 3, side, side) in 0..1 whose values go beyond those of photographs: stripes, checkers, noise, edges, ramps."""
+    """Generated pictures (1, 3, side, side) in 0..1 whose values go beyond those of photographs: stripes, checkers,
+    noise, edges, ramps.
+    """
     rng = np.random.default_rng(0)
     line = np.arange(side)
     pictures = []

@@ -1,4 +1,6 @@
-"""Rate-distortion loss of a variable-rate model. Imports torch; pytorch_msssim or train/visual.py where these are asked for."""
+"""Rate-distortion loss of a variable-rate model. Imports torch; pytorch_msssim or train/visual.py where these are asked
+for.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +35,11 @@ def rate_distortion(
 
     "visual": visual_weight * train/visual.py's distance + SQUARED * lambda * 255^2 * MSE in the place of lambda * D.
 
-    The bracket is Balle 2018's objective (Zhu et al. 2020, section 4.1, has both); the division keeps the highest rates, whose
-    loss is largest, from drowning the lowest in one variable-rate model. lambda of MS-SSIM is of another size: 2 to 150, say.
-    A rate_share below 1 early in training lets channels become useful before they are charged for; a channel that rounds to zero
-    everywhere gets no chance to. x: (N, 3, H, W) in 0..1; for MS-SSIM at least 161 on a side.
+    The bracket is Balle 2018's objective (Zhu et al. 2020, section 4.1, has both); the division keeps the highest
+    rates, whose loss is largest, from drowning the lowest in one variable-rate model. lambda of MS-SSIM is of another
+    size: 2 to 150, say. A rate_share below 1 early in training lets channels become useful before they are charged for;
+    a channel that rounds to zero everywhere gets no chance to. x: (N, 3, H, W) in 0..1; for MS-SSIM at least 161 on a
+    side.
     """
     pixels = x.shape[2] * x.shape[3]
     mse = (out["x_hat"] - x).square().mean((1, 2, 3))

@@ -1,7 +1,7 @@
 """The `photo` family as training runs it: the product's networks, what codes their latents, and the loss's rates.
 
-Imports torch and numpy; of pillow_lic the networks, how its encoder rounds and what is refined after what. `export.py` turns a trained model
-into a model directory. Shapes as in pillow_lic/engines/torch/photo.py.
+Imports torch and numpy; of pillow_lic the networks, how its encoder rounds and what is refined after what. `export.py`
+turns a trained model into a model directory. Shapes as in pillow_lic/engines/torch/photo.py.
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ class PhotoModel(nn.Module):
         self.register_buffer("bits_more", gaussian_bits_more(), persistent=False)
 
     def codec_round(self, residual: Tensor, log_sigma: Tensor) -> Tensor:
-        """Integers as an encoder without a trellis chooses them under the Gaussian rows of the bank: towards zero unless the bits are worth it."""
+        """Integers as an encoder without a trellis chooses them under the Gaussian rows of the bank: towards zero
+        unless the bits are worth it.
+        """
         low, high = math.log(SIGMA_MIN), math.log(SIGMA_MAX)
         row = ((log_sigma - low) / (high - low) * (ROWS - 1)).round().clamp(0, ROWS - 1).long()
         return quantise.residual_symbols(residual, row, self.bits_more, 0).to(residual.dtype)
@@ -92,9 +94,9 @@ class PhotoModel(nn.Module):
     def forward(self, x: Tensor, t: Tensor, hard: bool = False) -> dict[str, Tensor]:
         """Training pass (`hard=False`: noise for the rate, straight-through rounding for the distortion).
 
-        `hard=True` rounds towards the cheaper integer, for the rate as well, as a codec without a trellis does; no gradient passes that. What export
-        makes of the weights quantises dependently (FORMAT 7.9) and so gains some per cent more.
-        Returns x_hat, and the bits of y and of z per sample.
+        `hard=True` rounds towards the cheaper integer, for the rate as well, as a codec without a trellis does; no
+        gradient passes that. What export makes of the weights quantises dependently (FORMAT 7.9) and so gains some per
+        cent more. Returns x_hat, and the bits of y and of z per sample.
         """
         rate = self.hyper_rate
         y = self.analysis(x, t)
@@ -129,7 +131,9 @@ def straight_through_round(x: Tensor) -> Tensor:
 
 
 Z_COMPONENTS = 3  # logistics in the prior of each channel of z
-LEVEL_STEP = 0.325  # the unit of r in an exported model, where training has steps of 1: levels of the trellis are 1.3 apart, others 0.975 (FORMAT 7.9)
+# The unit of r in an exported model, where training has steps of 1: levels of the trellis are 1.3 apart, others 0.975
+# (FORMAT 7.9).
+LEVEL_STEP = 0.325
 SIGMA_MIN, SIGMA_MAX, ROWS = 0.11, 64.0, 64  # the bank of Gaussians, geometric: export.py makes it from the same three
 
 

@@ -12,12 +12,14 @@ from torch import Tensor
 
 
 class Soap(torch.optim.Optimizer):
-    """`every`: steps between updates of the eigenbasis; `gather`: steps between updates of the preconditioner; `rotations`: type of new bases."""
+    """`every`: steps between updates of the eigenbasis; `gather`: steps between updates of the preconditioner;
+    `rotations`: type of new bases.
+    """
 
     def __init__(
         self, params, lr=2e-3, betas=(0.95, 0.95), eps=1e-8, every=24, gather=4, limit=1100, rotations=torch.bfloat16
     ):
-        super().__init__(params, dict(lr=lr, betas=betas, eps=eps))
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
         self.every, self.gather, self.limit, self.rotations = every, gather, limit, rotations
 
     @torch.no_grad()

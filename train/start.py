@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,9 +22,13 @@ from pillow_lic.engines.torch.networks import stages
 from pillow_lic.entropy import CELL
 from pillow_lic.models import store
 from pillow_lic.models.manifest import DECODER, ENCODER
-from train.gdn import GdnModel
 from train.losses import rate_weight
 from train.networks import LEVEL_STEP, SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, HyperRate, PhotoModel, logistic_mass
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from train.gdn import GdnModel
 
 BLOCK = 16
 SAMPLES = 3 * BLOCK * BLOCK  # 768 samples of a block
@@ -78,7 +82,8 @@ def start_from_block_transform(model: PhotoModel, x: torch.Tensor, lowest: float
 
 @torch.no_grad()
 def start_from_cascade(model: GdnModel, x: torch.Tensor, lowest: float, highest: float) -> None:
-    """The same for the GDN networks: every convolution a Karhunen-Loeve transform of 2x2 blocks, each transposed one its inverse.
+    """The same for the GDN networks: every convolution a Karhunen-Loeve transform of 2x2 blocks, each transposed one
+    its inverse.
 
     A convolution of 5x5 and stride 2 sees the block of its output at rows and columns 2 and 3 of its kernel.
     """
@@ -116,11 +121,12 @@ def start_from_cascade(model: GdnModel, x: torch.Tensor, lowest: float, highest:
 
 @torch.no_grad()
 def start_from_model(model: PhotoModel, folder: Path, prior: bool = True) -> int:
-    """Weights of an exported model: what export.py did, backwards. Returns how many channels of y the model has beyond it.
+    """Weights of an exported model: what export.py did, backwards. Returns how many channels of y the model has beyond
+    it.
 
-    These channels are the last, and zero (`start_further_channels` gives them something to do); blocks beyond those of the exported
-    model change nothing at first; all other widths are the same. The prior of z, of which a model directory has tables alone, is
-    fitted to them; unless `prior` is False, for who has no use for it.
+    These channels are the last, and zero (`start_further_channels` gives them something to do); blocks beyond those of
+    the exported model change nothing at first; all other widths are the same. The prior of z, of which a model
+    directory has tables alone, is fitted to them; unless `prior` is False, for who has no use for it.
     """
     networks: dict[str, torch.Tensor] = {}
     whole = model.state_dict()
@@ -146,7 +152,8 @@ def start_from_model(model: PhotoModel, folder: Path, prior: bool = True) -> int
         msg = f"{folder} holds another network than the configuration's: {', '.join(foreign[:5])}"
         raise ValueError(msg)
     names = ("weight", "offset", "bias", "z_step", "z_level", "trellis", "freq", "count", "first")
-    tables = {name: torch.from_numpy(exported.arrays[name].astype(np.float64)) for name in names if name in exported.arrays}
+    arrays = {name: exported.arrays[name] for name in names if name in exported.arrays}
+    tables = {name: torch.from_numpy(array.astype(np.float64)) for name, array in arrays.items()}
     levels = 1 + (tables["z_level"].shape[2] if "z_level" in tables else 0)
     z_rows = model.hyper_rate.gain.numel() * levels
     scale_rows = len(tables["count"]) - z_rows
@@ -219,8 +226,9 @@ def _padded(value: torch.Tensor, like: torch.Tensor, further: int) -> torch.Tens
 def start_further_channels(model: PhotoModel, further: int, x: torch.Tensor, lowest: float, highest: float) -> None:
     """Have the last channels of y carry what the others leave over. x: crops (N, 3, H, W) in 0..1, a hundred or more.
 
-    Reduced-rank regression (Izenman 1975) from blocks of pixels to what is lost of them at the highest rate: the best linear
-    encoder and decoder of so few channels, in the linear paths. The rest of the network does not know of them yet.
+    Reduced-rank regression (Izenman 1975) from blocks of pixels to what is lost of them at the highest rate: the best
+    linear encoder and decoder of so few channels, in the linear paths. The rest of the network does not know of them
+    yet.
     """
     t = torch.ones(8)
     lost = torch.cat(

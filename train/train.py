@@ -1,4 +1,5 @@
-"""Train a model of any family: python -m train.train CONFIG.toml --data FOLDER --out RUN [--over gpu.toml] [--minutes M] [--set key=value].
+"""Train a model of any family: python -m train.train CONFIG.toml --data FOLDER --out RUN [--over gpu.toml] [--minutes
+M] [--set key=value].
 
 Stops after `steps`, after --minutes, on Ctrl-C or SIGTERM, between two steps and with a checkpoint; the same command
 resumes it exactly.
@@ -14,9 +15,9 @@ import os
 import signal
 import time
 import tomllib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -31,6 +32,9 @@ from train.losses import METRICS, MS_SSIM_SIDE, VISUAL, rate_distortion, rate_we
 from train.networks import PhotoConfig, PhotoModel
 from train.optim import Soap
 from train.start import start_from_block_transform, start_from_cascade, start_from_model, start_further_channels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BEYOND = 0.03  # how far rates are drawn beyond the ends of 0..1, and then clamped
 AGREE_EVERY = 10  # steps from one agreement on stopping to the next, where several processes train
@@ -97,7 +101,8 @@ def build(config: PhotoConfig | GdnConfig) -> PhotoModel | GdnModel:
 
 @torch.no_grad()
 def encoder_share(model: PhotoModel | GdnModel, x: torch.Tensor, t: torch.Tensor) -> float:
-    """Variance over positions of what the analysis network adds to its linear path, against that of y; 1 without such a path.
+    """Variance over positions of what the analysis network adds to its linear path, against that of y; 1 without such a
+    path.
 
     It dies silently: early on its random features do harm, and a fast optimizer then shrinks them to nothing.
     """
@@ -108,7 +113,9 @@ def encoder_share(model: PhotoModel | GdnModel, x: torch.Tensor, t: torch.Tensor
 
 
 def positions(count: int, low: float, high: float) -> torch.Tensor:
-    """Positions t (count,) in low..high for a batch, stratified; a little beyond the ends too, whose rows would else be seen half as often."""
+    """Positions t (count,) in low..high for a batch, stratified; a little beyond the ends too, whose rows would else be
+    seen half as often.
+    """
     t = (torch.arange(count) + torch.rand(count)) / count
     return (low + (high - low) * (t * (1 + 2 * BEYOND) - BEYOND)).clamp(low, high)
 
@@ -118,7 +125,9 @@ def settles(config: TrainConfig, step: int) -> bool:
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Warm-up, then constant, then linear to 1 %: the constant part can be prolonged when resuming. Settling: from 30 % to 1 %."""
+    """Warm-up, then constant, then linear to 1 %: the constant part can be prolonged when resuming. Settling: from 30 %
+    to 1 %.
+    """
     if settles(config, step):
         return config.lr * max(0.01, 0.3 * (config.steps - step) / config.settle)
     steps = config.steps - config.settle
@@ -129,11 +138,14 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 class Trainer:
     def __init__(self, config: TrainConfig, data: Path, out: Path, model: Path | None = None):
-        """data: photographs. out: the run's folder. model: a model directory to start from, instead of a block transform."""
+        """data: photographs. out: the run's folder. model: a model directory to start from, instead of a block
+        transform.
+        """
         if config.metric not in METRICS or (
             config.metric == "ms-ssim" and min(config.crop, config.final_crop) < MS_SSIM_SIDE
         ):
-            msg = f"metric must be one of {', '.join(METRICS)}, 'ms-ssim' with crops of {MS_SSIM_SIDE} and more; found {config.metric!r}"
+            wanted = f"one of {', '.join(METRICS)}, 'ms-ssim' with crops of {MS_SSIM_SIDE} and more"
+            msg = f"metric must be {wanted}; found {config.metric!r}"
             raise ValueError(msg)
         self.config, self.out = config, out
         self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
@@ -243,12 +255,12 @@ class Trainer:
         if self.step > first and not self.rank:
             seconds = time.monotonic() - begun
             rate = self.pixel_cost() * pixels * self.world / seconds / 1e12
-            print(
-                f"{self.step - first} steps in {seconds:.0f} s, validation and compilation included: {rate:.2f} TFLOP/s in convolutions"
-            )
+            took = f"{self.step - first} steps in {seconds:.0f} s, validation and compilation included"
+            print(f"{took}: {rate:.2f} TFLOP/s in convolutions")
 
     def pixel_cost(self) -> float:
-        """Floating-point operations of a step for each pixel: two for each multiply-add of the convolutions, three times for the gradients.
+        """Floating-point operations of a step for each pixel: two for each multiply-add of the convolutions, three
+        times for the gradients.
 
         While the synthesis alone learns (`settle`) they are fewer.
         """
@@ -271,7 +283,9 @@ class Trainer:
         self.stop_asked = True
 
     def stops(self, deadline: float) -> bool:
-        """Whether to stop now. Where several processes train, all do when one wants to: left alone, the others would wait for it."""
+        """Whether to stop now. Where several processes train, all do when one wants to: left alone, the others would
+        wait for it.
+        """
         wants = self.stop_asked or time.monotonic() >= deadline
         if self.world == 1:
             return wants
@@ -344,9 +358,8 @@ class Trainer:
         share = encoder_share(model, x, position)
         self.log("validate", {"loss": float(np.mean(losses)), "share": share})
         if share < 1e-3:
-            tqdm.write(
-                f"step {self.step}: the analysis network has died: it is {share:.1e} of y's variance; start again, slower"
-            )
+            found = f"the analysis network has died: it is {share:.1e} of y's variance"
+            tqdm.write(f"step {self.step}: {found}; start again, slower")
 
     def picture(self, x: torch.Tensor, x_hat: torch.Tensor) -> None:
         pair = torch.cat([x, x_hat.clamp(0, 1)], 2)  # (N, 3, 2 * size, size): original above decoded
@@ -375,7 +388,8 @@ def main() -> None:
     parser.add_argument(
         "--start",
         type=Path,
-        help="model directory whose weights a fresh run starts from (photo family); with more channels of y than it has, the further ones get what it leaves over",
+        help="model directory whose weights a fresh run starts from (photo family); with more channels of y than it "
+        "has, the further ones get what it leaves over",
     )
     parser.add_argument(
         "--over",

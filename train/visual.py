@@ -1,9 +1,11 @@
-"""A differentiable distance after SSIMULACRA2 (Sneyers 2022, libjxl/ssimulacra2): what the visual models are trained for.
+"""A differentiable distance after SSIMULACRA2 (Sneyers 2022, libjxl/ssimulacra2): what the visual models are trained
+for.
 
-Both pictures go from sRGB through linear light to an opsin colour space (XYB, channels made positive). On six scales, each half of the
-one before in linear light, three maps say how they differ: structure (SSIM without its luminance constant), edges that the distorted
-picture has and the original has not (ringing), and edges that it lost (blur). The mean and the 4-norm of each map are weighed by 108
-numbers that the authors fitted to people's judgements; they come from the `ssimulacra2` package, so that they have one home.
+Both pictures go from sRGB through linear light to an opsin colour space (XYB, channels made positive). On six scales,
+each half of the one before in linear light, three maps say how they differ: structure (SSIM without its luminance
+constant), edges that the distorted picture has and the original has not (ringing), and edges that it lost (blur). The
+mean and the 4-norm of each map are weighed by 108 numbers that the authors fitted to people's judgements; they come
+from the `ssimulacra2` package, so that they have one home.
 
 Imports torch; the package `ssimulacra2` for its numbers alone.
 """
@@ -23,7 +25,8 @@ C2 = 0.0009  # of SSIM
 OUTSIDE = 0.02  # how far beyond 0..1 a sample still counts, so that its gradient leads it back
 TINY = 1e-20  # under roots, whose gradient is infinite at 0
 
-# sRGB in linear light to the responses of three kinds of cones, and what is added before the cube root (libjxl, opsin_params.h)
+# sRGB in linear light to the responses of three kinds of cones, and what is added before the cube root (libjxl,
+# opsin_params.h)
 OPSIN = ((0.30, 0.622, 0.078), (0.23, 0.692, 0.078), (0.24342268924547819, 0.20476744424496821, 0.5518098665095536))
 BIAS = 0.0037930732552754493
 # The sum of weighted maps to the score: score = 100 - 10 d^POWER, d a cubic of the sum
@@ -65,7 +68,9 @@ def _kernel(device: torch.device) -> Tensor:
 
 @cache
 def _blur_matrix(side: int, device: torch.device) -> Tensor:
-    """(side, side): the blur of a row, its ends mirrored. Crops are small, and a product of matrices is faster than a convolution."""
+    """(side, side): the blur of a row, its ends mirrored. Crops are small, and a product of matrices is faster than a
+    convolution.
+    """
     matrix = torch.zeros(side, side)
     for place in range(side):
         for k, share in enumerate(_kernel(torch.device("cpu")).tolist()):
@@ -88,7 +93,9 @@ def _norms(x: Tensor) -> Tensor:
 
 
 def _maps(a: Tensor, b: Tensor) -> Tensor:
-    """(N, 3, 2, 3): the norms of structure, ringing and blur between an original a and what became of it, b, both XYB."""
+    """(N, 3, 2, 3): the norms of structure, ringing and blur between an original a and what became of it, b, both
+    XYB.
+    """
     with torch.no_grad():
         mean_a = blur(a)
         spread_a = blur(a * a) - mean_a.square()
@@ -104,7 +111,9 @@ def _maps(a: Tensor, b: Tensor) -> Tensor:
 
 
 def distance(x: Tensor, x_hat: Tensor) -> Tensor:
-    """(N,) of images (N, 3, H, W) in 0..1, x the originals: 0 for equal ones; `score` makes it SSIMULACRA2. Float32 whatever surrounds it."""
+    """(N,) of images (N, 3, H, W) in 0..1, x the originals: 0 for equal ones; `score` makes it SSIMULACRA2. Float32
+    whatever surrounds it.
+    """
     with torch.autocast(x.device.type, enabled=False):
         a, b = to_linear(x.float()), to_linear(_within(x_hat.float()))
         total = torch.zeros(len(x), device=x.device)
@@ -134,5 +143,7 @@ def _within(x: Tensor) -> Tensor:
 
 
 def score(distance: Tensor) -> Tensor:
-    """SSIMULACRA2's score of a distance: 100 for equal pictures, 90 invisible, 70 high, 50 medium quality; may be negative."""
+    """SSIMULACRA2's score of a distance: 100 for equal pictures, 90 invisible, 70 high, 50 medium quality; may be
+    negative.
+    """
     return 100.0 - 10.0 * distance.clamp_min(0.0) ** POWER

@@ -1,7 +1,8 @@
-"""Fuzzes the container reader: python fuzz_format.py [SECONDS] [SEED]. Uses atheris if it is there, else a loop of mutations.
+"""Fuzzes the container reader: python fuzz_format.py [SECONDS] [SEED]. Uses atheris if it is there, else a loop of
+mutations.
 
-Invariant: `container.read` raises a LicError, or what it read is written again and reads as the same content. Reading with
-truncated=True, reading the head and verifying raise LicErrors only, and never disagree with it.
+Invariant: `container.read` raises a LicError, or what it read is written again and reads as the same content. Reading
+with truncated=True, reading the head and verifying raise LicErrors only, and never disagree with it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def check(data: bytes) -> bool:
         chunks = container.read(data)
     except LicError:
         return False
-    assert head is not None and head.complete and head.header == chunks.header
+    assert head is not None
+    assert head.complete
+    assert head.header == chunks.header
     assert partial == chunks
     container.verify(data)
     parts = (chunks.alpha, chunks.icc, chunks.exif, chunks.xmp)

@@ -1,4 +1,6 @@
-"""The Pillow plugin: saving, metadata, modes, options, what chooses the model. A fake codec stands in for the networks."""
+"""The Pillow plugin: saving, metadata, modes, options, what chooses the model. A fake codec stands in for the
+networks.
+"""
 
 from __future__ import annotations
 
