@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 _Buffer = bytes | bytearray | memoryview | NDArray[Any]
 _Sides = tuple[int, int]  # h, w of the latent grid
 _Place = tuple[int, int, int, int]  # of a tile: h, w of the image's latent grid, S of FORMAT 6.1, the tile's number
+_Volume = tuple[int, int, int]  # height, width, bands of pixels
 _Box = tuple[int, int, int, int]  # top, left, bottom, right in pixels, the last two excluded
 
 class _Type(type): ...
@@ -115,6 +116,37 @@ class Photo(metaclass=_Type):
         y_hat's unit. weight: squared errors, in the unit of r, that a bit is worth. ValueError for a model of other
         latents or of more than one plane.
         """
+    def gradient(
+        self,
+        q: int,
+        y_hat: _Buffer,
+        pixels: _Buffer,
+        shape: _Volume,
+        out: _Buffer | None = None,
+        threads: int = 1,
+    ) -> float:
+        """The squared error, of samples in 0..1, of what y_hat int16 (h, w, M) gives for a picture: samples are
+        clipped, not rounded. pixels: bytes of shape (height, width, bands), 1 band of grey or 3 of RGB. out: float32
+        (h, w, M) that takes its gradient by y_hat in its own units, as if nothing had been clipped or rounded.
+        """
+    def search(
+        self,
+        model: Model,
+        q: int,
+        z: _Buffer,
+        y: _Buffer,
+        r: _Buffer,
+        pixels: _Buffer,
+        shape: _Volume,
+        passes: int,
+        bit: float,
+        weight: float,
+        threads: int = 1,
+    ) -> bool:
+        """Residuals into `r` as `quantise` takes and makes them, bettered for the picture (pixels, of `shape`) in as
+        many passes; those of `quantise` where none that costs less is found. Returns whether one was. bit: squared
+        error of samples in 0..1 that a bit is worth.
+        """
     @property
     def latent(self) -> int:
         """M."""
@@ -129,7 +161,7 @@ class Analysis(metaclass=_Type):
     """The encoder networks of the photo family; nothing in them decides what a file means. Shapes as in Photo."""
     def __init__(self, tensors: Mapping[str, Any], kernels: str = "auto") -> None:
         """As of Photo."""
-    def analyse(self, q: int, pixels: _Buffer, shape: tuple[int, int, int], y: _Buffer, threads: int = 1) -> None:
+    def analyse(self, q: int, pixels: _Buffer, shape: _Volume, y: _Buffer, threads: int = 1) -> None:
         """y into the caller's int32 (h, w, M), in 1/16 of y_hat's unit. pixels: bytes of shape (height, width, bands),
         1 band of grey or 3 of RGB; h and w are a sixteenth of their sides, rounded up.
         """
