@@ -1,4 +1,4 @@
-"""The container: round trips, one byte-literal file for each refusal, cuts and bit flips everywhere (FORMAT 2 to 6.2)."""
+"""The container: round trips, one byte-literal file for each refusal, cuts and bit flips anywhere (FORMAT 2-6.2)."""
 
 from __future__ import annotations
 
@@ -293,9 +293,10 @@ def test_geometry_covers_everything_once(h):
 def test_garbage_after_the_signature(data):
     for truncated in (False, True):
         try:
-            assert container.read(START + data, truncated=truncated).header.width >= 1
+            said = container.read(START + data, truncated=truncated).header.width
         except errors.LicError as error:
-            assert str(error)
+            said = str(error)
+        assert said
 
 
 @pytest.mark.parametrize(

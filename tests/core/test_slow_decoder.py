@@ -1,10 +1,12 @@
-"""The document proved: a literal encoder beside tests/slow_decoder.py, and the fast decoder compared with the slow one.
+"""The document proved: a literal encoder beside slow_decoder.py, and the fast decoder compared with the slow one.
 
 The encoder here follows docs/FORMAT.md backwards and imports nothing of pillow_lic; only the last tests do.
 """
 
+import itertools
 import pathlib
 import random
+import re
 import struct
 import zlib
 
@@ -90,7 +92,7 @@ def random_arrays(rng, latent, hyper, points, scale_rows):
     draw = np.random.default_rng(rng.randrange(2**32))
     return {
         **({"z_level": draw.integers(0, 9, (points, hyper, levels - 1)).astype(np.uint16)} if levels > 1 else {}),
-        "freq": np.array(sum(rows, []), np.uint16),
+        "freq": np.array(list(itertools.chain.from_iterable(rows)), np.uint16),
         "count": np.array([len(g) for g in rows], np.int32),
         "first": np.array([rng.choice([-32768, -2000, -len(g) // 2, 0, 32767]) for g in rows], np.int16),
         "weight": draw.integers(-1023, 1024, (16 * latent, hyper)).astype(np.int16),
@@ -173,7 +175,7 @@ def test_checksum_costs_nothing():
 
 
 @pytest.mark.parametrize(
-    "value, first, n", [(5, 0, 6), (-1, 0, 6), (32767, -32768, 2), (-32768, 32767, 2), (-32768, 0, 9)]
+    ("value", "first", "n"), [(5, 0, 6), (-1, 0, 6), (32767, -32768, 2), (-32768, 32767, 2), (-32768, 0, 9)]
 )
 def test_escape_values(value, first, n):
     """Both sides and both ends of i16 fit the 17 bits."""
@@ -187,10 +189,11 @@ def test_rates_at_the_ends():
     assert slow.rate_point(100, 5) == (0, 0, 0)
     assert slow.rate_point(10000, 5) == (3, 256, 4)
     for a, b in ((-7, 12), (1, 255), (-5, -5)):
-        assert slow.lerp(a, b, 0) == a and slow.lerp(a, b, 256) == b
+        assert slow.lerp(a, b, 0) == a
+        assert slow.lerp(a, b, 256) == b
 
 
-@pytest.mark.parametrize("width, height, side", [(1, 1, 1), (64, 65, 1), (1000, 700, 3), (4097, 33, 64)])
+@pytest.mark.parametrize(("width", "height", "side"), [(1, 1, 1), (64, 65, 1), (1000, 700, 3), (4097, 33, 64)])
 def test_tiles_cover_the_grids_once(width, height, side):
     """FORMAT 6.1: every hyper and every latent position belongs to one tile, and lies above its own hyper position."""
     header = container.read_header(header_bytes(width, height, side=side))
@@ -253,7 +256,8 @@ def test_parse_a_file_by_hand():
     parsed = container.parse(data)
     assert (parsed.header.width, parsed.header.height, parsed.header.layout) == (65, 3, container.RGBA)
     assert parsed.metadata == {"c": icc, "e": b"II*\0"}
-    assert parsed.alpha.shape == (3, 65) and (parsed.alpha == 128).all()
+    assert parsed.alpha.shape == (3, 65)
+    assert (parsed.alpha == 128).all()
     assert [len(s) for s in parsed.streams] == [16, 16]
     for at in range(6, len(data)):  # the minor version, byte 5, may be anything but is covered by the checksum
         with pytest.raises(container.Refused):
@@ -265,17 +269,17 @@ def test_parse_a_file_by_hand():
 @pytest.mark.parametrize(
     "change",
     [
-        dict(layout=0),
-        dict(layout=5),
-        dict(layout=3 | 8),
-        dict(quality=99),
-        dict(quality=10001),
-        dict(side=0),
-        dict(side=65),
-        dict(width=0),
-        dict(width=2**20, height=2**11),
-        dict(layout=2),
-        dict(width=2**20, height=65),
+        {"layout": 0},
+        {"layout": 5},
+        {"layout": 3 | 8},
+        {"quality": 99},
+        {"quality": 10001},
+        {"side": 0},
+        {"side": 65},
+        {"width": 0},
+        {"width": 2**20, "height": 2**11},
+        {"layout": 2},
+        {"width": 2**20, "height": 65},
     ],
 )
 def test_headers_refused(change):
@@ -304,7 +308,8 @@ def test_fast_coder_beside_the_slow_one(seed):
     stream = encode_tile(z, r, tables, quality)
     hyper, latent = shapes(z, r)
     fast_z, fast_r = fast.decode(quality, stream, *hyper, *latent)
-    assert fast_z.tolist() == z and fast_r.tolist() == r
+    assert fast_z.tolist() == z
+    assert fast_r.tolist() == r
     z16, r16 = np.array(z, np.int16), np.array(r, np.int16)
     assert fast.encode(quality, z16, r16) == stream
     v = slow.dequantise(tables, quality, z)
@@ -358,3 +363,63 @@ def test_golden_errors_are_refused(path):
     """What must be refused is refused by the document as well."""
     with pytest.raises(container.Refused):
         slow.decode_symbols(path.read_bytes(), TOY)
+
+
+# ---- FORMAT 11 -------------------------------------------------------------------------------------------------------
+
+
+def worked_example():
+    """The section's text."""
+    document = (ROOT.parent / "docs" / "FORMAT.md").read_text("utf-8")
+    return document.split("\n## 11. ")[1].split("\n## ")[0]
+
+
+def stated(text, name):
+    """The integers that stand behind `name = `."""
+    found = re.search(rf"\b{re.escape(name)} = ((?:-?\d+, )*-?\d+)\b", text)
+    return [int(value) for value in found[1].split(", ")]
+
+
+def test_worked_example_has_the_bytes_of_its_file():
+    """The dump is tests/golden/one-pixel.lic, byte for byte, and 52 of them."""
+    text = worked_example()
+    dump = re.findall(r"^ *((?:[0-9A-F]{2} )*[0-9A-F]{2})(?:  |$)", text.split("```")[1], re.MULTILINE)
+    data = (ROOT / "golden" / "one-pixel.lic").read_bytes()
+    assert bytes.fromhex(" ".join(dump)) == data
+    assert f", {len(data)} bytes." in text
+
+
+@needs_model
+def test_worked_example_states_what_the_slow_decoder_finds():
+    """Every number of the list below the dump."""
+    text, data = worked_example(), (ROOT / "golden" / "one-pixel.lic").read_bytes()
+    parsed = container.parse(data)
+    quality, (_, tables, arrays) = parsed.header.quality, slow.load_for(parsed.header, TOY)
+    ((tile_z, tile_r),) = slow.symbols_of(parsed, tables)
+    z, r = tile_z.ravel().tolist(), tile_r.ravel().tolist()
+    p, f, nearest = slow.rate_point(quality, tables.points)
+    assert ([p], [f], [nearest]) == tuple(stated(text, name) for name in ("p", "f", "nearest"))
+    assert stated(text, "z") == z
+    planes = [[value] for value in z]
+    rows = [slow.z_rows(tables, quality, planes[:c], 1)[0] for c in range(len(z))]
+    assert f"The rows: {', '.join(map(str, rows))}\n" in text
+    v = slow.dequantise(tables, quality, tile_z.tolist())
+    assert stated(text, "v") == slow.flatten(v)
+    assert stated(text, "d") == [slow.lerp(*pair, f) for pair in zip(tables.z_step[p], tables.z_step[p + 1])]
+    assert stated(text, "index") == slow.flatten(slow.scale_indices(tables, quality, v, 1, 1))
+    assert stated(text, "r") == r
+    checksum = slow.checksum(z + r)
+    assert (
+        f"K = 0x{checksum:X}; at the end x_0 = 0x{65536 + checksum % 65536:X}, x_1 = 0x{65536 + (checksum >> 16):X},"
+        in text
+    )
+    network = slow.slow_photo.SlowPhoto(arrays, quality)
+    y_hat = network.y_hat(np.array(v), tile_r)
+    assert stated(text, "y_hat") == y_hat.ravel().tolist()
+    m, moved = np.array(stated(text, "m")), np.array(stated(text, "moved"))
+    assert moved.tolist() == network.moved(tile_r.ravel(), np.array(stated(text, "L"))).tolist()
+    assert y_hat.ravel().tolist() == (m + moved + 8 >> 4).tolist()
+    assert network.levels(y_hat)[:, 0, 0].tolist() == [
+        int(level) for level in re.findall(r"p = (\d+), (\d+), (\d+) at", text)[0]
+    ]
+    assert f"it is {tuple(slow.decode(data, TOY)[0, 0].tolist())}" in text

@@ -2,8 +2,8 @@
 
 Imports nothing of pillow_lic and needs no torch: it is the second opinion that the fast decoder is compared with. The
 container is in slow_container.py, pixels of the `photo` family (FORMAT 8) are in slow_photo.py; here is what stands
-between, FORMAT 7 and 9, in Python integers. Of the `gdn` family, whose pixels the document gives in floating point, it yields
-symbols. Functions stand in the order of the document's sections.
+between, FORMAT 7 and 9, in Python integers. Of the `gdn` family, whose pixels the document gives in floating point, it
+yields symbols. Functions stand in the order of the document's sections.
 
     python tests/support/slow_decoder.py file.lic model_dir out.png
 """
@@ -178,7 +178,7 @@ class TileStream:
 
 
 def z_rows(tables, quality, earlier, positions):
-    """The bank rows of the next channel of z, in coding order (FORMAT 7.4); `earlier`: flat lists of so many positions."""
+    """Bank rows of the next channel of z, in coding order (FORMAT 7.4); `earlier`: flat lists of so many positions."""
     nearest, c = rate_point(quality, tables.points)[2], len(earlier)
     rows = []
     for at in range(positions):
@@ -217,7 +217,7 @@ def hidden_layers(tables, v):
 
 
 def scale_indices(tables, quality, v, rows, columns):
-    """index[m][row][column] of FORMAT 7.5 for a tile of `rows` x `columns` latent positions; bytes with mixtures (7.8)."""
+    """index[m][row][column] of FORMAT 7.5 for a tile of `rows` x `columns` positions; bytes with mixtures (7.8)."""
     p, f, _ = rate_point(quality, tables.points)
     most = 255 if tables.components else tables.scales - 1
     v = hidden_layers(tables, v)

@@ -171,7 +171,7 @@ def block_layers(name: str, width: int) -> Iterator[tuple[str, int, int]]:
 def layers(
     latent: int, hyper: int, body: int, spread: int, detail: int, render: int, body_blocks: int, detail_blocks: int
 ) -> Iterator[tuple[str, int, int]]:
-    """(name, outputs, inputs) of every layer of a decoder with these widths; a depthwise layer's inputs are its taps."""
+    """(name, outputs, inputs) of every layer of a decoder of these widths; a depthwise layer's inputs are its taps."""
     yield "prior.up", 16 * spread, hyper
     yield "prior.enter", body, spread
     yield from block_layers("prior.block", body)
