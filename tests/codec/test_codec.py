@@ -23,10 +23,12 @@ import pillow_lic
 from pillow_lic import container, errors
 from pillow_lic import quality as qualities
 from pillow_lic.codec import decode, encode
-from pillow_lic.engines import pieces
+from pillow_lic.engines import choice as engines
+from pillow_lic.engines import native, pieces
 from pillow_lic.engines.base import GREY
 from pillow_lic.engines.torch import latents, networks, quantise
 from pillow_lic.models import choice, registry
+from pillow_lic.models.manifest import DECODER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +44,7 @@ def roundtrip(array: np.ndarray, **options) -> np.ndarray:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_any_size_and_layout(make_picture, size, channels):
+def test_any_size_and_layout(make_picture, size, channels, engine):
     array = make_picture(*size, channels)
     decoded = roundtrip(array)
     assert decoded.shape == array.shape
@@ -88,10 +90,9 @@ def test_rate_and_error_go_on_where_the_model_changes(make_picture):
             assert far[1] == pytest.approx(far[0], rel=0.15)
 
 
-def test_pieces_equal_the_whole(make_picture, monkeypatch):
+def test_pieces_equal_the_whole(make_picture, monkeypatch, on_torch):
     """FORMAT 8: the image does not depend on how the synthesis is cut up; at most one level apart."""
     data = pillow_lic.encode(make_picture(330, 460), model="toy", quality=80)
-    monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
     whole = pillow_lic.decode(data)
     for side in (4, 8, 12):
         monkeypatch.setattr(pieces, "PIECE", side)
@@ -99,7 +100,7 @@ def test_pieces_equal_the_whole(make_picture, monkeypatch):
         assert np.abs(whole.astype(int) - cut).max() <= 1
 
 
-def test_halo_is_needed_and_enough(make_picture, monkeypatch):
+def test_halo_is_needed_and_enough(make_picture, monkeypatch, on_torch):
     """The test above can fail: with no halo at all the pieces show."""
     data = pillow_lic.encode(make_picture(330, 460), model="toy", quality=80)
     whole = pillow_lic.decode(data)
@@ -113,7 +114,7 @@ def test_groups_see_those_before_them():
     """FORMAT 8, steps 3 and 4: a symbol moves its own y_hat and, of its neighbours, those of later groups alone; all
     positions are filled.
     """
-    decoder = networks.load(registry.by_name("toy"), "decoder.pt")
+    decoder = networks.load(registry.by_name("toy"), DECODER)
     z = torch.linspace(-2, 2, 8 * 6).reshape(1, 8, 2, 3)
     for h, w in ((7, 10), (1, 10), (7, 1), (1, 1)):
         with torch.inference_mode():
@@ -140,15 +141,14 @@ def test_groups_see_those_before_them():
                 assert moved.any() == (order > order[row, column]).any()
 
 
-def test_encoding_in_pieces_changes_next_to_nothing(make_picture, monkeypatch):
+def test_encoding_in_pieces_changes_next_to_nothing(make_picture, monkeypatch, on_torch):
     array = make_picture(330, 460)
-    monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
     whole = symbols(pillow_lic.encode(array, model="toy"))[1]
     monkeypatch.setattr(pieces, "PIECE", 8)
     assert (symbols(pillow_lic.encode(array, model="toy"))[1] != whole).mean() < 1e-3
 
 
-def test_tiles_are_independent_and_missing_ones_grey(make_picture, monkeypatch):
+def test_tiles_are_independent_and_missing_ones_grey(make_picture, monkeypatch, engine):
     array = make_picture(150, 200)
     monkeypatch.setattr(encode, "TILE_SIDE", 1)
     data = pillow_lic.encode(array, model="toy", quality=60)
@@ -165,10 +165,11 @@ def test_tiles_are_independent_and_missing_ones_grey(make_picture, monkeypatch):
     assert np.array_equal(partial[:, :32], full[:, :32])
 
 
-def test_nothing_is_synthesised_where_all_tiles_are_missing(make_picture, monkeypatch):
+def test_nothing_is_synthesised_where_all_tiles_are_missing(make_picture, monkeypatch, engine):
     chunks = container.read(pillow_lic.encode(make_picture(150, 200, 4), model="toy"))
     lost = dataclasses.replace(chunks, tiles=[None] * len(chunks.tiles))
     monkeypatch.setattr(latents, "render", None)
+    monkeypatch.setattr(native, "networks", None)
     with pytest.warns(UserWarning, match="grey"):
         decoded = pixels_of(lost, truncated=True)
     assert decoded.shape == (150, 200, 4)
@@ -200,7 +201,7 @@ def test_damaged_tile_is_named(make_picture):
         pillow_lic.decode(broken)
 
 
-def test_threads_and_precision_never_change_a_symbol(make_picture, monkeypatch):
+def test_threads_and_precision_never_change_a_symbol(make_picture, monkeypatch, on_torch):
     array = make_picture(300, 420)
     monkeypatch.setattr(encode, "TILE_SIDE", 1)
     data = pillow_lic.encode(array, model="toy", quality=70)
@@ -214,7 +215,19 @@ def test_threads_and_precision_never_change_a_symbol(make_picture, monkeypatch):
     assert len(set(found)) == 1
 
 
-def test_bfloat16_pixels_stay_close(make_picture, monkeypatch):
+def test_threads_change_nothing(make_picture, monkeypatch):
+    """Of the native engine: neither files nor pixels."""
+    array = make_picture(300, 420)
+    monkeypatch.setattr(encode, "TILE_SIDE", 1)
+    found = set()
+    for count in (1, 2, 5):
+        with threads(count):
+            data = pillow_lic.encode(array, model="toy", quality=70)
+            found.add((data, pillow_lic.decode(data).tobytes()))
+    assert len(found) == 1
+
+
+def test_bfloat16_pixels_stay_close(make_picture, monkeypatch, on_torch):
     data = pillow_lic.encode(make_picture(128, 128), model="toy", quality=70)
     decoded = {}
     for precision in ("float32", "bfloat16"):
@@ -255,7 +268,7 @@ def test_strided_and_read_only_input(make_picture):
     assert np.array_equal(roundtrip(flipped), roundtrip(np.ascontiguousarray(flipped)))
 
 
-def test_encoding_is_deterministic(make_picture):
+def test_encoding_is_deterministic(make_picture, engine):
     array = make_picture(100, 100)
     assert pillow_lic.encode(array, model="toy") == pillow_lic.encode(array, model="toy")
 
@@ -274,8 +287,8 @@ def test_no_warning_on_a_clean_round_trip(make_picture):
         assert roundtrip(make_picture(40, 40)).shape == (40, 40, 3)
 
 
-def test_forked_child_decodes_after_its_parent(make_picture):
-    """A child has none of the parent's OpenMP threads; it must not wait for them."""
+def test_forked_child_decodes_after_its_parent(make_picture, engine):
+    """A child has none of the parent's threads; it must not wait for them."""
     if not hasattr(os, "fork"):
         pytest.skip("no fork on this system")
     data = pillow_lic.encode(make_picture(256, 256), model="toy")
@@ -293,8 +306,8 @@ def test_forked_child_decodes_after_its_parent(make_picture):
 
 
 def in_forked_child(setup: str, tmp_path: Path) -> str:
-    """What a child prints that decodes x.lic, forked by a fresh process after `setup`, which has not imported the codec
-    yet.
+    """What a child prints that decodes x.lic with PyTorch, forked by a fresh process after `setup`, which has not
+    imported the codec yet.
     """
     if not hasattr(os, "fork"):
         pytest.skip("no fork on this system")
@@ -312,7 +325,7 @@ if child == 0:
     os._exit(0)
 os.waitpid(child, 0)
 """
-    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    environment = os.environ | {"OMP_NUM_THREADS": "2", engines.ENGINE_VARIABLE: "torch"}
     run = [sys.executable, "-W", "ignore", "-c", "import pillow_lic" + code]
     try:
         return subprocess.run(
@@ -323,23 +336,73 @@ os.waitpid(child, 0)
 
 
 def test_forked_child_decodes_where_its_parent_used_torch_alone(tmp_path):
-    setup = "assert torch.rand(900, 900).mm(torch.rand(900, 900)).sum() > 0 and 'pillow_lic.engines.torch.engine' not in sys.modules"
+    setup = """
+assert torch.rand(900, 900).mm(torch.rand(900, 900)).sum() > 0
+assert 'pillow_lic.engines.torch.engine' not in sys.modules
+"""
     assert in_forked_child(setup, tmp_path) == "(256, 256) 1"
 
 
 def test_fork_while_another_thread_loads_a_model(tmp_path):
     setup = """
 from pillow_lic.engines.torch import networks
-real, begun = networks._load_network, threading.Event()
+real, begun = networks.stages, threading.Event()
 def slow(*arguments):
     begun.set()
     time.sleep(0.5)
     return real(*arguments)
-networks._load_network = slow
+networks.stages = slow
 threading.Thread(target=lambda: Image.open("x.lic").load()).start()
 begun.wait(30)
 """
     assert in_forked_child(setup, tmp_path) == "(256, 256) 1"
+
+
+FORKS = """
+import os, signal, sys, threading, time
+from PIL import Image
+import pillow_lic
+from pillow_lic.engines import native
+from pillow_lic.models import registry, store, weights
+
+places = [(weights, "read"), (weights, "identity"), (native, "buffers"), (store.Model, "_read"), (store, "buffers")]
+def load():
+    with Image.open("x.lic") as im:
+        im.load()
+    return im.size
+
+for round in range(10):
+    registry._shipped.clear(), registry._by_hash.clear(), native._loaded.clear()
+    (place, name), begun = places[round % len(places)], threading.Event()
+    real = getattr(place, name)
+    def slow(*arguments):
+        if not begun.is_set():
+            begun.set()
+            time.sleep(0.1)
+        return real(*arguments)
+    setattr(place, name, slow)
+    thread = threading.Thread(target=load)
+    thread.start()
+    begun.wait(30)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit(0 if load() == (256, 256) else 1)
+    print(os.waitpid(child, 0)[1], end=" ", flush=True)
+    thread.join()
+    setattr(place, name, real)
+print({"torch", "numpy"} & set(sys.modules))
+"""
+
+
+def test_fork_while_another_thread_is_in_its_first_load(tmp_path):
+    """Of the native engine, in whatever step: the child waits for no lock that its parent's thread had."""
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork on this system")
+    (tmp_path / "x.lic").write_bytes(pillow_lic.encode(picture(256, 256), model="toy"))
+    run = [sys.executable, "-W", "ignore", "-c", FORKS]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=250)
+    assert done.stdout.split() == ["0"] * 10 + ["set()"], done.stderr
 
 
 def test_a_generator_may_fill_one_array_again_and_again():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from model_copies import copied
 from pictures import picture
 from PIL import Image
-from shortcuts import cost
+from shortcuts import cost, nothing_registered  # noqa: F401
 
 import pillow_lic
 from pillow_lic import container
@@ -23,6 +23,7 @@ from pillow_lic.engines import base
 from pillow_lic.engines.torch import networks, place, quantise, search
 from pillow_lic.errors import LicBadOption
 from pillow_lic.models import registry
+from pillow_lic.models.manifest import DECODER
 
 pytestmark = pytest.mark.network
 
@@ -33,7 +34,7 @@ SHAKEN = 5  # an effort that draws random numbers
 @pytest.mark.parametrize(
     ("height", "width", "channels"), [(96, 130, 3), (64, 64, 1), (33, 47, 4), (1, 1, 3), (70, 20, 2)]
 )
-def test_effort_lowers_the_cost(height, width, channels):
+def test_effort_lowers_the_cost(height, width, channels, engine):
     array = picture(height, width, channels, 1)
     plain, searched = (pillow_lic.encode(array, quality=QUALITY, model="toy", effort=effort) for effort in (0, 2))
     assert pillow_lic.decode(searched).shape == array.shape  # of grey, (H, W)
@@ -45,7 +46,7 @@ def test_effort_lowers_the_cost(height, width, channels):
     assert cost(array, searched) < cost(array, plain) + slack
 
 
-def test_more_effort_costs_less():
+def test_more_effort_costs_less(engine):
     arrays = [picture(64, 96, 3, seed) for seed in (3, 4, 5)]
     none, one, more, most = (
         sum(cost(array, pillow_lic.encode(array, quality=QUALITY, model="toy", effort=effort)) for array in arrays)
@@ -82,11 +83,10 @@ def test_default_effort():
     assert pillow_lic.encode(array, tune="ms-ssim") == pillow_lic.encode(array, tune="ms-ssim", effort=0)
 
 
-def test_gradient_is_that_of_the_squared_error(monkeypatch):
+def test_gradient_is_that_of_the_squared_error(on_torch):
     """Against the decoder's own figures for y_hat moved a little, in one piece and in many, up to the edge of the
     picture.
     """
-    monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
     decoder = networks.decoder(registry.by_name("toy"), place.at("cpu"))
     array, t = picture(75, 150, 3, 7), torch.tensor([0.6])
     y_hat = torch.randn((1, registry.by_name("toy").manifest.latent, 5, 10), generator=torch.Generator().manual_seed(1))
@@ -145,7 +145,7 @@ def test_price_is_what_the_coder_takes():
         assert abs((taken[0] - taken[1]) - (told[0] - told[1])) < 48
 
 
-def test_effort_after_decoding():
+def test_effort_after_decoding(on_torch):
     """In a process that decodes first, the networks are loaded while nothing is differentiated."""
     code = """
 import io, numpy as np, torch
@@ -165,7 +165,7 @@ with torch.inference_mode():
     assert done.stdout.strip() == "True"
 
 
-def test_gradients_refused_after_a_fork(monkeypatch):
+def test_gradients_refused_after_a_fork(monkeypatch, on_torch):
     """What torch says beside a GPU, in a child of a process that has had gradients: the file is that of effort 0, and a
     warning says why.
     """
@@ -180,7 +180,7 @@ def test_gradients_refused_after_a_fork(monkeypatch):
         assert pillow_lic.encode(array, model="toy", effort=3) == plain
 
 
-def test_half_precision(monkeypatch):
+def test_half_precision(monkeypatch, on_torch):
     """Gradients do not overflow in float16, which GPUs run: stripes of single pixels at a high quality are the worst
     case.
     """
@@ -191,13 +191,13 @@ def test_half_precision(monkeypatch):
     assert files[0] != files[1]
 
 
-def test_networks_gather_no_gradients():
+def test_networks_gather_no_gradients(on_torch):
     pillow_lic.encode(picture(32, 32, 3, 1), model="toy", effort=1)
-    decoder = networks.load(registry.by_name("toy"), "decoder.pt")
+    decoder = networks.load(registry.by_name("toy"), DECODER)
     assert all(p.grad is None and not p.requires_grad for p in decoder.parameters())
 
 
-def test_same_file_every_time():
+def test_same_file_every_time(engine):
     array = picture(80, 90, 3, 3)
     files = []
     for seed in (1, 2):
@@ -206,7 +206,7 @@ def test_same_file_every_time():
     assert files[0] == files[1]
 
 
-def test_random_numbers_of_the_caller_are_left_alone():
+def test_random_numbers_of_the_caller_are_left_alone(engine):
     torch.manual_seed(7)
     wanted = torch.rand(3)
     torch.manual_seed(7)
@@ -214,7 +214,7 @@ def test_random_numbers_of_the_caller_are_left_alone():
     assert torch.equal(torch.rand(3), wanted)
 
 
-def test_pieces(monkeypatch):
+def test_pieces(monkeypatch, on_torch):
     """Pieces with margins find what one finds, but for a residual here and there, and z stays what it was."""
     array = picture(100, 140, 3, 4)
     plain, whole = (pillow_lic.encode(array, quality=QUALITY, model="toy", effort=effort) for effort in (0, 2))
@@ -231,15 +231,10 @@ def test_wrong_effort(effort):
         pillow_lic.encode(picture(16, 16, 3, 1), model="toy", effort=effort)
 
 
+@pytest.mark.usefixtures("nothing_registered")
 def test_a_model_without_lambda(tmp_path):
     """It cannot be searched with, and says so."""
-    source = registry.by_name("toy").path
-    for file in source.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    del manifest["lambda"]
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"name": "silent", "skip": manifest["skip"] + 1}))
-    name = pillow_lic.register_model(tmp_path)
+    name = pillow_lic.register_model(copied(tmp_path, "silent", **{"lambda": None}))
     pillow_lic.encode(picture(16, 16, 3, 1), model=name)
     with pytest.raises(LicBadOption, match="lambda"):
         pillow_lic.encode(picture(16, 16, 3, 1), model=name, effort=1)

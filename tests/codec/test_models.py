@@ -40,13 +40,6 @@ def forget():
     registry.forget_registered()
 
 
-@pytest.fixture(params=["auto", "torch"])
-def engine(request, monkeypatch) -> str:
-    """The native engine, then PyTorch's."""
-    monkeypatch.setenv(engines.ENGINE_VARIABLE, request.param)
-    return request.param
-
-
 # ---- Files and manifest -------------------------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from shortcuts import symbols, threads
 import pillow_lic
 from pillow_lic import container, errors
 from pillow_lic.codec import options, pipeline
+from pillow_lic.engines import choice
 from pillow_lic.engines.base import GREY, Arrival, at_once
 from pillow_lic.engines.torch import latents, place
 
@@ -50,9 +51,10 @@ def files(arrays) -> list[bytes]:
 
 @pytest.fixture
 def late(monkeypatch, tmp_path_factory):
-    """device="cuda" along the path of a GPU, in float32."""
+    """device="cuda" along the path of a GPU, in float32, and device="cpu" PyTorch's engine likewise."""
     calls = cupy_on_cpu.install(monkeypatch, tmp_path_factory.getbasetemp())
     monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
+    monkeypatch.setenv(choice.ENGINE_VARIABLE, "torch")
     with installed(LatePlace(), monkeypatch) as place:
         place.kernels = calls
         yield place
@@ -410,15 +412,13 @@ def test_not_enough_memory_at_all_is_named(files, late, monkeypatch):
 
 
 def test_memory_short_within_a_network(files, late, monkeypatch):
-    """As TorchScript reports it: a RuntimeError of many lines."""
+    """As cuDNN reports it: a RuntimeError."""
     wanted, real, calls = pillow_lic.decode(files[0]), latents.prior, []
 
     def prior(*arguments):
         calls.append(arguments)
         if len(calls) < 3:
-            raise RuntimeError(
-                "The following operation failed in the TorchScript interpreter.\nRuntimeError: CUDA out of memory. Tried."
-            )
+            raise RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
         return real(*arguments)
 
     monkeypatch.setattr(latents, "prior", prior)

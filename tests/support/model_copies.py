@@ -33,8 +33,14 @@ def _changed(tensors: weights.Tensors, changes: Mapping[str, np.ndarray | None])
 
 
 def copied(
-    folder: Path, name: str = "copy", *, of: str = "toy", tensors: Changes = NONE, encoder_tensors: Changes = NONE, **stated
-) -> Path:  # fmt: skip
+    folder: Path,
+    name: str = "copy",
+    *,
+    of: str = "toy",
+    tensors: Changes = NONE,
+    encoder_tensors: Changes = NONE,
+    **stated: object,
+) -> Path:
     """A model's directory under another name.
 
     tensors, encoder_tensors: those that stand in the place of its own, None for those that are left out; or the bytes

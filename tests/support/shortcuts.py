@@ -12,7 +12,7 @@ import pillow_lic
 from pillow_lic import container
 from pillow_lic.codec.decode import decode_symbols, decoded
 from pillow_lic.codec.options import DecodeOptions
-from pillow_lic.engines import base
+from pillow_lic.engines import base, choice
 from pillow_lic.models import registry
 
 if TYPE_CHECKING:
@@ -57,6 +57,21 @@ def threads(count: int) -> Iterator[None]:
     finally:
         pillow_lic.set_threads(None)
         torch.set_num_threads(before)
+
+
+@pytest.fixture
+def on_torch(monkeypatch):
+    """PyTorch's engine on the CPU, in float32, also for what the native one can do."""
+    monkeypatch.setenv(choice.ENGINE_VARIABLE, "torch")
+    monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
+
+
+@pytest.fixture(params=["auto", "torch"])
+def engine(request, monkeypatch) -> str:
+    """The native engine, then PyTorch's in float32."""
+    monkeypatch.setenv(choice.ENGINE_VARIABLE, request.param)
+    monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
+    return request.param
 
 
 @pytest.fixture
