@@ -4,6 +4,7 @@ parts put in the place of those of train/networks.py.
 Blocks are compared at about equal multiply-adds; what changes the cost by its nature shows it in the table.
 """
 
+import contextlib
 import unittest.mock
 
 import torch
@@ -235,6 +236,17 @@ class GeluBlock(Block):
 
 
 SHIPPED = networks.Synthesis
+STAGES = {"Analysis", "HyperAnalysis", "Prior", "Refine", "Synthesis"}
+
+
+@contextlib.contextmanager
+def in_place(parts):
+    """Parts of a design where they are used: stages by train/networks.py, what stages are made of by the product."""
+    with contextlib.ExitStack() as stack:
+        for name, part in parts.items():
+            module = "train.networks" if name in STAGES else "pillow_lic.engines.torch.photo"
+            stack.enter_context(unittest.mock.patch(f"{module}.{name}", part))
+        yield
 
 
 def synthesis_of(block, base=SHIPPED):
@@ -263,7 +275,7 @@ def start_fresh_synthesis(model, folder, prior=True):
     model.synthesis.out.weight.mul_(0.1)
 
 
-# name -> changed widths, and what stands in the place of names of train.networks
+# name -> changed widths, and what stands in the place of names (in_place)
 DESIGNS = {
     "as shipped, narrower": ({}, {}),
     "blocks: depthwise 5x5": ({}, {"Block": WideBlock}),

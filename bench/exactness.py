@@ -2,8 +2,9 @@
 
     python bench/exactness.py IMAGES [--qualities 10 30 50 75 95] [--python OTHER_PYTHON ...]
 
-Settings: 1 and 2 threads; scalar, SSE4.1, AVX2 and AVX-512 code paths of the coder and of torch; float32 and bfloat16
-networks; each further interpreter given (another Python, Pillow or torch release). Imports the package and Pillow.
+Settings: 1 and 2 threads; scalar, SSE4.1, AVX2 and AVX-512 code paths of the coder and of torch; PyTorch's networks in
+float32 and bfloat16 instead of the native ones; each further interpreter given (another Python, Pillow or torch
+release). Imports the package and Pillow.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ SETTINGS = {
     "SSE4.1": {"LIC_SIMD": "sse4.1", "ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"},
     "AVX2": {"LIC_SIMD": "avx2", "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"},
     "AVX-512": {"LIC_SIMD": "avx512", "ATEN_CPU_CAPABILITY": "avx512", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE"},
-    "float32": {"PILLOW_LIC_PRECISION": "float32"},
-    "bfloat16": {"PILLOW_LIC_PRECISION": "bfloat16"},
+    "float32": {"PILLOW_LIC_ENGINE": "torch", "PILLOW_LIC_PRECISION": "float32"},
+    "bfloat16": {"PILLOW_LIC_ENGINE": "torch", "PILLOW_LIC_PRECISION": "bfloat16"},
 }
 
 

@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pillow_lic.constants import GROUPS
 from pillow_lic.engines.torch import networks, operators  # noqa: F401  operators: torch.ops.pillow_lic
 from pillow_lic.models import registry
+from pillow_lic.models.manifest import DECODER, ENCODER
 
 HEIGHT, WIDTH = 512, 768  # a multiple of 64, so that nothing is padded
 
@@ -45,7 +46,7 @@ def counted(call, *arguments) -> tuple[float, object]:
 def stages(name: str) -> dict[str, float]:
     """Multiply-adds per pixel by stage."""
     model = registry.by_name(name)
-    decoder, encoder = networks.load(model, "decoder.pt"), networks.load(model, "encoder.pt")
+    decoder, encoder = networks.load(model, DECODER), networks.load(model, ENCODER)
     t = torch.tensor([0.5])
     found = {}
     found["analysis"], y = counted(encoder.analysis, torch.rand(1, 3, HEIGHT, WIDTH), t)
@@ -66,7 +67,7 @@ def parameters(network) -> dict[str, int]:
     """By the stage that holds them."""
     found = collections.Counter()
     for name, p in network.named_parameters():
-        found[name.split("_net.")[0]] += p.numel()
+        found[name.partition(".")[0]] += p.numel()
     return found
 
 
@@ -76,13 +77,9 @@ def main() -> None:
     for name in parser.parse_args().models:
         found = stages(name)
         model = registry.by_name(name)
-        held = [parameters(networks.load(model, file)) for file in ("decoder.pt", "encoder.pt")]
+        held = [parameters(networks.load(model, file)) for file in (DECODER, ENCODER)]
         for stage, macs in found.items():
-            count = (
-                macs * 64**2
-                if "integers" in stage
-                else held[0][stage] or held[1][stage.removesuffix("_analysis") if stage == "hyper_analysis" else stage]
-            )
+            count = macs * 64**2 if "integers" in stage else held[0][stage] or held[1][stage]
             print(f"{name:12} {stage:22} {macs:10.1f} MAC/px, {count / 1e6:6.3f} M parameters")
         decoder = sum(found[s] for s in ("scale map (integers)", "prior", "refine", "synthesis"))
         encoder = decoder - found["synthesis"] + found["analysis"] + found["hyper_analysis"]

@@ -39,7 +39,7 @@ from train.train import TrainConfig, Trainer  # noqa: E402
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """variants: name -> (changed widths, what stands in the place of names of train.networks)."""
+    """variants: name -> (changed widths, what stands in the place of names: designs.in_place)."""
 
     variants: dict
     reference: str
@@ -126,8 +126,7 @@ def train_variant(study, name, seed, options, sizes):
         **study.training,
     )
     with contextlib.ExitStack() as stack:
-        for place, part in parts.items():
-            stack.enter_context(unittest.mock.patch(f"train.networks.{place}", part))
+        stack.enter_context(designs.in_place(parts))
         if study.start:
             model = ROOT / "pillow_lic" / "models" / study.start
             stack.enter_context(

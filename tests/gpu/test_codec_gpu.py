@@ -17,8 +17,9 @@ import pillow_lic
 from pillow_lic import errors
 from pillow_lic import quality as qualities
 from pillow_lic.engines import base, choice
-from pillow_lic.engines.torch import latents, networks, place, search
+from pillow_lic.engines.torch import latents, networks, place
 from pillow_lic.models import registry
+from pillow_lic.models.manifest import DECODER
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
@@ -73,6 +74,24 @@ def test_cpu_to_gpu(model, quality, arrays):
     for array in arrays:
         data = pillow_lic.encode(array, model=model, quality=quality)
         assert level(pillow_lic.decode(data, device="cuda"), pillow_lic.decode(data)) <= 1
+
+
+@pytest.mark.parametrize("model", ["photo", "photo-low", "photo-ms-ssim"])
+@pytest.mark.parametrize("quality", [30, 57, 80])
+def test_beside_the_native_engine(model, quality, arrays, monkeypatch):
+    """Pixels within one level of the integers', but for one in a thousand, which may be two away; files as good."""
+    skip_unless_fitting(model, quality)
+    monkeypatch.setenv(choice.ENGINE_VARIABLE, "auto")
+    for array in (arrays[2], arrays[5]):
+        own, data = (
+            pillow_lic.encode(array, model=model, quality=quality, effort=0, device=device)
+            for device in ("cpu", "cuda")
+        )
+        assert len(data) == pytest.approx(len(own), rel=0.03, abs=8)
+        assert error(array, data) == pytest.approx(error(array, own), rel=0.05)
+        apart = np.abs(pillow_lic.decode(own, device="cuda").astype(int) - pillow_lic.decode(own))
+        assert apart.max() <= 2
+        assert (apart > 1).mean() < 1e-3
 
 
 @pytest.mark.parametrize("model", ["toy", "photo"])
@@ -215,7 +234,7 @@ def test_float32_is_not_rounded_to_tf32(monkeypatch):
     model = registry.by_name("photo")
     z = torch.randn(1, model.manifest.hyper, 6, 7, generator=torch.Generator().manual_seed(1))
     t = torch.tensor([0.6])
-    there_on, here_on = (networks.load(model, "decoder.pt", name) for name in ("cuda:0", "cpu"))
+    there_on, here_on = (networks.load(model, DECODER, name) for name in ("cuda:0", "cpu"))
     with torch.inference_mode(), networks.running("cuda:0"):
         there = there_on.prior(z.cuda(), t.cuda())
         here = here_on.prior(z, t)

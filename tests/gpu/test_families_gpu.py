@@ -14,6 +14,7 @@ from small_families import CASES, SMALL
 import pillow_lic
 from pillow_lic.engines.torch import networks
 from pillow_lic.models import registry
+from pillow_lic.models.manifest import DECODER
 from train import gdn, train
 from train.export import export
 
@@ -72,7 +73,7 @@ def test_mean_is_not_rounded_to_tf32(name):
     loaded = registry.by_name(name)
     z = torch.randn(1, loaded.manifest.hyper, 5, 6, generator=torch.Generator().manual_seed(1))
     t = torch.tensor([0.6])
-    there, here = (networks.load(loaded, "decoder.pt", device) for device in ("cuda:0", "cpu"))
+    there, here = (networks.load(loaded, DECODER, device) for device in ("cuda:0", "cpu"))
     with torch.inference_mode(), networks.running("cuda:0"):
         _, mean, step = (part.cpu() for part in there.prior(z.cuda(), t.cuda()))
         _, wanted, wanted_step = here.prior(z, t)

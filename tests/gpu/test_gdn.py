@@ -121,7 +121,7 @@ def test_wrong_arguments_are_named(x, beta, gamma):
 
 
 class Layer(torch.nn.Module):
-    """A network that calls both operators by their names in the dispatcher, as an exported model does."""
+    """A network that calls both operators by their names in the dispatcher, as those of models do."""
 
     def __init__(self, channels: int):
         super().__init__()

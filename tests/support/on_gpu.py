@@ -14,9 +14,10 @@ from pillow_lic.engines.torch import networks
 
 @pytest.fixture(autouse=True)
 def nothing_chosen(monkeypatch):
-    """float32 on the CPU, what a GPU takes by itself on a GPU; no device from outside."""
+    """PyTorch in float32 on the CPU, what a GPU takes by itself on a GPU; no device from outside."""
     monkeypatch.delenv("PILLOW_LIC_PRECISION", raising=False)
     monkeypatch.delenv(choice.VARIABLE, raising=False)
+    monkeypatch.setenv(choice.ENGINE_VARIABLE, "torch")
     real = networks.precision
     monkeypatch.setattr(networks, "precision", lambda name="cpu": "float32" if name == "cpu" else real(name))
     yield

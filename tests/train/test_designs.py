@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from pathlib import Path
-from unittest import mock
 
 import pytest
 import torch
@@ -17,17 +15,17 @@ import macs
 from pillow_lic.models import registry
 from train import networks
 
-NARROW = {"latent": 8, "hyper": 8, "encoder": 16, "encoder_low": 16, "encoder_blocks": 1, "encoder_low_blocks": 1, "body": 16,
-          "spread": 8, "body_blocks": 1, "detail": 16, "detail_blocks": 1, "render": 8, "points": 4}  # fmt: skip
+NARROW = {
+    "latent": 8, "hyper": 8, "encoder": 16, "encoder_low": 16, "encoder_blocks": 1, "encoder_low_blocks": 1,
+    "body": 16, "spread": 8, "body_blocks": 1, "detail": 16, "detail_blocks": 1, "render": 8, "points": 4,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", designs.DESIGNS)
 def test_a_design_has_gradients(name: str):
     widths, parts = designs.DESIGNS[name]
     torch.manual_seed(1)
-    with contextlib.ExitStack() as stack:
-        for place, part in parts.items():
-            stack.enter_context(mock.patch(f"train.networks.{place}", part))
+    with designs.in_place(parts):
         model = networks.PhotoModel(networks.PhotoConfig(**{**NARROW, **widths}))
         out = model(torch.rand(2, 3, 128, 64), torch.tensor([0.2, 0.9]))
         (out["x_hat"].square().mean() + out["y_bits"].mean() + out["z_bits"].mean()).backward()
@@ -37,12 +35,12 @@ def test_a_design_has_gradients(name: str):
 
 
 def test_syntheses_cost_about_the_same():
-    """What a fresh decoder for a trained encoder is made of; the encoder has its own blocks whatever the decoder's are."""
+    """What a fresh decoder for a trained encoder is made of; the encoder has its own blocks whatever the decoder's
+    are.
+    """
     costs = {}
     for name, (widths, parts) in designs.SYNTHESES.items():
-        with contextlib.ExitStack() as stack:
-            for place, part in parts.items():
-                stack.enter_context(mock.patch(f"train.networks.{place}", part))
+        with designs.in_place(parts):
             model = networks.PhotoModel(networks.PhotoConfig(**widths))
             designs.start_fresh_synthesis(model, registry.by_name("photo-low").path, prior=False)
         assert all(
