@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import slow_decoder as slow
 import torch
+from make_golden import integers
 from pictures import picture
 from shortcuts import cost, threads
 
@@ -17,8 +18,10 @@ import pillow_lic
 from pillow_lic import container
 from pillow_lic.codec import encode
 from pillow_lic.codec.decode import decode_symbols
+from pillow_lic.engines import choice
 from pillow_lic.engines.torch import latents, networks, quantise
 from pillow_lic.models import registry
+from pillow_lic.models.manifest import DECODER
 
 pytestmark = pytest.mark.network
 
@@ -35,16 +38,14 @@ def name() -> str:
     [(1, 1, 75, 2), (96, 130, 30, 0), (130, 96, 90, 5), (70, 20, 1, 2), (33, 47, 100, 0)],
 )
 def test_beside_the_slow_decoder(name, monkeypatch, height, width, quality, effort):
-    monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
+    """Symbols and pixels, exactly."""
     monkeypatch.setattr(encode, "TILE_SIDE", 1)  # several tiles
     data = pillow_lic.encode(picture(height, width, 3, quality), model=name, quality=quality, effort=effort)
     z, r, _ = decode_symbols(container.read(data))
-    wanted = [part for tile in slow.decode_symbols(data, MODEL) for part in tile]
-    assert sum(part.size for part in wanted) == z.size + r.size
-    assert sum(int(np.abs(part.astype(np.int64)).sum()) for part in wanted) == int(
-        np.abs(z.astype(np.int64)).sum() + np.abs(r.astype(np.int64)).sum()
-    )
-    assert np.abs(pillow_lic.decode(data).astype(int) - slow.decode(data, MODEL).astype(int)).max() <= 1
+    wanted_z, wanted_r = integers(data, MODEL)
+    assert np.array_equal(z, wanted_z)
+    assert np.array_equal(r, wanted_r)
+    assert np.array_equal(pillow_lic.decode(data), slow.decode(data, MODEL))
 
 
 def test_smaller_than_rounding(name):
@@ -65,7 +66,9 @@ def test_effort_lowers_the_cost(name, effort):
     assert cost(array, searched, model=name) < cost(array, plain, model=name)
 
 
-def test_threads_and_batches_change_nothing(name, monkeypatch):
+@pytest.mark.parametrize("wish", choice.ENGINES)
+def test_threads_and_batches_change_nothing(name, monkeypatch, wish):
+    monkeypatch.setenv(choice.ENGINE_VARIABLE, wish)
     arrays = [picture(400, 330, 3, seed) for seed in range(3)]
     monkeypatch.setattr(quantise, "PART", 64)
     files = []
@@ -92,14 +95,14 @@ def test_one_step_is_three_units(name):
     """The network's step is a third of a scalar step, 0.325 of that of `toy`, whose weights it has."""
     steps = []
     for one in ("toy", name):
-        decoder = networks.load(registry.by_name(one), "decoder.pt")
+        decoder = networks.load(registry.by_name(one), DECODER)
         with torch.inference_mode():
             steps.append(decoder.prior(torch.zeros(1, 8, 2, 3), latents.positions([5000]))[2].float())
     assert torch.allclose(steps[1] / steps[0], torch.tensor(0.325), rtol=0.01)
 
 
 def test_training_goes_on_from_it():
-    """What export made of the gain, start_from_model takes back."""
+    """What export made of the gain, start_from_model takes back: but for its integers' steps, 1/256 of an octave."""
     from train.networks import PhotoModel
     from train.start import start_from_model
     from train.train import load_config
@@ -113,14 +116,13 @@ def test_training_goes_on_from_it():
         models.append(model.state_dict())
     for key, value in models[0].items():
         if not key.startswith("hyper_rate.") or key.endswith("gain"):
-            assert torch.allclose(models[1][key], value, atol=2e-3), key
+            assert torch.allclose(models[1][key], value, atol=3e-3), key
 
 
-def test_golden(name, monkeypatch):
+def test_golden(name):
     """What was decoded once is decoded for ever."""
-    monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
     stored, data = np.load(MODEL.parent / "trellis.npz"), (MODEL.parent / "trellis.lic").read_bytes()
     z, r, _ = decode_symbols(container.read(data))
     assert np.array_equal(z, stored["z"])
     assert np.array_equal(r, stored["r"])
-    assert np.abs(pillow_lic.decode(data).astype(int) - stored["pixels"]).max() <= 1
+    assert np.array_equal(pillow_lic.decode(data), stored["pixels"])
