@@ -115,6 +115,36 @@ class Photo(metaclass=_Type):
         y_hat's unit. weight: squared errors, in the unit of r, that a bit is worth. ValueError for a model of other
         latents or of more than one plane.
         """
+    def gradient(
+        self,
+        q: int,
+        y_hat: _Buffer,
+        pixels: _Buffer,
+        shape: tuple[int, int, int],
+        out: _Buffer | None = None,
+        threads: int = 1,
+    ) -> float:
+        """The squared error, of samples in 0..1, of what y_hat, int16 (h, w, M) in its unit, gives for pixels of shape
+        (height, width, bands). Its gradient by y_hat into `out`, float32 (h, w, M).
+        """
+    def search(
+        self,
+        model: Model,
+        q: int,
+        z: _Buffer,
+        y: _Buffer,
+        r: _Buffer,
+        pixels: _Buffer,
+        shape: tuple[int, int, int],
+        passes: int,
+        bit: float,
+        weight: float,
+        threads: int = 1,
+    ) -> bool:
+        """As `quantise`, then `passes` passes of a search for residuals of the picture that cost less; returns whether
+        it found any. bit: the squared error, of samples in 0..1, that a bit is worth: above 0 and below 1e12. The same
+        on one machine with any number of threads.
+        """
     @property
     def latent(self) -> int:
         """M."""
