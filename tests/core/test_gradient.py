@@ -1,4 +1,4 @@
-"""The native gradient of the synthesis and the encoder's search over it, against NumPy's integers and a chain rule by hand."""
+"""The native gradient of the synthesis, against NumPy's integers and a chain rule by hand, and the search over it."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_unshuffle():
     assert np.array_equal(shuffle(unshuffle(x, 4), 4), x)
 
 
-@pytest.mark.parametrize("height, width", SIZES)
+@pytest.mark.parametrize(("height", "width"), SIZES)
 @pytest.mark.parametrize("kernels", _core.kernel_sets())
 def test_gradient(kernels: str, height: int, width: int):
     """Every kernel set, edges of every kind, and bit for bit the same on any number of threads."""
@@ -151,8 +151,14 @@ def test_gradient(kernels: str, height: int, width: int):
         assert photo.gradient(q, y_hat, pixels, pixels.shape, None, threads) == error
 
 
-@pytest.mark.parametrize("shape", [{"bodies": 0, "details": 0}, {"bodies": 3, "details": 1, "body": 34, "detail": 20},
-                                   {"bodies": 1, "details": 4, "body": 68, "detail": 50, "render": 17, "latent": 40}])  # fmt: skip
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"bodies": 0, "details": 0},
+        {"bodies": 3, "details": 1, "body": 34, "detail": 20},
+        {"bodies": 1, "details": 4, "body": 68, "detail": 50, "render": 17, "latent": 40},
+    ],
+)
 def test_depths_and_widths(shape: dict):
     rng = np.random.default_rng(len(shape))
     tensors = random_networks(3, **shape)
@@ -174,7 +180,8 @@ def test_grey_counts_three_times():
     errors = [
         photo.gradient(900, y_hat, part, part.shape, to) for part, to in zip((pixels, pixels.repeat(3, 2)), found)
     ]
-    assert errors[0] == errors[1] and np.array_equal(*found)
+    assert errors[0] == errors[1]
+    assert np.array_equal(*found)
 
 
 # ---- The search -------------------------------------------------------------------------------------------------
@@ -196,9 +203,8 @@ class Searched:
 
     def residuals(self, passes: int, threads: int = 1) -> tuple[np.ndarray, bool]:
         r = np.empty((6, *self.grid), np.int16)
-        better = self.photo.search(
-            self.model, self.q, self.case.z, self.y, r, self.pixels, self.pixels.shape, passes, self.bit, self.weight, threads
-        )  # fmt: skip
+        inputs = self.model, self.q, self.case.z, self.y, r, self.pixels, self.pixels.shape
+        better = self.photo.search(*inputs, passes, self.bit, self.weight, threads)
         return r, better
 
     def cost(self, r: np.ndarray) -> float:
@@ -250,6 +256,6 @@ def test_search_refuses():
             case.photo.search(case.model, *args, 2, bit, 0.1)
     with pytest.raises(ValueError, match="pixels has shape"):
         case.photo.search(case.model, *args[:-1], (150, 91, 3), 2, 0.1, 0.1)
+    y_hat = np.zeros((*case.grid, 6), np.int16)
     with pytest.raises(ValueError, match="argument out"):
-        y_hat = np.zeros((*case.grid, 6), np.int16)
         case.photo.gradient(case.q, y_hat, case.pixels, case.pixels.shape, y_hat)
