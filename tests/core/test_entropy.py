@@ -34,7 +34,8 @@ def test_round_trip(case: Case):
     assert data == case.encode_slow()
     for z, r in (case.decode(data), case.decode_slow(data)):
         assert z.dtype == r.dtype == np.int16
-        assert np.array_equal(z, case.z) and np.array_equal(r, case.r)
+        assert np.array_equal(z, case.z)
+        assert np.array_equal(r, case.r)
 
 
 def test_large_tile():
@@ -43,7 +44,8 @@ def test_large_tile():
     data = case.encode()
     assert data == case.encode_slow()
     z, r = case.decode(data)
-    assert np.array_equal(z, case.z) and np.array_equal(r, case.r)
+    assert np.array_equal(z, case.z)
+    assert np.array_equal(r, case.r)
 
 
 @pytest.mark.parametrize("row", [[1, 65535], [65535, 1], [1] * 4095 + [61441], [61441] + [1] * 4095, [16] * 4096])
@@ -61,7 +63,8 @@ def test_extreme_rows(row: list[int], first: int):
     z = r[:, :8, :8].copy()
     data = tables.encode(5000, z, r)
     back = tables.decode(5000, data, 8, 8, 32, 32)
-    assert np.array_equal(back[0], z) and np.array_equal(back[1], r)
+    assert np.array_equal(back[0], z)
+    assert np.array_equal(back[1], r)
 
 
 def test_all_skipped():
@@ -69,7 +72,8 @@ def test_all_skipped():
     case = Case(3, 9, 10, rows=4, skip=4)
     assert not case.r.any()
     z, r = case.decode(case.encode())
-    assert np.array_equal(z, case.z) and not r.any()
+    assert np.array_equal(z, case.z)
+    assert not r.any()
 
 
 def test_threads():
@@ -115,7 +119,7 @@ def test_scale_index_paths(simd: str, hyper: int):
     assert _core_test.simd() == simd
 
 
-@pytest.mark.parametrize("h, w, skip", [(52, 61, 2), (5, 13, 4), (8, 8, 0), (16, 16, 8)])
+@pytest.mark.parametrize(("h", "w", "skip"), [(52, 61, 2), (5, 13, 4), (8, 8, 0), (16, 16, 8)])
 def test_streams_of_all_paths(simd: str, h: int, w: int, skip: int):
     """Neither the bytes nor the symbols depend on the code path."""
     case = Case(11, h, w, latent=4, hyper=7, skip=skip)
@@ -256,11 +260,11 @@ def test_wrong_numbers(change: dict):
     case = Case(2, 8, 8)
     arguments = {"q": case.q, "data": case.encode(), "shape": (8, 8), **change}
     into = {"z": bytearray(case.z.nbytes), "r": bytearray(case.r.nbytes)}
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"^argument "):
         case.tables.model.decode(**arguments)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"^argument "):
         case.tables.model.decode_into(**arguments, **into)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"^argument "):
         _core_test.decode_slow(case.tables.model, **arguments)
 
 
@@ -298,7 +302,8 @@ def test_into_memory_of_the_caller():
     model, shape, data = case.tables.model, (case.h, case.w), case.encode()
     z, r = bytearray(case.z.nbytes), bytearray(case.r.nbytes)
     model.decode_into(case.q, data, shape, z, r)
-    assert z == case.z.tobytes() and r == case.r.tobytes()
+    assert z == case.z.tobytes()
+    assert r == case.r.tobytes()
     assert model.encode(case.q, bytes(z), memoryview(r), shape) == data
     typed = memoryview(r).cast("h", case.r.shape)
     assert model.encode(case.q, memoryview(z).cast("h", case.z.shape), typed) == data

@@ -56,7 +56,8 @@ def test_cumulative(components: int):
     assert np.array_equal(fast, slow)
     assert np.array_equal(window, slow)
     twin, reach = mixture_twin.below(planes, inverse, x)
-    assert np.array_equal(slow, twin) and np.array_equal(radius, reach)
+    assert np.array_equal(slow, twin)
+    assert np.array_equal(radius, reach)
     for i in range(0, n, 97):
         assert (slow[i], radius[i]) == reference(planes[:, i], inverse, components, int(x[i]))
 
@@ -70,7 +71,9 @@ def test_every_symbol_is_possible(seed: int, components: int):
     radius = int(mixture.cumulative(one, np.zeros(1, np.int16))[3][0])
     x = np.arange(-radius, radius + 2).astype(np.int16)
     below = mixture.cumulative(np.ascontiguousarray(np.repeat(one, len(x), 1)), x)[0].astype(int)
-    assert below[0] == 0 and (np.diff(below) >= 1).all() and below[-1] < 65536
+    assert below[0] == 0
+    assert (np.diff(below) >= 1).all()
+    assert below[-1] < 65536
 
 
 @given(st.integers(0, 1 << 30), st.integers(1, 4), st.integers(0, 900))
@@ -84,7 +87,9 @@ def test_run_of_given_mixtures(seed: int, components: int, n: int):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_sets_on_every_code_path(seed: int, tmp_path):
-    """A part of `make fuzz`: bytes from the map, frequencies and streams, on all code paths of this machine, and in the kernels' source."""
+    """A part of `make fuzz`: bytes from the map, frequencies and streams, on all code paths of this machine, and in the
+    kernels' source.
+    """
     kernels = mixture_sets.Kernels(tmp_path) if COMPILER else None
     assert mixture_sets.round_of(seed, mixture_sets.levels(), kernels) == 24 * 96 * 96
 
@@ -95,7 +100,8 @@ def test_round_trip(seed: int, h: int, w: int, components: int, hidden: int):
     data = case.tables.encode(case.q, case.z, case.r)
     assert data == case.encode_slow()
     for decoded in (case.decode(data), case.decode_slow(data)):
-        assert np.array_equal(decoded[0], case.z) and np.array_equal(decoded[1], case.r)
+        assert np.array_equal(decoded[0], case.z)
+        assert np.array_equal(decoded[1], case.r)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -105,7 +111,8 @@ def test_beside_the_slow_decoder(seed: int):
     tables = slow_decoder.Tables(case.arrays, *case.numbers)
     data = case.tables.encode(case.q, case.z, case.r)
     z, r = slow_decoder.decode_tile(data, tables, case.q, (case.a, case.b), (case.h, case.w))
-    assert np.array_equal(z, case.z) and np.array_equal(r, case.r)
+    assert np.array_equal(z, case.z)
+    assert np.array_equal(r, case.r)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -122,9 +129,10 @@ def test_damaged(seed: int):
         try:
             z, r = case.decode(stream)
         except LicCorruptTile as error:
+            reason = str(error).split("(byte")[0]
             with pytest.raises(LicCorruptTile) as slow:
                 case.decode_slow(stream)
-            assert str(slow.value).split("(byte")[0] == str(error).split("(byte")[0]
+            assert str(slow.value).split("(byte")[0] == reason
         else:
             assert case.tables.encode(case.q, z, r) == stream
 
@@ -147,7 +155,7 @@ def test_hidden_layers():
 
 
 @pytest.mark.parametrize(
-    "name, value, words",
+    ("name", "value", "words"),
     [
         ("normal", NORMAL[::-1].copy(), "normal falls"),
         ("normal", np.zeros(257, np.uint16), "normal does not run"),

@@ -1,4 +1,5 @@
-"""Dependent quantisation: the decoder's rules and the encoder's search (FORMAT 7.9); tiles are in test_trellis_tiles.py.
+"""Dependent quantisation: the decoder's rules and the encoder's search (FORMAT 7.9); tiles are in
+test_trellis_tiles.py.
 
 Imports no torch.
 """
@@ -43,7 +44,8 @@ def test_states():
     assert (constants.LIC_TRELLIS_CHECK, constants.LIC_TRELLIS_PATH) == (0o235, 0o126)
     for state in range(STATES):
         sources, parities = np.nonzero(state == NEXT)
-        assert sorted(parities) == [0, 1] and sources[0] % 2 == sources[1] % 2
+        assert sorted(parities) == [0, 1]
+        assert sources[0] % 2 == sources[1] % 2
 
 
 @pytest.mark.parametrize("trellis", [0, 3, 8])
@@ -53,14 +55,16 @@ def test_symbols_of_levels(seed: int, trellis: int):
     index = rng.integers(0, 8, (9, 1 + 13 * seed)).astype(np.uint8)
     levels = levels_of(random_symbols(rng, index.shape), index, trellis)
     symbols, rows = _core_test.trellis_symbols(levels, index, 8, trellis)
-    assert symbols.dtype == np.int16 and rows.dtype == np.uint8
+    assert symbols.dtype == np.int16
+    assert rows.dtype == np.uint8
     wanted = symbols_of(levels, index, 8, trellis)
-    assert np.array_equal(symbols, wanted[0]) and np.array_equal(rows, wanted[1])
+    assert np.array_equal(symbols, wanted[0])
+    assert np.array_equal(rows, wanted[1])
     assert np.array_equal(levels_of(symbols, index, trellis), levels)
 
 
 @pytest.mark.parametrize(
-    "before, scale, state", [((), 5, 0), ((4,), 5, 43), ((4, 2), 1, 0)], ids=["even", "odd", "plain"]
+    ("before", "scale", "state"), [((), 5, 0), ((4,), 5, 43), ((4, 2), 1, 0)], ids=["even", "odd", "plain"]
 )
 def test_forbidden_levels(before: tuple[int, ...], scale: int, state: int):
     """All levels that the rules make of a symbol, to the ends of i16, and no others."""
@@ -82,7 +86,9 @@ Candidates = Callable[[int, int, int], Iterable[tuple[int, float]]]  # channel, 
 
 
 class Sought:
-    """What a search is given: random values, indices on both sides of skip and trellis, bits that mostly rise with the size."""
+    """What a search is given: random values, indices on both sides of skip and trellis, bits that mostly rise with the
+    size.
+    """
 
     def __init__(
         self,
@@ -171,7 +177,7 @@ class Sought:
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5, 20.0])
-@pytest.mark.parametrize("M, n", [(1, 1), (3, 15), (24, 16), (40, 17), (12, 53)])
+@pytest.mark.parametrize(("M", "n"), [(1, 1), (3, 15), (24, 16), (40, 17), (12, 53)])
 def test_search_finds_the_least_cost(M: int, n: int, weight: float):
     for seed, trellis in enumerate((2, 4, 9)):
         sought = Sought(seed, M, n, trellis=trellis, weight=weight, spread=(1, 9, 400)[seed])
@@ -202,7 +208,9 @@ def test_search_of_all_paths(simd: str):
 
 
 def test_search_of_wild_values(simd: str):
-    """NaN is taken for 0, what is beyond all levels for the last of them; the positions beside it are what they were."""
+    """NaN is taken for 0, what is beyond all levels for the last of them; the positions beside it are what they
+    were.
+    """
     sought = Sought(1, 12, 37, skip=1, trellis=3)
     wild = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, 32760, -32760, 32768, -32769, 1e9], np.float32)
     at = np.random.default_rng(2).random(sought.x.shape) < 0.3
@@ -211,10 +219,8 @@ def test_search_of_wild_values(simd: str):
     symbols, _ = _core_test.trellis_symbols(levels, sought.index, sought.rows, sought.trellis)
     assert np.array_equal(levels_of(symbols, sought.index, sought.trellis), levels)
     large = (np.abs(sought.x) > 32768) & (sought.index >= sought.skip)
-    assert (
-        np.array_equal(np.sign(levels[large]), np.sign(sought.x[large]))
-        and np.abs(levels[large].astype(int)).min() > 32750
-    )
+    assert np.array_equal(np.sign(levels[large]), np.sign(sought.x[large]))
+    assert np.abs(levels[large].astype(int)).min() > 32750
     sought.x = np.nan_to_num(sought.x, nan=0.0).clip(-32760, 32760)
     assert np.array_equal(sought.search(), levels)
     for spoilt in (np.nan, np.inf, -np.inf, -1e30, 1e38):
@@ -265,9 +271,9 @@ def test_granular_gain():
 )
 def test_wrong_arguments(change: dict):
     own = vars(Sought(0, 4, 5)) | change
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"^argument "):
         _core_test.trellis_search(**own)
     shared = {key: own[key] for key in ("index", "rows", "trellis")}
     if shared.keys() & change.keys() and change != {"trellis": 1}:  # which is wrong for its skip alone
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=r"^argument "):
             _core_test.trellis_symbols(r=np.zeros((4, 5), np.int16), **shared)

@@ -53,7 +53,8 @@ def check_round_trip(case: Case) -> bytes:
     assert data == case.encode_slow()
     for z, r in (case.decode(data), case.decode_slow(data)):
         assert z.dtype == r.dtype == np.int16
-        assert np.array_equal(z, case.z) and np.array_equal(r, case.r)
+        assert np.array_equal(z, case.z)
+        assert np.array_equal(r, case.r)
     return data
 
 
@@ -64,7 +65,8 @@ def test_round_trip(case: Case):
 
 
 @pytest.mark.parametrize(
-    "h, w, skip, trellis", [(1, 1, 0, 0), (1, 1, 2, 3), (52, 61, 2, 3), (5, 13, 4, 4), (16, 16, 8, 8), (9, 32, 0, 8)]
+    ("h", "w", "skip", "trellis"),
+    [(1, 1, 0, 0), (1, 1, 2, 3), (52, 61, 2, 3), (5, 13, 4, 4), (16, 16, 8, 8), (9, 32, 0, 8)],
 )
 def test_tiles_of_all_paths(simd: str, h: int, w: int, skip: int, trellis: int):
     """Neither the bytes nor the levels depend on the code path."""
@@ -89,7 +91,8 @@ def test_beside_the_slow_decoder(seed: int):
         case.arrays, *(getattr(case.tables, name) for name in ("latent", "hyper", "points", "rows", "skip"))
     )
     z, r = slow_decoder.decode_tile(case.encode(), tables, case.q, (case.a, case.b), (case.h, case.w))
-    assert np.array_equal(z, case.z) and np.array_equal(r, case.r)
+    assert np.array_equal(z, case.z)
+    assert np.array_equal(r, case.r)
 
 
 def test_all_skipped():
@@ -99,7 +102,9 @@ def test_all_skipped():
 
 
 def test_none_in_the_trellis():
-    """Levels are three times the symbols, and the stream is that of the symbols by a model without a trellis, but for its runs."""
+    """Levels are three times the symbols, and the stream is that of the symbols by a model without a trellis, but for
+    its runs.
+    """
     case = Case(5, 9, 10, latent=1, trellis=8)
     assert not (case.r % 3).any()
     assert without_trellis(case).encode(case.q, case.z, case.r // 3) == check_round_trip(case)
@@ -119,21 +124,25 @@ def boundary_bits(case: Case) -> np.ndarray:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_sought_is_coded(seed: int):
-    """Tables.quantised gives levels that encode, Tables.symbols those whose bits were weighed, Tables.price their sum."""
+    """Tables.quantised gives levels that encode, Tables.symbols those whose bits were weighed, Tables.price their
+    sum.
+    """
     case = Case(seed, 9, 14, latent=12, rows=20, skip=2, trellis=5)
     x, index = np.random.default_rng(seed).normal(0, 9, (12, 126)).astype(np.float32), case.index.reshape(12, 126)
     r = case.tables.quantised(x, index, np.ones(12, np.float32))
     listed = boundary_bits(case)
     numbers = {"rows": 20, "trellis": 5, "skip": 2}
     assert np.array_equal(r, _core_test.trellis_search(x, index, listed, np.ones(12, np.float32), **numbers))
-    assert np.abs(x - r)[index >= 2].max() < 9 and not r[index < 2].any()
+    assert np.abs(x - r)[index >= 2].max() < 9
+    assert not r[index < 2].any()
     case.r = r.reshape(case.r.shape)
     check_round_trip(case)
     symbols, rows = case.tables.symbols(np.asfortranarray(r), np.asfortranarray(index))
     assert np.array_equal(levels_of(symbols, index, 5), r)
     paid = listed[rows, np.minimum(np.abs(symbols.astype(int)), 511)].astype(float)
     assert case.tables.price(r, index) == pytest.approx(paid[index >= 2].sum(), rel=1e-12)
-    assert rows.max() < 40 and np.array_equal(rows % 20, index)
+    assert rows.max() < 40
+    assert np.array_equal(rows % 20, index)
 
 
 # ---- what is refused -------------------------------------------------------------------------------------------------
@@ -150,7 +159,7 @@ def without_trellis(case: Case) -> Tables:
     return Tables(arrays, t.latent, t.hyper, t.points, t.rows, t.skip)
 
 
-@pytest.mark.parametrize("trellis, least, most", [(2, -8192, 8191), (8, -10922, 10922)], ids=["trellis", "plain"])
+@pytest.mark.parametrize(("trellis", "least", "most"), [(2, -8192, 8191), (8, -10922, 10922)], ids=["trellis", "plain"])
 def test_levels_beyond_i16(trellis: int, least: int, most: int):
     """A symbol that i16 holds and its level does not is refused, in the last position of a tile as in all others."""
     case = Case(4, 5, 7, latent=1, trellis=trellis)
@@ -216,7 +225,7 @@ def test_random_bytes(seed: int, data: bytes):
 def test_wrong_tables(value: list[int] | np.ndarray):
     arrays = random_arrays(np.random.default_rng(5), 2, 3, 2, 5, trellis=3)
     assert Tables(arrays, 2, 3, 2, 5, 1).trellis == 3
-    with pytest.raises(LicModelMissing, match="tables are not intact: .*trellis"):
+    with pytest.raises(LicModelMissing, match=r"tables are not intact: .*trellis"):
         Tables({**arrays, "trellis": np.asarray(value, getattr(value, "dtype", np.int32))}, 2, 3, 2, 5, 1)
 
 

@@ -69,7 +69,8 @@ class Case(NamedTuple):
         a = self.activation
         steps = ("forward", "backward", "backward-last", "sums")
         order = "first" if a.channels_first else "last"
-        return f"sm_{self.capability}-{'i' * self.inverse}gdn-{steps[self.step]}-{KIND_NAMES[a.kind]}-{order}-{a.channels}-{a.pixels}"
+        what = f"{'i' * self.inverse}gdn-{steps[self.step]}"
+        return f"sm_{self.capability}-{what}-{KIND_NAMES[a.kind]}-{order}-{a.channels}-{a.pixels}"
 
     @property
     def instance(self) -> compiler.Instance:
@@ -246,7 +247,9 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def on_cpu(folder, monkeypatch):
-    """A function that puts CuPy's stand-in, for a device of given limits, in its place; returns the list of launches."""
+    """A function that puts CuPy's stand-in, for a device of given limits, in its place; returns the list of
+    launches.
+    """
     kept: list = []
 
     def install(limits: compiler.Limits) -> cupy_on_cpu.Calls:

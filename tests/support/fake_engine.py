@@ -90,7 +90,9 @@ def on(device, keep=False):
 
 @pytest.fixture
 def fake_engine(monkeypatch):
-    """Every model and device has this engine, and tiles are small, for one test; yields the list of calls made to it."""
+    """Every model and device has this engine, and tiles are small, for one test; yields the list of calls made to
+    it.
+    """
     from pillow_lic.codec import encode
     from pillow_lic.engines import choice
 

@@ -1,10 +1,11 @@
 """Random mixtures by the hundred million: python mixture_sets.py [SETS] [SEED]. Exits 1 at the first difference.
 
-Every set is one position's bytes and a symbol. For each, the cumulative frequency below the symbol is the same by the definition
-(csrc/lic_cdf.h), by the tables one at a time, by the window of eight, by the words of FORMAT 7.8 in NumPy (mixture_twin.py), and in the CUDA
-kernels' source (kernels/mixture_cdf.cu), compiled for the host: the interval of the symbol, and all eight edges of the window around zero.
-A stream of all the symbols decodes to them, which takes window, search and gallop through every set. The bytes are made by the integer map at random
-weights, through a hidden layer: on every code path of the machine (scalar, SSE4.1, AVX2, AVX-512 as far as it has them) and in the source of
+Every set is one position's bytes and a symbol. For each, the cumulative frequency below the symbol is the same by the
+definition (csrc/lic_cdf.h), by the tables one at a time, by the window of eight, by the words of FORMAT 7.8 in NumPy
+(mixture_twin.py), and in the CUDA kernels' source (kernels/mixture_cdf.cu), compiled for the host: the interval of the
+symbol, and all eight edges of the window around zero. A stream of all the symbols decodes to them, which takes window,
+search and gallop through every set. The bytes are made by the integer map at random weights, through a hidden layer: on
+every code path of the machine (scalar, SSE4.1, AVX2, AVX-512 as far as it has them) and in the source of
 kernels/scale_map.cu they are those of the map's definition.
 """
 
@@ -44,7 +45,9 @@ def levels() -> list[str]:
 
 
 class Kernels:
-    """kernels/scale_map.cu and mixture_cdf.cu, compiled for the host: each found the same as the core, or the program ends."""
+    """kernels/scale_map.cu and mixture_cdf.cu, compiled for the host: each found the same as the core, or the program
+    ends.
+    """
 
     def __init__(self, folder: Path):
         self.map, self.cdf = built("scale_map", folder), built("mixture_cdf", folder)
@@ -126,7 +129,9 @@ def planes_of_the_map(
 
 
 def round_of(seed: int, paths: list[str], kernels: Kernels | None) -> int:
-    """One round: a map, a mixture model, CHANNELS * SIDE^2 sets. kernels: None without a compiler. Returns their number."""
+    """One round: a map, a mixture model, CHANNELS * SIDE^2 sets. kernels: None without a compiler. Returns their
+    number.
+    """
     rng = np.random.default_rng(seed)
     components = 1 + seed % 4
     inverse = np.exp(rng.uniform(math.log(LIC_INVERSE_MIN), math.log(LIC_INVERSE_MAX), SCALES)).astype(np.uint32)

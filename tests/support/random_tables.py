@@ -67,7 +67,9 @@ def levels_of(symbols: np.ndarray, index: np.ndarray, trellis: int) -> np.ndarra
 
 
 class Case:
-    """Random tables and a tile that they can hold. trellis: the first index of dependent quantisation, None for a model without."""
+    """Random tables and a tile that they can hold. trellis: the first index of dependent quantisation, None for a model
+    without.
+    """
 
     def __init__(
         self,

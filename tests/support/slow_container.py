@@ -1,6 +1,8 @@
-"""The first half of slow_decoder.py: the container, from bytes to header, metadata, alpha and tile streams (FORMAT 1 to 6).
+"""The first half of slow_decoder.py: the container, from bytes to header, metadata, alpha and tile streams (FORMAT 1 to
+6).
 
-Written from docs/FORMAT.md alone; imports nothing of pillow_lic. Functions stand in the order of the document's sections.
+Written from docs/FORMAT.md alone; imports nothing of pillow_lic. Functions stand in the order of the document's
+sections.
 """
 
 import io
@@ -183,7 +185,9 @@ def read_alpha(payload, header):
 
 
 def tile_grid(header):
-    """[(hyper rows, hyper columns, latent rows, latent columns)] of every tile in raster order, as ranges (FORMAT 6.1)."""
+    """[(hyper rows, hyper columns, latent rows, latent columns)] of every tile in raster order, as ranges (FORMAT
+    6.1).
+    """
     side = header.side
     hy, wy = ceil_div(header.height, 16), ceil_div(header.width, 16)
     hz, wz = ceil_div(hy, 4), ceil_div(wy, 4)
