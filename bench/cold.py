@@ -2,8 +2,8 @@
 
     python bench/cold.py IMAGE [--repeats 15] [--quality 57]
 
-Wall time and peak memory of the whole process, interpreter included; runs alternate, so that a busy moment hits all. Writes
-bench/results/cold.csv and cold.json.
+Wall time and peak memory of the whole process, interpreter included; runs alternate, so that a busy moment hits all.
+Writes bench/results/cold.csv and cold.json.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def main() -> None:
             paths[name] = pathlib.Path(folder) / f"picture.{name}"
             image.save(paths[name], **settings)
         found: dict[str, list[tuple[float, int, str]]] = {name: [] for name in paths}
-        for name, path in paths.items():
+        for path in paths.values():
             once(path)  # warms the file cache
         for _ in range(options.repeats):
             for name, path in paths.items():

@@ -2,9 +2,9 @@
 
     python bench/load.py IMAGE [--processes 4] [--pictures 12]
 
-Each process decodes PICTURES pictures of 512x512 after one that is not counted. Seconds a picture are those of the whole
-machine: with as many processes as cores nothing is lost if they are PROCESSES / cores times those of one process with one
-thread. Writes bench/results/load.csv and load.json.
+Each process decodes PICTURES pictures of 512x512 after one that is not counted. Seconds a picture are those of the
+whole machine: with as many processes as cores nothing is lost if they are PROCESSES / cores times those of one process
+with one thread. Writes bench/results/load.csv and load.json.
 """
 
 from __future__ import annotations
