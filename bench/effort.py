@@ -41,9 +41,9 @@ def main():
     parser.add_argument("--limit", type=int)
     parser.add_argument("--results", type=pathlib.Path, default=machine.RESULTS)
     options = parser.parse_args()
-    import torch
+    import pillow_lic
 
-    torch.set_num_threads(1)
+    pillow_lic.set_threads(1)
     efforts = [int(one) for one in options.efforts.split(",")]
     if efforts[0] != 0:
         msg = "--efforts must begin with 0, which the others are measured against"

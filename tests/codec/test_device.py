@@ -245,10 +245,10 @@ def test_half_precision_keeps_symbols_and_pixels(model, make_picture, monkeypatc
         files[kind] = pillow_lic.encode(array, model=model, quality=90)
         pixels[kind] = pillow_lic.decode(files["float32"]).astype(int)
     assert np.abs(pixels["float32"] - pixels["float16"]).max() <= 1
-    assert len(files["float16"]) == pytest.approx(len(files["float32"]), rel=0.005)
+    assert len(files["float16"]) == pytest.approx(len(files["float32"]), rel=0.01)
     monkeypatch.setenv("PILLOW_LIC_PRECISION", "float32")
     squares = [np.square(pillow_lic.decode(file).astype(float) - array).mean() for file in files.values()]
-    assert squares[1] == pytest.approx(squares[0], rel=0.005)
+    assert squares[1] == pytest.approx(squares[0], rel=0.01)
 
 
 @pytest.mark.parametrize("model", ["toy", "photo", "gdn-mixture"])

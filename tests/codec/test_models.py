@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from model_copies import copied, tensor
+from model_copies import compare_layers, copied, tensor
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -487,24 +487,10 @@ def test_floats_and_integers_are_one_network(name):
     widths = model.manifest.widths
     floats = exchange.float_decoder(model.arrays, units, shapes[DECODER])
     again = exchange.integer_decoder(floats, units, widths["body_blocks"], widths["detail_blocks"])
-    compare(again, model.arrays)
-    compare(exchange.float_decoder(again, units, shapes[DECODER]), floats)
+    compare_layers(again, model.arrays)
+    compare_layers(exchange.float_decoder(again, units, shapes[DECODER]), floats)
     floats = exchange.float_encoder(model.encoder_arrays, units, shapes[ENCODER])
     assert set(floats) == set(shapes[ENCODER])
     again = exchange.integer_encoder(floats, units, widths["encoder_blocks"], widths["encoder_low_blocks"])
-    compare(again, model.encoder_arrays)
-    compare(exchange.float_encoder(again, units, shapes[ENCODER]), floats)
-
-
-def compare(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:
-    """Each tensor within 1 % of its channel's largest value; multipliers times weights, as a step may be another."""
-    assert set(found) <= set(wanted)
-    for key, array in found.items():
-        if key.endswith((".weight", ".scale")) and f"{key.rpartition('.')[0]}.scale" in found:
-            continue
-        far = np.abs(array.astype(float) - wanted[key]).max()
-        assert far <= 0.01 * np.abs(wanted[key]).max() + 1e-6, key
-    for key in (key.removesuffix(".scale") for key in found if key.endswith(".scale")):
-        parts = [t[f"{key}.weight"].astype(float) * np.abs(t[f"{key}.scale"]).max(0)[:, None] for t in (found, wanted)]
-        most = np.abs(parts[1]).max(1, keepdims=True)
-        assert (np.abs(parts[0] - parts[1]) <= 0.01 * most + 1e-6).all(), key
+    compare_layers(again, model.encoder_arrays)
+    compare_layers(exchange.float_encoder(again, units, shapes[ENCODER]), floats)

@@ -91,7 +91,7 @@ def test_wheel_holds_what_it_should(wheel):
         assert name in names
     assert any(name.startswith("pillow_lic/_core.") and name.endswith((".so", ".pyd")) for name in names)
     for model in ("toy", "photo", "gdn-mixture", "photo-ms-ssim", "photo-low"):
-        for file in ("manifest.json", "tables.npz", "decoder.pt", "encoder.pt"):
+        for file in ("manifest.json", "model.safetensors", "encoder.safetensors"):
             assert f"pillow_lic/models/{model}/{file}" in names
     for source in ("kernels/gdn.cu", "kernels/mixture_cdf.cu", "csrc/lic_cdf.h", "csrc/lic_constants.h"):
         assert f"pillow_lic/{source}" in names  # compiled where they run

@@ -1,4 +1,4 @@
-"""Copies of models with something else in them, for tests of what is refused."""
+"""Copies of models with something else in them, for tests of what is refused; and what two have in common."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def copied(
     """A model's directory under another name.
 
     tensors, encoder_tensors: those that stand in the place of its own, None for those that are left out; or the bytes
-    of a whole file, whatever they are. stated: other entries of the manifest, None for those that are left out. The manifest
-    names what is there.
+    of a whole file, whatever they are. stated: other entries of the manifest, None for those that are left out. The
+    manifest names what is there.
     """
     model = registry.by_name(of)
     manifest = {**model.manifest.stated, "name": name, **stated}
@@ -69,3 +69,17 @@ def copied(
     manifest = {key: value for key, value in manifest.items() if value is not None}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
+
+
+def compare_layers(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:
+    """Each tensor within 1 % of its channel's largest value; multipliers times weights, as a step may be another."""
+    assert set(found) <= set(wanted)
+    for key, array in found.items():
+        if key.endswith((".weight", ".scale")) and f"{key.rpartition('.')[0]}.scale" in found:
+            continue
+        far = np.abs(array.astype(float) - wanted[key]).max()
+        assert far <= 0.01 * np.abs(wanted[key]).max() + 1e-6, key
+    for key in (key.removesuffix(".scale") for key in found if key.endswith(".scale")):
+        parts = [t[f"{key}.weight"].astype(float) * np.abs(t[f"{key}.scale"]).max(0)[:, None] for t in (found, wanted)]
+        most = np.abs(parts[1]).max(1, keepdims=True)
+        assert (np.abs(parts[0] - parts[1]) <= 0.01 * most + 1e-6).all(), key

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import math
 import os
 import signal
 import socket
@@ -17,17 +18,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from model_copies import compare_layers
 from PIL import Image
 
 import pillow_lic
 from pillow_lic import container, errors
 from pillow_lic.codec.decode import decode_symbols
-from pillow_lic.engines.torch import latents, rate
+from pillow_lic.engines.torch import exchange, latents, rate
 from pillow_lic.models import choice, registry
 
 pytest.importorskip("tqdm", reason="the train extra is not installed")
 from train import data, gpu_data, losses, networks, start, train
-from train.export import encoder_halo_of, export, gaussian_row, halo_of, scale_grid, to_frequencies
+from train.export import (
+    encoder_halo_of,
+    export,
+    gaussian_row,
+    halo_of,
+    integer_map,
+    network_arrays,
+    scale_grid,
+    to_frequencies,
+)
 
 pytestmark = pytest.mark.network
 
@@ -218,7 +229,7 @@ def test_processes_stop_together(photographs, tmp_path):
     ]
     try:
         for process in processes:
-            _, said = process.communicate(timeout=60)
+            _, said = process.communicate(timeout=240)
             assert process.returncode == 0, said
     finally:
         for process in processes:
@@ -357,7 +368,9 @@ def test_learning_rate_falls_to_one_percent():
 
 
 def test_start_is_a_working_block_transform(photographs):
-    """The linear paths alone, before any training: analysis and synthesis invert each other on the leading directions."""
+    """The linear paths alone, before any training: analysis and synthesis invert each other on the leading
+    directions.
+    """
     training, _ = data.load_split(photographs)
     x = torch.from_numpy(data.Crops(training, 64, 16, seed=1).at(0)).float().div(255)
     config = train.load_config(CONFIG, []).network
@@ -418,9 +431,25 @@ def test_a_run_starts_from_an_exported_model(photographs, tmp_path):
         {"body": trainer.config.network.body + 8},
         {"latent": trainer.config.network.latent - 4},
     ):
+        narrower = dataclasses.replace(trainer.config, network=dataclasses.replace(trainer.config.network, **other))
         with pytest.raises(ValueError, match="another network"):
-            narrower = dataclasses.replace(trainer.config, network=dataclasses.replace(trainer.config.network, **other))
             train.Trainer(narrower, photographs, tmp_path / "other", tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", ["toy", "photo-low"])
+def test_export_and_start_are_inverse(name):
+    """The integers of a shipped model, from the floats that training takes of it."""
+    exported = registry.by_name(name)
+    model = networks.PhotoModel(networks.PhotoConfig(**exported.manifest.widths)).requires_grad_(False)
+    start.start_from_model(model, exported.path, prior=False)
+    if "trellis" in exported.arrays:
+        model.prior.gain -= math.log(networks.LEVEL_STEP)
+    units = exchange.units_of(exported.arrays | exported.encoder_arrays)
+    for found, wanted in zip(network_arrays(model, units), (exported.arrays, exported.encoder_arrays)):
+        compare_layers(found, wanted)
+    for key, found in integer_map(model).items():
+        wanted = exported.arrays[key].astype(int)
+        assert np.abs(found - wanted).max() <= 1 + 1e-3 * np.abs(wanted).max(), key
 
 
 def test_further_channels_carry_what_the_others_leave_over(photographs, tmp_path):
