@@ -150,7 +150,7 @@ def mangled(rng: np.random.Generator, array: np.ndarray) -> object:
 @given(st.integers(0, 1 << 30))
 @settings(max_examples=600, deadline=None)
 def test_mangled_tables(seed: int):
-    """Whatever the arrays and integers are, a model is refused by its name, or codes: nothing else is raised, no crash."""
+    """Whatever arrays and integers are, a model is refused by its name, or codes: nothing else is raised, no crash."""
     rng = np.random.default_rng(seed)
     trellis = 3 if rng.random() < 0.3 else None
     arrays: dict[str, object] = dict(random_arrays(rng, 2, 3, 2, 4, levels=int(rng.integers(1, 4)), trellis=trellis))
