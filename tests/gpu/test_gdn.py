@@ -1,4 +1,4 @@
-"""The GDN operators on the CPU: against float64 twins, under autograd, in TorchScript, under torch.compile."""
+"""The GDN operators on the CPU: against float64 twins, under autograd, under torch.compile."""
 
 from __future__ import annotations
 
@@ -137,41 +137,28 @@ class Layer(torch.nn.Module):
 PROGRAM = """
 import sys, torch
 {register}
-module = torch.jit.load(sys.argv[1])
-x = torch.load(sys.argv[2])
-torch.save(module(x), sys.argv[3])
-module(x).sum().backward()
-assert all(p.grad is not None for p in module.parameters())
-assert "cupy" not in sys.modules and "pillow_lic.engines.torch.cuda" not in sys.modules, "the CPU's path imports CuPy's"
+x, beta, gamma = torch.ones(1, 8, 9, 7), torch.ones(8), torch.eye(8, requires_grad=True)
+torch.ops.pillow_lic.igdn(torch.ops.pillow_lic.gdn(x, beta, gamma), beta, gamma).sum().backward()
+assert gamma.grad is not None
+print({{"cupy", "pillow_lic.engines.torch.cuda"}} & set(sys.modules))
 """
 
 
-@pytest.fixture(scope="module")
-def scripted(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("script")
-    torch.manual_seed(0)
-    layer, x = Layer(8), torch.randn(1, 3, 9, 7)
-    torch.jit.script(layer).save(str(folder / "module.pt"))
-    torch.save(x, folder / "x.pt")
-    return folder, layer(x).detach()
-
-
-def load_elsewhere(folder, register: str):
+def elsewhere(register: str):
     program = PROGRAM.format(register=register)
-    paths = [str(folder / name) for name in ("module.pt", "x.pt", "y.pt")]
-    return subprocess.run([sys.executable, "-c", program, *paths], capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
 
 
-def test_torchscript_in_a_fresh_process(scripted):
-    folder, wanted = scripted
-    done = load_elsewhere(folder, "import pillow_lic.engines.torch.operators")
-    assert done.returncode == 0, done.stderr
-    torch.testing.assert_close(torch.load(folder / "y.pt"), wanted)
+def test_in_a_fresh_process():
+    """The CPU's path imports nothing of a GPU's."""
+    done = elsewhere("import pillow_lic.engines.torch.operators")
+    assert done.stdout.strip() == "set()", done.stderr
 
 
-def test_torchscript_needs_the_registration(scripted):
-    done = load_elsewhere(scripted[0], "")
-    assert "pillow_lic::gdn" in done.stderr
+def test_operators_need_the_registration():
+    done = elsewhere("")
+    assert "pillow_lic" in done.stderr
+    assert done.returncode != 0
 
 
 def test_compiled_without_a_break():
