@@ -13,7 +13,7 @@ GPU_IMAGES ?= $(wildcard $(IMAGES))
 MINUTES ?= 9
 MODEL ?= photo
 
-.PHONY: help install quick test lint demo fuzz gpu train-gpu bench bench-rd bench-speed bench-coder bench-exact bench-large toy clean
+.PHONY: help install quick test lint exact-elsewhere demo fuzz gpu train-gpu bench bench-rd bench-speed bench-coder bench-exact bench-large toy clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/  -/'
@@ -47,6 +47,10 @@ demo: $(STAMP)   ## a real photograph to .lic and back: figures and a side-by-si
 	    "$$($(BIN)/python -c 'from pillow_lic.cli.demo import installed_photograph as f; print(f())')"
 	$(BIN)/lic info demo/photograph.lic
 	$(BIN)/lic decode --force -o demo/decoded.png demo/photograph.lic
+
+exact-elsewhere: ## the engine's integers by g++, clang++ and on 64-bit ARM (qemu): one hash; installs what Debian has
+	-apt-get install -y -q --no-install-recommends g++ clang g++-aarch64-linux-gnu qemu-user
+	tests/exact_elsewhere.sh
 
 fuzz: $(STAMP)   ## FUZZ_SECONDS for each fuzzer (clang++ with libFuzzer for the C++ one)
 	tests/fuzz/run.sh $(BIN)/python $(FUZZ_SECONDS)

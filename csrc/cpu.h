@@ -13,15 +13,7 @@
 
 #include <atomic>
 
-// Whether files of x86-64 instruction sets belong to this build. CMake says so, which may build for several machines at
-// once and then leaves them out; else the compiler does.
-#if !defined(LIC_X86)
-#if defined(__x86_64__) || defined(_M_X64)
-#define LIC_X86 1
-#else
-#define LIC_X86 0
-#endif
-#endif
+#include "machine.h"
 
 namespace lic {
 

@@ -14,16 +14,7 @@
 #include <cstdint>
 
 #include "../lic_constants.h"
-
-// Whether files of x86-64 instruction sets belong to this build: the build says so. 64-bit ARM has NEON without a flag.
-#if !defined(LIC_X86)
-#define LIC_X86 0
-#endif
-#if defined(__aarch64__) || defined(_M_ARM64)
-#define LIC_NEON 1
-#else
-#define LIC_NEON 0
-#endif
+#include "../machine.h"
 
 namespace lic::nn {
 
