@@ -1,0 +1,28 @@
+"""The tree that git holds: history keeps every large file for ever, so none slips in."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.quick
+
+ROOT = Path(__file__).parent.parent
+LARGEST = 500_000  # bytes
+LARGE = {  # those that are larger, each for a reason
+    "bench/results/rd-kodak-images.csv",  # every file's rate and every measure of it: what each figure stands on
+    "docs/img/crops.png",  # crops stay lossless, or readers would see a codec of ours or another's twice
+}
+
+
+def test_no_file_but_the_weights_is_large():
+    if not shutil.which("git") or not (ROOT / ".git").exists():
+        pytest.skip("not a clone: git does not list the tree")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    files = [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+    large = {name for name in files if (ROOT / name).stat().st_size > LARGEST}
+    weights = {name for name in large if name.startswith("pillow_lic/models/") and name.endswith(".safetensors")}
+    assert large - weights <= LARGE, "larger than 500 kB: make them smaller, or say above why they are"
