@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 from ..constants import (
@@ -133,17 +132,17 @@ class Header:
         """Whether the layout demands an alpha chunk."""
         return self.layout in ("LA", "RGBA")
 
-    @cached_property
+    @property
     def latent_grid(self) -> Grid:
         """Rows and columns of the latent grid (hy, wy)."""
         return Grid(latent_size(self.height), latent_size(self.width))
 
-    @cached_property
+    @property
     def hyper_grid(self) -> Grid:
         """Rows and columns of the hyper grid (hz, wz)."""
         return Grid(*(hyper_size(n) for n in self.latent_grid))
 
-    @cached_property
+    @property
     def tile_grid(self) -> Grid:
         """Rows and columns of tiles."""
         return Grid(*(_divide_up(n, self.tile_side) for n in self.hyper_grid))

@@ -1,7 +1,6 @@
 """The operators that networks call: `torch.ops.pillow_lic.gdn` and `igdn`, on the CPU and on CUDA, with gradients.
 
-Imports torch, and cuda/ when a tensor on CUDA first arrives. Importing this file registers the operators, which must
-happen before a TorchScript file that calls them is loaded.
+Imports torch, and cuda/ when a tensor on CUDA first arrives. Importing this file registers the operators.
 
 Numbers in brackets are the equations of kernels/README.md; (1) and (2) are the transform of Ballé, Laparra, Simoncelli
 2016.
