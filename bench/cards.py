@@ -24,6 +24,7 @@ RESULTS = ROOT / "bench" / "results"
 MODELS = ROOT / "pillow_lic" / "models"
 # Measured together, as `lic`: each at the Q that pillow_lic/models/choice.py takes it for.
 DEFAULTS = {"photo-low": (100, 5757), "photo": (5758, 10000)}
+FORMATS = {"lic": "LIC (ours)", "jpeg": "JPEG", "webp": "WebP", "avif": "AVIF"}
 MARKED = re.compile(r"(<!-- ([a-z-]+): begin \(bench/cards\.py\) -->\n)(.*?)(<!-- \2: end -->)", re.DOTALL)
 ENTRY = re.compile(r'^    (\d+): \("([^"]+)", "[^"]+"\),$', re.MULTILINE)  # of models/registry.py
 WIDTH = 100  # columns of prose
@@ -191,6 +192,26 @@ def large() -> list[str]:
     return lines
 
 
+def cold() -> list[str]:
+    """A fresh process that opens one picture."""
+    lines = ["| | bytes | seconds | times AVIF's | peak memory, MB |", "|---|---:|---:|---:|---:|"]
+    for row in read(RESULTS / "cold.csv"):
+        ratio, peak = float(row["against_avif"]), float(row["peak_mb"])
+        stated = f"{row['bytes']} | {float(row['seconds']):.3f} | {ratio:.2f} | {peak:.0f}"
+        lines.append(f"| {FORMATS[row['format']]} | {stated} |")
+    return lines
+
+
+def load() -> list[str]:
+    """Several processes that decode at once."""
+    lines = ["| | alone | alone, one thread | together | processes | ratio |", "|---|---:|---:|---:|---:|---:|"]
+    for row in read(RESULTS / "load.csv"):
+        alone, one, together = (f"{float(row[key]):.3f}" for key in ("alone", "alone_one_thread", "together"))
+        ratio = float(row["against_one_thread"])
+        lines.append(f"| {FORMATS[row['format']]} | {alone} | {one} | {together} | {row['processes']} | {ratio:.2f} |")
+    return lines
+
+
 def estimates(*names: str) -> list[str]:
     """Real files against the float model's own estimate."""
     lines = ["| model | quality | bits a pixel | against the estimate | of it z |", "|---|---:|---:|---:|---:|"]
@@ -229,6 +250,7 @@ BLOCKS = {
         "speed": speed,
         "large": large,
     },
+    "docs/guide/threads-and-servers.md": {"cold": cold, "load": load},
     "docs/cards/toy.md": {
         "facts": lambda: facts("toy"),
         "cost": lambda: cost("toy"),
