@@ -13,20 +13,22 @@ from .constants import LIC_FRACTION_BITS, LIC_QUALITY_MAX, LIC_QUALITY_MIN, LIC_
 from .errors import LicBadOption
 
 DEFAULT = 75  # of everything that saves
-LOWEST, HIGHEST = LIC_QUALITY_MIN / LIC_QUALITY_SCALE, LIC_QUALITY_MAX / LIC_QUALITY_SCALE
 _HALF = 1 << (LIC_FRACTION_BITS - 1)
 
 
 def to_q(quality: Any) -> int:
-    """The integer Q of FORMAT 3 for a quality from 1 to 100. Raises LicBadOption unless it is such a number."""
+    """The integer Q of FORMAT 3 for a quality from 0 to 100. Below 1 it is that of 1, since other formats begin at 0.
+
+    Raises LicBadOption unless it is such a number.
+    """
     if isinstance(quality, bool) or not isinstance(quality, numbers.Real):
-        msg = f"quality must be a number from 1 to 100, found {quality!r}"
+        msg = f"quality must be a number from 0 to 100, found {quality!r}"
         raise LicBadOption(msg)
     value = float(quality)  # NumPy's small integers would wrap around
-    if not LIC_QUALITY_MIN <= value * LIC_QUALITY_SCALE <= LIC_QUALITY_MAX:  # also false for NaN
-        msg = f"quality must be from 1 to 100, found {value}"
+    if not 0 <= value * LIC_QUALITY_SCALE <= LIC_QUALITY_MAX:  # also false for NaN
+        msg = f"quality must be from 0 to 100, found {value}"
         raise LicBadOption(msg)
-    return int(value * LIC_QUALITY_SCALE + 0.5)
+    return max(LIC_QUALITY_MIN, int(value * LIC_QUALITY_SCALE + 0.5))
 
 
 def from_q(q: int) -> float:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..codec.options import DEFAULT_EFFORT, EFFORTS
 from ..errors import LicBadOption
 from ..models import choice
-from ..quality import DEFAULT, HIGHEST, LOWEST
+from ..quality import DEFAULT, to_q
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     chosen.add_argument("-m", "--model", help="model name; `lic models` lists them")
     span = f"{EFFORTS[0]}..{EFFORTS[-1]}"
-    efforts = f"smaller files at equal quality for more time; default {DEFAULT_EFFORT}; with --tune ms-ssim 0 alone"
+    efforts = f"smaller files for more time; default {DEFAULT_EFFORT}; with tunes other than psnr 0 alone"
     encode.add_argument("-e", "--effort", type=int, choices=EFFORTS, metavar=span, help=efforts)
 
     decode = commands.add_parser("decode", help=".lic to another format")
@@ -148,9 +148,10 @@ def _add_batch(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespac
 
 def _quality(text: str) -> float:
     value = float(text)
-    if not LOWEST <= value <= HIGHEST:
-        msg = f"must be from {LOWEST:g} to {HIGHEST:g}"
-        raise argparse.ArgumentTypeError(msg)
+    try:
+        to_q(value)
+    except LicBadOption as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return value
 
 

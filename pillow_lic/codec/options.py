@@ -75,11 +75,11 @@ class EncodeSettings(NamedTuple):
 class EncodeOptions:
     """How to encode.
 
-    quality: 1 to 100, may be fractional.
-    tune: "psnr" (the default) or "ms-ssim", what the files shall be good at; or model: a name that `lic models` lists,
-    with the quality that it is for.
+    quality: 1 to 100, may be fractional; below 1 it counts as 1.
+    tune: "psnr" (the default), "visual" or "ms-ssim", what the files shall be good at; or model: a name that
+    `lic models` lists, with the quality that it is for.
     effort: 0 to 9, smaller files at equal quality for more time; None for 2. No decoder sees a difference. With
-    "ms-ssim" 0 alone.
+    "visual" and "ms-ssim" 0 alone.
     device: where the networks run: "cpu", "cuda", "cuda:N", "auto" (CUDA if it can be used, else the CPU); None: see
     `set_device`.
     """

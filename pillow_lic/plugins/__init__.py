@@ -37,6 +37,7 @@ def register_with_pillow(image: ModuleType) -> None:
     """image: the module PIL.Image."""
     image.register_open(FORMAT, _open, _accept)
     image.register_save(FORMAT, _save)
+    image.register_save_all(FORMAT, _save_all)
     image.register_extension(FORMAT, EXTENSION)
     image.register_mime(FORMAT, MIME)
 
@@ -70,3 +71,9 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     from .pillow import save
 
     save(im, fp, filename)
+
+
+def _save_all(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+    from .pillow import save_all
+
+    save_all(im, fp, filename)

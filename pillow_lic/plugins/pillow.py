@@ -30,6 +30,7 @@ METADATA = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}  # the codec's n
 _EXIF_PREFIX = (
     b"Exif\0\0"  # that Pillow's other plugins give info["exif"]: JPEG writes what it is given, and would lose it
 )
+_EMPTY_EXIF = len(_EXIF_PREFIX) + 14  # bytes: TIFF header, no entries, no next directory
 _NATIVE = ("L", "LA", "RGB", "RGBA")
 _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")  # grey modes of more than 8 bits
 
@@ -43,6 +44,8 @@ class LicImageFile(ImageFile.ImageFile):
 
     format = FORMAT
     format_description = "Learned image codec"
+    n_frames = 1
+    is_animated = False
 
     _load_lock: threading.Lock | None = None  # set by _open: an unpickled or closed image has nothing to load
 
@@ -176,6 +179,18 @@ def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     fp.write(data)
 
 
+def save_all(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+    """Handler of `im.save("x.lic", save_all=True)`: as `save`, of one picture. Raises LicBadOption for several."""
+    _only_one(getattr(im, "n_frames", 1))
+    save(im, fp, filename)
+
+
+def _only_one(frames: int) -> None:
+    if frames > 1:
+        msg = f"a .lic file holds one picture, here are {frames}: save each to a file of its own"
+        raise LicBadOption(msg)
+
+
 class Source(NamedTuple):
     """An image as the codec takes it."""
 
@@ -190,6 +205,7 @@ def prepared(im: Image.Image, given: dict[str, Any]) -> Source:
     from ..codec.options import EncodeOptions
 
     names = EncodeOptions.__dataclass_fields__
+    _only_one(1 + len(list(given.get("append_images") or ())))
     if given.get("lossless"):
         advice = "save as PNG, or as lossless WebP or JPEG XL"
         msg = f"lossless: the colours of a .lic file are lossy, at any quality; {advice}"
@@ -221,7 +237,9 @@ def _metadata(im: Image.Image, given: dict[str, Any]) -> Metadata:
     from ..codec.options import Metadata
 
     icc, exif, xmp = given.get("icc_profile", im.info.get("icc_profile")), given.get("exif"), given.get("xmp")
-    exif = exif.tobytes() if isinstance(exif, Image.Exif) else exif
+    if isinstance(exif, Image.Exif):
+        written = exif.tobytes()
+        exif = written if len(written) > _EMPTY_EXIF else None
     xmp = xmp.encode("utf-8") if isinstance(xmp, str) else xmp
     return Metadata(icc, exif, xmp).checked()
 

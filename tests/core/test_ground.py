@@ -34,10 +34,15 @@ def test_qualities_and_q_are_inverse():
     assert (quality.position(100), quality.position(10000)) == (0.0, 1.0)
 
 
-@pytest.mark.parametrize("wrong", [0.99, 100.01, float("nan"), "75", True, None])
+@pytest.mark.parametrize("wrong", [-0.01, 100.01, float("nan"), "75", True, None])
 def test_other_qualities_are_refused(wrong):
     with pytest.raises(errors.LicBadOption, match="quality"):
         quality.to_q(wrong)
+
+
+@pytest.mark.parametrize("low", [0, 0.99, 1])
+def test_below_one_counts_as_one(low):
+    assert quality.to_q(low) == 100
 
 
 def test_lambda_is_geometric():

@@ -329,7 +329,6 @@ def test_python_m_pil(tmp_path):
     assert "image/x-lic" in entry
     assert ".lic" in entry
     assert "open, save" in entry
-    assert "save_all" not in entry
 
 
 @installed

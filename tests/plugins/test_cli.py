@@ -139,7 +139,8 @@ def test_failing_encoder_leaves_nothing(photo, tmp_path, capsys):
     [
         (),
         ("encode",),
-        ("encode", "x.png", "-q", "0"),
+        ("encode", "x.png", "-q", "-1"),
+        ("encode", "x.png", "-q", "101"),
         ("encode", "x.png", "-q", "high"),
         ("encode", "x.png", "-j", "0"),
         ("decode", "x.lic", "-t", "nonesuch"),

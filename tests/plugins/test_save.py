@@ -134,7 +134,7 @@ def test_transparent_palette():
 @pytest.mark.parametrize(
     "options",
     [
-        {"quality": 0},
+        {"quality": -1},
         {"quality": 100.5},
         {"quality": float("nan")},
         {"quality": True},
@@ -205,9 +205,37 @@ def test_one_write(image):
     assert Once.writes == 1
 
 
-def test_no_save_all(image):
-    with pytest.raises(KeyError):  # as any single-image format of Pillow
-        image().save(io.BytesIO(), "LIC", save_all=True, append_images=[image()])
+def test_save_all_of_one_picture(image):
+    assert saved(image(), save_all=True) == saved(image())
+    assert saved(image(), save_all=True, append_images=[]) == saved(image())
+
+
+@pytest.mark.parametrize("save_all", [{"save_all": True}, {"save_all": False}, {}])
+def test_several_pictures_are_refused(image, save_all, tmp_path):
+    im, path = image(), tmp_path / "a.lic"
+    with pytest.raises(errors.LicBadOption, match="one picture, here are 3"):
+        im.save(path, append_images=[image(), image()], quality=95, **save_all)
+    assert not path.exists()
+    assert not getattr(im, "encoderinfo", {}), "a later save would take these options"
+
+
+def test_an_animation_is_refused_where_all_of_it_is_meant(image, tmp_path):
+    frames = [Image.new("RGB", (9, 9), (n, 0, 0)) for n in range(3)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    with Image.open(tmp_path / "a.gif") as animation:
+        with pytest.raises(errors.LicBadOption, match="one picture, here are 3"):
+            animation.save(tmp_path / "a.lic", save_all=True)
+        animation.save(tmp_path / "a.lic")  # the present frame, as of any format
+
+
+def test_frames(image):
+    im = opened(saved(image()))
+    assert (im.n_frames, im.is_animated) == (1, False)
+
+
+def test_exif_of_a_picture_without_any(image):
+    im = image()
+    assert saved(im, exif=im.getexif()) == saved(im)
 
 
 @pytest.mark.parametrize(("mode", "colour", "wanted"), [("L", 20, "LA"), ("RGB", (1, 2, 3), "RGBA")])
