@@ -37,7 +37,14 @@ class Loader:
         self.hook = hook
 
     def __getattr__(self, name):
+        if name == "loader":  # of an instance that __init__ has not seen
+            raise AttributeError(name)
         return getattr(self.loader, name)
+
+    def __reduce__(self):
+        import copy
+
+        return copy.copy, (self.loader,)  # a copy, pickled or not, is of the real loader
 
     def exec_module(self, module):
         module.__spec__.loader = module.__loader__ = self.loader

@@ -24,7 +24,14 @@ class _Loader:
         self._loader = loader
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_loader":  # of an instance that __init__ has not seen
+            raise AttributeError(name)
         return getattr(self._loader, name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        import copy  # rarely wanted, and not while a module is being found
+
+        return copy.copy, (self._loader,)  # a copy, pickled or not, is of the real loader
 
     def exec_module(self, module: ModuleType) -> None:
         module.__loader__ = self._loader

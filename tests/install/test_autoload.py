@@ -140,6 +140,23 @@ def test_watched_modules_keep_their_loaders(tmp_path):
     assert run(code, tmp_path, fake=False, **OFF) == "LIC"
 
 
+@pytest.mark.parametrize("start", [HOOK, "import pillow_lic"])
+def test_loaders_are_copied_as_the_real_ones(start, tmp_path):
+    code = """
+    import copy, importlib.util, pickle
+    loader = importlib.util.find_spec("PIL.Image").loader
+    assert type(loader).__module__ in ("_pillow_lic_autoload", "pillow_lic.plugins.watch")
+    for again in (copy.copy(loader), copy.deepcopy(loader), pickle.loads(pickle.dumps(loader))):
+        assert type(again).__name__ == "SourceFileLoader"
+        assert again.path == loader.path
+    try:
+        type(loader).__new__(type(loader)).anything
+    except AttributeError:
+        print("ok")
+    """
+    assert run(start + textwrap.dedent(code), tmp_path, fake=False, **OFF) == "ok"
+
+
 def test_threads_import_at_once(tmp_path):
     code = """
     import threading
