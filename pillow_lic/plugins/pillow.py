@@ -267,11 +267,22 @@ def _to_native(im: Image.Image, notes: list[str]) -> Image.Image:
         sixteen = im.mode.startswith("I;16")
         lost = "the upper 8 of 16 bits are kept" if sixteen else "values beyond 0 to 255 are clipped"
         notes.append(f"mode {im.mode} is saved with 8 bits per sample; depth is lost: {lost}")
-        return _upper_bits(im) if sixteen else im.convert("L")
+        eight = _upper_bits(im) if sixteen else im.convert("L")
+        transparent_grey = im.info.get("transparency")
+        if isinstance(transparent_grey, (int, float)):  # as PNG has it; compared before depth is lost
+            eight.putalpha(_unlike(im, transparent_grey))
+        return eight
     transparent = im.has_transparency_data
     if im.mode in ("1", "La"):
         return im.convert("LA" if transparent else "L")
     return im.convert("RGBA" if transparent else "RGB")
+
+
+def _unlike(im: Image.Image, grey: float) -> Image.Image:
+    """Alpha of a grey image: 0 where a pixel is the transparent grey."""
+    import numpy as np
+
+    return Image.fromarray(np.where(np.asarray(im) == grey, 0, 255).astype(np.uint8))
 
 
 def _upper_bits(im: Image.Image) -> Image.Image:

@@ -228,6 +228,19 @@ def test_an_animation_is_refused_where_all_of_it_is_meant(image, tmp_path):
         animation.save(tmp_path / "a.lic")  # the present frame, as of any format
 
 
+def test_transparent_grey_of_16_bits(image):
+    values = np.full((20, 30), 1001, np.uint16)
+    values[5:9] = 1000  # the same 8 bits, another grey
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "PNG", transparency=1000)
+    source = Image.open(buffer)
+    assert source.mode == "I;16"
+    with pytest.warns(UserWarning, match="depth is lost"):
+        found = opened(saved(source))
+    assert found.mode == "LA"
+    assert np.array_equal(np.asarray(found.getchannel("A")), np.where(values == 1000, 0, 255))
+
+
 def test_frames(image):
     im = opened(saved(image()))
     assert (im.n_frames, im.is_animated) == (1, False)
