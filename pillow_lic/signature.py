@@ -7,3 +7,6 @@ SIGNATURE = b"\x8dLID"
 EXTENSION = ".lic"
 FORMAT = "LIC"
 MIME = "image/x-lic"
+
+# Before the TIFF structure in JPEG and in Pillow's info["exif"]; a .lic file holds the structure alone (FORMAT 4).
+EXIF_PREFIX = b"Exif\0\0"

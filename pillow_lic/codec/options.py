@@ -17,6 +17,7 @@ from .. import quality as qualities
 from ..engines import choice as engines
 from ..errors import LicBadOption
 from ..models import choice as models
+from ..signature import EXIF_PREFIX
 
 if TYPE_CHECKING:
     from ..engines.base import Engine
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 EFFORTS = range(10)
 DEFAULT_EFFORT = 2  # of models that weigh squared errors; others take 0 alone
-EXIF_PREFIX = b"Exif\0\0"  # of JPEG, and of Pillow's info; a .lic file holds the TIFF structure alone (FORMAT 4)
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageFile
 
 from .. import container
 from ..errors import LicBadMagic, LicBadOption, LicCorruptChunk
-from ..signature import FORMAT
+from ..signature import EXIF_PREFIX, FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,10 +27,7 @@ if TYPE_CHECKING:
 
 METADATA = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}  # the codec's names and Pillow's
 
-_EXIF_PREFIX = (
-    b"Exif\0\0"  # that Pillow's other plugins give info["exif"]: JPEG writes what it is given, and would lose it
-)
-_EMPTY_EXIF = len(_EXIF_PREFIX) + 14  # bytes: TIFF header, no entries, no next directory
+_EMPTY_EXIF = len(EXIF_PREFIX) + 14  # bytes: TIFF header, no entries, no next directory
 _NATIVE = ("L", "LA", "RGB", "RGBA")
 _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")  # grey modes of more than 8 bits
 
@@ -121,7 +118,7 @@ def _info(head: container.Head) -> dict[str, Any]:
         "bpp": 8 * head.size / (header.width * header.height),
         "lic_version": f"{head.major}.{head.minor}",
     }
-    exif = _EXIF_PREFIX + head.exif if head.exif else None
+    exif = EXIF_PREFIX + head.exif if head.exif else None
     metadata = {"icc_profile": head.icc, "exif": exif, "xmp": head.xmp}
     return info | {key: value for key, value in metadata.items() if value}
 
