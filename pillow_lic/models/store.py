@@ -111,9 +111,9 @@ class Model:
 
     def check_files(self) -> None:
         """Read every file once. Raises LicModelMissing."""
-        assert self.tensors  # reading checks
+        _ = self.tensors  # reading checks
         if self.manifest.encoder is not None:
-            assert self.encoder_tensors
+            _ = self.encoder_tensors
 
     @once
     def arrays(self) -> dict[str, NDArray[Any]]:
