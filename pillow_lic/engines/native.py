@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import _core, threads
+from ..constants import LIC_LEVEL_PLAIN
 from ..errors import LicBadOption, LicCorruptTile, LicError, LicModelMissing, LicTruncated
 from ..models.manifest import DECODER, ENCODER
 from ..models.store import buffers, once
-from .base import GREY, PASSES, Arrival, Latents, Picture, Symbols, at_once, error_of_bit
+from .base import BIT_WEIGHT, GREY, PASSES, Arrival, Latents, Picture, Symbols, at_once, error_of_bit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from ..models.store import Model
 
 FAMILY = "photo"
-# Squared errors, in the unit of r, that a bit is worth: as of engines/torch/quantise.py, in its steps.
-BIT_WEIGHT = 0.45
 
 _lock = threads.held(threading.Lock())
 _loaded: dict[Model, Networks] = {}
@@ -66,6 +65,11 @@ def networks(model: Model) -> Networks:
     """Those of a model, one object per process."""
     with _lock:
         return _loaded.setdefault(model, Networks(model))
+
+
+def bit_weight(model: Model) -> float:
+    """BIT_WEIGHT in squares of what r counts: whole steps, of a trellis parts of one."""
+    return BIT_WEIGHT * (1 if model.core.trellis is None else LIC_LEVEL_PLAIN**2)
 
 
 class NativeSymbols(Symbols):
@@ -129,9 +133,9 @@ class NativeEngine:
         photo, inputs = networks(model).photo, (model.core, q, z, y, symbols.r)
         if passes:
             bit = error_of_bit(model.manifest.lambda_at(q))
-            photo.search(*inputs, *_pixels(picture), passes, bit, BIT_WEIGHT, count)
+            photo.search(*inputs, *_pixels(picture), passes, bit, bit_weight(model), count)
         else:
-            photo.quantise(*inputs, header.latent_grid, BIT_WEIGHT, count)
+            photo.quantise(*inputs, header.latent_grid, bit_weight(model), count)
         return symbols
 
     def blank(self, header: Header, model: Model) -> Symbols:

@@ -327,12 +327,19 @@ def test_quantisation_of_every_kernel_set(name):
         for threads in (1, 2, 4):
             r = np.full((model.manifest.latent, *grid), 7, np.int16)
             _core.Photo(model.arrays, kernels=kernels).quantise(
-                model.core, q, z, y, r, grid, native.BIT_WEIGHT, threads
+                model.core, q, z, y, r, grid, native.bit_weight(model), threads
             )
             found.add(r.tobytes())
     assert len(found) == 1
     back = model.core.decode(q, model.core.encode(q, z, r), grid)
     assert np.array_equal(back[1], r)
+
+
+def test_a_bit_weighs_the_same_in_both_engines():
+    """Of Gaussian rows r counts steps, of a trellis thirds of them."""
+    assert shipped("toy").core.trellis is None
+    assert native.bit_weight(shipped("toy")) == 0.05
+    assert native.bit_weight(shipped("photo")) == pytest.approx(0.45)
 
 
 # ---- what is refused -------------------------------------------------------------------------------------------------

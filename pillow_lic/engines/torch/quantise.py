@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...constants import LIC_LEVEL_PLAIN, LIC_PROB_BITS, LIC_SYMBOL_MAX, LIC_SYMBOL_MIN, LIC_Z_STEP_BITS
 from ...threads import spread
+from ..base import BIT_WEIGHT
 from . import rate
 
 if TYPE_CHECKING:
@@ -26,12 +27,6 @@ if TYPE_CHECKING:
 
 Z_LIMIT = 127  # an encoder's own bound on |z|; what lies beyond FORMAT 7.5's clamp is clamped alike in both directions
 
-# Weight of a bit against a squared rounding error in units of step^2. At high rate D = step^2/12 and one bit more
-# halves the step, so dD/dR = -2 ln2 / 12 = -0.1155. Half of that is best in practice. On the held-out photographs, at
-# qualities 3, 10 to 15, 30 to 35, 50 and 80 of `photo`: 0.03 instead of 0.055 changes the rate by -0.4, +0.2, +1.1, -,
-# +0.1 %, 0.045 by -0.5, -0.2, +0.2, -, -0.1 %, 0.07 by +1.0, +0.8, +0.7, +0.1, +0.2 %, 0.1 by +3.7, +3.2, +2.7, +1.1,
-# +1.0 %.
-BIT_WEIGHT = 0.05
 PART = 256  # latent positions that a thread quantises at once
 
 
