@@ -79,6 +79,8 @@ def _head_fields(head: container.Head) -> Iterator[Field]:
     yield "6.1", "hyper grid", "{} x {}".format(*header.hyper_grid)
     yield "6.1", "tiles", "{} x {}".format(*header.tile_grid)
     yield "-", "file bytes", head.size
+    if head.trailing:
+        yield "2.1", "behind it", f"{head.trailing} bytes that are no part of it, ignored"
     yield "-", "bpp", round(8 * head.size / (header.width * header.height), 4)
 
 

@@ -94,8 +94,9 @@ class Head:
     exif: bytes | None
     xmp: bytes | None
     chunks: tuple[Chunk, ...]
-    size: int  # bytes of the file, as far as it is there
-    complete: bool  # whether all chunks end within it
+    size: int  # bytes of the file, as far as it is there; what follows its last chunk is no part of it
+    trailing: int  # bytes that follow the last chunk, ignored (FORMAT 2.1)
+    complete: bool  # whether all chunks are there
 
     def chunk(self, type: str) -> Chunk | None:
         """The chunk of a known type, or None."""
@@ -178,23 +179,22 @@ def read(
     own). A damaged header is refused all the same. Raises the errors of FORMAT appendix A.
     """
     reader = _Reader(source, truncated)
-    head = reader.head(max_pixels, metadata)
-    if not truncated:
-        if not head.complete:
-            refuse(LicTruncated, "no more data", head.size, ENDS)
-        reader.check_others(head)
-    header, alpha = head.header, None
-    if chunk := head.chunk("A"):
-        alpha = reader.optional(chunk, partial(checked_alpha, header=header))
-    return Container(header, head.icc, head.exif, head.xmp, alpha, reader.tiles(head))
+    return reader.whole(reader.head(max_pixels, metadata))
 
 
-def verify(source: IO[bytes] | Data) -> None:
-    """Check the whole structure and every checksum, without decoding. Raises the errors of FORMAT appendix A.
+def verify(source: IO[bytes] | Data) -> list[str]:
+    """Check the whole structure and every checksum, without decoding; returns what there is to warn of. Raises the
+    errors of FORMAT appendix A.
 
     What a tile stream decodes to has a checksum of its own, which only decoding can check.
     """
-    read(source)
+    reader = _Reader(source, truncated=False)
+    head = reader.head()
+    reader.whole(head)
+    if not head.trailing:
+        return []
+    count = "1 byte follows" if head.trailing == 1 else f"{head.trailing} bytes follow"
+    return [f"{count} the end of the .lic file, which is intact; decoders ignore what stands there"]
 
 
 def _unread(_payload: bytes, _start: int) -> None:
@@ -220,9 +220,21 @@ class _Reader:
         for chunk in chunks:
             if chunk.type in metadata:
                 metadata[chunk.type] = self.optional(chunk, unpack_metadata if unpacked else _unread)
-        complete = chunks[-1].type == "T" and chunks[-1].end == self.size
+        last = chunks[-1]
+        complete = last.type == "T" and last.end <= self.size
+        size = last.end if complete else self.size
         icc, exif, xmp = metadata.values()
-        return Head(header, major, minor, icc, exif, xmp, tuple(chunks), self.size, complete)
+        return Head(header, major, minor, icc, exif, xmp, tuple(chunks), size, self.size - size, complete)
+
+    def whole(self, head: Head) -> Container:
+        if not self.truncated:
+            if not head.complete:
+                refuse(LicTruncated, "no more data", head.size, ENDS)
+            self.check_others(head)
+        alpha = None
+        if chunk := head.chunk("A"):
+            alpha = self.optional(chunk, partial(checked_alpha, header=head.header))
+        return Container(head.header, head.icc, head.exif, head.xmp, alpha, self.tiles(head))
 
     def version(self) -> tuple[int, int]:
         start = self.bytes_at(0, _START)
@@ -253,8 +265,6 @@ class _Reader:
 
     def check_end(self, chunks: list[Chunk], header: Header) -> None:
         last = chunks[-1]
-        if last.type == "T" and last.end < self.size:
-            refuse(LicCorruptChunk, f"{self.size - last.end} trailing bytes", last.end, REFETCH)
         has_alpha = any(chunk.type == "A" for chunk in chunks)
         if has_alpha > header.has_alpha:
             refuse(LicCorruptChunk, f"alpha chunk in an image of layout {header.layout}", _START, REFETCH)

@@ -100,11 +100,13 @@ class LicImageFile(ImageFile.ImageFile):
         """Its presence makes ImageFile.Parser wait for the whole file."""
 
     def verify(self) -> None:
-        """Check structure and checksums of the whole file without decoding it, then close it. Raises LicError."""
+        """Check structure and checksums of the whole file without decoding it, then close it. Warns of bytes behind
+        its end. Raises LicError.
+        """
         if self.fp is None:
             msg = "verify must be called directly after open"
             raise RuntimeError(msg)  # as Pillow's PNG plugin says it
-        container.verify(self.fp)
+        warn(container.verify(self.fp))
         super().verify()
 
 

@@ -101,8 +101,6 @@ REFUSED = {
     "no tiles": (header_bytes(GOOD_H), errors.LicTruncated),
     "length cut": (header_bytes(GOOD_H) + b"T\x91", errors.LicTruncated),
     "length not shortest": (header_bytes(GOOD_H) + b"T\x91\x00" + T[2:], errors.LicCorruptChunk),
-    "trailing byte": (GOOD + b"\0", errors.LicCorruptChunk),
-    "chunk after tiles": (GOOD + chunk(b"x", b"\0\1a"), errors.LicCorruptChunk),
     "tiles checksum": (GOOD[:-5] + b"\1" + GOOD[-4:], errors.LicCorruptChunk),
     "ancillary checksum": (header_bytes(GOOD_H) + chunk(b"z", b"abc")[:-1] + b"\0" + T, errors.LicCorruptChunk),
     "metadata method": (header_bytes(GOOD_H) + chunk(b"c", b"\2\1a") + T, errors.LicUnsupportedVersion),
@@ -162,6 +160,38 @@ def test_what_is_ignored():
     unknown = header_bytes(GOOD_H) + chunk(b"z", b"abc") + chunk(b"s", b"") + chunk(b"z", b"") + T
     assert container.read(unknown).tiles == [STATES]
     assert [c.type for c in container.read_head(unknown).chunks] == ["H", "z", "s", "z", "T"]
+
+
+BEHIND = {
+    "nothing": b"",
+    "one byte": b"\0",
+    "newline": b"\r\n",
+    "padding": bytes(4096),
+    "a chunk": chunk(b"x", b"\0\1a"),
+    "second tiles": T,
+    "critical chunk": chunk(b"G", b""),
+    "what looks cut": b"T\x91",
+    "another file": GOOD,
+    "an uploader's trailer": b"\xff--boundary--",
+}
+
+
+@pytest.mark.parametrize("name", BEHIND)
+@pytest.mark.parametrize("truncated", [False, True])
+def test_what_follows_the_last_chunk_is_ignored(name, truncated):
+    data = GOOD + BEHIND[name]
+    assert container.read(data, truncated=truncated) == container.read(GOOD)
+    head = container.read_head(data, truncated=truncated)
+    assert (head.complete, head.size, head.trailing) == (True, len(GOOD), len(BEHIND[name]))
+    notes = container.verify(data)
+    assert len(notes) == bool(BEHIND[name])
+    assert all(str(len(BEHIND[name])) in note and "fetch" not in note for note in notes)
+
+
+def test_damage_is_found_before_what_follows():
+    for damaged in (GOOD[:-5] + b"\1" + GOOD[-4:], GOOD[:10] + b"\x7f" + GOOD[11:]):
+        with pytest.raises(errors.LicCorruptChunk):
+            container.verify(damaged + bytes(100))
 
 
 def test_head_reads_no_tiles():

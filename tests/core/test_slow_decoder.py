@@ -266,6 +266,12 @@ def test_parse_a_file_by_hand():
             container.parse(data[:at])
 
 
+@pytest.mark.parametrize("behind", [b"\0", b"T\x05", chunk(b"T", b""), chunk(b"G", b""), bytes(99)])
+def test_what_follows_the_tiles_is_ignored(behind):
+    data = chunk(b"H", header_bytes(8, 8), FRONT) + chunk(b"T", b"\x10" + bytes(16))
+    assert container.parse(data + behind).streams == container.parse(data).streams == [bytes(16)]
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -262,6 +262,21 @@ def test_info(tmp_path, capsys, make_picture):
     assert fields["tile 3"] == f"{len(tiles[3])} bytes"
 
 
+def test_info_of_bytes_behind_the_end(tmp_path, capsys, make_picture):
+    Image.fromarray(make_picture(70, 100)).save(tmp_path / "a.lic")
+    size = (tmp_path / "a.lic").stat().st_size
+    with open(tmp_path / "a.lic", "ab") as file:
+        file.write(bytes(77))
+    assert lic("info", tmp_path / "a.lic") == DONE
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert "  2.1  behind it     77 bytes that are no part of it, ignored" in captured.out.splitlines()
+    assert f"file bytes    {size}\n" in captured.out
+    assert lic("info", tmp_path / "a.lic", "--json") == DONE
+    assert json.loads(capsys.readouterr().out)[0]["intact"]
+    assert lic("decode", tmp_path / "a.lic") == DONE
+
+
 def test_info_of_damaged_files(tmp_path, capsys, make_picture):
     Image.fromarray(make_picture(70, 100)).save(tmp_path / "a.lic")
     data = (tmp_path / "a.lic").read_bytes()

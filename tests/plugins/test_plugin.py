@@ -6,6 +6,7 @@ import copy
 import io
 import pickle
 import threading
+import warnings
 
 import pytest
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -167,6 +168,34 @@ def test_truncated(image):
     with pytest.raises(errors.LicTruncated):
         back.load()
     assert back.size == (100, 70)
+
+
+@pytest.mark.parametrize("behind", [b"\0", b"\n", bytes(64), b"\r\n--boundary--", b"\x8dLID\0\2T\5", "a longer file"])
+@pytest.mark.parametrize("truncated", [False, True])
+def test_bytes_behind_the_end_are_ignored(image, behind, truncated, monkeypatch, tmp_path):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", truncated)
+    im, data = image("RGBA"), saved(image("RGBA"), exif=exif())
+    if behind == "a longer file":  # of which a buffer that was used again holds the rest
+        buffer = io.BytesIO()
+        image("RGBA", 300, 300).save(buffer, "LIC")
+        buffer.seek(0)
+        im.save(buffer, "LIC", exif=exif())
+        behind = buffer.getvalue()[len(data) :]
+    (tmp_path / "a.lic").write_bytes(data + behind)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert same(opened(data + behind), im)
+        with Image.open(tmp_path / "a.lic") as back:
+            assert same(back, im)
+        assert (pillow_lic.decode(data + behind) == pillow_lic.decode(data)).all()
+        parser = ImageFile.Parser()
+        parser.feed(data + behind)
+        assert same(parser.close(), im)
+        assert opened(data + behind).info == opened(data).info
+    with pytest.warns(UserWarning, match=rf"{len(behind)} bytes? follows? the end") as caught:
+        opened(data + behind).verify()
+    assert caught[0].filename == __file__
+    assert "fetch" not in str(caught[0].message)
 
 
 def test_load_truncated_images(image, monkeypatch):

@@ -107,7 +107,7 @@ def refused() -> dict[str, bytes]:
         "LicTruncated-header": good[:15],
         "LicTruncated-tiles": good[:-7],
         "LicCorruptChunk-checksum": good[:20] + bytes([good[20] ^ 64]) + good[21:],
-        "LicCorruptChunk-tail": good + b"\0",
+        "LicCorruptChunk-no-tile": good[:tail] + chunk(b"T", b""),
         "LicCorruptChunk-no-header": good[:6] + good[tail:],
         "LicCorruptChunk-two-profiles": good[:tail] + 2 * chunk(b"c", b"\0\x01a") + good[tail:],
         "LicCorruptTile-word": container.write(chunks.header, [bytes(body)]),

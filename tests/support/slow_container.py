@@ -83,14 +83,14 @@ KNOWN = b"HcexAT"
 
 
 def read_chunks(data):
-    """[(type byte, payload)] of the whole file, every checksum verified."""
+    """[(type byte, payload)] of the whole file, every checksum verified. What follows `T` is no part of it."""
     demand(data[:4] == SIGNATURE, "not a LIC draft: wrong signature")
     reader = Reader(data)
     reader.take(4)
     demand(reader.u8() == 0, "unknown major version")
     reader.u8()  # every minor version is accepted
     chunks, seen = [], set()
-    while reader.left():
+    while reader.left() and not (chunks and chunks[-1][0] == "T"):
         start = reader.at if chunks else 0  # the first chunk's checksum includes signature and version
         kind = reader.u8()
         demand(bytes([kind]).isalpha(), f"chunk type {kind} at {reader.at - 1} is no ASCII letter")
