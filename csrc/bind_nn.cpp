@@ -14,6 +14,7 @@
 #include "nn/gradient.h"
 #include "nn/kernel_sets.h"
 #include "nn/photo.h"
+#include "nn/planes.h"
 #include "nn/search.h"
 
 namespace {
@@ -286,6 +287,29 @@ py::bytes write_tile(const lic::Model& model, py::ssize_t q, const Place& place,
     return bytes;
 }
 
+// ---------------------------------------------------------------------------------------------------------------------
+// Planes of bytes
+
+using Runs = std::vector<std::tuple<py::ssize_t, bool, py::ssize_t>>;  // bytes of an element, signed, how many
+using Turn = void (*)(const std::vector<nn::Run>&, const std::uint8_t*, std::uint8_t*);
+
+template <Turn turn>
+void turned(const Runs& runs, const py::buffer& data, const py::buffer& out) {
+    const Bytes from(data);
+    const Values<std::uint8_t> to(out, "out", {static_cast<py::ssize_t>(from.size)}, true);
+    std::vector<nn::Run> all;
+    for (const auto& [bytes, is_signed, count] : runs) {
+        if (bytes < 0 || count < 0) refuse("argument runs has a negative number");
+        all.push_back({static_cast<std::size_t>(bytes), is_signed, static_cast<std::size_t>(count)});
+    }
+    std::size_t size = 0;
+    if (!nn::size_of(all, from.size, &size) || size != from.size) {
+        refuse("argument runs does not cover data, which has " + std::to_string(from.size) + " bytes");
+    }
+    py::gil_scoped_release release;
+    turn(all, from.data, to.data);
+}
+
 }  // namespace
 
 void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
@@ -315,6 +339,8 @@ void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
              py::arg("z"))
         .def_property_readonly("latent", &nn::Analysis::latent)
         .def_property_readonly("hyper", &nn::Analysis::hyper);
+    m.def("join_planes", &turned<nn::join_planes>, py::arg("runs"), py::arg("data"), py::arg("out"))
+        .def("split_planes", &turned<nn::split_planes>, py::arg("runs"), py::arg("data"), py::arg("out"));
     m.def(
         "kernel_sets",
         [] {

@@ -7,7 +7,7 @@ another type, shape or layout and for a number out of range. C hyper channels of
 h x w, `planes` of the map for each of them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -177,5 +177,13 @@ class Analysis(metaclass=_Type):
 def rate_point(q: int, points: int) -> tuple[int, int, int]: ...
 def constants() -> dict[str, int]: ...
 def model_limits() -> dict[str, tuple[int, int]]: ...
+def join_planes(runs: Sequence[tuple[int, bool, int]], data: _Buffer, out: _Buffer) -> None:
+    """Elements from planes of their bytes (FORMAT 9.2). runs: bytes of an element, whether it is signed, and how many
+    there are, one run after the other; together as many bytes as data and out have.
+    """
+
+def split_planes(runs: Sequence[tuple[int, bool, int]], data: _Buffer, out: _Buffer) -> None:
+    """The inverse."""
+
 def kernel_sets() -> list[str]:
     """The kernel sets of the native engine that this CPU can run, slowest first."""

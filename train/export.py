@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
-import json
 import math
 from pathlib import Path
 
@@ -37,7 +35,6 @@ from pillow_lic.constants import (
     LIC_ROW_MAX,
     LIC_WEIGHT_MAX,
     LIC_Z_STEP_BITS,
-    MODEL_LIMITS,
 )
 from pillow_lic.engines import base
 from pillow_lic.engines.base import Latents, Picture
@@ -45,11 +42,11 @@ from pillow_lic.engines.torch import exchange, latents, place, quantise, search
 from pillow_lic.engines.torch.networks import Network
 from pillow_lic.entropy import CELL, Tables, rate_point
 from pillow_lic.models import manifest as manifests
-from pillow_lic.models import weights
 from train.data import Crops, load_split
 from train.gdn import WEIGHT_UNIT, GdnConfig, GdnModel
 from train.integers import Ranges, hard_pictures, observe_decoder, observe_encoder
 from train.networks import LEVEL_STEP, ROWS, SIGMA_MAX, SIGMA_MIN, Z_COMPONENTS, PhotoConfig, PhotoModel
+from train.pack import write_model
 from train.train import build, network_config
 
 RATES = 9  # rates, over those that were trained, at which the rows are fitted
@@ -394,16 +391,6 @@ class Calibration:
         return self.ranges.units()
 
 
-def tensors_of(arrays: dict[str, np.ndarray]) -> weights.Tensors:
-    """Arrays as models/weights.py writes them."""
-    found: weights.Tensors = {}
-    for name, array in arrays.items():
-        kind = {"i": "I", "u": "U", "f": "F"}[array.dtype.kind] + str(8 * array.itemsize)
-        flat = memoryview(np.ascontiguousarray(array).view(np.uint8).reshape(-1))
-        found[name] = weights.Tensor(kind, flat.cast(weights.FORMATS[kind], array.shape))
-    return found
-
-
 def network_arrays(
     model: PhotoModel | GdnModel, units: dict[str, np.ndarray]
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -419,26 +406,13 @@ def network_arrays(
     return decoder, encoder
 
 
-def write_model(out: Path, manifest: dict, decoder: dict[str, np.ndarray], encoder: dict[str, np.ndarray]) -> None:
-    """A model directory (FORMAT 9): its two files, and the manifest that names them."""
-    out.mkdir(parents=True, exist_ok=True)
-    tensors = tensors_of(decoder)
-    integers = [manifest[key] for key in MODEL_LIMITS]
-    manifest["identity"] = weights.identity(tensors, integers).hex()
-    (out / manifests.DECODER).write_bytes(weights.write(tensors))
-    data = weights.write(tensors_of(encoder))
-    (out / manifests.ENCODER).write_bytes(data)
-    manifest["encoder"] = hashlib.sha256(data).hexdigest()
-    (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-
-
 def network_widths(config: PhotoConfig | GdnConfig) -> dict[str, object]:
     """What the manifest says of the networks."""
     widths = dataclasses.asdict(config)
     return widths if isinstance(config, GdnConfig) else {"family": "photo", **widths}
 
 
-def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: int) -> None:
+def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: int, with_encoder: bool = True) -> None:
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     config = network_config(state["config"]["network"])
     model = build(config).eval()
@@ -478,7 +452,7 @@ def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: i
     arrays = fitter.tables(rows)
     units = Calibration(fitter, arrays).units(crops, 2) if isinstance(model, PhotoModel) else {}
     decoder, encoder = network_arrays(model, units)
-    write_model(out, manifest, arrays | decoder, encoder)
+    write_model(out, manifest, arrays | decoder, encoder if with_encoder else None)
     total = sum(p.stat().st_size for p in out.iterdir())
     halos = f"halo {manifest['halo']}, the encoder's {manifest['encoder_halo']}"
     print(f"{out}: {total / 1e6:.2f} MB, skip below row {manifest['skip']}, {halos}")
@@ -491,8 +465,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="model directory to write")
     parser.add_argument("--name", help="the model's name (default: that of its configuration)")
     parser.add_argument("--batches", type=int, default=16, help="batches of 8 crops of 256x256 to count symbols on")
+    parser.add_argument("--without-encoder", action="store_true", help="a model that opens files and saves none")
     a = parser.parse_args()
-    export(a.checkpoint, a.data, a.out, a.name, a.batches)
+    export(a.checkpoint, a.data, a.out, a.name, a.batches, not a.without_encoder)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SHIPPED = Path(__file__).parent  # where the directories of our own models lie
+BESIDE = "pillow_lic_models"  # the package with what the wheel leaves out: encoders that few need, gdn-mixture
+INSTALL = 'pip install "pillow-lic[models]"'
 MANIFEST_MAX = 1 << 20  # bytes of manifest.json that are read
 FILE_MAX = 1 << 29  # bytes of one file of a model
 
@@ -81,6 +83,8 @@ class Model:
 
     def _read(self, file: str) -> bytes:
         path = self.path / file
+        if self.number and not path.exists():
+            path = _beside(self.path.name, file)
         try:
             with open(path, "rb") as handle:
                 return handle.read(FILE_MAX)
@@ -137,6 +141,19 @@ class Model:
         from ..entropy import Tables
 
         return Tables.from_model(self.manifest.integers, self.arrays)
+
+
+def _beside(directory: str, file: str) -> Path:
+    """The file of a shipped model in the package beside ours. Raises LicModelMissing where that is not installed."""
+    from importlib.util import find_spec
+
+    spec = find_spec(BESIDE)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        if (path := Path(folder) / directory / file).exists():
+            return path
+    what = "what saves with it" if file == ENCODER else "what opens its files"
+    msg = f"of the model {directory!r} {what} is not installed ({file}); {INSTALL} brings it"
+    raise LicModelMissing(msg)
 
 
 def buffers(tensors: weights.Tensors) -> dict[str, memoryview[Any]]:

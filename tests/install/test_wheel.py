@@ -90,9 +90,14 @@ def test_wheel_holds_what_it_should(wheel):
     ):
         assert name in names
     assert any(name.startswith("pillow_lic/_core.") and name.endswith((".so", ".pyd")) for name in names)
-    for model in ("toy", "photo", "gdn-mixture", "photo-ms-ssim", "photo-low"):
+    for model in ("toy", "photo", "photo-low"):
         for file in ("manifest.json", "model.safetensors", "encoder.safetensors"):
             assert f"pillow_lic/models/{model}/{file}" in names
+    for model in ("photo-ms-ssim", "photo-visual"):
+        assert f"pillow_lic/models/{model}/model.safetensors" in names  # files open; saving needs pillow-lic-models
+        assert f"pillow_lic/models/{model}/encoder.safetensors" not in names
+    assert "pillow_lic/models/gdn-mixture/manifest.json" in names
+    assert not any(name.startswith("pillow_lic/models/gdn-mixture/") and "safetensors" in name for name in names)
     for source in ("kernels/gdn.cu", "kernels/mixture_cdf.cu", "csrc/lic_cdf.h", "csrc/lic_constants.h"):
         assert f"pillow_lic/{source}" in names  # compiled where they run
     assert not any(name.startswith(("train/", "tests/", "bench/", "csrc/")) for name in names)

@@ -358,7 +358,17 @@ def decode_tile(data, tables, quality, hyper_shape, latent_shape):
 
 # ---- FORMAT 9: model directory --------------------------------------------------------------------------------------
 
-TYPES = {"U8": "<u1", "U16": "<u2", "U32": "<u4", "I16": "<i2", "I32": "<i4", "I64": "<i8", "F16": "<f2", "F32": "<f4"}
+TYPES = {
+    "U8": "<u1",
+    "I8": "<i1",
+    "U16": "<u2",
+    "U32": "<u4",
+    "I16": "<i2",
+    "I32": "<i4",
+    "I64": "<i8",
+    "F16": "<f2",
+    "F32": "<f4",
+}
 INTEGERS = ("latent", "hyper", "points", "rows", "skip", "halo")
 
 
@@ -368,9 +378,13 @@ def read_tensors(data):
     (length,) = struct.unpack("<Q", data[:8])
     demand(length <= 2**20 and 8 + length <= len(data), "the description is too long")
     described = json.loads(data[8 : 8 + length])
-    described.pop("__metadata__", None)
+    layout = described.pop("__metadata__", {}).get("layout")
+    demand(layout in (None, "planes"), "unknown layout")
     body, tensors, at = data[8 + length :], {}, 0
-    for name, entry in sorted(described.items(), key=lambda item: item[1]["data_offsets"]):
+    entries = sorted(described.items(), key=lambda item: item[1]["data_offsets"])
+    if layout:
+        body = out_of_planes(body, [(entry["dtype"], math.prod(entry["shape"])) for _, entry in entries])
+    for name, entry in entries:
         begin, end = entry["data_offsets"]
         demand(entry["dtype"] in TYPES, f"{name}: unknown type")
         dtype = np.dtype(TYPES[entry["dtype"]])
@@ -381,6 +395,27 @@ def read_tensors(data):
         at = end
     demand(at == len(body), "bytes after the last tensor")
     return tensors
+
+
+def out_of_planes(body, types):
+    """The bytes of tensors of these types and sizes whose bytes stand in planes."""
+    width = np.concatenate([np.full(count, int(kind[1:]) // 8) for kind, count in types])
+    demand(width.sum() == len(body), "the planes are not as long as the tensors")
+    element, at = np.zeros(len(width), np.uint64), 0
+    for k in range(8):
+        has = width > k
+        plane = np.frombuffer(body, np.uint8, has.sum(), at).astype(np.uint64)
+        element[has] |= plane << np.uint64(8 * k)
+        at += has.sum()
+    plain, at = b"", 0
+    for kind, count in types:
+        u = element[at : at + count]
+        if kind[0] == "I":
+            half = (u >> np.uint64(1)).astype(np.int64)
+            u = np.where(u & np.uint64(1), -half - 1, half)
+        plain += u.astype(TYPES[kind] if kind[0] != "F" else f"<u{int(kind[1:]) // 8}").tobytes()
+        at += count
+    return plain
 
 
 def identity(tensors, integers):
