@@ -11,7 +11,7 @@
     /* Container (FORMAT 2, 3) */ \
     X(LIC_MAJOR, 0) \
     X(LIC_MINOR, 2) \
-    /* Geometry and limits (FORMAT 3, 6.1, 7.5) */ \
+    /* Geometry and limits (FORMAT 3, 5.2, 6.1, 7.5) */ \
     X(LIC_CHANNELS_MAX, 256) \
     X(LIC_LATENT_STRIDE, 16) \
     X(LIC_HYPER_STRIDE, 4) \
@@ -21,6 +21,7 @@
     X(LIC_CHUNKS_MAX, 1024) \
     X(LIC_METADATA_MAX, 16777216) \
     X(LIC_SIDE_MAX, 2147483647) \
+    X(LIC_OVERLAYS_MAX, 4096) \
     /* Quality (FORMAT 3, 7.1) */ \
     X(LIC_QUALITY_SCALE, 100) \
     X(LIC_QUALITY_MIN, 100) \

@@ -73,6 +73,12 @@ class LicEngineMissing(LicError):
     """What was asked for needs PyTorch, which is not installed: `pip install 'pillow-lic[torch]'`."""
 
 
+class LicWebpMissing(LicError):
+    """The file holds parts in lossless WebP, and Pillow was built without WebP. Install a Pillow that has it, such as
+    the wheels of PyPI; `python -m PIL.report` says what yours has.
+    """
+
+
 class LicMeasureMissing(LicError):
     """A measure of quality needs a package or a tool that is not there, or that does not work. Install it as the
     message says, or ask for other measures.

@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     span = f"{EFFORTS[0]}..{EFFORTS[-1]}"
     efforts = f"smaller files for more time; default {DEFAULT_EFFORT}; with tunes other than psnr 0 alone"
     encode.add_argument("-e", "--effort", type=int, choices=EFFORTS, metavar=span, help=efforts)
+    encode.add_argument("--lossless", action="store_true", help="keep every sample exactly; quality does not matter")
 
     decode = commands.add_parser("decode", help=".lic to another format")
     _add_batch(decode, _decode)

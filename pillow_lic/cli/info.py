@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import container
 from ..constants import LIC_QUALITY_MIN
+from ..container.overlay import METHODS
+from ..container.payloads import alpha_png_start
 from ..models import choice, registry
 from ..quality import from_q
 from ..signature import SIGNATURE
@@ -67,17 +69,21 @@ def _head_fields(head: container.Head) -> Iterator[Field]:
     yield "3", "width", header.width
     yield "3", "height", header.height
     yield "3", "layout", header.layout
-    yield "3", "model", header.model
-    yield "3", "model hash", header.model_hash.hex()
-    yield "9.1", "model name", registry.name_of(header.model, header.model_hash)
-    yield "3", "quality", header.quality
-    yield "3", "tile side", header.tile_side
+    if header.alone:
+        yield "5.2", "lossless", "the overlay is the whole picture"
+    else:
+        yield "3", "model", header.model
+        yield "3", "model hash", header.model_hash.hex()
+        yield "9.1", "model name", registry.name_of(header.model, header.model_hash)
+        yield "3", "quality", header.quality
+        yield "3", "tile side", header.tile_side
     for name, payload in (("ICC bytes", head.icc), ("EXIF bytes", head.exif), ("XMP bytes", head.xmp)):
         if payload is not None:
             yield "4", name, len(payload)
-    yield "6.1", "latent grid", "{} x {}".format(*header.latent_grid)
-    yield "6.1", "hyper grid", "{} x {}".format(*header.hyper_grid)
-    yield "6.1", "tiles", "{} x {}".format(*header.tile_grid)
+    if not header.alone:
+        yield "6.1", "latent grid", "{} x {}".format(*header.latent_grid)
+        yield "6.1", "hyper grid", "{} x {}".format(*header.hyper_grid)
+        yield "6.1", "tiles", "{} x {}".format(*header.tile_grid)
     yield "-", "file bytes", head.size
     if head.trailing:
         yield "2.1", "behind it", f"{head.trailing} bytes that are no part of it, ignored"
@@ -86,10 +92,20 @@ def _head_fields(head: container.Head) -> Iterator[Field]:
 
 def _body_fields(whole: container.Container) -> Iterator[Field]:
     if whole.alpha is not None:
-        kind = f"constant {whole.alpha[1]}" if len(whole.alpha) == 2 else f"PNG of {len(whole.alpha) - 1} bytes"
-        yield "5", "alpha", kind
+        yield "5.1", "alpha", _alpha(whole.alpha, whole.header)
+    for number, one in enumerate(whole.overlay or ()):
+        place = f"{one.width} x {one.height} at ({one.left}, {one.top})"
+        yield "5.2", f"rectangle {number}", f"{place}, {METHODS[one.method]}, {len(one.data)} bytes"
     for number, stream in enumerate(whole.tiles):
         yield "6.2", f"tile {number}", f"{len(stream or b'')} bytes"
+
+
+def _alpha(payload: bytes, header: container.Header) -> str:
+    if len(payload) == 2:
+        return f"constant {payload[1]}"
+    start = alpha_png_start(payload, header)
+    hidden = f"; invisible pixels are {tuple(payload[1:start])}" if start > 1 else ""
+    return f"PNG of {len(payload) - start} bytes{hidden}"
 
 
 def show_models(*, as_json: bool) -> None:

@@ -1,4 +1,5 @@
-"""The alpha plane: exact, a constant or a grey PNG made and read by Pillow (FORMAT 5).
+"""The alpha plane: exact, a constant or a grey PNG made and read by Pillow, and what is seen where it is 0 (FORMAT
+5.1).
 
 Imports Pillow and ground; numpy nowhere: planes come as arrays, and leave as Pillow's images.
 """
@@ -6,11 +7,11 @@ Imports Pillow and ground; numpy nowhere: planes come as arrays, and leave as Pi
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import Image, PngImagePlugin
 
-from ..container import ALPHA_CONSTANT, ALPHA_PNG
+from ..container import ALPHA_CONSTANT, ALPHA_PAINTED, ALPHA_PNG
 from ..errors import LicCorruptChunk, LicUnsupportedVersion
 
 if TYPE_CHECKING:
@@ -21,29 +22,50 @@ OPAQUE = 255
 SMALL = 1 << 22  # pixels; what is larger is deflated once, not with every strategy
 
 
-def pack(plane: NDArray[np.uint8]) -> bytes:
-    """uint8 (H, W) to the payload of an `A` chunk."""
+def pack(plane: NDArray[np.uint8], hidden: bytes = b"") -> bytes:
+    """uint8 (H, W) to the payload of an `A` chunk. hidden: the colour of pixels whose alpha is 0, a byte a band; none:
+    they come back as the tiles have them.
+    """
     if plane.min() == plane.max():
         return bytes([ALPHA_CONSTANT, plane.flat[0]])
     buffer = io.BytesIO()
     Image.fromarray(plane.copy("C")).save(buffer, "PNG", optimize=plane.size < SMALL)
-    return bytes([ALPHA_PNG]) + buffer.getvalue()
+    return bytes([ALPHA_PAINTED if hidden else ALPHA_PNG]) + hidden + buffer.getvalue()
 
 
-def unpack(payload: bytes, width: int, height: int) -> Image.Image:
-    """The payload of an `A` chunk to an image of mode L. Raises LicCorruptChunk, LicUnsupportedVersion."""
+class Plane(NamedTuple):
+    """Alpha, an image of mode L, and the colour of pixels where it is 0, a byte a band; none: it is in the tiles."""
+
+    image: Image.Image
+    hidden: bytes = b""
+
+    def paint(self, colour: memoryview) -> None:
+        """The colour of invisible pixels into samples: flat and writable, bands side by side."""
+        mode = "L" if len(self.hidden) == 1 else "RGB"
+        image = Image.frombytes(mode, self.image.size, colour)
+        image.paste(tuple(self.hidden) if mode == "RGB" else self.hidden[0], None, self.invisible())
+        colour[:] = image.tobytes()
+
+    def invisible(self) -> Image.Image:
+        """255 where alpha is 0, else 0."""
+        return self.image.point([255] + [0] * 255)
+
+
+def unpack(payload: bytes, width: int, height: int, bands: int) -> Plane:
+    """The payload of an `A` chunk; bands: of colour. Raises LicCorruptChunk, LicUnsupportedVersion."""
     if payload[:1] == bytes([ALPHA_CONSTANT]) and len(payload) == 2:
-        return Image.new("L", (width, height), payload[1])
-    if payload[:1] != bytes([ALPHA_PNG]):
+        return Plane(Image.new("L", (width, height), payload[1]))
+    if payload[0] not in (ALPHA_PNG, ALPHA_PAINTED):
         msg = "alpha chunk: unknown method or length; the file needs a newer pillow_lic or is damaged"
         raise LicUnsupportedVersion(msg)
+    hidden = payload[1 : 1 + bands] if payload[0] == ALPHA_PAINTED else b""
     try:
-        with PngImagePlugin.PngImageFile(io.BytesIO(payload[1:])) as plane:
+        with PngImagePlugin.PngImageFile(io.BytesIO(payload[1 + len(hidden) :])) as plane:
             if plane.size != (width, height) or plane.mode != "L":
                 msg = f"alpha chunk: a {plane.mode} plane of {plane.size} for an image of {(width, height)}"
                 raise LicCorruptChunk(msg)
             plane.load()
-            return plane
+            return Plane(plane, hidden)
     except LicCorruptChunk:
         raise
     except Exception as error:  # whatever Pillow's reader makes of a damaged PNG

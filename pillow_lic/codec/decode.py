@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 from PIL import Image
 
 from .. import container
-from ..engines.base import Arrival, Engine, Symbols
+from ..container.overlay import bands_of
+from ..engines import choice as engines
+from ..engines.base import GREY, IDLE, Arrival, Engine, Symbols
 from ..errors import LicBadOption, LicCorruptChunk, LicError
 from ..models import registry
 from ..threads import spread
-from . import alpha
+from . import alpha, overlay
 from .encode import covered
 from .options import DecodeKeywords, DecodeOptions, keywords
 
@@ -70,7 +72,7 @@ def decoded(chunks: container.Container, options: DecodeOptions) -> Decoded:
     """The pixels of a file whose chunks are read. The options are checked ones."""
     job = Decoding(chunks, options)
     job.begin()
-    (arrival,) = job.engine.render([job.symbols])
+    (arrival,) = job.run([job])
     return job.end(arrival)
 
 
@@ -80,10 +82,13 @@ def decode_symbols(
     """The integers of a file: z (C, hz, wz) and r (M, hy, wy), int16, and the tiles that could not be read.
 
     This is the exact part of decoding (FORMAT 7): the same on every machine, in any number of threads, without a
-    network.
+    network. Raises LicBadOption for a file whose overlay stands alone: it has none.
     """
     import numpy as np
 
+    if chunks.header.alone:
+        msg = "the file is an overlay alone, it has no integers of a model; decode it"
+        raise LicBadOption(msg)
     header, model = chunks.header, registry.by_hash(chunks.header.model, chunks.header.model_hash)
     z = np.empty((model.manifest.hyper, *header.hyper_grid), np.int16)
     r = np.empty((model.manifest.latent, *header.latent_grid), np.int16)
@@ -116,11 +121,11 @@ class Decoding:
     def __init__(self, chunks: container.Container, options: DecodeOptions):
         self.chunks, self.options = chunks, options
         header = chunks.header
-        self.model = registry.by_hash(header.model, header.model_hash)
-        self.engine: Engine = options.engine(self.model)
+        self.model = None if header.alone else registry.by_hash(header.model, header.model_hash)
+        self.engine: Engine = IDLE if self.model is None else options.engine(self.model)
         self.pixels = covered(header)
-        self.symbols: Symbols
-        self.alpha: Image.Image | None = None
+        self.symbols: Any = None
+        self.alpha: alpha.Plane | None = None
         self.notes: list[str] = []
 
     @property
@@ -130,6 +135,8 @@ class Decoding:
 
     def begin(self) -> None:
         """All that a file holds but its pixels."""
+        if self.model is None:
+            return
         self.symbols = self.engine.blank(self.chunks.header, self.model)
         if self.chunks.header.has_alpha:
             self.alpha = self._alpha()
@@ -138,18 +145,18 @@ class Decoding:
         if self.options.output == "torch" and self.alpha is not None:
             import numpy as np
 
-            self.symbols.alpha, self.alpha = np.array(self.alpha), None
+            self.symbols.alpha = np.array(self.alpha.image)
 
-    def _alpha(self) -> Image.Image:
+    def _alpha(self) -> alpha.Plane:
         header = self.chunks.header
         try:
             if self.chunks.alpha is not None:
-                return alpha.unpack(self.chunks.alpha, header.width, header.height)
+                return alpha.unpack(self.chunks.alpha, header.width, header.height, bands_of(header))
         except LicCorruptChunk:
             if not self.options.truncated:
                 raise
         self.notes.append("the alpha plane is missing or damaged; the image is shown opaque")
-        return Image.new("L", (header.width, header.height), alpha.OPAQUE)
+        return alpha.Plane(Image.new("L", (header.width, header.height), alpha.OPAQUE))
 
     @staticmethod
     def run(jobs: Sequence[Decoding]) -> Sequence[Arrival[Any]]:
@@ -159,5 +166,60 @@ class Decoding:
     def end(self, arrival: Arrival[Any]) -> Decoded:
         """What the engine left, in memory of its own."""
         arrival.wait()
+        if self.model is None:
+            return self._exact()
         colour = arrival.value.copy() if arrival.lent else arrival.value
-        return Decoded(colour, self.alpha, self.notes)
+        if self.chunks.overlay is None:
+            self.notes.append("the overlay is damaged; what lies under it is shown")
+        if self.options.output == "torch":
+            self._paint_tensor(colour)
+            return Decoded(colour, None, self.notes)
+        self._paint(memoryview(colour).cast("B"))
+        return Decoded(colour, self.alpha and self.alpha.image, self.notes)
+
+    def _paint(self, colour: memoryview) -> None:
+        """What is stated exactly, over flat samples."""
+        header = self.chunks.header
+        area = container.Area(slice(0, header.height), slice(0, header.width))
+        overlay.paint(colour, self.chunks.overlay or (), bands_of(header), area)
+        if self.alpha is not None and self.alpha.hidden:
+            self.alpha.paint(colour)
+
+    def _paint_tensor(self, colour: Any) -> None:
+        """The same over a tensor (H, W) or (H, W, bands), wherever it lives."""
+        import numpy as np
+
+        bands = bands_of(self.chunks.header)
+        samples = colour if colour.ndim == 3 else colour[:, :, None]
+        for one in self.chunks.overlay or ():
+            rows, columns = slice(one.top, one.top + one.height), slice(one.left, one.left + one.width)
+            exact = np.array(overlay.unpack(one, bands)).reshape(one.height, one.width, bands)
+            samples[rows, columns, :bands] = colour.new_tensor(exact)
+        if self.alpha is not None and self.alpha.hidden:
+            invisible = colour.new_tensor(np.array(self.alpha.invisible())).bool()
+            for band, value in enumerate(self.alpha.hidden):
+                samples[:, :, band][invisible] = value
+
+    def _exact(self) -> Decoded:
+        """The pixels of an overlay that stands alone."""
+        header = self.chunks.header
+        grey_all = (GREY,) * bands_of(header)
+        image = Image.new(header.layout, (header.width, header.height), grey_all)
+        try:
+            if self.chunks.overlay is None:
+                msg = "the overlay, which is the whole picture, is missing or damaged; fetch the file again"
+                raise LicCorruptChunk(msg)
+            image = overlay.whole(self.chunks.overlay, header)
+        except LicCorruptChunk:
+            if not self.options.truncated:
+                raise
+            self.notes.append("the picture is missing or damaged; it is painted grey")
+        if self.options.output == "torch":
+            import numpy as np
+
+            return Decoded(engines.tensor(np.array(image), str(self.options.device)), None, self.notes)
+        plane = image.getchannel("A") if header.has_alpha else None
+        grey = header.layout in ("L", "LA")
+        colour = memoryview(bytearray(image.convert("L" if grey else "RGB").tobytes()))
+        shape = (header.height, header.width) if grey else (header.height, header.width, 3)
+        return Decoded(colour.cast("B", shape), plane, self.notes)

@@ -1,6 +1,6 @@
 """Encodes a picture: begin (the alpha plane), the engine, end (the entropy coder, the file).
 
-Imports container, engines, models and ground; numpy when a picture comes.
+Imports Pillow, container, engines, models and ground; numpy when a picture comes.
 """
 
 from __future__ import annotations
@@ -8,12 +8,14 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, Unpack
 
+from PIL import Image
+
 from .. import container
 from ..constants import HASH_BYTES, LIC_LATENT_STRIDE
-from ..engines.base import Arrival, Engine, Picture, Symbols
+from ..engines.base import Arrival, Engine, Picture, at_once
 from ..errors import LicBadOption
 from ..threads import spread
-from . import alpha
+from . import alpha, overlay
 from .options import NO_METADATA, EncodeKeywords, EncodeOptions, EncodeSettings, Metadata, keywords
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ def encoded(array: Any, settings: EncodeSettings, metadata: Metadata) -> tuple[b
     """The bytes of a file, and what there is to warn of."""
     job = Encoding(array, settings, metadata)
     job.begin()
-    (symbols,) = settings.engine.quantise(settings.engine.analyse([job.picture]), settings.effort)
+    (symbols,) = job.run([job])
     return job.end(symbols), job.notes
 
 
@@ -64,22 +66,16 @@ class Encoding:
 
     def __init__(self, array: Any, settings: EncodeSettings, metadata: Metadata = NO_METADATA):
         self.settings, self.metadata = settings, metadata.checked()
-        pixels, layout = _checked(array)
-        header = container.Header(
-            width=pixels.shape[1],
-            height=pixels.shape[0],
-            layout=layout,
-            model=settings.model.number,
-            model_hash=settings.model.hash[:HASH_BYTES],
-            quality_q=settings.q,
-            tile_side=TILE_SIDE,
-        )
-        header.check_limits()
-        self.picture = Picture(header, settings.model, _colour(pixels))
-        self.plane = pixels[..., -1] if header.has_alpha else None
+        self.source, layout = _checked(array)
+        self.header = _header(self.source.shape, layout, settings)
+        self.header.check_limits()
+        self.picture: Picture | None = None  # what the networks see, of a picture that has something for them
+        if settings.model is not None:
+            self.picture = Picture(self.header, settings.model, _colour(self.source))
+        self.overlay: list[container.Rectangle] = []
         self.alpha: bytes | None = None
         self.notes: Sequence[str] = ()
-        self.pixels = covered(header)
+        self.pixels = covered(self.header)
 
     @property
     def engine(self) -> Engine:
@@ -89,26 +85,50 @@ class Encoding:
     @property
     def key(self) -> Any:
         """Jobs of equal key may share a call of the engine."""
-        return self.settings, self.picture.header.latent_grid
+        return self.settings, self.header.latent_grid
 
     def begin(self) -> None:
-        """Pack the alpha plane."""
-        if self.plane is not None:
-            self.alpha, self.plane = alpha.pack(self.plane), None
+        """Pack what is kept exactly: the alpha plane, or everything."""
+        if self.picture is None:
+            self.overlay = overlay.pack(_image(self.source), 0, 0, self.settings.effort)
+        elif self.header.has_alpha:
+            self.alpha = alpha.pack(self.source[..., -1])
 
     @staticmethod
-    def run(jobs: Sequence[Encoding]) -> Sequence[Arrival[Symbols]]:
-        """The symbols of jobs of equal key."""
-        settings = jobs[0].settings
-        return settings.engine.quantise(settings.engine.analyse([job.picture for job in jobs]), settings.effort)
+    def run(jobs: Sequence[Encoding]) -> Sequence[Arrival[Any]]:
+        """The symbols of jobs of equal key; of one that is an overlay alone, nothing."""
+        pictures, settings = [job.picture for job in jobs if job.picture is not None], jobs[0].settings
+        engine = settings.engine
+        found = iter(engine.quantise(engine.analyse(pictures), settings.effort) if pictures else ())
+        return [Arrival(None, at_once) if job.picture is None else next(found) for job in jobs]
 
-    def end(self, arrival: Arrival[Symbols]) -> bytes:
+    def end(self, arrival: Arrival[Any]) -> bytes:
         """The file."""
         arrival.wait()
-        symbols, header = arrival.value, self.picture.header
-        self.notes = symbols.notes
-        streams = spread(symbols.encode, header.tiles())
-        return container.write(header, streams, alpha=self.alpha, **self.metadata._asdict())
+        streams: list[bytes] = []
+        if self.picture is not None:
+            self.notes = arrival.value.notes
+            streams = spread(arrival.value.encode, self.header.tiles())
+        return container.write(self.header, streams, self.alpha, *self.metadata, overlay=self.overlay)
+
+
+def _header(shape: tuple[int, ...], layout: str, settings: EncodeSettings) -> container.Header:
+    if settings.model is None:
+        return container.Header.of_overlay(shape[1], shape[0], layout)
+    return container.Header(
+        width=shape[1],
+        height=shape[0],
+        layout=layout,
+        model=settings.model.number,
+        model_hash=settings.model.hash[:HASH_BYTES],
+        quality_q=settings.q,
+        tile_side=TILE_SIDE,
+    )
+
+
+def _image(pixels: NDArray[np.uint8]) -> Image.Image:
+    """(H, W, 1 to 4) as an image of its layout."""
+    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
 
 def covered(header: container.Header) -> int:

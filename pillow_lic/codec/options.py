@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar
 
 from .. import quality as qualities
 from ..engines import choice as engines
+from ..engines.base import IDLE
 from ..errors import LicBadOption
 from ..models import choice as models
 from ..signature import EXIF_PREFIX
@@ -60,13 +61,14 @@ class EncodeKeywords(TypedDict, total=False):
     tune: str | None
     effort: int | None
     device: str | None
+    lossless: bool
 
 
 class EncodeSettings(NamedTuple):
-    """What EncodeOptions come to."""
+    """What EncodeOptions come to. model: None for what is lossless."""
 
     q: int
-    model: Model
+    model: Model | None
     effort: int
     engine: Engine
 
@@ -82,6 +84,7 @@ class EncodeOptions:
     "visual" and "ms-ssim" 0 alone.
     device: where the networks run: "cpu", "cuda", "cuda:N", "auto" (CUDA if it can be used, else the CPU); None: see
     `set_device`.
+    lossless: True keeps every sample exactly; no model is needed then, and quality does not matter.
     """
 
     quality: float = qualities.DEFAULT
@@ -89,6 +92,7 @@ class EncodeOptions:
     tune: str | None = None
     effort: int | None = None
     device: str | None = None
+    lossless: bool = False
 
     def checked(self) -> EncodeSettings:
         """What they come to. Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing,
@@ -96,19 +100,24 @@ class EncodeOptions:
         """
         device = engines.device_named(self.device)
         q = qualities.to_q(self.quality)
+        if not isinstance(self.lossless, (bool, numbers.Integral)):
+            msg = f"lossless must be True or False, found {self.lossless!r}"
+            raise LicBadOption(msg)
+        if self.lossless:
+            return EncodeSettings(q, None, _checked_effort(self.effort, None), IDLE)
         model = models.chosen(self.model, self.tune, q)
         effort = _checked_effort(self.effort, model)
         return EncodeSettings(q, model, effort, engines.encoder(model, device))
 
 
-def _checked_effort(effort: Any, model: Model) -> int:
-    weighs = model.manifest.lambdas is not None
+def _checked_effort(effort: Any, model: Model | None) -> int:
+    weighs = model is None or model.manifest.lambdas is not None
     if effort is None:
         return DEFAULT_EFFORT if weighs else 0
     if isinstance(effort, bool) or not isinstance(effort, numbers.Integral) or effort not in EFFORTS:
         msg = f"effort must be an integer from {EFFORTS[0]} to {EFFORTS[-1]}, found {effort!r}"
         raise LicBadOption(msg)
-    if effort and not weighs:
+    if effort and model is not None and not weighs:
         problem = f"effort knows squared errors alone, and the manifest of {model.name!r} has no lambda of them"
         msg = f"{problem}: use effort 0, or tune='psnr'"
         raise LicBadOption(msg)

@@ -1,4 +1,5 @@
-"""The container: a `.lic` file to and from its header, metadata, alpha payload and tile streams (FORMAT 2 to 6.2).
+"""The container: a `.lic` file to and from its header, metadata, alpha payload, overlay and tile streams (FORMAT 2 to
+6.2).
 
 Standard library and ground only. Knows nothing of what a tile stream holds.
 """
@@ -11,7 +12,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from functools import partial
-from typing import IO, TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import IO, TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from ..constants import LIC_CHUNKS_MAX, LIC_MAJOR, LIC_METADATA_MAX, LIC_MINOR
 from ..errors import (
@@ -36,13 +37,24 @@ from .header import (
     pack_header,
     parse_header,
 )
-from .payloads import ALPHA_CONSTANT, ALPHA_PNG, checked_alpha, pack_metadata, pack_tiles, split_tiles, unpack_metadata
+from .overlay import Rectangle, pack_overlay, parse_overlay
+from .payloads import (
+    ALPHA_CONSTANT,
+    ALPHA_PAINTED,
+    ALPHA_PNG,
+    checked_alpha,
+    pack_metadata,
+    pack_tiles,
+    split_tiles,
+    unpack_metadata,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = [
     "ALPHA_CONSTANT",
+    "ALPHA_PAINTED",
     "ALPHA_PNG",
     "Area",
     "Chunk",
@@ -50,6 +62,7 @@ __all__ = [
     "Grid",
     "Head",
     "Header",
+    "Rectangle",
     "Tile",
     "hyper_size",
     "latent_size",
@@ -60,8 +73,9 @@ __all__ = [
 ]
 
 Data: TypeAlias = bytes | bytearray | memoryview
+Value = TypeVar("Value")
 
-KNOWN = "HcexAT"  # chunk types, FORMAT 2.1
+KNOWN = "HcexAOT"  # chunk types, FORMAT 2.1
 _START = len(SIGNATURE) + 2  # signature, major, minor
 _CRC = 4
 _BLOCK = 1 << 20  # bytes per read while a checksum is formed
@@ -105,7 +119,9 @@ class Head:
 
 @dataclass(frozen=True)
 class Container:
-    """A whole file. alpha is the payload of `A`; a tile is None where truncated=True found it missing."""
+    """A whole file. alpha is the payload of `A`; a tile is None where truncated=True found it missing, and so is an
+    overlay that is damaged.
+    """
 
     header: Header
     icc: bytes | None
@@ -113,6 +129,7 @@ class Container:
     xmp: bytes | None
     alpha: bytes | None
     tiles: list[bytes | None]
+    overlay: tuple[Rectangle, ...] | None = ()
 
 
 def write(
@@ -122,18 +139,19 @@ def write(
     icc: bytes | None = None,
     exif: bytes | None = None,
     xmp: bytes | None = None,
+    overlay: Sequence[Rectangle] = (),
 ) -> bytes:
     """The bytes of a file.
 
-    tiles: one stream per tile in raster order, each at least 16 bytes. alpha: payload of `A` (method byte and data),
-    demanded by layouts LA and RGBA, refused by the others. icc, exif (TIFF structure, no prefix), xmp: None leaves the
-    chunk out.
+    tiles: one stream per tile in raster order, each at least 16 bytes; none where the overlay stands alone. alpha:
+    payload of `A` (method byte and data), demanded by layouts LA and RGBA, refused by the others and where the overlay
+    stands alone. icc, exif (TIFF structure, no prefix), xmp: None leaves the chunk out. overlay: none leaves it out.
     Raises LicBadOption on arguments that do not fit each other, LicLimitExceeded beyond FORMAT 3.
     """
     payloads = [("H", pack_header(header))]
     payloads += [(t, pack_metadata(p)) for t, p in (("c", icc), ("e", exif), ("x", xmp)) if p is not None]
-    if (alpha is not None) != header.has_alpha:
-        msg = f"layout {header.layout} {'demands' if header.has_alpha else 'refuses'} an alpha plane"
+    if (alpha is not None) != header.wants_alpha:
+        msg = f"layout {header.layout} {'demands' if header.wants_alpha else 'refuses'} an alpha plane"
         raise LicBadOption(msg)
     if alpha is not None:
         try:
@@ -142,7 +160,10 @@ def write(
             msg = f"alpha payload: {error}"
             raise LicBadOption(msg) from error
         payloads.append(("A", alpha))
-    payloads.append(("T", pack_tiles(header, tiles)))
+    if overlay or header.alone:
+        payloads.append(("O", pack_overlay(overlay, header)))
+    if not header.alone:
+        payloads.append(("T", pack_tiles(header, tiles)))
 
     start = SIGNATURE + bytes([LIC_MAJOR, LIC_MINOR])
     parts = [start]
@@ -169,14 +190,14 @@ def read_head(source: IO[bytes] | Data, *, truncated: bool = False) -> Head:
 def read(
     source: IO[bytes] | Data, *, truncated: bool = False, max_pixels: float | None = None, metadata: bool = True
 ) -> Container:
-    """The whole file, every checksum checked. max_pixels: the caller's limit on width times height, a side of less than
-    16 counted as 16.
+    """The whole file, every checksum checked; of alpha and overlay also what their PNG and WebP state.
+    max_pixels: the caller's limit on width times height, a side of less than 16 counted as 16.
 
     metadata=False: for who wants pixels alone; icc, exif and xmp are then None, whatever they unpack to.
 
     truncated=True takes what is there of a cut or damaged file: tiles that are not wholly there become None, so does a
-    damaged alpha payload or metadata chunk; tiles of a `T` chunk whose checksum is wrong are kept (they have their
-    own). A damaged header is refused all the same. Raises the errors of FORMAT appendix A.
+    damaged alpha payload, overlay or metadata chunk; tiles of a `T` chunk whose checksum is wrong are kept (they have
+    their own). A damaged header is refused all the same. Raises the errors of FORMAT appendix A.
     """
     reader = _Reader(source, truncated)
     return reader.whole(reader.head(max_pixels, metadata))
@@ -221,7 +242,7 @@ class _Reader:
             if chunk.type in metadata:
                 metadata[chunk.type] = self.optional(chunk, unpack_metadata if unpacked else _unread)
         last = chunks[-1]
-        complete = last.type == "T" and last.end <= self.size
+        complete = last.type == header.last_chunk and last.end <= self.size
         size = last.end if complete else self.size
         icc, exif, xmp = metadata.values()
         return Head(header, major, minor, icc, exif, xmp, tuple(chunks), size, self.size - size, complete)
@@ -234,7 +255,7 @@ class _Reader:
         alpha = None
         if chunk := head.chunk("A"):
             alpha = self.optional(chunk, partial(checked_alpha, header=head.header))
-        return Container(head.header, head.icc, head.exif, head.xmp, alpha, self.tiles(head))
+        return Container(head.header, head.icc, head.exif, head.xmp, alpha, self.tiles(head), self.overlay(head))
 
     def version(self) -> tuple[int, int]:
         start = self.bytes_at(0, _START)
@@ -250,7 +271,7 @@ class _Reader:
     def chunks(self, first: Chunk, header: Header) -> list[Chunk]:
         """All chunks, their order and number checked, up to where the file ends; the last may reach beyond that."""
         chunks = [first]
-        while chunks[-1].type != "T" and chunks[-1].end < self.size:
+        while chunks[-1].type != header.last_chunk and chunks[-1].end < self.size:
             if len(chunks) >= LIC_CHUNKS_MAX:
                 refuse(LicLimitExceeded, f"more than {LIC_CHUNKS_MAX} chunks", chunks[-1].end, "distrust the file")
             try:
@@ -265,10 +286,12 @@ class _Reader:
 
     def check_end(self, chunks: list[Chunk], header: Header) -> None:
         last = chunks[-1]
+        if header.alone and any(chunk.type == "T" for chunk in chunks):
+            refuse(LicCorruptChunk, "tiles in a file whose overlay stands alone", _START, REFETCH)
         has_alpha = any(chunk.type == "A" for chunk in chunks)
-        if has_alpha > header.has_alpha:
+        if has_alpha > header.wants_alpha:
             refuse(LicCorruptChunk, f"alpha chunk in an image of layout {header.layout}", _START, REFETCH)
-        if has_alpha < header.has_alpha and last.type == "T":
+        if has_alpha < header.wants_alpha and last.type == header.last_chunk:
             refuse(LicCorruptChunk, f"no alpha chunk in an image of layout {header.layout}", _START, REFETCH)
 
     def chunk_at(self, start: int) -> Chunk:
@@ -281,7 +304,7 @@ class _Reader:
             refuse(LicCorruptChunk, "the first chunk is not the header", start, REFETCH)
         if not (type.isascii() and type.isalpha()):
             refuse(LicCorruptChunk, f"chunk type {head[0]:#04x} is not a letter", start, REFETCH)
-        if type.isupper() and type not in "HAT":
+        if type.isupper() and type not in KNOWN:
             refuse(LicUnsupportedVersion, f"unknown critical chunk {type!r}", start, UPGRADE)
         cursor = Cursor(head[1:], start + 1)
         try:
@@ -330,7 +353,13 @@ class _Reader:
                 crc = zlib.crc32(self.bytes_at(start, min(_BLOCK, chunk.offset + chunk.length - start)), crc)
             self.check_crc(chunk, crc)
 
-    def optional(self, chunk: Chunk, unpack: Callable[[bytes, int], bytes | None]) -> bytes | None:
+    def overlay(self, head: Head) -> tuple[Rectangle, ...] | None:
+        chunk = head.chunk("O")
+        if chunk is None:
+            return None if head.header.alone else ()
+        return self.optional(chunk, partial(parse_overlay, header=head.header))
+
+    def optional(self, chunk: Chunk, unpack: Callable[[bytes, int], Value]) -> Value | None:
         """unpack(payload, where it begins); with truncated=True None where the chunk is cut or damaged."""
         try:
             return unpack(self.payload(chunk), chunk.offset)
@@ -340,6 +369,8 @@ class _Reader:
             return None
 
     def tiles(self, head: Head) -> list[bytes | None]:
+        if head.header.alone:
+            return []
         chunk = head.chunk("T")
         if chunk is None:
             return [None] * head.header.tile_count

@@ -24,6 +24,7 @@ from .fields import REFETCH, UPGRADE, VARINT_LIMIT, VARINT_MAX, Cursor, refuse, 
 LAYOUTS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 HEADER_MAX = 4 * VARINT_MAX + 1 + HASH_BYTES + 2  # bytes of an `H` payload
 
+_ALONE = 0b00001000  # bit of layout
 _NUMBERS = {name: number for number, name in LAYOUTS.items()}
 
 
@@ -110,7 +111,8 @@ class Header:
     """The fields of chunk `H`, and the geometry that follows from them.
 
     width, height: pixels, 1 to 2^31-1. layout: "L", "LA", "RGB" or "RGBA". model: number in the registry, 0 to 2^31-1.
-    model_hash: 8 bytes. quality_q: 100 to 10000. tile_side: 1 to 64, units of 64 pixels.
+    model_hash: 8 bytes. quality_q: 100 to 10000. tile_side: 1 to 64, units of 64 pixels. alone: the overlay is the
+    whole picture (FORMAT 5.2); the file does not state the four fields before it then.
     Nothing is checked on construction; `check_limits` does.
     """
 
@@ -121,6 +123,12 @@ class Header:
     model_hash: bytes
     quality_q: int
     tile_side: int
+    alone: bool = False
+
+    @classmethod
+    def of_overlay(cls, width: int, height: int, layout: str) -> Header:
+        """That of a file whose overlay stands alone."""
+        return cls(width, height, layout, 0, bytes(HASH_BYTES), LIC_QUALITY_MAX, LIC_TILE_SIDE_MAX, alone=True)
 
     @property
     def quality(self) -> float:
@@ -129,8 +137,18 @@ class Header:
 
     @property
     def has_alpha(self) -> bool:
-        """Whether the layout demands an alpha chunk."""
+        """Whether the picture has alpha."""
         return self.layout in ("LA", "RGBA")
+
+    @property
+    def wants_alpha(self) -> bool:
+        """Whether an alpha chunk is demanded."""
+        return self.has_alpha and not self.alone
+
+    @property
+    def last_chunk(self) -> str:
+        """The type of the chunk that ends the file."""
+        return "O" if self.alone else "T"
 
     @property
     def latent_grid(self) -> Grid:
@@ -179,9 +197,11 @@ class Header:
 def pack_header(header: Header) -> bytes:
     """The payload of `H`. Raises as _check_fields does."""
     _check_fields(header)
+    picture = varint(header.width) + varint(header.height)
+    if header.alone:
+        return picture + bytes([_NUMBERS[header.layout] | _ALONE])
     fields = (
-        varint(header.width),
-        varint(header.height),
+        picture,
         bytes([_NUMBERS[header.layout]]),
         varint(header.model),
         header.model_hash,
@@ -214,21 +234,27 @@ def parse_header(data: bytes, start: int) -> Header:
     cursor = Cursor(data, start)
     width = cursor.ranged("width", cursor.varint(), 1, LIC_SIDE_MAX)
     height = cursor.ranged("height", cursor.varint(), 1, LIC_SIDE_MAX)
-    layout = _parse_layout(cursor.u8(), cursor.offset - 1)
+    layout, alone = _parse_layout(cursor.u8(), cursor.offset - 1)
+    header = Header.of_overlay(width, height, layout) if alone else _parse_rest(cursor, width, height, layout)
+    if cursor.left:
+        refuse(LicCorruptChunk, f"header has {cursor.left} bytes too many", cursor.offset, REFETCH)
+    header.check_limits()
+    return header
+
+
+def _parse_rest(cursor: Cursor, width: int, height: int, layout: str) -> Header:
+    """What stands behind layout."""
     model = cursor.varint()
     model_hash = cursor.take(HASH_BYTES)
     (q,) = struct.unpack("<H", cursor.take(2))
     cursor.ranged("quality", q, LIC_QUALITY_MIN, LIC_QUALITY_MAX)
     tile_side = cursor.ranged("tile side", cursor.varint(), 1, LIC_TILE_SIDE_MAX)
-    if cursor.left:
-        refuse(LicCorruptChunk, f"header has {cursor.left} bytes too many", cursor.offset, REFETCH)
-    header = Header(width, height, layout, model, model_hash, q, tile_side)
-    header.check_limits()
-    return header
+    return Header(width, height, layout, model, model_hash, q, tile_side)
 
 
-def _parse_layout(value: int, offset: int) -> str:
-    layout = value & 0b00111111  # bits 6 and 7 are ignored, bits 3 to 5 reserved
+def _parse_layout(value: int, offset: int) -> tuple[str, bool]:
+    """The layout, and whether the overlay stands alone."""
+    layout = value & 0b00111111 & ~_ALONE  # bits 6 and 7 are ignored, bits 4 and 5 reserved
     if layout not in LAYOUTS:
         refuse(LicUnsupportedVersion, f"unknown colour layout {value:#04x}", offset, UPGRADE)
-    return LAYOUTS[layout]
+    return LAYOUTS[layout], bool(value & _ALONE)

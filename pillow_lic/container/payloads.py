@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 STREAM_MIN = 4 * LIC_STATES  # FORMAT 6.2: the states of the coder, u32 each
 
 _STORED, _DEFLATED = 0, 1  # methods of metadata, FORMAT 4
-ALPHA_CONSTANT, ALPHA_PNG = 0, 1  # methods of alpha, FORMAT 5
+ALPHA_CONSTANT, ALPHA_PNG, ALPHA_PAINTED = 0, 1, 2  # methods of alpha, FORMAT 5.1
 
 
-# ---- Metadata (FORMAT 4) and alpha (FORMAT 5) ---------------------------------------------------------------------
+# ---- Metadata (FORMAT 4) and alpha (FORMAT 5.1) -------------------------------------------------------------------
 
 
 def pack_metadata(payload: bytes) -> bytes:
@@ -64,16 +64,22 @@ def _inflate(body: bytes, size: int, start: int) -> bytes:
     return payload
 
 
+def alpha_png_start(payload: bytes, header: Header) -> int:
+    """Where the PNG of an `A` payload of method 1 or 2 begins."""
+    colours = 1 if header.layout == "LA" else 3
+    return 1 + (colours if payload[0] == ALPHA_PAINTED else 0)
+
+
 def checked_alpha(payload: bytes, start: int, header: Header) -> bytes:
-    """The payload, refused unless its first bytes are what FORMAT 5 allows."""
+    """The payload, refused unless its first bytes are what FORMAT 5.1 allows."""
     if not payload:
         refuse(LicCorruptChunk, "alpha chunk too short", start, REFETCH)
-    if payload[0] not in (ALPHA_CONSTANT, ALPHA_PNG):
+    if payload[0] not in (ALPHA_CONSTANT, ALPHA_PNG, ALPHA_PAINTED):
         refuse(LicUnsupportedVersion, f"unknown alpha method {payload[0]}", start, UPGRADE)
     if payload[0] == ALPHA_CONSTANT and len(payload) != 2:
         refuse(LicCorruptChunk, f"constant alpha of {len(payload)} bytes instead of 2", start, REFETCH)
     png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">IIBB", header.width, header.height, 8, 0)
-    if payload[0] == ALPHA_PNG and not payload.startswith(png, 1):
+    if payload[0] != ALPHA_CONSTANT and not payload.startswith(png, alpha_png_start(payload, header)):
         what = f"alpha is not an 8-bit grey PNG of {header.width} x {header.height} pixels"
         refuse(LicCorruptChunk, what, start, REFETCH)
     return payload

@@ -7,6 +7,7 @@ from the engine that is at work, so this file needs neither numpy nor torch, and
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -128,6 +129,37 @@ class Symbols:
         """The stream of a tile."""
         z, r = self.z[(slice(None), *tile.hyper)], self.r[(slice(None), *tile.latent)]
         return self.model.tables.encode(self.header.quality_q, z, r)
+
+
+class Idle:
+    """The engine of files without networks: an overlay that stands alone."""
+
+    group = 0
+
+    def streams(self) -> Sequence[AbstractContextManager[Any]]:
+        """Nothing to be taken in turn."""
+        return [nullcontext()]
+
+    def analyse(self, pictures: Sequence[Picture]) -> Any:
+        """The pictures."""
+        return pictures
+
+    def quantise(self, latents: Any, effort: int) -> Sequence[Arrival[Any]]:
+        """Nothing of each."""
+        return [Arrival(None, at_once) for _ in latents]
+
+    def blank(self, header: Header, model: Any) -> Any:
+        """Nothing."""
+
+    def render(self, symbols: Sequence[Any], *, scale: int = 1, area: Area | None = None) -> Sequence[Arrival[Any]]:
+        """Nothing of each."""
+        return [Arrival(None, at_once) for _ in symbols]
+
+    def hand_over(self, values: Sequence[Any]) -> None:
+        """They are the caller's already."""
+
+
+IDLE = Idle()
 
 
 class Engine(Protocol):

@@ -96,3 +96,15 @@ def _engine(model: Model, device: str, output: str = "numpy") -> Engine:
         msg = f"{what} needs PyTorch, which is not installed: pip install 'pillow-lic[torch]'"
         raise LicEngineMissing(msg) from error
     return torch_engine.on(device, keep=output == "torch")
+
+
+def tensor(array: Any, device: str) -> Any:
+    """A uint8 array as a tensor on a device that `device_named` named. Raises LicEngineMissing."""
+    try:
+        from .torch import engine as torch_engine
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        msg = "tensors as output need PyTorch, which is not installed: pip install 'pillow-lic[torch]'"
+        raise LicEngineMissing(msg) from error
+    return torch_engine.tensor(array, device)

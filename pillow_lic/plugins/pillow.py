@@ -29,13 +29,15 @@ METADATA = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}  # the codec's n
 
 _EMPTY_EXIF = len(EXIF_PREFIX) + 14  # bytes: TIFF header, no entries, no next directory
 _NATIVE = ("L", "LA", "RGB", "RGBA")
+_EXACT = (*_NATIVE, "1", "P", "PA", "RGBX")  # modes whose colours are those of a native one
 _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")  # grey modes of more than 8 bits
 
 
 class LicImageFile(ImageFile.ImageFile):
     """A `.lic` file opened by Pillow: header at once, pixels at the first `load()`.
 
-    `info` holds quality (float), model (name), bpp (bits per pixel of the whole file), lic_version, and icc_profile,
+    `info` holds quality (float; 100 where the overlay is the whole picture), model (name, or None then), lossless (True
+    then: nothing was lost), bpp (bits per pixel of the whole file), lic_version, and icc_profile,
     exif (with the prefix that Pillow's other plugins give it) and xmp where the file has them.
     """
 
@@ -116,12 +118,12 @@ def _info(head: container.Head) -> dict[str, Any]:
     header = head.header
     info: dict[str, Any] = {
         "quality": header.quality,
-        "model": registry.name_of(header.model, header.model_hash),
+        "model": None if header.alone else registry.name_of(header.model, header.model_hash),
         "bpp": 8 * head.size / (header.width * header.height),
         "lic_version": f"{head.major}.{head.minor}",
     }
     exif = EXIF_PREFIX + head.exif if head.exif else None
-    metadata = {"icc_profile": head.icc, "exif": exif, "xmp": head.xmp}
+    metadata = {"lossless": header.alone, "icc_profile": head.icc, "exif": exif, "xmp": head.xmp}
     return info | {key: value for key, value in metadata.items() if value}
 
 
@@ -205,10 +207,6 @@ def prepared(im: Image.Image, given: dict[str, Any]) -> Source:
 
     names = EncodeOptions.__dataclass_fields__
     _only_one(1 + len(list(given.get("append_images") or ())))
-    if given.get("lossless"):
-        advice = "save as PNG, or as lossless WebP or JPEG XL"
-        msg = f"lossless: the colours of a .lic file are lossy, at any quality; {advice}"
-        raise LicBadOption(msg)
     notes = [note for name in given if (note := _misspelling(name, (*names, *METADATA.values())))]
     metadata = _metadata(im, given)
     if min(im.size) < 1:
@@ -216,6 +214,8 @@ def prepared(im: Image.Image, given: dict[str, Any]) -> Source:
         raise LicBadOption(msg)
     import numpy as np
 
+    if given.get("lossless"):
+        _check_exact(im)
     native = _to_native(im, notes)
     if "icc_profile" not in given:
         metadata = metadata._replace(icc=_fitting_profile(metadata.icc, native.mode, notes))
@@ -253,6 +253,13 @@ def _fitting_profile(icc: bytes | None, mode: str, notes: list[str]) -> bytes | 
     what = f"the image's ICC profile is left out: it is for {icc[16:20]!r}, the pixels are stored as {space!r}"
     notes.append(f"{what}; ImageCms.profileToProfile converts with it")
     return None
+
+
+def _check_exact(im: Image.Image) -> None:
+    if im.mode not in _EXACT:
+        problem = f"lossless: mode {im.mode} cannot be kept exactly, its samples would have to be converted"
+        msg = f"{problem}; convert the image to one of {', '.join(_EXACT)} first, or save without lossless"
+        raise LicBadOption(msg)
 
 
 def _to_native(im: Image.Image, notes: list[str]) -> Image.Image:

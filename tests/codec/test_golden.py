@@ -46,7 +46,10 @@ def test_network_golden_decodes_to_the_same(path):
 def test_golden_container_is_written_again_byte_for_byte(path):
     data = path.read_bytes()
     c = container.read(data)
-    assert container.write(c.header, list(c.tiles), alpha=c.alpha, icc=c.icc, exif=c.exif, xmp=c.xmp) == data
+    assert (
+        container.write(c.header, list(c.tiles), alpha=c.alpha, icc=c.icc, exif=c.exif, xmp=c.xmp, overlay=c.overlay)
+        == data
+    )
 
 
 @pytest.mark.quick

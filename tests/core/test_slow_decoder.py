@@ -278,6 +278,7 @@ def test_what_follows_the_tiles_is_ignored(behind):
         {"layout": 0},
         {"layout": 5},
         {"layout": 3 | 8},
+        {"layout": 3 | 16},
         {"quality": 99},
         {"quality": 10001},
         {"side": 0},

@@ -8,11 +8,14 @@ end changes nothing.
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import struct
 import sys
 import time
 import zlib
+
+from PIL import Image
 
 from pillow_lic import container
 from pillow_lic.errors import LicError
@@ -43,20 +46,41 @@ def check(data: bytes) -> bool:
     own = data[: head.size]
     assert container.read(own) == chunks
     assert container.read(own + data) == chunks
-    parts = (chunks.alpha, chunks.icc, chunks.exif, chunks.xmp)
+    parts = (chunks.alpha, chunks.icc, chunks.exif, chunks.xmp, chunks.overlay)
     again = container.write(chunks.header, chunks.tiles, *parts)
     assert container.read(again) == chunks
     return True
 
 
 def seeds() -> list[bytes]:
-    """Small files that hold every chunk."""
+    """Small files that hold every chunk: 14."""
     files = []
     for layout, alpha in (("L", None), ("RGB", None), ("LA", b"\0\x80"), ("RGBA", b"\1" + _png(100, 70))):
         header = container.Header(100, 70, layout, 1, b"8 bytes.", 7550, 1)
         tiles = [bytes([n]) * (16 + n) for n in range(4)]
         files.append(container.write(header, tiles, alpha, icc=b"i" * 60, exif=b"MM\0*", xmp=b"<x/>"))
         files.append(container.write(header, tiles, alpha))
+    return files + overlays()
+
+
+def overlays() -> list[bytes]:
+    """Rectangles of every method, over tiles and alone, and the colour of invisible pixels."""
+    from pillow_lic.codec import overlay
+
+    image = Image.radial_gradient("L").resize((30, 20))
+    header, tiles = container.Header(100, 70, "RGB", 1, b"8 bytes.", 7550, 1), [bytes(16)] * 4
+    one = overlay.pack(image.convert("RGB"), 3, 4)[0]
+    rectangles = [
+        one,
+        one._replace(left=60, method=1, data=overlay.as_png(image.convert("RGB"))),
+        (0, 0, 9, 8, 0, b"rgb"),
+    ]
+    files = [container.write(header, tiles, overlay=[container.Rectangle(*one) for one in rectangles])]
+    header = dataclasses.replace(header, layout="LA")
+    files.append(container.write(header, tiles, b"\2\x80" + _png(100, 70)))
+    for mode in ("L", "LA", "RGB", "RGBA"):
+        alone = container.Header.of_overlay(30, 20, mode)
+        files.append(container.write(alone, [], overlay=overlay.pack(image.convert(mode), 0, 0), xmp=b"<x/>"))
     return files
 
 
@@ -91,7 +115,7 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
         if edit == 0 and position < len(out):
             out[position] ^= 1 << rng.randrange(8)
         elif edit == 1 and position < len(out):
-            out[position] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, *b"HcexATGPsz", rng.randrange(256)))
+            out[position] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, *b"HcexATOGPsz", rng.randrange(256)))
         elif edit == 2:
             out[position:position] = rng.randbytes(rng.randint(1, 8))
         elif edit == 3:
@@ -119,7 +143,7 @@ def loop(seconds: float, seed: int, least: int = 0) -> tuple[int, int]:
         tried, accepted = tried + 1, accepted + accepts
         if accepts and len(data) < 2000:
             corpus.append(data)
-            corpus = corpus[:8] + corpus[-500:]
+            corpus = corpus[:14] + corpus[-500:]
     return tried, accepted
 
 

@@ -146,7 +146,7 @@ def test_transparent_palette():
         {"exif": "text"},
         {"icc_profile": 5},
         {"xmp": 3.5},
-        {"lossless": True},
+        {"lossless": "no"},
     ],
 )
 def test_wrong_options_raise_before_anything_is_written(image, options, tmp_path):

@@ -79,18 +79,18 @@ def ceil_div(a, b):
 # ---- FORMAT 2: the file from outside --------------------------------------------------------------------------------
 
 SIGNATURE = bytes.fromhex("8D4C4944")
-KNOWN = b"HcexAT"
+KNOWN = b"HcexAOT"
 
 
 def read_chunks(data):
-    """[(type byte, payload)] of the whole file, every checksum verified. What follows `T` is no part of it."""
+    """[(type byte, payload)] of the whole file, every checksum verified. What follows the last is no part of it."""
     demand(data[:4] == SIGNATURE, "not a LIC draft: wrong signature")
     reader = Reader(data)
     reader.take(4)
     demand(reader.u8() == 0, "unknown major version")
     reader.u8()  # every minor version is accepted
-    chunks, seen = [], set()
-    while reader.left() and not (chunks and chunks[-1][0] == "T"):
+    chunks, seen, last = [], set(), None
+    while reader.left() and not (chunks and chunks[-1][0] == last):
         start = reader.at if chunks else 0  # the first chunk's checksum includes signature and version
         kind = reader.u8()
         demand(bytes([kind]).isalpha(), f"chunk type {kind} at {reader.at - 1} is no ASCII letter")
@@ -102,8 +102,9 @@ def read_chunks(data):
         if kind in KNOWN:
             seen.add(kind)
         chunks.append((chr(kind), payload))
-    demand(chunks and chunks[0][0] == "H", "the first chunk is not H")
-    demand(chunks[-1][0] == "T", "the last chunk is not T")
+        demand(chunks[0][0] == "H", "the first chunk is not H")
+        last = last or ("O" if read_header(payload).alone else "T")
+    demand(chunks and chunks[-1][0] == last, f"the last chunk is not {last}")
     return chunks
 
 
@@ -120,9 +121,12 @@ def read_header(payload):
     covered = 4096 * ceil_div(ceil_div(height, 16), 4) * ceil_div(ceil_div(width, 16), 4)
     demand(covered <= 2**30, "more than 2^30 pixels under the hyper grid")
     byte = reader.u8()
-    layout = byte & 7
+    layout, alone = byte & 7, bool(byte & 8)
     demand(layout in (L, LA, RGB, RGBA), f"reserved layout {layout}")
-    demand(byte & 0b00111000 == 0, "reserved layout bits")
+    demand(byte & 0b00110000 == 0, "reserved layout bits")
+    if alone:
+        demand(not reader.left(), "header chunk too long")
+        return types.SimpleNamespace(width=width, height=height, layout=layout, alone=True)
     model, model_hash = reader.varint(), reader.take(8)
     quality = reader.u16()
     demand(100 <= quality <= 10000, f"quality {quality} out of range")
@@ -130,7 +134,14 @@ def read_header(payload):
     demand(1 <= side <= 64, f"tile side {side} out of range")
     demand(not reader.left(), "header chunk too long")
     return types.SimpleNamespace(
-        width=width, height=height, layout=layout, model=model, model_hash=model_hash, quality=quality, side=side
+        width=width,
+        height=height,
+        layout=layout,
+        alone=False,
+        model=model,
+        model_hash=model_hash,
+        quality=quality,
+        side=side,
     )
 
 
@@ -155,19 +166,20 @@ def read_metadata(payload):
     return data
 
 
-# ---- FORMAT 5: alpha ------------------------------------------------------------------------------------------------
+# ---- FORMAT 5.1: alpha ----------------------------------------------------------------------------------------------
 
 
 def read_alpha(payload, header):
-    """The alpha plane, uint8 (height, width)."""
+    """The alpha plane, uint8 (height, width), and the colour of pixels where it is 0, or None."""
     reader = Reader(payload)
     method = reader.u8()
     shape = header.height, header.width
     if method == 0:
         value = reader.u8()
         demand(not reader.left(), "alpha: trailing bytes")
-        return np.full(shape, value, np.uint8)
-    demand(method == 1, f"reserved alpha method {method}")
+        return np.full(shape, value, np.uint8), None
+    demand(method in (1, 2), f"reserved alpha method {method}")
+    hidden = list(reader.take(bands_of(header))) if method == 2 else None
     data = reader.rest()
     fields = struct.pack(">II", header.width, header.height) + b"\x08\x00"  # IHDR: size, bit depth 8, colour type 0
     demand(data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:26] == b"IHDR" + fields, "alpha: not the PNG that it must be")
@@ -178,7 +190,100 @@ def read_alpha(payload, header):
     except (OSError, SyntaxError, ValueError) as error:
         raise Refused(f"alpha: {error}") from error
     demand(plane.shape == shape and plane.dtype == np.uint8, "alpha: wrong shape")
-    return plane
+    return plane, hidden
+
+
+# ---- FORMAT 5.2: overlay --------------------------------------------------------------------------------------------
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_KINDS = {1: {0: (1, 2, 4, 8)}, 2: {4: (8,)}, 3: {0: (1, 2, 4, 8), 3: (1, 2, 4, 8), 2: (8,)}, 4: {6: (8,)}}
+
+
+def bands_of(header):
+    """B: bands of a rectangle."""
+    return (1 if header.layout in (L, LA) else 3) + (header.alone and header.layout in (LA, RGBA))
+
+
+def check_png(data, width, height, bands):
+    """What a PNG states, and which chunks it has."""
+    demand(data[:8] == PNG_SIGNATURE, "overlay: no PNG")
+    reader, kinds = Reader(data), []
+    reader.take(8)
+    while reader.left():
+        (length,) = struct.unpack(">I", reader.take(4))
+        kinds.append(reader.take(4))
+        body = reader.take(length)
+        reader.take(4)
+        if len(kinds) == 1:
+            demand(kinds == [b"IHDR"] and length == 13, "overlay: PNG without IHDR")
+            w, h, depth, colour, *rest = struct.unpack(">IIBBBBB", body)
+            demand((w, h) == (width, height) and rest == [0, 0, 0], "overlay: PNG of another size or interlaced")
+            demand(depth in PNG_KINDS[bands].get(colour, ()), "overlay: PNG of another kind")
+    head = [b"IHDR", b"PLTE"] if kinds and colour == 3 else [b"IHDR"]
+    middle = kinds[len(head) : -1]
+    right = kinds[: len(head)] == head and kinds[-1:] == [b"IEND"] and middle and set(middle) == {b"IDAT"}
+    demand(right, "overlay: PNG with other chunks")
+
+
+def check_webp(data, width, height, bands):
+    """What a lossless WebP states."""
+    demand(len(data) >= 5 and data[0] == 0x2F, "overlay: no lossless WebP")
+    (bits,) = struct.unpack("<I", data[1:5])
+    demand((1 + bits % 2**14, 1 + (bits >> 14) % 2**14) == (width, height), "overlay: WebP of another size")
+    demand(bits >> 29 == 0 and max(width, height) <= 16383, "overlay: unknown version of WebP")
+    demand(bands in (2, 4) or not bits >> 28 & 1, "overlay: WebP with alpha")
+
+
+def unpacked(data, method, width, height, bands):
+    """The samples of a rectangle, uint8 (height, width, bands)."""
+    if method == 0:
+        demand(len(data) == bands, "overlay: a colour of another number of bands")
+        return np.full((height, width, bands), list(data), np.uint8)
+    demand(method in (1, 2), f"reserved overlay method {method}")
+    if method == 1:
+        check_png(data, width, height, bands)
+    else:
+        check_webp(data, width, height, bands)
+        n = len(data)
+        data = struct.pack("<4sI4s4sI", b"RIFF", 12 + n + (n & 1), b"WEBP", b"VP8L", n) + data + bytes(n & 1)
+    from PIL import Image
+
+    try:
+        rgba = np.asarray(Image.open(io.BytesIO(data), formats=["PNG", "WEBP"]).convert("RGBA"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise Refused(f"overlay: {error}") from error
+    return rgba[:, :, {1: [1], 2: [1, 3], 3: [0, 1, 2], 4: [0, 1, 2, 3]}[bands]]
+
+
+def read_overlay(payload, header):
+    """[(left, top, samples)] of the rectangles, in their order."""
+    reader, bands = Reader(payload), bands_of(header)
+    count = reader.varint()
+    demand(count <= 4096, "overlay: too many rectangles")
+    places = []
+    for _ in range(count):
+        left, top, width, height = (reader.varint() for _ in range(4))
+        demand(width and height, "overlay: empty rectangle")
+        demand(left + width <= header.width and top + height <= header.height, "overlay: beyond the image")
+        places.append((left, top, width, height, reader.u8(), reader.varint()))
+    if not count:
+        method = reader.u8()
+        places = [(0, 0, header.width, header.height, method, reader.left())]
+    demand(sum(place[2] * place[3] for place in places) <= header.width * header.height, "overlay: too many pixels")
+    rectangles = []
+    for left, top, width, height, method, length in places:
+        demand(length, "overlay: no data")
+        rectangles.append((left, top, unpacked(reader.take(length), method, width, height, bands)))
+    demand(not reader.left(), "overlay: trailing bytes")
+    return rectangles
+
+
+def paint(samples, parsed):
+    """Overlay and the colour of invisible pixels over samples (height, width, B), in place."""
+    for left, top, exact in parsed.overlay:
+        samples[top : top + exact.shape[0], left : left + exact.shape[1]] = exact
+    if parsed.hidden is not None:
+        samples[parsed.alpha == 0] = parsed.hidden
 
 
 # ---- FORMAT 6: tiles ------------------------------------------------------------------------------------------------
@@ -215,15 +320,24 @@ def read_streams(payload, count):
 
 
 def parse(data):
-    """Everything before the entropy part: header, metadata {type: bytes}, alpha (array or None), tiles, streams."""
+    """Everything before the entropy part: header, metadata {type: bytes}, alpha (array or None), hidden (the colour of
+    invisible pixels or None), overlay [(left, top, samples)], tiles, streams.
+    """
     data = bytes(data)
     chunks = read_chunks(data)
     payloads = dict(chunks)
     header = read_header(payloads["H"])
-    tiles = tile_grid(header)
-    demand(("A" in payloads) == (header.layout in (LA, RGBA)), "alpha chunk and layout disagree")
+    demand(not (header.alone and "T" in payloads), "tiles where the overlay stands alone")
+    tiles = [] if header.alone else tile_grid(header)
+    demand(("A" in payloads) == (header.layout in (LA, RGBA) and not header.alone), "alpha chunk and layout disagree")
     metadata = {kind: read_metadata(payloads[kind]) for kind in "cex" if kind in payloads}
-    alpha = read_alpha(payloads["A"], header) if "A" in payloads else None
+    alpha, hidden = read_alpha(payloads["A"], header) if "A" in payloads else (None, None)
     return types.SimpleNamespace(
-        header=header, metadata=metadata, alpha=alpha, tiles=tiles, streams=read_streams(payloads["T"], len(tiles))
+        header=header,
+        metadata=metadata,
+        alpha=alpha,
+        hidden=hidden,
+        overlay=read_overlay(payloads["O"], header) if "O" in payloads else [],
+        tiles=tiles,
+        streams=[] if header.alone else read_streams(payloads["T"], len(tiles)),
     )

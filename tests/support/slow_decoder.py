@@ -19,7 +19,7 @@ import sys
 
 import numpy as np
 import slow_photo
-from slow_container import LA, L, Refused, ceil_div, demand, parse
+from slow_container import LA, L, Refused, bands_of, ceil_div, demand, paint, parse
 
 # ---- FORMAT 7.1: quality --------------------------------------------------------------------------------------------
 
@@ -489,12 +489,23 @@ def decode(data, model_dir):
     """The pixels of a file of the `photo` family: uint8, (height, width) for L, else (height, width, bands)."""
     parsed = parse(data)
     header = parsed.header
+    if header.alone:
+        return alone(parsed)
     manifest, tables, arrays = load_for(header, model_dir)
     demand(manifest["network"]["family"] == "photo", "pixels of this family are in floating point: not decoded here")
     v, r = assemble(parsed, symbols_of(parsed, tables), tables)
     network = slow_photo.SlowPhoto(arrays, header.quality)
     samples = network.samples(v, r, header.height, header.width, grey=header.layout in (L, LA))
+    samples = np.array(samples)
+    paint(samples if samples.ndim == 3 else samples[:, :, None], parsed)
     return with_alpha(samples, parsed.alpha)
+
+
+def alone(parsed):
+    """The pixels of an overlay that stands alone (FORMAT 5.2)."""
+    samples = np.zeros((parsed.header.height, parsed.header.width, bands_of(parsed.header)), np.uint8)
+    paint(samples, parsed)
+    return samples[:, :, 0] if samples.shape[2] == 1 else samples
 
 
 def main(arguments):

@@ -41,6 +41,11 @@ def on(device: str, keep: bool = False) -> TorchEngine:
     return TorchEngine(places.at(device), keep)
 
 
+def tensor(array: np.ndarray, device: str) -> Tensor:
+    """A tensor on a device, of an array that nobody else writes to."""
+    return places.at(device).up(torch.from_numpy(array))
+
+
 @dataclass(frozen=True)
 class TorchEngine:
     """Runs networks with PyTorch."""
