@@ -26,7 +26,7 @@ SUFFIXES = {".png", ".webp", ".tif", ".tiff", ".bmp", ".jpg"}
 
 def load_checkpoint(path):
     """The network with its averaged weights."""
-    from train.train import build, network_config
+    from train.families import build, network_config
 
     state = torch.load(path, map_location="cpu", weights_only=True)
     model = build(network_config(state["config"]["network"])).eval()
@@ -38,7 +38,7 @@ def level_bits(own, r, index, log_sigma):
     """Bits of levels r (M, h, w) of a model with a trellis, under normals of standard deviations in training's
     steps.
     """
-    from train.networks import LEVEL_STEP
+    from train.residuals import LEVEL_STEP
 
     symbols, rows = (part.reshape(r.shape) for part in own.symbols(r.reshape(len(r), -1), index.reshape(len(r), -1)))
     size, odd = np.abs(r.astype(float)), rows >= own.rows
@@ -54,8 +54,9 @@ def level_bits(own, r, index, log_sigma):
 
 def float_bits(model, own, q, z, r, t):
     """Bits of z (C, a, b) and of r (M, h, w) under the float model at position t (1,)."""
-    from train.gdn import GdnModel, mixture_bits
-    from train.networks import gaussian_bits, interpolate
+    from pillow_lic.engines.torch.photo import interpolate
+    from train.families.gdn import mixture_bits
+    from train.layers import gaussian_bits
 
     index = own.scale_index(q, z, *r.shape[1:]) if own.kind == "trellis" else None
     levels = r
@@ -63,13 +64,13 @@ def float_bits(model, own, q, z, r, t):
     z_hat = z / interpolate(model.hyper_rate.gain, t).exp()[:, :, None, None]
     z_bits = model.hyper_rate.bits(z, t)
     h, w = r.shape[2:]
-    if isinstance(model, GdnModel):
-        planes = model.shape(z_hat, t)[..., :h, :w]
-        r_bits = mixture_bits(r, planes) if model.config.components else gaussian_bits(r, planes[:, 0])
+    planes = model.map(z_hat, t)[..., :h, :w]
+    if own.kind == "mixture":
+        r_bits = mixture_bits(r, planes)
     elif index is not None:
-        r_bits = level_bits(own, levels, index, model.scale_map(z_hat, t)[:, :, :h, :w])
+        r_bits = level_bits(own, levels, index, planes)
     else:
-        r_bits = gaussian_bits(r, model.scale_map(z_hat, t)[:, :, :h, :w])
+        r_bits = gaussian_bits(r, planes[:, 0] if planes.dim() == 5 else planes)
     return float(z_bits), float(r_bits)
 
 

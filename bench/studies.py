@@ -14,14 +14,12 @@ on a test set.
 
 import argparse
 import collections
-import contextlib
 import csv
 import dataclasses
 import pathlib
 import statistics
 import sys
 import time
-import unittest.mock
 
 import machine
 import macs
@@ -32,18 +30,16 @@ sys.path.insert(0, str(ROOT))
 
 import designs  # noqa: E402
 
-from train.gdn import GdnConfig  # noqa: E402
-from train.networks import PhotoConfig  # noqa: E402
+from train.families import network_config  # noqa: E402
 from train.train import TrainConfig, Trainer  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """variants: name -> (changed widths, what stands in the place of names: designs.in_place)."""
+    """variants: name -> what its [network] changes of `sizes`."""
 
     variants: dict
     reference: str
-    family: type
     sizes: dict
     training: dict
     start: str | None = (
@@ -63,23 +59,20 @@ PAPER = {
 }
 STUDIES = {
     "paper": Study(
-        {name: (widths, {}) for name, widths in PAPER.items()},
+        PAPER,
         "zero mean",
-        GdnConfig,
-        {"filters": 48, "latent": 64, "hyper": 48, "hidden": 48},
+        {"family": "gdn-mixture", "filters": 48, "latent": 64, "hyper": 48, "hidden": 48},
         {"lr": 1e-3, "lowest": 0.0006, "highest": 0.03},
     ),
     "designs": Study(
         designs.DESIGNS,
         next(iter(designs.DESIGNS)),
-        PhotoConfig,
         designs.SIZES,
         {"lr": 1e-3, "lowest": 0.0008, "highest": 0.25},
     ),
     "synthesis": Study(
         designs.SYNTHESES,
         next(iter(designs.SYNTHESES)),
-        PhotoConfig,
         {},
         {"lr": 5e-3, "lowest": 0.0008, "highest": 0.25, "rates": (0.0, 4 / 7)},
         start="photo-low",
@@ -113,31 +106,23 @@ def train_variant(study, name, seed, options, sizes):
     folder = options.runs / f"{''.join(c for c in name if c.isalnum() or c in ' =-').replace(' ', '-')}-{seed}"
     if log_of(folder, "validate", steps):
         return folder
-    widths, parts = study.variants[name]
     config = TrainConfig(
         name="study",
         steps=steps,
         seed=seed,
-        network=study.family(**{**sizes, **widths}),
+        network=network_config({**sizes, **study.variants[name]}),
         validate_every=steps // options.checks,
         checkpoint_every=steps,
         settle=steps if study.start else 0,
+        fresh_synthesis=study.start is not None,
         **CONFIG,
         **study.training,
     )
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(designs.in_place(parts))
-        if study.start:
-            model = ROOT / "pillow_lic" / "models" / study.start
-            stack.enter_context(
-                unittest.mock.patch.object(
-                    Trainer, "start", lambda self, _: designs.start_fresh_synthesis(self.model, model)
-                )
-            )
-        trainer = Trainer(config, options.photographs, folder)
-        (folder / "kmac").write_text(f"{decoder_cost(trainer.model):.2f}")
-        start = time.monotonic()
-        trainer.run(None)
+    model = ROOT / "pillow_lic" / "models" / study.start if study.start else None
+    trainer = Trainer(config, options.photographs, folder, model)
+    (folder / "kmac").write_text(f"{decoder_cost(trainer.model):.2f}")
+    start = time.monotonic()
+    trainer.run(None)
     (folder / "seconds").write_text(f"{time.monotonic() - start:.0f}")
     return folder
 

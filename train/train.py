@@ -26,12 +26,11 @@ from tqdm import tqdm
 
 from pillow_lic.engines.torch.precision import fast_bfloat16
 from train.data import Crops, load_split
-from train.gdn import GdnConfig, GdnModel
+from train.exchange import start_from_checkpoint, start_from_model
+from train.families import Config, build, network_config, photo
 from train.gpu_data import DeviceCrops
 from train.losses import METRICS, MS_SSIM_SIDE, VISUAL, rate_distortion, rate_weight
-from train.networks import PhotoConfig, PhotoModel
 from train.optim import Soap
-from train.start import start_from_block_transform, start_from_cascade, start_from_model, start_further_channels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +65,8 @@ class TrainConfig:
     bfloat16: bool = True  # where the machine is fast at it; else, and with false, float32
     compiled: bool = False  # torch.compile: worth it on a GPU, slower on a CPU
     turn_every: int = 24  # steps between two turns of SOAP's basis, see train/optim.py
-    network: PhotoConfig | GdnConfig = field(default_factory=PhotoConfig)
+    fresh_synthesis: bool = False  # of a start from a model: its synthesis begins anew, but for the linear path
+    network: Config = field(default_factory=photo.Config)
 
     def __post_init__(self):
         low, high = self.rates
@@ -87,29 +87,6 @@ def load_config(path: Path, overrides: list[str], over: Path | None = None) -> T
         node[last] = tomllib.loads(f"v = {value}")["v"]
     rates = tuple(table.pop("rates", TrainConfig.rates))
     return TrainConfig(network=network_config(table.pop("network", {})), rates=rates, **table)
-
-
-def network_config(table: dict) -> PhotoConfig | GdnConfig:
-    """From a configuration's [network] or a checkpoint: a `family` names one of train/gdn.py."""
-    return GdnConfig(**table) if "family" in table else PhotoConfig(**table)
-
-
-def build(config: PhotoConfig | GdnConfig) -> PhotoModel | GdnModel:
-    """A fresh network."""
-    return GdnModel(config) if isinstance(config, GdnConfig) else PhotoModel(config)
-
-
-@torch.no_grad()
-def encoder_share(model: PhotoModel | GdnModel, x: torch.Tensor, t: torch.Tensor) -> float:
-    """Variance over positions of what the analysis network adds to its linear path, against that of y; 1 without such a
-    path.
-
-    It dies silently: early on its random features do harm, and a fast optimizer then shrinks them to nothing.
-    """
-    if not isinstance(model, PhotoModel):
-        return 1.0
-    linear, learned = model.analysis.paths(x, t)
-    return float(learned.var((0, 2, 3)).mean() / (linear + learned).var((0, 2, 3)).mean())
 
 
 def positions(count: int, low: float, high: float) -> torch.Tensor:
@@ -138,8 +115,8 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 class Trainer:
     def __init__(self, config: TrainConfig, data: Path, out: Path, model: Path | None = None):
-        """data: photographs. out: the run's folder. model: a model directory to start from, instead of a block
-        transform.
+        """data: photographs. out: the run's folder. model: a model directory or a checkpoint to start from, instead of
+        a block transform.
         """
         if config.metric not in METRICS or (
             config.metric == "ms-ssim" and min(config.crop, config.final_crop) < MS_SSIM_SIDE
@@ -172,19 +149,21 @@ class Trainer:
         self.step = 0
         self.stop_asked = False
 
-    def start(self, model: Path | None) -> None:
+    def start(self, start: Path | None) -> None:
         """The weights before the first step."""
         config = self.config
-        further = start_from_model(self.model, model) if model else 0
-        if model and not further:
+        if start and start.is_file():
+            start_from_checkpoint(self.model, start)
+            return
+        further = start_from_model(self.model, start, fresh_synthesis=config.fresh_synthesis) if start else 0
+        if start and not further:
             return
         sample = Crops(self.training, 256, 144 if further else 48, config.seed).at(0)
         x = torch.from_numpy(sample).float().div(255)
         if further:
-            start_further_channels(self.model, further, x, config.lowest, config.highest)
+            self.model.start_further(further, x, config.lowest, config.highest)
         else:
-            start = start_from_cascade if isinstance(config.network, GdnConfig) else start_from_block_transform
-            start(self.model, x, config.lowest, config.highest)
+            self.model.start(x, config.lowest, config.highest)
 
     @property
     def checkpoint(self) -> Path:
@@ -355,7 +334,7 @@ class Trainer:
             self.log(f"validate-{t}", dict(zip(("loss", "mse", "bpp", "z_bpp", "psnr"), row)))
             if part == 0.5:
                 self.picture(x, out["x_hat"])
-        share = encoder_share(model, x, position)
+        share = model.share(x, position)
         self.log("validate", {"loss": float(np.mean(losses)), "share": share})
         if share < 1e-3:
             found = f"the analysis network has died: it is {share:.1e} of y's variance"
@@ -388,8 +367,8 @@ def main() -> None:
     parser.add_argument(
         "--start",
         type=Path,
-        help="model directory whose weights a fresh run starts from (photo family); with more channels of y than it "
-        "has, the further ones get what it leaves over",
+        help="model directory, or another run's checkpoint of the same network, whose weights a fresh run starts from; "
+        "with more channels of y than a model of the photo family has, the further ones get what it leaves over",
     )
     parser.add_argument(
         "--over",

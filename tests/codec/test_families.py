@@ -20,8 +20,9 @@ pytest.importorskip("tqdm", reason="the train extra is not installed")
 from pictures import picture
 from small_families import CASES, SMALL
 
-from train import gdn, train
+from train import train
 from train.export import export
+from train.families import gdn
 
 pytestmark = pytest.mark.network
 
@@ -35,7 +36,7 @@ def model(request, tmp_path_factory) -> tuple[str, Path, train.Trainer]:
     for number in range(3):
         Image.fromarray(picture(180, 240, 3, number)).save(folder / f"{number}.png")
     name = f"small-{request.param}"
-    network = gdn.GdnConfig(family=request.param, **{**SMALL, **CASES[request.param]})
+    network = gdn.Config(family=request.param, **{**SMALL, **CASES[request.param]})
     settings = {"steps": 4, "batch": 2, "crop": 64, "final_crop": 64, "warmup": 1, "bfloat16": False}
     trainer = train.Trainer(train.TrainConfig(name=name, network=network, **settings), folder, folder / "run")
     trainer.run(None)
@@ -131,7 +132,7 @@ def test_configurations_load(family):
 
 def test_family_and_components_must_agree():
     with pytest.raises(ValueError, match="components"):
-        gdn.GdnModel(gdn.GdnConfig(family="hyperprior", components=3))
+        gdn.Model(gdn.Config(family="hyperprior", components=3))
 
 
 def test_integer_twin_of_the_parameters(model):
@@ -142,7 +143,7 @@ def test_integer_twin_of_the_parameters(model):
     config = trainer.config.network
     rng = np.random.default_rng(1)
     z = rng.integers(-3, 4, (tables.hyper, 3, 4)).astype(np.int16)
-    network = gdn.GdnModel(config)
+    network = gdn.Model(config)
     network.load_state_dict(trainer.average)
     z_hat = torch.from_numpy(tables.dequantised(5050, z).astype(np.float32)) / 32
     planes = network.half().float().shape(z_hat[None], torch.tensor([0.5]))[0].detach().numpy()

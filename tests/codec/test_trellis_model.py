@@ -103,14 +103,14 @@ def test_one_step_is_three_units(name):
 
 def test_training_goes_on_from_it():
     """What export made of the gain, start_from_model takes back: but for its integers' steps, 1/256 of an octave."""
-    from train.networks import PhotoModel
-    from train.start import start_from_model
+    from train.exchange import start_from_model
+    from train.families import photo
     from train.train import load_config
 
     config = load_config(Path(__file__).parents[2] / "train" / "configs" / "toy.toml", []).network
     models = []
     for folder in (registry.by_name("toy").path, MODEL):
-        model = PhotoModel(config)
+        model = photo.Model(config)
         with torch.no_grad():
             start_from_model(model, Path(folder))
         models.append(model.state_dict())

@@ -15,8 +15,9 @@ import pillow_lic
 from pillow_lic.engines.torch import networks
 from pillow_lic.models import registry
 from pillow_lic.models.manifest import DECODER
-from train import gdn, train
+from train import train
 from train.export import export
+from train.families import gdn
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 
@@ -27,7 +28,7 @@ def name(request, tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("photographs")
     for number in range(3):
         Image.fromarray(picture(180, 240, 3, number)).save(folder / f"{number}.png")
-    network = gdn.GdnConfig(family=request.param, **{**SMALL, **CASES[request.param]})
+    network = gdn.Config(family=request.param, **{**SMALL, **CASES[request.param]})
     settings = {"steps": 4, "batch": 2, "crop": 64, "final_crop": 64, "warmup": 1, "bfloat16": False}
     called = f"gpu-{request.param}"
     with pytest.MonkeyPatch.context() as patch:

@@ -12,8 +12,10 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 import designs
 import macs
 
+from pillow_lic.engines.torch.photo import Block
 from pillow_lic.models import registry
-from train import networks
+from train.exchange import start_from_model
+from train.families import build, network_config, photo_designs
 
 NARROW = {
     "latent": 8, "hyper": 8, "encoder": 16, "encoder_low": 16, "encoder_blocks": 1, "encoder_low_blocks": 1,
@@ -23,15 +25,35 @@ NARROW = {
 
 @pytest.mark.parametrize("name", designs.DESIGNS)
 def test_a_design_has_gradients(name: str):
-    widths, parts = designs.DESIGNS[name]
     torch.manual_seed(1)
-    with designs.in_place(parts):
-        model = networks.PhotoModel(networks.PhotoConfig(**{**NARROW, **widths}))
-        out = model(torch.rand(2, 3, 128, 64), torch.tensor([0.2, 0.9]))
-        (out["x_hat"].square().mean() + out["y_bits"].mean() + out["z_bits"].mean()).backward()
+    config = network_config({**NARROW, **designs.DESIGNS[name]})
+    model = build(config)
+    out = model(torch.rand(2, 3, 128, 64), torch.tensor([0.2, 0.9]))
+    (out["x_hat"].square().mean() + out["y_bits"].mean() + out["z_bits"].mean()).backward()
     assert out["x_hat"].shape == (2, 3, 128, 64)
     for stage in (model.analysis, model.hyper_analysis, model.prior, model.synthesis):
         assert any(p.grad is not None and p.grad.abs().max() > 0 for p in stage.parameters())
+    if config.design != "shipped":
+        with pytest.raises(ValueError, match="for comparisons"):
+            model.stored({})
+
+
+def test_designs_differ():
+    """None is the shipped one under another name."""
+    x, t, found = torch.rand(1, 3, 64, 64), torch.tensor([0.3]), {}
+    for design in photo_designs.DESIGNS:
+        torch.manual_seed(1)
+        model = build(network_config({**NARROW, "design": design}))
+        with torch.no_grad():
+            for name, table in model.named_parameters():  # zeros at first, which would hide what hangs on them
+                if name.endswith(("tone", "up.weight", "up.bias")):
+                    table.normal_(std=0.3)
+            found[design] = [float(value.sum()) for value in model(x, t, hard=True).values()]
+    assert len({tuple(values) for values in found.values()}) == len(found)
+    with pytest.raises(ValueError, match="there is no design 'other', want one of shipped, wide-blocks"):
+        network_config({"design": "other"})
+    with pytest.raises(ValueError, match="there is no family 'other', want one of photo, factorized"):
+        network_config({"family": "other"})
 
 
 def test_syntheses_cost_about_the_same():
@@ -39,13 +61,17 @@ def test_syntheses_cost_about_the_same():
     are.
     """
     costs = {}
-    for name, (widths, parts) in designs.SYNTHESES.items():
-        with designs.in_place(parts):
-            model = networks.PhotoModel(networks.PhotoConfig(**widths))
-            designs.start_fresh_synthesis(model, registry.by_name("photo-low").path, prior=False)
-        assert all(
-            type(block) is networks.Block for block in [*model.analysis.high, *model.analysis.low, model.prior.block]
-        ), name
+    shipped_model = registry.by_name("photo-low")
+    for name, changed in designs.SYNTHESES.items():
+        model = build(network_config(changed))
+        before = {key: value.clone() for key, value in model.synthesis.state_dict().items()}
+        start_from_model(model, shipped_model.path, prior=False, fresh_synthesis=True)
+        after = model.synthesis.state_dict()
+        moved = {key for key in before if not torch.equal(before[key], after[key])}
+        assert moved == {"direct.weight", "direct.bias", "out.weight"}, name
+        assert all(type(block) is Block for block in [*model.analysis.high, *model.analysis.low, model.prior.block]), (
+            name
+        )
         costs[name], x = macs.multiply_adds(model.synthesis, torch.rand(1, 256, 4, 4), torch.tensor([0.5]))
         assert x.shape == (1, 3, 64, 64)
     shipped = costs["as shipped"]
@@ -54,6 +80,6 @@ def test_syntheses_cost_about_the_same():
 
 
 def test_haar_is_orthonormal():
-    basis = designs.haar()
+    basis = photo_designs.haar()
     assert torch.allclose(basis @ basis.T, torch.eye(64), atol=1e-6)
     assert torch.allclose(basis[0], torch.full((64,), 1 / 8))

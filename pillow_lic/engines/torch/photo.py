@@ -11,12 +11,16 @@ t (N,) in 0..1, the position of `quality` between the lowest and the highest tra
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...constants import GROUPS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True)
@@ -63,15 +67,15 @@ class Block(nn.Module):
     1909.04802).
     """
 
-    def __init__(self, width: int, points: int, kernel: int = 3):
+    def __init__(self, width: int, points: int, kernel: int = 3, conv: Callable[..., nn.Conv2d] = conv1x1):
         super().__init__()
-        self.mix = conv1x1(width, width, 1.4)
+        self.mix = conv(width, width, 1.4)
         self.mix_tone = nn.Parameter(torch.zeros(points, 2, width))
         self.spatial = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
-        self.join = conv1x1(width, width, 0.3)
-        self.expand = conv1x1(width, 2 * width, 1.4)
+        self.join = conv(width, width, 0.3)
+        self.expand = conv(width, 2 * width, 1.4)
         self.expand_tone = nn.Parameter(torch.zeros(points, 2, 2 * width))
-        self.contract = conv1x1(2 * width, width, 0.3)
+        self.contract = conv(2 * width, width, 0.3)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         x = x + self.join(self.spatial(F.leaky_relu(toned(self.mix(x), self.mix_tone, t), 0.1)))
@@ -87,13 +91,54 @@ def toned(x: Tensor, table: Tensor, t: Tensor) -> Tensor:
 class Blocks(nn.ModuleList):
     """Blocks one after the other."""
 
-    def __init__(self, count: int, width: int, points: int):
-        super().__init__([Block(width, points) for _ in range(count)])
+    def __init__(self, count: int, width: int, points: int, block: Callable[[int, int], nn.Module] = Block):
+        super().__init__([block(width, points) for _ in range(count)])
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         for block in self:
             x = block(x, t)
         return x
+
+
+class RefineGroup(nn.Module):
+    """Mean and log-step change of one group of positions, those of (row, column) modulo 2, from the groups before
+    it.
+    """
+
+    def __init__(self, c: PhotoConfig, group: int, conv: Callable[..., nn.Conv2d] = conv1x1):
+        super().__init__()
+        self.row, self.column = GROUPS[group]
+        kernel = 3 if group == 1 else 5  # of group 1, what is known lies at the four diagonal neighbours
+        self.reach = kernel // 2
+        self.enter = conv(c.latent + c.body, c.body, 1.4)
+        self.spatial = nn.Conv2d(c.body, c.body, kernel, stride=2, groups=c.body)
+        self.join = conv(c.body, c.body)
+        self.expand = conv(c.body, 2 * c.body, 1.4)
+        self.contract = conv(2 * c.body, c.body, 0.3)
+        self.mean = conv(c.body, c.latent, 0.3)
+        self.step = conv(c.body, c.latent, 0.1)
+
+    def forward(self, features: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        own = features[:, :, self.row :: 2, self.column :: 2]
+        x = torch.cat([features, known], 1).to(self.enter.weight.dtype)
+        x = F.leaky_relu(self.enter(x), 0.1)
+        x = F.pad(
+            x, [self.reach - self.column, self.reach, self.reach - self.row, self.reach]
+        )  # so that stride 2 meets the group
+        x = own.to(x.dtype) + self.join(self.spatial(x))
+        x = (x + self.contract(F.leaky_relu(self.expand(x), 0.1))).float()
+        return self.mean(x).float(), 0.5 * torch.tanh(self.step(x).float())
+
+
+class Parts(NamedTuple):
+    """What stages are made of. Models have SHIPPED; training compares others (train/families/photo_designs.py)."""
+
+    block: Callable[[int, int], nn.Module] = Block  # of a width and of points
+    conv: Callable[..., nn.Conv2d] = conv1x1  # of inputs, outputs and a gain
+    group: Callable[[PhotoConfig, int], nn.Module] = RefineGroup
+
+
+SHIPPED = Parts()
 
 
 class Analysis(nn.Module):
@@ -103,13 +148,13 @@ class Analysis(nn.Module):
     pixels. Without it, channels of y that round to zero early never find a use, and high rates stay out of reach.
     """
 
-    def __init__(self, c: PhotoConfig):
+    def __init__(self, c: PhotoConfig, parts: Parts = SHIPPED):
         super().__init__()
-        self.patch = conv1x1(192, c.encoder)
-        self.high = Blocks(c.encoder_blocks, c.encoder, c.points)
+        self.patch = parts.conv(192, c.encoder)
+        self.high = Blocks(c.encoder_blocks, c.encoder, c.points, parts.block)
         self.down = nn.Conv2d(c.encoder, c.encoder_low, 2, stride=2)
-        self.low = Blocks(c.encoder_low_blocks, c.encoder_low, c.points)
-        self.out = conv1x1(c.encoder_low, c.latent)
+        self.low = Blocks(c.encoder_low_blocks, c.encoder_low, c.points, parts.block)
+        self.out = parts.conv(c.encoder_low, c.latent)
         self.direct = nn.Conv2d(192, c.latent, 2, stride=2, bias=False)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
@@ -126,15 +171,15 @@ class Analysis(nn.Module):
 class HyperAnalysis(nn.Module):
     """h_a: y to z before rounding. y is scaled by the gain first, so z sees what the coder will see."""
 
-    def __init__(self, c: PhotoConfig):
+    def __init__(self, c: PhotoConfig, parts: Parts = SHIPPED):
         super().__init__()
         self.gain = nn.Parameter(torch.linspace(-2.0, 1.2, c.points).unsqueeze(1).repeat(1, c.latent))
-        self.enter = conv1x1(c.latent, c.body)
-        self.first = Block(c.body, c.points)
+        self.enter = parts.conv(c.latent, c.body)
+        self.first = parts.block(c.body, c.points)
         self.down1 = nn.Conv2d(c.body, c.hyper, 2, stride=2)
-        self.second = Block(c.hyper, c.points)
+        self.second = parts.block(c.hyper, c.points)
         self.down2 = nn.Conv2d(c.hyper, c.hyper, 2, stride=2)
-        self.out = conv1x1(c.hyper, c.hyper, 2.0)
+        self.out = parts.conv(c.hyper, c.hyper, 2.0)
 
     def forward(self, y: Tensor, t: Tensor) -> Tensor:
         y = y * interpolate(self.gain, t).exp()[:, :, None, None]
@@ -152,14 +197,14 @@ class Prior(nn.Module):
     Returned mean and step are (N, M, 4h, 4w) for z_hat (N, Cz, h, w); residual = (y - mean) / step.
     """
 
-    def __init__(self, c: PhotoConfig):
+    def __init__(self, c: PhotoConfig, parts: Parts = SHIPPED):
         super().__init__()
         self.gain = nn.Parameter(torch.linspace(-2.0, 1.2, c.points).unsqueeze(1).repeat(1, c.latent))
-        self.up = conv1x1(c.hyper, 16 * c.spread)
-        self.enter = conv1x1(c.spread, c.body)
-        self.block = Block(c.body, c.points)
-        self.mean = conv1x1(c.body, c.latent)
-        self.step = conv1x1(c.body, c.latent, 0.1)
+        self.up = parts.conv(c.hyper, 16 * c.spread)
+        self.enter = parts.conv(c.spread, c.body)
+        self.block = parts.block(c.body, c.points)
+        self.mean = parts.conv(c.body, c.latent)
+        self.step = parts.conv(c.body, c.latent, 0.1)
 
     def forward(self, z_hat: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         z_hat = z_hat.to(self.up.weight.dtype)
@@ -169,36 +214,6 @@ class Prior(nn.Module):
         return features, self.mean(features).float(), step
 
 
-class RefineGroup(nn.Module):
-    """Mean and log-step change of one group of positions, those of (row, column) modulo 2, from the groups before
-    it.
-    """
-
-    def __init__(self, c: PhotoConfig, group: int):
-        super().__init__()
-        self.row, self.column = GROUPS[group]
-        kernel = 3 if group == 1 else 5  # of group 1, what is known lies at the four diagonal neighbours
-        self.reach = kernel // 2
-        self.enter = conv1x1(c.latent + c.body, c.body, 1.4)
-        self.spatial = nn.Conv2d(c.body, c.body, kernel, stride=2, groups=c.body)
-        self.join = conv1x1(c.body, c.body)
-        self.expand = conv1x1(c.body, 2 * c.body, 1.4)
-        self.contract = conv1x1(2 * c.body, c.body, 0.3)
-        self.mean = conv1x1(c.body, c.latent, 0.3)
-        self.step = conv1x1(c.body, c.latent, 0.1)
-
-    def forward(self, features: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        own = features[:, :, self.row :: 2, self.column :: 2]
-        x = torch.cat([features, known], 1).to(self.enter.weight.dtype)
-        x = F.leaky_relu(self.enter(x), 0.1)
-        x = F.pad(
-            x, [self.reach - self.column, self.reach, self.reach - self.row, self.reach]
-        )  # so that stride 2 meets the group
-        x = own.to(x.dtype) + self.join(self.spatial(x))
-        x = (x + self.contract(F.leaky_relu(self.expand(x), 0.1))).float()
-        return self.mean(x).float(), 0.5 * torch.tanh(self.step(x).float())
-
-
 class Refine(nn.Module):
     """The mean and the log-step change of each group of positions after the first. Never touches a probability.
 
@@ -206,9 +221,9 @@ class Refine(nn.Module):
     M, h, w) is y_hat at the positions of earlier groups and zero elsewhere; what returns has the group's positions.
     """
 
-    def __init__(self, c: PhotoConfig):
+    def __init__(self, c: PhotoConfig, parts: Parts = SHIPPED):
         super().__init__()
-        self.groups = nn.ModuleList([RefineGroup(c, group) for group in range(1, len(GROUPS))])
+        self.groups = nn.ModuleList([parts.group(c, group) for group in range(1, len(GROUPS))])
 
     def forward(self, features: Tensor, known: Tensor, group: int) -> tuple[Tensor, Tensor]:
         assert 1 <= group <= len(self.groups), "no such group"
@@ -222,17 +237,17 @@ class Refine(nn.Module):
 class Synthesis(nn.Module):
     """g_s: y_hat to pixels (N, 3, 16h, 16w), about 0..1, not clipped."""
 
-    def __init__(self, c: PhotoConfig):
+    def __init__(self, c: PhotoConfig, parts: Parts = SHIPPED):
         super().__init__()
         self.tone = nn.Parameter(torch.zeros(c.points, c.body))
-        self.enter = conv1x1(c.latent, c.body)
-        self.body = Blocks(c.body_blocks, c.body, c.points)
-        self.up8 = conv1x1(c.body, 4 * c.detail)
-        self.detail = Blocks(c.detail_blocks, c.detail, c.points)
-        self.up4 = conv1x1(c.detail, 4 * c.render)
-        self.render = Block(c.render, c.points)
-        self.out = conv1x1(c.render, 48, 0.5)
-        self.direct = conv1x1(c.latent, 768, 0.1)
+        self.enter = parts.conv(c.latent, c.body)
+        self.body = Blocks(c.body_blocks, c.body, c.points, parts.block)
+        self.up8 = parts.conv(c.body, 4 * c.detail)
+        self.detail = Blocks(c.detail_blocks, c.detail, c.points, parts.block)
+        self.up4 = parts.conv(c.detail, 4 * c.render)
+        self.render = parts.block(c.render, c.points)
+        self.out = parts.conv(c.render, 48, 0.5)
+        self.direct = parts.conv(c.latent, 768, 0.1)
 
     def forward(self, y_hat: Tensor, t: Tensor) -> Tensor:
         y_hat = y_hat.to(self.enter.weight.dtype)

@@ -4,25 +4,25 @@
 normals whose scale comes from z. `gdn-mixture`: Zhu et al. 2020, global context attention in the encoder, a discretised
 mixture of K normals. What shapes a probability is, in all three, a function of z that FORMAT 7.5 and 7.8 can run in
 integers: at every hyper position two hidden layers and a linear map to the 4 x 4 latent positions below it. The float
-mean stays outside. Imports torch, the networks of pillow_lic and train.networks.
+mean stays outside. Imports torch, the networks of pillow_lic and train.layers.
 
-Shapes as in train/networks.py: x (N, 3, H, W), y (N, M, H/16, W/16), z (N, Cz, H/64, W/64 rounded up), t (N,).
+Shapes: x (N, 3, H, W), y (N, M, H/16, W/16), z (N, Cz, H/64, W/64 rounded up), t (N,).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pillow_lic.engines.torch.gdn import FAMILIES as NAMES
 from pillow_lic.engines.torch.gdn import (
-    FAMILIES,
     Analysis,
-    Gdn,
     GdnConfig,
-    GlobalContext,
     HyperAnalysis,
     NoHyperAnalysis,
     NoRefine,
@@ -30,22 +30,24 @@ from pillow_lic.engines.torch.gdn import (
     Synthesis,
     ZeroMean,
 )
-from train.networks import (
+from pillow_lic.engines.torch.photo import interpolate
+from train.layers import (
     SIGMA_MAX,
     SIGMA_MIN,
     HyperRate,
     add_noise,
     bounded,
     gaussian_bits,
-    interpolate,
+    reach,
+    start_gain,
     straight_through_round,
 )
+from train.residuals import WEIGHT_UNIT, Gaussian, Mixture, Residual
 
-__all__ = ["Gdn", "GdnConfig", "GdnModel", "GlobalContext"]
+Config = GdnConfig
 
 LEAK = 0.125  # of the hidden layers: a shift by 3 in integers (FORMAT 7.5)
 HIDDEN_MAX = 128.0  # their clamp, 4096 / 32
-WEIGHT_UNIT = 1 / 32  # the byte a of FORMAT 7.8 counts the unnormalised weight in this
 
 
 class Parameters(nn.Module):
@@ -98,14 +100,17 @@ def mixture_bits(residual: Tensor, planes: Tensor) -> Tensor:
     return -bounded(mass, 2.0**-16, 1.0).log2().sum((1, 2, 3))
 
 
-class GdnModel(nn.Module):
-    """All stages together, as training runs them: the interface of train.networks.PhotoModel."""
+class Model(nn.Module):
+    """All stages together: train.families.Model."""
+
+    map_name = "shape"
+    integer = False
 
     def __init__(self, config: GdnConfig):
         super().__init__()
-        if config.family not in FAMILIES or (config.family == "gdn-mixture") != (config.components > 0):
+        if config.family not in NAMES or (config.family == "gdn-mixture") != (config.components > 0):
             found = f"family {config.family!r} with {config.components} components"
-            msg = f"{found}: want one of {FAMILIES}, components only in the last"
+            msg = f"{found}: want one of {NAMES}, components only in the last"
             raise ValueError(msg)
         plain = config.family == "factorized"
         self.config = config
@@ -135,3 +140,74 @@ class GdnModel(nn.Module):
         value = rounded if hard else add_noise(residual)
         y_bits = mixture_bits(value, planes) if self.config.components else gaussian_bits(value, planes[:, 0])
         return {"x_hat": self.synthesis(mean + rounded * step, t), "y_bits": y_bits, "z_bits": z_bits}
+
+    @property
+    def map(self) -> nn.Module:
+        return self.shape
+
+    @property
+    def residual(self) -> Residual:
+        return Mixture(self.config.components) if self.config.components else Gaussian()
+
+    def start(self, x: Tensor, lowest: float, highest: float) -> None:
+        start_from_cascade(self, x, lowest, highest)
+
+    def start_further(self, further: int, x: Tensor, lowest: float, highest: float) -> None:
+        msg = f"a network of this family starts from a model with as many channels of y, found {further} fewer"
+        raise ValueError(msg)
+
+    def reach(self) -> tuple[int, int]:
+        mean = reach([self.prior], 4)
+        y, z = reach([self.analysis], 1 / 16), reach([self.hyper_analysis])
+        return math.ceil(mean + reach([self.synthesis])), math.ceil(max(y, z))
+
+    def share(self, x: Tensor, t: Tensor) -> float:
+        return 1.0
+
+    def stored(self, units: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        half = {name: value.double().numpy().astype(np.float16) for name, value in self.state_dict().items()}
+        parts = ("prior.", "synthesis."), ("analysis.", "hyper_analysis.")
+        decoder, encoder = ({n: v for n, v in half.items() if n.startswith(part)} for part in parts)
+        return decoder, encoder
+
+    def widths(self) -> dict[str, object]:
+        return dataclasses.asdict(self.config)
+
+
+@torch.no_grad()
+def start_from_cascade(model: Model, x: Tensor, lowest: float, highest: float) -> None:
+    """Set transforms, gains, steps and scales of a fresh model: every convolution a Karhunen-Loeve transform of 2x2
+    blocks, each transposed one its inverse. x: crops (N, 3, H, W) in 0..1, a few hundred.
+
+    A convolution of 5x5 and stride 2 sees the block of its output at rows and columns 2 and 3 of its kernel.
+    """
+    u = (x - 0.5) * 4.0
+    convs = [layer for layer in model.analysis.layers if isinstance(layer, nn.Conv2d)]
+    opposites = [layer for layer in model.synthesis.layers if isinstance(layer, nn.ConvTranspose2d)][::-1]
+    for conv, opposite in zip(convs, opposites):
+        blocks = F.pixel_unshuffle(u, 2)  # (N, 4 C, h, w), channel by channel, each as its 2 x 2
+        rows = blocks.movedim(1, 3).flatten(0, 2).double()
+        mean = rows.mean(0)
+        variance, basis = torch.linalg.eigh((rows - mean).T @ (rows - mean) / len(rows))
+        basis, variance = basis.flip(1)[:, : conv.out_channels], variance.flip(0)
+        used, channels = basis.shape[1], u.shape[1]
+        patch = basis.T.reshape(used, channels, 2, 2).float()
+        conv.weight.mul_(0.05)
+        conv.bias.zero_()
+        conv.weight[:used, :channels, 2:4, 2:4] = patch
+        conv.bias[:used] = -(basis.T @ mean).float()
+        opposite.weight.mul_(0.05)
+        opposite.weight[:used, :channels, 2:4, 2:4] = patch
+        opposite.bias[:channels] = mean.reshape(channels, 4).mean(1).float()
+        u = F.conv2d(blocks, patch.reshape(used, -1, 1, 1), conv.bias[:used])
+    spread = variance[:used].clamp_min(1e-8).sqrt().log().float()
+    gain = start_gain(model.config.points, lowest, highest)
+    tables = [model.prior.gain]
+    if hasattr(model.hyper_analysis, "gain"):
+        tables.append(model.hyper_analysis.gain)
+    for table in tables:
+        table.copy_(gain.expand_as(table))
+    scales = max(1, model.config.components)  # the first planes of the parameters are those of log sigma
+    parameters = model.shape
+    parameters.bias.unflatten(1, (parameters.planes, -1))[:, :scales] += gain[:, :, None]
+    parameters.offset.unflatten(0, (parameters.planes, -1))[:scales] += spread.repeat_interleave(16)

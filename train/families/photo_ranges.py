@@ -1,47 +1,25 @@
-"""Ranges of a float network's values over calibration pictures, from which the units of its integers follow
-(pillow_lic's exchange.py).
+"""One encoding and one decoding of the `photo` family in floats with every value seen, for the units of its integers.
 
-Imports torch and numpy; of train the networks.
+Imports torch and the family's networks; the places have the names of pillow_lic/engines/torch/exchange.py.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from pillow_lic.engines.torch import latents
-from pillow_lic.engines.torch.exchange import I16_MAX, SIDE
-from train.networks import Block, PhotoModel, interpolate, toned
+from pillow_lic.engines.torch.exchange import SIDE
+from pillow_lic.engines.torch.photo import Block, interpolate, toned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HEADROOM = 4.0  # of values against the largest of calibration
-QUIET = 1.0 / 64.0  # of the loudest channel's unit: the least that a channel's is
-
-
-class Ranges:
-    """The largest values that each channel takes at named places, over all calibration pictures and rates."""
-
-    def __init__(self) -> None:
-        self.most: dict[str, Tensor] = {}
-
-    def see(self, name: str, x: Tensor) -> Tensor:
-        found = x.detach().abs().amax((0, 2, 3)).float()
-        self.most[name] = torch.maximum(self.most[name], found) if name in self.most else found
-        return x
-
-    def units(self) -> dict[str, np.ndarray]:
-        """The unit of each channel at each place: HEADROOM times the largest value that was seen is the largest i16."""
-        found = {}
-        for name, most in self.most.items():
-            values = most.double().numpy()
-            found[name] = np.maximum(values, max(values.max() * QUIET, 1e-6)) * HEADROOM / I16_MAX
-        return found
+    from train.calibration import Ranges
+    from train.families.photo import PhotoModel
 
 
 def observe_block(block: Block, x: Tensor, t: Tensor, ranges: Ranges, name: str, stream: str) -> Tensor:
@@ -115,29 +93,3 @@ def observe_encoder(model: PhotoModel, x: Tensor, t: Tensor, ranges: Ranges) -> 
     a = ranges.see("hyper.x32", net.down1(a))
     a = observe_block(net.second, a, t, ranges, "hyper.second", "hyper.x32")
     ranges.see("hyper.x64", net.down2(a))
-
-
-def hard_pictures(side: int = 192) -> list[Tensor]:
-    """Generated pictures (1, 3, side, side) in 0..1 whose values go beyond those of photographs: stripes, checkers,
-    noise, edges, ramps.
-    """
-    rng = np.random.default_rng(0)
-    line = np.arange(side)
-    pictures = []
-    for period in (2, 3, 4):
-        stripes = np.broadcast_to((line % period < period // 2)[:, None], (side, side)).astype(float)
-        pictures += [np.repeat(one[..., None], 3, 2) for one in (stripes, stripes.T, (stripes + stripes.T) % 2)]
-    colours = rng.random((4, 3))
-    pictures.append(np.where((line % 2 == 0)[:, None, None], colours[0], colours[1]) * np.ones((side, side, 1)))
-    pictures.append(rng.random((side, side, 3)))
-    pictures.append(np.repeat((rng.random((side, side, 1)) < 0.5).astype(float), 3, 2))
-    ramp = line / (side - 1.0)
-    pictures.append(np.stack(np.broadcast_arrays(ramp[:, None], ramp[None], 1 - ramp[:, None]), 2))
-    quarters = np.zeros((side, side, 3))
-    half = side // 2
-    quarters[:half, :half, 0] = quarters[:half, half:, 1] = quarters[half:, :half, 2] = 1.0
-    pictures += [quarters, 1.0 - quarters]
-    square = np.zeros((side, side, 3))
-    square[side // 4 : -side // 4, side // 4 : -side // 4] = 1.0
-    pictures.append(square)
-    return [torch.from_numpy(np.ascontiguousarray(p.transpose(2, 0, 1))[None]).float() for p in pictures]

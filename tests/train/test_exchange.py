@@ -1,0 +1,207 @@
+"""Export, and where further runs start: a model that anyone trained can be registered, used and trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from model_copies import compare_layers
+
+import pillow_lic
+from pillow_lic import container, errors
+from pillow_lic.codec.decode import decode_symbols
+from pillow_lic.engines.torch import exchange as integers
+from pillow_lic.models import choice, registry
+
+pytest.importorskip("tqdm", reason="the train extra is not installed")
+from toy_runs import CONFIG, run
+
+from train import data, exchange, train
+from train.export import export
+from train.families import gdn, photo
+from train.layers import HyperRate, logistic_mass
+
+pytestmark = pytest.mark.network
+
+
+def test_trained_model_can_be_exported_registered_and_used(photographs, tmp_path, make_picture):
+    run(photographs, tmp_path / "run", 4)
+    export(tmp_path / "run" / "checkpoint.pt", photographs, tmp_path / "model", None, batches=1)
+    assert json.loads((tmp_path / "model" / "manifest.json").read_text())["encoder_halo"] == 3
+    name = pillow_lic.register_model(tmp_path / "model")
+    try:
+        assert name == "mine"
+        assert "mine" in choice.names()
+        array = make_picture(70, 50)
+        encoded = pillow_lic.encode(array, model="mine")
+        assert pillow_lic.decode(encoded).shape == array.shape
+        moved = decode_symbols(container.read(encoded))
+        assert moved[0].shape[0] == 8
+    finally:
+        registry.forget_registered()
+
+
+def test_some_rates_alone(photographs, tmp_path, make_picture):
+    """Positions in the range are drawn, and the exported model is for that range of quality."""
+    settings = [
+        "steps=2",
+        "batch=2",
+        "crop=64",
+        "final_crop=64",
+        "validate_every=1000",
+        'name="part"',
+        "rates=[0.0, 0.6]",
+    ]
+    config = train.load_config(CONFIG, settings)
+    drawn = torch.cat([train.positions(5, *config.rates) for _ in range(50)])
+    assert drawn.min() == 0
+    assert drawn.max() == 0.6
+    trainer = train.Trainer(config, photographs, tmp_path / "run")
+    trainer.run(None)
+    export(trainer.checkpoint, photographs, tmp_path / "model", None, batches=1)
+    name = pillow_lic.register_model(tmp_path / "model")
+    try:
+        array = make_picture(70, 50)
+        assert pillow_lic.decode(pillow_lic.encode(array, model=name, quality=60.4)).shape == array.shape
+        with pytest.raises(
+            errors.LicBadOption, match=r"model 'part' is for quality 1 to 60.4, found 75; leave model out"
+        ):
+            pillow_lic.encode(array, model=name)
+    finally:
+        registry.forget_registered()
+    with pytest.raises(ValueError, match="rates must be two positions"):
+        train.load_config(CONFIG, ["rates=[0.5, 0.2]"])
+
+
+def test_the_prior_of_z_is_fitted_to_its_rows():
+    """Peaked rows with wide skirts, which one mean and spread do not describe."""
+    value = torch.arange(-9, 10.0)
+    peaks = torch.linspace(-2, 2, 12)[:, None]
+    shares = 0.7 * torch.exp(-(value - peaks).abs() / 0.4) + 0.1 * torch.exp(-(value + 1.5 * peaks).abs() / 2)
+    shares /= shares.sum(1, keepdim=True)
+    rows = [torch.cat([share * 65000, torch.tensor([536.0])]) for share in shares]
+
+    def excess(steps: int) -> float:
+        """Bits a symbol of the fitted mixtures above the entropy of the rows."""
+        rate = HyperRate(2, 6)
+        with torch.no_grad():
+            exchange.fit_hyper_rate(rate, rows, torch.full((12,), -9), steps)
+            mean, log_scale, logit = (table.view(12, -1, 1) for table in (rate.mean, rate.log_scale, rate.logit))
+            mass = (logistic_mass(value, mean, log_scale) * logit.softmax(1)).sum(1)
+        return float((shares * (shares / mass).log2()).sum(1).mean())
+
+    assert excess(400) < 0.02 < 0.3 < excess(0)
+
+
+def test_a_run_starts_from_an_exported_model(photographs, tmp_path):
+    """Its rate and distortion are those of the checkpoint that was exported, but for float16, integers and the prior of
+    z.
+    """
+    trainer = run(photographs, tmp_path / "run", 4)
+    export(tmp_path / "run" / "checkpoint.pt", photographs, tmp_path / "model", None, batches=1)
+    trainer.model.load_state_dict(trainer.average)
+    again = train.Trainer(trainer.config, photographs, tmp_path / "again", tmp_path / "model")
+    x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        old, new = (t.model(x, torch.tensor([0.2, 0.8]), hard=True) for t in (trainer, again))
+    assert (old["x_hat"] - new["x_hat"]).abs().mean() < 0.01
+    assert torch.allclose(old["y_bits"], new["y_bits"], rtol=0.03)
+    deeper = dataclasses.replace(
+        trainer.config, network=dataclasses.replace(trainer.config.network, encoder_low_blocks=3)
+    )
+    deep = train.Trainer(
+        deeper, photographs, tmp_path / "deeper", tmp_path / "model"
+    )  # further blocks change nothing at first
+    with torch.no_grad():
+        assert torch.equal(deep.model(x, torch.tensor([0.2, 0.8]), hard=True)["x_hat"], new["x_hat"])
+    for other in (
+        {"body_blocks": 0},
+        {"body": trainer.config.network.body + 8},
+        {"latent": trainer.config.network.latent - 4},
+    ):
+        narrower = dataclasses.replace(trainer.config, network=dataclasses.replace(trainer.config.network, **other))
+        with pytest.raises(ValueError, match="another network"):
+            train.Trainer(narrower, photographs, tmp_path / "other", tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", ["toy", "photo-low"])
+def test_export_and_start_are_inverse(name):
+    """The integers of a shipped model, from the floats that training takes of it."""
+    exported = registry.by_name(name)
+    model = photo.Model(photo.Config(**exported.manifest.widths)).requires_grad_(False)
+    exchange.start_from_model(model, exported.path, prior=False)
+    if "trellis" in exported.arrays:
+        model.prior.gain -= math.log(model.residual.unit)
+    units = integers.units_of(exported.arrays | exported.encoder_arrays)
+    for found, wanted in zip(model.stored(units), (exported.arrays, exported.encoder_arrays)):
+        compare_layers(found, wanted)
+    compare_maps(exchange.integer_map(model), exported.arrays)
+
+
+def compare_maps(found: dict, wanted: dict) -> None:
+    """Integers of the map from z, but for the last unit of what had been floats between."""
+    for key, values in found.items():
+        stored = wanted[key].astype(int)
+        assert np.abs(values - stored).max() <= 1 + 1e-3 * np.abs(stored).max(), key
+
+
+def test_export_and_start_are_inverse_of_mixtures():
+    """Its networks are floats of 16 bits and come back as they are; hidden layers and planes of the map do too."""
+    exported = registry.by_name("gdn-mixture")
+    config = gdn.Config(family=exported.manifest.family, **exported.manifest.widths)
+    model = gdn.Model(config).requires_grad_(False)
+    assert exchange.start_from_model(model, exported.path, prior=False) == 0
+    for found, stored in zip(model.stored({}), (exported.arrays, exported.encoder_arrays)):
+        assert found
+        assert all(np.array_equal(values, stored[key]) for key, values in found.items())
+    compare_maps(exchange.integer_map(model), exported.arrays)
+    wider = gdn.Model(dataclasses.replace(config, latent=config.latent + 8))
+    further = exchange.start_from_model(wider, exported.path, prior=False)
+    with pytest.raises(ValueError, match="as many channels of y, found 8 fewer"):
+        wider.start_further(further, torch.rand(1, 3, 64, 64), 0.01, 0.1)
+
+
+def test_the_prior_of_z_travels(photographs, tmp_path):
+    """With an exported model but for its sixteen bits, with a checkpoint exactly; without either it is fitted."""
+    trainer = run(photographs, tmp_path / "run", 4)
+    rate = trainer.model.hyper_rate
+    with torch.no_grad():
+        for table in (rate.mean, rate.log_scale, rate.logit):
+            table.add_(torch.randn(table.shape, generator=torch.Generator().manual_seed(1)))
+    trainer.average.update(trainer.model.state_dict())
+    trainer.save()
+    model = tmp_path / "model"
+    export(trainer.checkpoint, photographs, model, None, batches=1)
+    from_model = train.Trainer(trainer.config, photographs, tmp_path / "again", model).model.hyper_rate
+    from_run = train.Trainer(trainer.config, photographs, tmp_path / "third", trainer.checkpoint).model
+    for name in ("mean", "log_scale", "logit"):
+        assert torch.allclose(getattr(from_model, name), getattr(rate, name), rtol=1e-3, atol=1e-3), name
+    for name, value in from_run.state_dict().items():
+        assert torch.equal(value, trainer.average[name]), name
+    other = dataclasses.replace(trainer.config, network=dataclasses.replace(trainer.config.network, body_blocks=2))
+    with pytest.raises(ValueError, match=r"checkpoint\.pt holds another network"):
+        train.Trainer(other, photographs, tmp_path / "fourth", trainer.checkpoint)
+
+
+def test_further_channels_carry_what_the_others_leave_over(photographs, tmp_path):
+    """Before any step: more channels than the exported model has, and less is lost at the highest rate; the first
+    channels stay as they were.
+    """
+    trainer = run(photographs, tmp_path / "run", 4)
+    export(tmp_path / "run" / "checkpoint.pt", photographs, tmp_path / "model", None, batches=1)
+    config, had = trainer.config, trainer.config.network.latent
+    wider = dataclasses.replace(config, network=dataclasses.replace(config.network, latent=had + 24))
+    plain, more = (
+        train.Trainer(c, photographs, tmp_path / name, tmp_path / "model").model
+        for c, name in ((config, "plain"), (wider, "more"))
+    )
+    x = torch.from_numpy(data.Crops(trainer.training, 64, 16, seed=3).at(0)).float().div(255)
+    t = torch.ones(len(x))
+    with torch.no_grad():
+        lost, less = ((model(x, t, hard=True)["x_hat"] - x).square().mean() for model in (plain, more))
+        assert torch.allclose(more.analysis(x, t)[:, :had], plain.analysis(x, t), atol=1e-5)
+    assert less < 0.9 * lost
