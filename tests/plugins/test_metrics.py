@@ -15,6 +15,7 @@ from PIL import Image
 
 from pillow_lic import metrics
 from pillow_lic.errors import LicBadOption, LicMeasureMissing
+from pillow_lic.metrics import eye, pictures
 
 SLOW = ("ssimulacra2", "butteraugli", "butteraugli_max")
 OURS = [name for name in metrics.MEASURES if name not in SLOW]
@@ -205,7 +206,7 @@ def test_ms_ssim_is_pytorch_msssims(photo, decoded, shape):
 
 def test_psnr_hvs_is_the_packages(photo, decoded):
     package = pytest.importorskip("psnr_hvsm", reason="pip install psnr-hvsm compares with another implementation")
-    theirs = package.psnr_hvs_hvsm(photo @ metrics.LUMA / 255, decoded @ metrics.LUMA / 255)
+    theirs = package.psnr_hvs_hvsm(photo @ pictures.LUMA / 255, decoded @ pictures.LUMA / 255)
     ours = metrics.psnr_hvs(photo, decoded), metrics.psnr_hvs_m(photo, decoded)
     assert ours == pytest.approx([float(value) for value in theirs], abs=1e-4)
 
@@ -276,18 +277,18 @@ def test_published_tables_follow_from_jpegs():
         (4, 5, 0.236102, 0.008417),
         (7, 7, 0.25995, 0.010203),
     ):
-        assert metrics.SENSITIVITY[row, column] == pytest.approx(sensitivity, abs=1e-6)
-        assert metrics.MASKING[row, column] == pytest.approx(masking, abs=1e-6)
+        assert eye.SENSITIVITY[row, column] == pytest.approx(sensitivity, abs=1e-6)
+        assert eye.MASKING[row, column] == pytest.approx(masking, abs=1e-6)
 
 
 def test_psnr_hvs_m_block_by_block(photo, decoded):
     """The definition, spelled out for one block after the other."""
     from scipy.fft import dctn
 
-    grey, worse = (x[:64, :72] @ metrics.LUMA for x in (photo, decoded))
+    grey, worse = (x[:64, :72] @ pictures.LUMA for x in (photo, decoded))
 
     def hides(block, coefficients):
-        energy = sum(coefficients[k, m] ** 2 * metrics.MASKING[k, m] for k in range(8) for m in range(8) if k + m)
+        energy = sum(coefficients[k, m] ** 2 * eye.MASKING[k, m] for k in range(8) for m in range(8) if k + m)
         parts = [block[:4, :4], block[:4, 4:], block[4:, :4], block[4:, 4:]]
         share = sum(part.var(ddof=1) * 16 for part in parts) / (block.var(ddof=1) * 64) if block.var() else 0
         return math.sqrt(energy * share) / 32
@@ -301,8 +302,8 @@ def test_psnr_hvs_m_block_by_block(photo, decoded):
             for k in range(8):
                 for m in range(8):
                     error = abs(in_a[k, m] - in_b[k, m])
-                    error = max(0, error - mask / metrics.MASKING[k, m]) if k + m else error
-                    total += (error * metrics.SENSITIVITY[k, m]) ** 2
+                    error = max(0, error - mask / eye.MASKING[k, m]) if k + m else error
+                    total += (error * eye.SENSITIVITY[k, m]) ** 2
                     count += 1
     expected = 10 * math.log10(255**2 * count / total)
     assert metrics.psnr_hvs_m(photo[:64, :72], decoded[:64, :72]) == pytest.approx(expected)
@@ -360,7 +361,7 @@ def plain_ciede2000(one, two):
 def test_ciede2000_of_pairs(one, two, expected):
     assert plain_ciede2000(one, two) == pytest.approx(expected, abs=5e-5)
     for x, y in ((one, two), (two, one)):
-        found = metrics._colour_difference(np.array(x, float)[:, None], np.array(y, float)[:, None])
+        found = eye.colour_difference(np.array(x, float)[:, None], np.array(y, float)[:, None])
         assert found[0] == pytest.approx(expected, abs=5e-5)
 
 
@@ -368,13 +369,13 @@ def test_ciede2000_of_many_pairs():
     rng = np.random.default_rng(5)
     one, two = rng.uniform((0, -90, -90), (100, 90, 90), (2, 500, 3))
     one[::50, 1:] = 0
-    found = metrics._colour_difference(one.T, two.T)
+    found = eye.colour_difference(one.T, two.T)
     assert found == pytest.approx([plain_ciede2000(x, y) for x, y in zip(one, two)], rel=1e-9)
 
 
 def test_black_and_white_are_a_lightness_of_100_apart():
     black = np.zeros((2, 2, 3), np.uint8)
-    assert metrics._lab(black + 255)[0] == pytest.approx(100, abs=1e-6)
+    assert eye.lab(black + 255)[0] == pytest.approx(100, abs=1e-6)
     assert metrics.ciede2000(black, black + 255) == pytest.approx(100, abs=1e-6)
 
 
@@ -388,7 +389,7 @@ def test_gmsd_by_the_paper(photo, decoded):
 
     for height, width in ((384, 384), (101, 62)):
         a, b = (x[:height, :width] for x in (photo, decoded))
-        one, two = magnitude(a @ metrics.LUMA), magnitude(b @ metrics.LUMA)
+        one, two = magnitude(a @ pictures.LUMA), magnitude(b @ pictures.LUMA)
         expected = ((2 * one * two + 170) / (one**2 + two**2 + 170)).std(ddof=1)
         assert metrics.gmsd(a, b) == pytest.approx(expected)
 
@@ -425,6 +426,6 @@ def test_nlpd_by_the_paper(photo, decoded):
 
     for height, width in ((384, 384), (101, 62)):
         a, b = (x[:height, :width] for x in (photo, decoded))
-        pairs = zip(bands(a @ metrics.LUMA / 255), bands(b @ metrics.LUMA / 255))
+        pairs = zip(bands(a @ pictures.LUMA / 255), bands(b @ pictures.LUMA / 255))
         expected = np.mean([np.sqrt(((x - y) ** 2).mean()) for x, y in pairs])
         assert metrics.nlpd(a, b) == pytest.approx(expected)
