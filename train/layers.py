@@ -34,6 +34,13 @@ class HyperRate(nn.Module):
         self.log_scale = nn.Parameter(0.7 * spread.repeat(points, hyper))
         self.logit = nn.Parameter(torch.zeros(points, hyper * Z_COMPONENTS))
 
+    def coded(self, z: Tensor, t: Tensor, hard: bool) -> tuple[Tensor, Tensor]:
+        """z_hat (N, Cz, h, w), rounded, of z, and its bits per sample (N,): of z with noise, or hard as it is."""
+        gain = interpolate(self.gain, t).exp()[:, :, None, None]
+        z = z * gain
+        rounded = straight_through_round(z)
+        return rounded / gain, self.bits(rounded if hard else add_noise(z), t)
+
     def bits(self, z: Tensor, t: Tensor) -> Tensor:
         """Bits per sample (N,) of z (N, Cz, h, w) over unit bins."""
         tables = (interpolate(table, t) for table in (self.mean, self.log_scale, self.logit))

@@ -17,7 +17,7 @@ import time
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from tqdm import tqdm
 from pillow_lic.engines.torch.precision import fast_bfloat16
 from train.data import Crops, load_split
 from train.exchange import start_from_checkpoint, start_from_model
-from train.families import Config, build, network_config, photo
+from train.families import build, network_config, photo
 from train.gpu_data import DeviceCrops
 from train.losses import METRICS, MS_SSIM_SIDE, VISUAL, rate_distortion, rate_weight
 from train.optim import Soap
@@ -66,7 +66,7 @@ class TrainConfig:
     compiled: bool = False  # torch.compile: worth it on a GPU, slower on a CPU
     turn_every: int = 24  # steps between two turns of SOAP's basis, see train/optim.py
     fresh_synthesis: bool = False  # of a start from a model: its synthesis begins anew, but for the linear path
-    network: Config = field(default_factory=photo.Config)
+    network: Any = field(default_factory=photo.Config)  # a Config of train/families/
 
     def __post_init__(self):
         low, high = self.rates

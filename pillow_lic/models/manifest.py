@@ -20,7 +20,8 @@ FORMAT = 3  # of manifests and of what stands beside them (FORMAT 9)
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 DIGEST = re.compile("[0-9a-f]{64}")
 DECODER, ENCODER = "model.safetensors", "encoder.safetensors"  # the files of a model
-FAMILIES = ("photo", "factorized", "hyperprior", "gdn-mixture")  # of networks (FORMAT 9.3, 9.4)
+# Families of networks (FORMAT 9.3, 9.4), and the file in engines/torch/ and in train/families/ that has each.
+FAMILIES = {"photo": "photo", "factorized": "gdn", "hyperprior": "gdn", "gdn-mixture": "gdn"}
 WIDTH_MAX = 4096  # of a network
 DEFAULTS: dict[str, Any] = {"encoder_halo": 8, "quality": [LIC_QUALITY_MIN, LIC_QUALITY_MAX]}  # what need not be stated
 

@@ -1,36 +1,22 @@
 """The families of networks that can be trained, each a module here with what training and export ask of it.
 
 A module has `Config`, its widths, and `Model`, which is the networks under the interface below. A further family is a
-further module and its line in FAMILIES. Imports torch.
+file here, one in pillow_lic/engines/torch/ and its line in pillow_lic/models/manifest.py. Imports torch.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
 
-from train.families import gdn, photo
+from pillow_lic.models.manifest import FAMILIES
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     import numpy as np
     from torch import Tensor, nn
 
     from train.layers import HyperRate
     from train.residuals import Residual
-
-Config = photo.Config | gdn.Config
-
-FAMILIES: dict[str, ModuleType] = {"photo": photo, **dict.fromkeys(gdn.NAMES, gdn)}
-
-
-class Reach(NamedTuple):
-    """How far networks see, in latent positions: the decoder's from pixels to r and z, the encoder's from y to pixels
-    and from z to y.
-    """
-
-    decoder: int
-    encoder: int
 
 
 class Model(Protocol):
@@ -67,7 +53,10 @@ class Model(Protocol):
         """Something to do for the last channels of y, which a model that it starts from has not."""
 
     def reach(self) -> tuple[int, int]:
-        """That of the decoder and that of the encoder, summed from the layers."""
+        """How far the decoder sees, from pixels to r and z, and the encoder, from y to pixels and from z to y.
+
+        In latent positions, summed from the layers.
+        """
 
     def share(self, x: Tensor, t: Tensor) -> float:
         """Variance of what the analysis network adds to its linear path, against that of y; 1 without such a path."""
@@ -79,15 +68,18 @@ class Model(Protocol):
         """`network` of the manifest."""
 
 
-def network_config(table: dict) -> Config:
+def network_config(table: dict) -> Any:
     """From a configuration's [network] or a checkpoint: without a `family`, that is `photo`."""
-    family = table.get("family", "photo")
+    return _module(table.get("family", "photo")).Config(**table)
+
+
+def build(config: Any) -> Any:
+    """A fresh network: a Model that is an nn.Module."""
+    return _module(getattr(config, "family", "photo")).Model(config)
+
+
+def _module(family: str) -> Any:
     if family not in FAMILIES:
         msg = f"network: there is no family {family!r}, want one of {', '.join(FAMILIES)}"
         raise ValueError(msg)
-    return FAMILIES[family].Config(**table)
-
-
-def build(config: Config) -> Any:
-    """A fresh network: a Model that is an nn.Module."""
-    return FAMILIES[getattr(config, "family", "photo")].Model(config)
+    return import_module(f"train.families.{FAMILIES[family]}")

@@ -124,13 +124,8 @@ class Model(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, hard: bool = False) -> dict[str, Tensor]:
         """Noise for the rate, straight-through rounding for the distortion; `hard` rounds for the rate as well."""
-        rate = self.hyper_rate
         y = self.analysis(x, t)
-        z_gain = interpolate(rate.gain, t).exp()[:, :, None, None]
-        z = self.hyper_analysis(y, t) * z_gain
-        z_int = straight_through_round(z)
-        z_bits = rate.bits(z_int if hard else add_noise(z), t)
-        z_hat = z_int / z_gain
+        z_hat, z_bits = self.hyper_rate.coded(self.hyper_analysis(y, t), t, hard)
         h, w = y.shape[2], y.shape[3]
         planes = self.shape(z_hat, t)[..., :h, :w]
         _, mean, step = self.prior(z_hat, t)

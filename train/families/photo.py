@@ -109,13 +109,8 @@ class Model(nn.Module):
         gradient passes that. What export makes of the weights quantises dependently (FORMAT 7.9) and so gains some per
         cent more. Returns x_hat, and the bits of y and of z per sample.
         """
-        rate = self.hyper_rate
         y = self.analysis(x, t)
-        z_gain = interpolate(rate.gain, t).exp()[:, :, None, None]
-        z = self.hyper_analysis(y, t) * z_gain
-        z_int = straight_through_round(z)
-        z_bits = rate.bits(z_int if hard else add_noise(z), t)
-        z_hat = z_int / z_gain
+        z_hat, z_bits = self.hyper_rate.coded(self.hyper_analysis(y, t), t, hard)
         h, w = y.shape[2], y.shape[3]
         log_sigma = self.scale_map(z_hat, t)[:, :, :h, :w]
         features, mean, step = self.prior(z_hat, t)

@@ -8,14 +8,24 @@ attention in the encoder. Imports torch, the operators and constants. Shapes as 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...constants import GROUPS
+from ...models.manifest import DECODER
 from . import operators  # noqa: F401  registers torch.ops.pillow_lic.gdn and igdn
 from .photo import interpolate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from ...models.store import Model
 
 FAMILIES = ("factorized", "hyperprior", "gdn-mixture")
 
@@ -197,3 +207,22 @@ class Synthesis(nn.Module):
 
     def forward(self, y_hat: Tensor, t: Tensor) -> Tensor:
         return self.layers(y_hat.to(type_of(self.layers))).float() * 0.25 + 0.5
+
+
+# ---- networks.Family ------------------------------------------------------------------------------------------------
+
+
+def config(family: str, widths: Mapping[str, int | bool]) -> GdnConfig:
+    return GdnConfig(family=family, **widths)  # type: ignore[arg-type]
+
+
+def parts(c: GdnConfig, file: str) -> dict[str, nn.Module]:
+    if file == DECODER:
+        return {"prior": Prior(c) if c.components else ZeroMean(c), "refine": NoRefine(), "synthesis": Synthesis(c)}
+    plain = c.family == "factorized"
+    return {"analysis": Analysis(c), "hyper_analysis": NoHyperAnalysis() if plain else HyperAnalysis(c)}
+
+
+def floats(model: Model, file: str, shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, NDArray[Any]]:
+    arrays = model.arrays if file == DECODER else model.encoder_arrays
+    return {name: arrays[name] for name in shapes}

@@ -9,20 +9,22 @@ from __future__ import annotations
 import re
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import nn
 
 from ...errors import LicGpuUnavailable, LicModelMissing
-from ...models.manifest import DECODER, ENCODER
+from ...models.manifest import DECODER, ENCODER, FAMILIES
 from ...threads import held
-from . import exchange, gdn, photo
 from .precision import keep_tf32_out, precision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
 
     from ...models.store import Model
     from .place import Place
@@ -82,57 +84,43 @@ class Stages(nn.Module):
             self.add_module(name, part)
 
 
+class Family(Protocol):
+    """What a family's file here has: manifest.FAMILIES names it."""
+
+    @staticmethod
+    def config(family: str, widths: Mapping[str, int | bool]) -> Any:
+        """Its widths, `latent` and `hyper` among them. TypeError, ValueError for others than its own."""
+
+    @staticmethod
+    def parts(config: Any, file: str) -> dict[str, nn.Module]:
+        """The stages that DECODER or ENCODER holds, by name, not filled."""
+
+    @staticmethod
+    def floats(model: Model, file: str, shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, NDArray[Any]]:
+        """Their weights out of the model's arrays, by name. shapes: what the stages want."""
+
+
 def stages(model: Model, file: str) -> Stages:
     """The stages in float32 on the CPU. Raises LicModelMissing for numbers that do not fit what the manifest says."""
-    build = _photo if model.manifest.family == "photo" else _gdn
+    manifest = model.manifest
+    family: Family = import_module(f".{FAMILIES[manifest.family]}", __package__)  # type: ignore[assignment]
     try:
-        return build(model, file)
+        config = family.config(manifest.family, manifest.widths)
+        found, wanted = (config.latent, config.hyper), (manifest.latent, manifest.hyper)
+        if found != wanted:
+            msg = f"its networks have {found} latent and hyper channels, want {wanted}"
+            raise ValueError(msg)
+        with torch.device("meta"):
+            made = Stages(**family.parts(config, file))
+        shapes = {name: tuple(value.shape) for name, value in made.state_dict().items()}
+        return _filled(made, family.floats(model, file, shapes))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         problem = (str(error).strip() or type(error).__name__).splitlines()[-1]
         msg = f"the model {model.name!r} does not do what its manifest says: {file}: {problem}; export it again"
         raise LicModelMissing(msg) from error
 
 
-def _check(model: Model, config: photo.PhotoConfig | gdn.GdnConfig) -> None:
-    found, wanted = (config.latent, config.hyper), (model.manifest.latent, model.manifest.hyper)
-    if found != wanted:
-        msg = f"its networks have {found} latent and hyper channels, want {wanted}"
-        raise ValueError(msg)
-
-
-def _photo(model: Model, file: str) -> Stages:
-    config = photo.PhotoConfig(**model.manifest.widths)
-    _check(model, config)
-    with torch.device("meta"):
-        if file == DECODER:
-            made = Stages(prior=photo.Prior(config), refine=photo.Refine(config), synthesis=photo.Synthesis(config))
-        else:
-            made = Stages(analysis=photo.Analysis(config), hyper_analysis=photo.HyperAnalysis(config))
-    shapes = {name: tuple(value.shape) for name, value in made.state_dict().items()}
-    if file == DECODER:
-        floats = exchange.float_decoder(model.arrays, exchange.units_of(model.arrays), shapes)
-    else:
-        units = exchange.units_of(model.arrays | model.encoder_arrays)
-        floats = exchange.float_encoder(model.encoder_arrays, units, shapes)
-    return _filled(made, floats)
-
-
-def _gdn(model: Model, file: str) -> Stages:
-    config = gdn.GdnConfig(family=model.manifest.family, **model.manifest.widths)  # type: ignore[arg-type]
-    _check(model, config)
-    with torch.device("meta"):
-        if file == DECODER:
-            prior = gdn.Prior(config) if config.components else gdn.ZeroMean(config)
-            made = Stages(prior=prior, refine=gdn.NoRefine(), synthesis=gdn.Synthesis(config))
-        else:
-            plain = config.family == "factorized"
-            hyper = gdn.NoHyperAnalysis() if plain else gdn.HyperAnalysis(config)
-            made = Stages(analysis=gdn.Analysis(config), hyper_analysis=hyper)
-    arrays = model.arrays if file == DECODER else model.encoder_arrays
-    return _filled(made, {name: arrays[name] for name in made.state_dict()})
-
-
-def _filled(made: Stages, floats: dict[str, np.ndarray]) -> Stages:
+def _filled(made: Stages, floats: Mapping[str, NDArray[Any]]) -> Stages:
     values = {name: torch.from_numpy(np.array(value, np.float32)) for name, value in floats.items()}
     made.load_state_dict(values, assign=True)
     return made

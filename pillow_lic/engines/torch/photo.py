@@ -18,9 +18,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...constants import GROUPS
+from ...models.manifest import DECODER
+from . import exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from ...models.store import Model
 
 
 @dataclass(frozen=True)
@@ -257,3 +264,23 @@ class Synthesis(nn.Module):
         x = F.pixel_shuffle(self.up4(self.detail(x, t)), 2)  # (N, render, 4h, 4w)
         x = self.out(self.render(x, t)) + F.pixel_shuffle(self.direct(y_hat), 4)  # (N, 48, 4h, 4w)
         return F.pixel_shuffle(x.float(), 4) * 0.25 + 0.5
+
+
+# ---- networks.Family ------------------------------------------------------------------------------------------------
+
+
+def config(_family: str, widths: Mapping[str, int | bool]) -> PhotoConfig:
+    return PhotoConfig(**widths)
+
+
+def parts(c: PhotoConfig, file: str) -> dict[str, nn.Module]:
+    if file == DECODER:
+        return {"prior": Prior(c), "refine": Refine(c), "synthesis": Synthesis(c)}
+    return {"analysis": Analysis(c), "hyper_analysis": HyperAnalysis(c)}
+
+
+def floats(model: Model, file: str, shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, NDArray[Any]]:
+    if file == DECODER:
+        return exchange.float_decoder(model.arrays, exchange.units_of(model.arrays), shapes)
+    units = exchange.units_of(model.arrays | model.encoder_arrays)
+    return exchange.float_encoder(model.encoder_arrays, units, shapes)
