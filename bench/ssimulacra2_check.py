@@ -1,9 +1,9 @@
 """How near SSIMULACRA2's scores of different programs are: python bench/ssimulacra2_check.py IMAGES [--limit 4]
 
-For JPEG and AVIF files of each image: the PyPI package, which pillow_lic.metrics uses; train/visual.py, which models
-are trained for; the package with zeros around the pictures where it blurs, as libjxl's source has it; and libjxl's own
-tool `ssimulacra2`, where it is on the PATH (Debian 12 does not ship it). The package mirrors two borders and has zeros
-beyond the other two; visual.py mirrors all four. Writes bench/results/ssimulacra2-check.csv.
+For JPEG and AVIF files of each image: the PyPI package, which pillow_lic.metrics uses; engines/torch/visual.py, which
+models are trained for; the package with zeros around the pictures where it blurs, as libjxl's source has it; and
+libjxl's own tool `ssimulacra2`, where it is on the PATH (Debian 12 does not ship it). The package mirrors two borders
+and has zeros beyond the other two; visual.py mirrors all four. Writes bench/results/ssimulacra2-check.csv.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def visual(a, b):
     """The score of what models are trained for."""
     import torch
 
-    from train import visual as trained
+    from pillow_lic.engines.torch import visual as trained
 
     with torch.no_grad():
         tensors = [torch.tensor(np.array(x)).permute(2, 0, 1)[None].float() / 255 for x in (a, b)]

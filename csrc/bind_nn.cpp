@@ -16,6 +16,7 @@
 #include "nn/photo.h"
 #include "nn/planes.h"
 #include "nn/search.h"
+#include "nn/visual.h"
 
 namespace {
 
@@ -189,21 +190,40 @@ double gradient(const nn::Photo& photo, py::ssize_t q, const py::buffer& y_hat, 
     return nn::Gradient(photo, quality)(from.data, held_picture.picture, to ? to->data : nullptr, count);
 }
 
+// The visual distance times the pixels, between a picture and levels (4 hy, 4 wy, 48) in 1/16; `out`, where there is
+// one, takes its gradient.
+double visual(const py::buffer& levels, const py::buffer& pixels, const Volume& shape,
+              const std::optional<py::buffer>& out, const std::string& kernels, py::ssize_t threads) {
+    const nn::Kernels* set = nn::find_kernels(kernels);
+    if (!set) refuse("argument kernels is '" + kernels + "', which this CPU has not");
+    const std::size_t count = threads_of(threads);
+    const HeldPicture held_picture(pixels, shape);
+    const Sizes& s = held_picture.sizes;
+    const std::vector<py::ssize_t> sides{static_cast<py::ssize_t>(4 * s.hy), static_cast<py::ssize_t>(4 * s.wy), 48};
+    const Values<const std::int16_t> from(levels, "levels", sides);
+    std::optional<Values<float>> to;
+    if (out) to.emplace(*out, "out", sides, true);
+    py::gil_scoped_release release;
+    return nn::Visual(held_picture.picture, *set)(from.data, to ? to->data : nullptr, 1.0f, count);
+}
+
 bool search(const nn::Photo& photo, const lic::Model& model, py::ssize_t q, const py::buffer& z, const py::buffer& y,
             const py::buffer& r, const py::buffer& pixels, const Volume& shape, py::ssize_t passes, double bit,
-            float weight, py::ssize_t threads) {
+            float weight, double visual, py::ssize_t threads) {
     check_latents(photo, model);
     const int quality = quality_of(q);
     const std::size_t count = threads_of(threads), times = in_range(passes, "passes", 0, kPassesMost);
     if (!(bit > 0.0 && bit < 1e12)) refuse("argument bit is not above 0 and below 1e12");
+    if (!(visual >= 0.0 && visual < 1e12)) refuse("argument visual is not from 0 to below 1e12");
     const HeldPicture held_picture(pixels, shape);
     const Sizes& s = held_picture.sizes;
     const Values<const std::int16_t> symbols(z, "z", s.hyper(model.C()));
     const Values<const std::int32_t> from(y, "y", s.rows(model.M()));
     const Values<std::int16_t> to(r, "r", s.latent(model.M()), true);
     py::gil_scoped_release release;
-    return nn::search({photo, model, quality, held_picture.picture, symbols.data, from.data, times, weight, bit, count},
-                      to.data);
+    return nn::search(
+        {photo, model, quality, held_picture.picture, symbols.data, from.data, times, weight, bit, visual, count},
+        to.data);
 }
 
 void analyse(const nn::Analysis& analysis, py::ssize_t q, const py::buffer& pixels, const Volume& shape,
@@ -326,7 +346,7 @@ void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
              py::arg("out") = py::none(), py::arg("threads") = 1)
         .def("search", &search, py::arg("model"), py::arg("q"), py::arg("z"), py::arg("y"), py::arg("r"),
              py::arg("pixels"), py::arg("shape"), py::arg("passes"), py::arg("bit"), py::arg("weight"),
-             py::arg("threads") = 1)
+             py::arg("visual") = 0.0, py::arg("threads") = 1)
         .def_property_readonly("latent", &nn::Photo::latent)
         .def_property_readonly("hyper", &nn::Photo::hyper)
         .def_property_readonly("halo", &nn::Photo::halo);
@@ -341,6 +361,17 @@ void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
         .def_property_readonly("hyper", &nn::Analysis::hyper);
     m.def("join_planes", &turned<nn::join_planes>, py::arg("runs"), py::arg("data"), py::arg("out"))
         .def("split_planes", &turned<nn::split_planes>, py::arg("runs"), py::arg("data"), py::arg("out"));
+    m.def("visual", &visual, py::arg("levels"), py::arg("pixels"), py::arg("shape"), py::arg("out") = py::none(),
+          py::arg("kernels") = "auto", py::arg("threads") = 1,
+          "The distance that visual models are trained for, times the pixels; its gradient is added to `out`.");
+    m.def(
+        "visual_weights",
+        [] {
+            py::list weights;
+            for (const float weight : nn::visual_weights()) weights.append(weight);
+            return weights;
+        },
+        "The 108 published weights of SSIMULACRA2: channel, scale, norm, map.");
     m.def(
         "kernel_sets",
         [] {

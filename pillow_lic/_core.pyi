@@ -141,11 +141,13 @@ class Photo(metaclass=_Type):
         passes: int,
         bit: float,
         weight: float,
+        visual: float = 0.0,
         threads: int = 1,
     ) -> bool:
         """Residuals into `r` as `quantise` takes and makes them, bettered for the picture (pixels, of `shape`) in as
         many passes; those of `quantise` where none that costs less is found. Returns whether one was. bit: squared
-        error of samples in 0..1 that a bit is worth.
+        error of samples in 0..1 that a bit is worth. visual: that squared error which a visual distance of 1 counts
+        for, a pixel; 0: it does not count.
         """
     @property
     def latent(self) -> int:
@@ -184,6 +186,23 @@ def join_planes(runs: Sequence[tuple[int, bool, int]], data: _Buffer, out: _Buff
 
 def split_planes(runs: Sequence[tuple[int, bool, int]], data: _Buffer, out: _Buffer) -> None:
     """The inverse."""
+
+def visual(
+    levels: _Buffer,
+    pixels: _Buffer,
+    shape: _Volume,
+    out: _Buffer | None = None,
+    kernels: str = "auto",
+    threads: int = 1,
+) -> float:
+    """The distance that visual models are trained for, times the pixels, between a picture (bytes of shape (height,
+    width, bands), 1 band of grey or 3 of RGB) and samples of a decoder, levels int16 (4 h, 4 w, 48) in 1/16 of a level:
+    a position at a quarter of the resolution holds 4 rows of 4 pixels of 3. out: float32 like levels, to which its
+    gradient by them is added.
+    """
+
+def visual_weights() -> list[float]:
+    """The 108 published weights of SSIMULACRA2: channel, scale, norm (mean, 4-norm), map (structure, ringing, blur)."""
 
 def kernel_sets() -> list[str]:
     """The kernel sets of the native engine that this CPU can run, slowest first."""

@@ -22,6 +22,7 @@ from train.exchange import stored_prior
 from train.families import Model, build, network_config
 from train.fitting import Fitter
 from train.layers import ROWS
+from train.losses import SEARCHED, VISUAL
 from train.pack import write_model
 from train.rows import Rows
 
@@ -51,10 +52,15 @@ def manifest_of(model: Model, training: dict, name: str | None) -> dict:
         "encoder_halo": encoder_halo,
         "quality": [quality.q_at(t) for t in training.get("rates", (0, 1))],
     }
-    # lambda of another distortion means nothing to an encoder that knows squared errors
-    if training.get("metric", "mse") == "mse":
-        manifest["lambda"] = [training["lowest"], training["highest"]]
-    return manifest
+    return manifest | searched(training)
+
+
+def searched(training: dict) -> dict[str, list[float]]:
+    """What the manifest says of what encoders search for: nothing of MS-SSIM, which they do not know."""
+    metric, ends = training.get("metric", "mse"), (training["lowest"], training["highest"])
+    if metric == "visual":
+        return {"lambda": [float(f"{end * share:.6g}") for end, share in zip(ends, SEARCHED)], "visual": list(VISUAL)}
+    return {"lambda": list(ends)} if metric == "mse" else {}
 
 
 def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: int, with_encoder: bool = True) -> None:

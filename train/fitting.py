@@ -70,8 +70,9 @@ class Fitter:
                     v = torch.from_numpy(tables.dequantised(q, z))
                     index = torch.from_numpy(np.stack([tables.scale_index(q, one, *y.shape[2:]) for one in z]))
                     bit = base.error_of_bit(quality.lambda_at(self.manifest["lambda"], q) if effort else None)
+                    visual = bit * quality.lambda_at(self.manifest["visual"], q) if "visual" in self.manifest else 0.0
                     found = Latents(pictures, t, y, torch.from_numpy(z), v, index)
-                    r, _ = search.quantise(decoder, quantiser, found, effort, bit)
+                    r, _ = search.quantise(decoder, quantiser, found, effort, bit, visual)
                     for levels, where in zip(r.flatten(2).numpy(), index.flatten(2).numpy()):
                         symbols, row = rows.residual.symbols(tables, levels, where)
                         counted.count(row.astype(np.int64), symbols)

@@ -29,7 +29,7 @@ from train.data import Crops, load_split
 from train.exchange import start_from_checkpoint, start_from_model
 from train.families import build, network_config, photo
 from train.gpu_data import DeviceCrops
-from train.losses import METRICS, MS_SSIM_SIDE, VISUAL, rate_distortion, rate_weight
+from train.losses import METRICS, MS_SSIM_SIDE, SQUARED, VISUAL, rate_distortion, rate_weight
 from train.optim import Soap
 
 if TYPE_CHECKING:
@@ -289,9 +289,9 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             out = self.parallel(x, t, settling)
         share = 10.0 ** -t.square() if self.step < config.free_until else 1.0
-        figures = rate_distortion(
-            x, out, rate_weight(t, config.lowest, config.highest), share, config.metric, rate_weight(t, *VISUAL)
-        )
+        weight = rate_weight(t, config.lowest, config.highest)
+        beside = rate_weight(t, *VISUAL), rate_weight(t, *SQUARED)
+        figures = rate_distortion(x, out, weight, share, config.metric, *beside)
         loss = figures["loss"].mean()
         self.optimizer.zero_grad()
         loss.backward()
@@ -325,9 +325,8 @@ class Trainer:
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                     out = model(x, position, hard=True)
                 weight = rate_weight(position, self.config.lowest, self.config.highest)
-                figures = rate_distortion(
-                    x, out, weight, metric=self.config.metric, visual_weight=rate_weight(position, *VISUAL)
-                )
+                beside = rate_weight(position, *VISUAL), rate_weight(position, *SQUARED)
+                figures = rate_distortion(x, out, weight, 1.0, self.config.metric, *beside)
                 rows.append([figures[k].mean().item() for k in ("loss", "mse", "bpp", "z_bpp", "psnr")])
             row = np.mean(rows, 0)
             losses.append(row[0])

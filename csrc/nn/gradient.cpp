@@ -335,35 +335,73 @@ class Errors {
 Gradient::Gradient(const Photo& photo, int q) : parts_(std::make_unique<Parts>(photo.parts(), q)) {}
 Gradient::~Gradient() = default;
 
-double Gradient::operator()(const i16* y_hat, const Picture& picture, float* gradient, std::size_t threads) const {
-    const Parts& w = *parts_;
-    const std::size_t hy = picture.hy(), wy = picture.wy(), M = w.w.latent;
-    const Errors errors(picture, wy);
-    std::atomic<i64> squares{0};
+namespace {
+
+// Each strip forward and, where `gradient` is wanted, back: source(levels, row) of a strip's own source_of(begin, end)
+// gives the gradients by the samples of a row.
+template <class SourceOf>
+void stream(const Gradient::Parts& w, const i16* y_hat, std::size_t hy, std::size_t wy, float* gradient,
+            std::size_t threads, const SourceOf& source_of) {
+    const std::size_t M = w.w.latent;
     in_strips(hy, 2 * kStripRows, threads, [&](std::size_t begin, std::size_t end) {
         const std::size_t reach = gradient ? w.reach() : synthesis_reach(w.bodies.size(), w.details.size());
         const std::size_t from = begin < reach ? 0 : begin - reach;
         std::unique_ptr<BackChain> chain;
         if (gradient) chain = std::make_unique<BackChain>(w, wy, from == 0, begin, end, gradient);
-        Aligned<float> error(gradient ? 4 * wy * kOut : 0);
-        i64 own = 0;
+        const auto source = source_of(begin, end);
         const auto sink = [&](const i16* levels, std::size_t row) {
-            const i64 square = errors.row(levels, row, gradient ? error.data() : nullptr);
-            if (row >= kQuarters * begin && row < kQuarters * end) own += square;
-            if (chain && !chain->done()) chain->push(error.data(), row);
+            const float* error = source(levels, row);
+            if (chain && !chain->done()) chain->push(error, row);
         };
         const Quarters wanted = gradient ? Quarters{0, kQuarters * hy} : Quarters{kQuarters * begin, kQuarters * end};
         SynthesisStream synthesis(w.at, wy, from == 0, wanted, sink, chain ? &chain->tape() : nullptr);
         const auto done = [&] { return chain ? chain->done() : synthesis.done(); };
         std::size_t row = from;
         for (; row < hy && !done(); ++row) synthesis.push(y_hat + row * wy * M, M, row);
-        if (!done()) {
-            synthesis.finish();
-            if (chain && !chain->done()) chain->finish();
-        }
-        squares += own;
+        if (done()) return;
+        synthesis.finish();
+        if (chain && !chain->done()) chain->finish();
+    });
+}
+
+}  // namespace
+
+double Gradient::operator()(const i16* y_hat, const Picture& picture, float* gradient, std::size_t threads) const {
+    const std::size_t wy = picture.wy();
+    const Errors errors(picture, wy);
+    std::atomic<i64> squares{0};
+    stream(*parts_, y_hat, picture.hy(), wy, gradient, threads, [&](std::size_t begin, std::size_t end) {
+        auto error = std::make_shared<Aligned<float>>(gradient ? 4 * wy * kOut : 0);
+        return [&errors, &squares, gradient, error, begin, end](const i16* levels, std::size_t row) {
+            const i64 square = errors.row(levels, row, gradient ? error->data() : nullptr);
+            if (row >= kQuarters * begin && row < kQuarters * end) squares += square;
+            return static_cast<const float*>(error->data());
+        };
     });
     return static_cast<double>(squares) / (static_cast<double>(kWhite) * kWhite);
+}
+
+double Gradient::samples(const i16* y_hat, const Picture& picture, i16* levels, float* by_levels,
+                         std::size_t threads) const {
+    const std::size_t wy = picture.wy(), row_size = 4 * wy * kOut;
+    const Errors errors(picture, wy);
+    std::atomic<i64> squares{0};
+    stream(*parts_, y_hat, picture.hy(), wy, nullptr, threads, [&](std::size_t, std::size_t) {
+        return [&](const i16* from, std::size_t row) -> const float* {
+            std::copy_n(from, row_size, levels + row * row_size);
+            squares += errors.row(from, row, by_levels ? by_levels + row * row_size : nullptr);
+            return nullptr;
+        };
+    });
+    return static_cast<double>(squares) / (static_cast<double>(kWhite) * kWhite);
+}
+
+void Gradient::back(const i16* y_hat, const Picture& picture, const float* by_levels, float* gradient,
+                    std::size_t threads) const {
+    const std::size_t wy = picture.wy(), row_size = 4 * wy * kOut;
+    stream(*parts_, y_hat, picture.hy(), wy, gradient, threads, [&](std::size_t, std::size_t) {
+        return [&](const i16*, std::size_t row) { return by_levels + row * row_size; };
+    });
 }
 
 }  // namespace lic::nn

@@ -27,6 +27,13 @@ class Gradient {
     // if nothing had been clipped or rounded; null where the error alone is wanted.
     double operator()(const i16* y_hat, const Picture& picture, float* gradient, std::size_t threads) const;
 
+    // For distances that look at more than a sample: first the samples (4 hy, 4 wy, 48) in 1/16 of a level as
+    // SynthesisStream gives them, and the squared error; by_levels, of the same shape, takes its gradient by them, or
+    // is null. Then the gradient by y_hat of what has such a one by the samples.
+    double samples(const i16* y_hat, const Picture& picture, i16* levels, float* by_levels, std::size_t threads) const;
+    void back(const i16* y_hat, const Picture& picture, const float* by_levels, float* gradient,
+              std::size_t threads) const;
+
     struct Parts;
 
  private:

@@ -37,4 +37,13 @@ const FloatKernels& float_kernels_beside(const Kernels& set) {
     return plain_float_kernels();
 }
 
+const VisualKernels& visual_kernels_beside(const Kernels& set) {
+#if LIC_X86
+    if (&set == &avx512_kernels() || &set == &vnni_kernels()) return avx512_visual_kernels();
+    if (&set == &avx2_kernels() && cpu_has_fma()) return fma_visual_kernels();
+#endif
+    static_cast<void>(set);
+    return plain_visual_kernels();
+}
+
 }  // namespace lic::nn

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "float_kernels.h"
+#include "visual_kernels.h"
 
 namespace lic::nn {
 
@@ -17,6 +18,9 @@ const Kernels* find_kernels(const std::string& name);
 
 // The float kernels for the CPUs that a set is for.
 const FloatKernels& float_kernels_beside(const Kernels& set);
+
+// Those of the visual distance.
+const VisualKernels& visual_kernels_beside(const Kernels& set);
 
 }  // namespace lic::nn
 

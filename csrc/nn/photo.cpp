@@ -462,6 +462,7 @@ Photo::~Photo() = default;
 Photo::Photo(Photo&&) noexcept = default;
 std::size_t Photo::latent() const { return parts_->latent; }
 std::size_t Photo::hyper() const { return parts_->hyper; }
+const Kernels& Photo::kernels() const { return parts_->k; }
 std::size_t Photo::halo() const {
     return synthesis_reach(parts_->bodies.size(), parts_->details.size()) + kLatentReach;
 }

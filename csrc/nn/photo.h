@@ -68,6 +68,7 @@ class Photo {
 
     std::size_t latent() const;  // M
     std::size_t hyper() const;   // C
+    const Kernels& kernels() const;
     // Latent positions beyond a box that its samples depend on.
     std::size_t halo() const;
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "../threads.h"
-#include "gradient.h"
+#include "loss.h"
 #include "stream.h"
 
 namespace lic::nn {
@@ -18,6 +18,7 @@ constexpr std::size_t kDithered = 6;
 constexpr double kWeight = 0.74;             // of a bit against the curvature that was found
 constexpr double kShrink = 50.0;             // squared steps of error that a channel's curvature by theory counts for
 constexpr double kSpread = 3.0;              // by how much it may differ from theory
+constexpr double kLocal = 10.0;              // of a visual distance: squared steps that theory counts for at a position
 constexpr float kFine = 1 << LIC_MEAN_BITS;  // y and its steps are in 1/16 of y_hat's unit
 
 class Searching {
@@ -44,17 +45,19 @@ class Searching {
             return false;
         }
         y_.assign(s_.y, s_.y + n);
+        if (s_.visual > 0.0) slower_.resize(hy_ * wy_);
         y_hat_.resize(n), step_.resize(n), gradient_.resize(n);
         std::vector<i16> found(n);
         quantise(y_.data(), r_, 0.0f, 0);
-        const Gradient gradient(s_.photo, s_.q);
+        Loss loss(s_.photo, s_.q, s_.picture, s_.visual, s_.threads);
         double before = 0.0;
         for (std::size_t k = 0; k < s_.passes; ++k) {
-            const double error = gradient(y_hat_.data(), s_.picture, gradient_.data(), s_.threads);
+            const double error = loss(y_hat_.data(), gradient_.data());
             if (k == 0) {
                 before = error + s_.bit * bits(r_);
                 find_curvature();
             }
+            if (!slower_.empty()) slow_down();
             const double part = static_cast<double>(k) / static_cast<double>(s_.passes);
             move(static_cast<float>(kStep * (1.0 - part)));
             const double shake =
@@ -63,7 +66,7 @@ class Searching {
             quantise(y_.data(), found.data(), shaken ? static_cast<float>(shake) * static_cast<float>(unit_) : 0.0f,
                      k + 1);
         }
-        const double error = gradient(y_hat_.data(), s_.picture, nullptr, s_.threads);
+        const double error = loss(y_hat_.data(), nullptr);
         if (!(error + s_.bit * bits(found.data()) < before)) return false;
         std::copy(found.begin(), found.end(), r_);
         return true;
@@ -125,12 +128,34 @@ class Searching {
         }
     }
 
+    // A visual distance bends far more at some positions than at others: where little is seen of what surrounds a flaw.
+    // By how much more than theory says, the sizes of gradients and errors tell, over a position's channels together;
+    // its own errors are those against the y of the analysis.
+    void slow_down() {
+        const double theory = 12.0 * s_.bit / std::log(2.0);
+        in_strips(hy_, kStripRows, s_.threads, [&](std::size_t begin, std::size_t end) {
+            for (std::size_t p = begin * wy_; p < end * wy_; ++p) {
+                double slopes = kLocal, errors = kLocal;
+                for (std::size_t at = p * M_; at < (p + 1) * M_; ++at) {
+                    const float step = whole(step_[at]);
+                    const double slope = static_cast<double>(gradient_[at] * step) / theory,
+                                 error = static_cast<double>(
+                                     (static_cast<float>(y_hat_[at]) - static_cast<float>(s_.y[at]) / kFine) / step);
+                    slopes += slope * slope, errors += error * error;
+                }
+                const double ratio = std::sqrt(slopes / errors);
+                slower_[p] = static_cast<float>(std::isfinite(ratio) ? 1.0 / ratio : 0.0);
+            }
+        });
+    }
+
     // y by `part` of the way to where the gradient says that it had better be.
     void move(float part) {
         in_strips(hy_, kStripRows, s_.threads, [&](std::size_t begin, std::size_t end) {
             for (std::size_t at = begin * wy_ * M_; at < end * wy_ * M_; at += M_) {
+                const float slower = slower_.empty() ? 1.0f : slower_[at / M_];
                 for (std::size_t m = 0; m < M_; ++m) {
-                    const float step = whole(step_[at + m]), g = gradient_[at + m];
+                    const float step = whole(step_[at + m]), g = gradient_[at + m] * slower;
                     const float best =
                         (static_cast<float>(y_hat_[at + m]) - g * step * step * per_curvature_[m]) * kFine;
                     const float now = static_cast<float>(y_[at + m]), then = now + part * (best - now);
@@ -148,6 +173,7 @@ class Searching {
     std::vector<i16> v_;
     std::vector<std::uint8_t> index_;
     std::vector<float> weights_, per_curvature_;
+    std::vector<float> slower_;  // (hy, wy) what a step is multiplied by, of a visual distance
     std::vector<i32> y_;
     std::vector<i16> y_hat_;
     std::vector<float> step_, gradient_;

@@ -26,6 +26,7 @@ struct Search {
     std::size_t passes;  // 0: r is that of effort 0
     float weight;        // of a bit against a squared error of what r counts, of effort 0
     double bit;          // the squared error of samples in 0..1 that a bit is worth; of no use without passes
+    double visual;       // that squared error which a visual distance of 1 counts for, a pixel; 0: it does not count
     std::size_t threads;
 };
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..models.store import Model
 
 EFFORTS = range(10)
-DEFAULT_EFFORT = 2  # of models that weigh squared errors; others take 0 alone
+DEFAULT_EFFORT = 2  # of models whose manifest has a lambda; others take 0 alone
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 
@@ -81,7 +81,7 @@ class EncodeOptions:
     tune: "psnr" (the default), "visual" or "ms-ssim", what the files shall be good at; or model: a name that
     `lic models` lists, with the quality that it is for.
     effort: 0 to 9, smaller files at equal quality for more time; None for 2. No decoder sees a difference. With
-    "visual" and "ms-ssim" 0 alone.
+    "ms-ssim" 0 alone.
     device: where the networks run: "cpu", "cuda", "cuda:N", "auto" (CUDA if it can be used, else the CPU); None: see
     `set_device`.
     lossless: True keeps every sample exactly; no model is needed then, and quality does not matter.
@@ -118,8 +118,8 @@ def _checked_effort(effort: Any, model: Model | None) -> int:
         msg = f"effort must be an integer from {EFFORTS[0]} to {EFFORTS[-1]}, found {effort!r}"
         raise LicBadOption(msg)
     if effort and model is not None and not weighs:
-        problem = f"effort knows squared errors alone, and the manifest of {model.name!r} has no lambda of them"
-        msg = f"{problem}: use effort 0, or tune='psnr'"
+        knows = "effort knows squared errors and the visual distance"
+        msg = f"{knows}, and the manifest of {model.name!r} has no lambda: use effort 0, or tune='visual' or 'psnr'"
         raise LicBadOption(msg)
     return int(effort)
 

@@ -133,7 +133,8 @@ class NativeEngine:
         photo, inputs = networks(model).photo, (model.core, q, z, y, symbols.r)
         if passes:
             bit = error_of_bit(model.manifest.lambda_at(q))
-            photo.search(*inputs, *_pixels(picture), passes, bit, bit_weight(model), count)
+            visual = bit * model.manifest.visual_at(q)
+            photo.search(*inputs, *_pixels(picture), passes, bit, bit_weight(model), visual, count)
         else:
             photo.quantise(*inputs, header.latent_grid, bit_weight(model), count)
         return symbols

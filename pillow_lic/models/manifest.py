@@ -45,6 +45,7 @@ class Manifest:
     encoder_halo: int
     quality: tuple[int, int]  # the lowest and the highest Q that it was trained for
     lambdas: tuple[float, float] | None  # of squared errors, at the lowest and at the highest Q; None: it weighs others
+    visual: tuple[float, float] | None  # of the visual distance beside them; None: it does not count
     hash: bytes  # SHA-256 of what decides symbols and pixels (FORMAT 9.1)
     family: str
     widths: Mapping[str, int | bool]  # of the networks: what their family calls them
@@ -60,12 +61,13 @@ class Manifest:
         whole = DEFAULTS | stated
         integers = {key: whole[key] for key in (*MODEL_LIMITS, "encoder_halo")}
         low, high = whole["quality"]
-        lambdas = (float(stated["lambda"][0]), float(stated["lambda"][1])) if "lambda" in stated else None
+        lambdas, visual = (_range(stated, key) for key in ("lambda", "visual"))
         network = dict(whole["network"])
         return cls(
             name=whole["name"],
             quality=(low, high),
             lambdas=lambdas,
+            visual=visual,
             hash=bytes.fromhex(whole["identity"]),
             family=network.pop("family"),
             widths=network,
@@ -88,6 +90,10 @@ class Manifest:
         """lambda at Q of the squared errors that the model was trained for, None where it weighs others."""
         return None if self.lambdas is None else qualities.lambda_at(self.lambdas, q)
 
+    def visual_at(self, q: int) -> float:
+        """Weight at Q of the visual distance that stands beside the squared errors, 0 where none does."""
+        return 0.0 if self.visual is None else qualities.lambda_at(self.visual, q)
+
 
 def _problem(stated: Any) -> str | None:
     if not isinstance(stated, dict) or stated.get("format") != FORMAT:
@@ -103,8 +109,11 @@ def _problem(stated: Any) -> str | None:
     if not (whole and LIC_QUALITY_MIN <= quality[0] <= quality[1] <= LIC_QUALITY_MAX):
         ends = f"{LIC_QUALITY_MIN} to {LIC_QUALITY_MAX}"
         return f"quality must be two integers from {ends} that do not fall, found {quality!r}"
-    if "lambda" in stated and not _is_range(stated["lambda"]):
-        return f"lambda must be two numbers above 0 that do not fall, found {stated['lambda']!r}"
+    for key in ("lambda", "visual"):
+        if key in stated and not _is_range(stated[key]):
+            return f"{key} must be two numbers above 0 that do not fall, found {stated[key]!r}"
+    if "visual" in stated and "lambda" not in stated:
+        return "visual stands beside lambda, which is missing"
     return _problem_of_files(stated)
 
 
@@ -120,6 +129,10 @@ def _problem_of_files(stated: dict[str, Any]) -> str | None:
         if key != "family" and not (type(value) is bool or (type(value) is int and 0 <= value <= WIDTH_MAX)):
             return f"network: {key} must be an integer from 0 to {WIDTH_MAX}, found {value!r}"
     return None
+
+
+def _range(stated: dict[str, Any], key: str) -> tuple[float, float] | None:
+    return (float(stated[key][0]), float(stated[key][1])) if key in stated else None
 
 
 def _is_range(value: Any) -> bool:

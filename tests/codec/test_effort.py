@@ -259,5 +259,5 @@ def test_tuned_for_ms_ssim(make_picture):
     assert container.read(data).header.model == registry.by_name("photo-ms-ssim").number
     assert pillow_lic.decode(data).shape == array.shape
     assert pillow_lic.encode_batch([array], quality=60, tune="ms-ssim") == [data]
-    with pytest.raises(LicBadOption, match=r"photo-ms-ssim.*effort 0, or tune='psnr'"):
+    with pytest.raises(LicBadOption, match=r"photo-ms-ssim.*effort 0, or tune='visual' or 'psnr'"):
         pillow_lic.encode(array, tune="ms-ssim", effort=1)

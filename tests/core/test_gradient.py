@@ -204,7 +204,7 @@ class Searched:
     def residuals(self, passes: int, threads: int = 1) -> tuple[np.ndarray, bool]:
         r = np.empty((6, *self.grid), np.int16)
         inputs = self.model, self.q, self.case.z, self.y, r, self.pixels, self.pixels.shape
-        better = self.photo.search(*inputs, passes, self.bit, self.weight, threads)
+        better = self.photo.search(*inputs, passes, self.bit, self.weight, threads=threads)
         return r, better
 
     def cost(self, r: np.ndarray) -> float:

@@ -227,12 +227,12 @@ def test_ssimulacra2_is_the_packages_of_files(photo, decoded, tmp_path):
 
 
 def test_ssimulacra2_but_for_borders_is_what_we_train_for(photo, monkeypatch):
-    """train/visual.py, written apart from the package, mirrors pictures at their borders where the package blurs."""
+    """engines/torch/visual.py, written apart from the package, mirrors pictures at their borders where it blurs."""
     package = pytest.importorskip("ssimulacra2.ssimulacra2")
     import torch
     from scipy import ndimage
 
-    from train import visual
+    from pillow_lic.engines.torch import visual
 
     def mirrored(x):
         return ndimage.gaussian_filter(x, 1.5, truncate=3.33, mode="reflect", axes=(0, 1))

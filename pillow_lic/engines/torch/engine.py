@@ -84,11 +84,12 @@ class TorchEngine:
         model, q = latents.pictures[0].model, latents.pictures[0].header.quality_q
         decoder, quantiser = networks.decoder(model, self.place), quantise.quantiser(model, self.place.name)
         bit = base.error_of_bit(model.manifest.lambda_at(q))
+        visual = bit * model.manifest.visual_at(q)
         arrivals: list[Arrival[Symbols]] = []
         for part in self.place.fitting(latents, latents.side):
             with part, torch.inference_mode(), running(self.place.name):
                 those = replace(part.items, side=part.side)
-                r, notes = search.quantise(decoder, quantiser, those, effort, bit)
+                r, notes = search.quantise(decoder, quantiser, those, effort, bit, visual)
                 arrivals += self._symbols(those, r, notes)
         return arrivals
 

@@ -9,7 +9,7 @@ its curvature says. So elements make up for each other's errors. After Campos et
 optimization for neural image compression", which descends on y alone. z, and with it every probability, stays as the
 encoder's one pass found it.
 
-Imports torch; gets networks, quantisation and tensors from others.
+Imports numpy and torch; gets networks, quantisation and tensors from others.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +26,7 @@ from ...constants import LIC_LATENT_STRIDE
 from ..base import PASSES
 from ..pieces import Piece, pieces
 from . import latents as steps
+from . import visual as visuals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +42,7 @@ SEED = 1  # the same picture gives the same file
 WEIGHT = 0.74  # of a bit against the curvature that was found; quantise.BIT_WEIGHT is half of what theory says
 SHRINK = 50.0  # squared steps of error that a channel's curvature by theory counts for, against what was found
 SPREAD = 3.0  # by how much it may differ from theory
+LOCAL = 10.0  # of a visual distance: squared steps that theory counts for at a position
 FORKED = (
     "encoded with effort 0: this process was forked from one that had used torch's gradients beside a GPU, "
     "and torch refuses them here; "
@@ -48,12 +51,13 @@ FORKED = (
 
 
 def quantise(
-    decoder: Network, quantiser: Quantiser, latents: Latents, effort: int, bit: float
+    decoder: Network, quantiser: Quantiser, latents: Latents, effort: int, bit: float, visual: float = 0.0
 ) -> tuple[Tensor, tuple[str, ...]]:
     """r (N, M, hy, wy) int16, and what there is to say about it; as steps.quantise, which effort 0 is, and as much
     better as effort says.
 
-    bit: see `error_of_bit`; unused by effort 0. An image whose cost, squared error and bits, did not fall keeps the
+    bit: see `error_of_bit`; unused by effort 0. visual: that squared error which a visual distance of 1 counts for, a
+    pixel; 0: it does not count. An image whose cost, squared error and bits, did not fall keeps the
     symbols of effort 0: stripes of single pixels, to which the decoder answers far more strongly than to what curvature
     was found in.
     """
@@ -67,7 +71,7 @@ def quantise(
     random = torch.Generator(y.device).manual_seed(SEED)
     for k in range(passes):
         try:
-            gradient, error = _gradient(decoder, latents, y_hat)
+            gradient, error = _gradient(decoder, latents, y_hat, visual=visual)
         except RuntimeError as problem:
             if "fork" not in str(problem):
                 raise
@@ -77,12 +81,14 @@ def quantise(
         if curvature is None:
             before = error + bit * quantiser.bits(start, index)
             curvature = _curvature(gradient, (y_hat - y).div_(step), bit)
+        if visual:
+            gradient.mul_(_slower(gradient, (y_hat - latents.y).div_(step), bit))
         best = gradient.div_(curvature).mul_(step).neg_().add_(y_hat)
         y.lerp_(best, STEP * (1.0 - k / passes))
         shaken = DITHER * (1.0 - (k + 1) / (0.8 * passes)) if passes >= DITHERED else 0.0
         those = replace(latents, y=_shaken(y, step, shaken, random))
         r = steps.quantise(decoder, those, quantiser, WEIGHT * 2.0 * bit / curvature, also)
-    _, error = _gradient(decoder, latents, y_hat, back=False)
+    _, error = _gradient(decoder, latents, y_hat, back=False, visual=visual)
     better = error + bit * quantiser.bits(r, index) < before
     return torch.where(better[:, None, None, None], r, start), ()
 
@@ -96,12 +102,49 @@ def _shaken(y: Tensor, step: Tensor, width: float, random: torch.Generator) -> T
     return torch.rand(y.shape[1:], generator=random, device=y.device).sub_(0.5).mul_(width).mul(step).add_(y)
 
 
-def _gradient(decoder: Network, latents: Latents, y_hat: Tensor, back: bool = True) -> tuple[Tensor, Tensor]:
-    """Of the squared error of samples in 0..1 by y_hat (N, M, hy, wy), and that error (N,). back: whether the gradient
-    is wanted; else it has no meaning.
+def _slower(gradient: Tensor, error: Tensor, bit: float) -> Tensor:
+    """What a step is multiplied by (N, 1, hy, wy), of a visual distance, which bends far more at some positions than at
+    others.
+
+    By how much more than theory says, the sizes of gradients and errors tell, over a position's channels together.
+    """
+    slopes = gradient.mul(math.log(2.0) / (12.0 * bit)).square_().sum(1, keepdim=True).add_(LOCAL)
+    return error.square().sum(1, keepdim=True).add_(LOCAL).div_(slopes).sqrt_()
+
+
+def _visual(decoder: Network, latents: Latents, y_hat: Tensor, weight: float) -> tuple[Tensor, Tensor]:
+    """The visual distance times the pixels times the weight (N,), and its gradient by the samples (N, 3, 16 hy,
+    16 wy): of whole pictures, whatever the pieces.
+    """
+    images = [picture.colour for picture in latents.pictures]
+    s = LIC_LATENT_STRIDE
+    x = y_hat.new_empty((len(images), 3, s * y_hat.shape[2], s * y_hat.shape[3]))
+    for piece in pieces(y_hat.shape[2], y_hat.shape[3], MARGIN, min(latents.side or SIDE, SIDE)):
+        part = decoder.stages.synthesis(y_hat[(..., *piece.outer)], latents.t)
+        rows, columns = (slice(one.start * s, one.stop * s) for one in piece.inner)
+        x[..., rows, columns] = part[(..., *piece.within(s))]
+    errors, gradient = torch.zeros(len(images), device=x.device), torch.zeros_like(x)
+    for k, image in enumerate(images):
+        height, width = image.shape[:2]
+        pixels = decoder.place.up(torch.from_numpy(np.ascontiguousarray(image))).permute(2, 0, 1).float().div_(255.0)
+        far, by_x = visuals.apart(pixels, x[k, :, :height, :width])
+        errors[k] = weight * far
+        gradient[k, :, :height, :width] = weight * by_x
+    return errors, gradient
+
+
+def _gradient(
+    decoder: Network, latents: Latents, y_hat: Tensor, back: bool = True, visual: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Of the squared error of samples in 0..1 by y_hat (N, M, hy, wy), and that error (N,); with a weight of the visual
+    distance, of both together. back: whether the gradient is wanted; else it has no meaning.
     """
     images = [picture.colour for picture in latents.pictures]
     gradient, squared = torch.empty_like(y_hat), torch.zeros(len(y_hat), device=y_hat.device)
+    by_x: Tensor | None = None
+    if visual:
+        far, by_x = _visual(decoder, latents, y_hat, visual)
+        squared += far
     for piece in pieces(y_hat.shape[2], y_hat.shape[3], MARGIN, min(latents.side or SIDE, SIDE)):
         pixels = steps.padded_pixels(images, piece, decoder.place)
         with torch.inference_mode(False), torch.set_grad_enabled(back):
@@ -111,10 +154,17 @@ def _gradient(decoder: Network, latents: Latents, y_hat: Tensor, back: bool = Tr
             with torch.no_grad():  # decoders clip x, which is no reason not to lead it back
                 error = x.clamp(0.0, 1.0).sub_(pixels).mul_(2.0)
                 _blank_beyond(error, images, piece)
-            found = torch.autograd.grad(x, part, error)[0] if back else part
+            wanted = error if by_x is None else error + _of(by_x, piece)
+            found = torch.autograd.grad(x, part, wanted)[0] if back else part
         squared += error[(..., *piece.within(LIC_LATENT_STRIDE))].square().sum((1, 2, 3)) / 4.0
         gradient[(..., *piece.inner)] = found[(..., *piece.within())]
     return gradient.nan_to_num_(0.0, 0.0, 0.0), squared  # sixteen-bit layers may overflow
+
+
+def _of(by_x: Tensor, piece: Piece) -> Tensor:
+    """The part of a piece with its margin."""
+    rows, columns = (slice(one.start * LIC_LATENT_STRIDE, one.stop * LIC_LATENT_STRIDE) for one in piece.outer)
+    return by_x[..., rows, columns]
 
 
 def _blank_beyond(error: Tensor, images: Sequence[steps.Pixels], piece: Piece) -> None:

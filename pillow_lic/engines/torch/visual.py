@@ -1,13 +1,14 @@
 """A differentiable distance after SSIMULACRA2 (Sneyers 2022, libjxl/ssimulacra2): what the visual models are trained
-for.
+for,
+and what the search of encoders lowers for them. Its twin without torch is csrc/nn/visual.cpp.
 
 Both pictures go from sRGB through linear light to an opsin colour space (XYB, channels made positive). On six scales,
 each half of the one before in linear light, three maps say how they differ: structure (SSIM without its luminance
 constant), edges that the distorted picture has and the original has not (ringing), and edges that it lost (blur). The
 mean and the 4-norm of each map are weighed by 108 numbers that the authors fitted to people's judgements; they come
-from the `ssimulacra2` package, so that they have one home.
+from the core, so that they have one home.
 
-Imports torch; the package `ssimulacra2` for its numbers alone.
+Imports torch and the core.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ... import _core
+
 SCALES = 6
 LEAST_SIDE = 8  # of a scale that still counts
+BLOCK = 768  # pixels: a larger side is cut into parts about alike, each a picture of its own
 SIGMA, RADIUS = 1.5, 5  # of the blur
 C2 = 0.0009  # of SSIM
 OUTSIDE = 0.02  # how far beyond 0..1 a sample still counts, so that its gradient leads it back
@@ -40,9 +44,7 @@ SCALE, CUBIC, POWER = (
 @cache
 def weights() -> Tensor:
     """The published weights (3 channels, SCALES, 2 norms, 3 maps: structure, ringing, blur)."""
-    from ssimulacra2.ssimulacra2 import weights as published
-
-    return torch.tensor(published, dtype=torch.float32).reshape(3, SCALES, 2, 3)
+    return torch.tensor(_core.visual_weights(), dtype=torch.float32).reshape(3, SCALES, 2, 3)
 
 
 def to_linear(x: Tensor) -> Tensor:
@@ -126,7 +128,32 @@ def distance(x: Tensor, x_hat: Tensor) -> Tensor:
             total = total + (_maps(of_a, to_xyb(b)) * share[:, scale]).sum((1, 2, 3))
             a, b = _halved(a), _halved(b)
         total = total * SCALE
-        return sum(factor * total**power for power, factor in enumerate(CUBIC, start=1))
+        first, second, third = CUBIC
+        return total * (first + total * (second + total * third))
+
+
+def apart(pixels: Tensor, x_hat: Tensor) -> tuple[float, Tensor]:
+    """The distance times the pixels of one picture (3, H, W), block by block, and its gradient by x_hat: 0
+    of what is smaller than the smallest scale.
+    """
+    total, gradient = 0.0, torch.zeros_like(x_hat)
+    for rows in _parts(pixels.shape[1]):
+        for columns in _parts(pixels.shape[2]):
+            block = (slice(None), rows, columns)
+            if min(rows.stop - rows.start, columns.stop - columns.start) < LEAST_SIDE:
+                continue
+            with torch.inference_mode(False), torch.enable_grad():
+                part = x_hat[block].clone().float().requires_grad_()
+                far = distance(pixels[block].clone()[None], part[None]).sum() * (part.shape[1] * part.shape[2])
+                found = torch.autograd.grad(far, part)[0]
+            gradient[block] = found
+            total += float(far.detach())
+    return total, gradient
+
+
+def _parts(size: int) -> list[slice]:
+    count = -(-size // BLOCK)
+    return [slice(size * k // count, size * (k + 1) // count) for k in range(count)]
 
 
 def _halved(x: Tensor) -> Tensor:
