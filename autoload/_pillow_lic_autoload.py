@@ -52,13 +52,29 @@ class Loader:
         register(self.hook)
 
 
+class Beside:
+    """Finds the package that lies beside this file, not one of its name in the folder where a program runs."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name != "pillow_lic":
+            return None
+        finder = sys.modules["importlib.machinery"].PathFinder
+        spec = finder.find_spec(name, [os.path.dirname(__file__)])
+        return spec if spec and spec.loader else None  # of an editable installation: it lies elsewhere
+
+
 def register(hook=None):
     """Import pillow_lic and register, once."""
     try:
         if hook in sys.meta_path:
             sys.meta_path.remove(hook)
-        from pillow_lic import plugins
 
+        sys.meta_path.insert(0, Beside)
+        try:
+            from pillow_lic import plugins
+        finally:
+            sys.meta_path.remove(Beside)
         plugins.register_everywhere()
     except Exception:  # a broken installation of ours must not break somebody else's import
         pass

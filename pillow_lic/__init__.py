@@ -7,7 +7,7 @@ neither numpy nor torch. Names are looked up when they are first used; their des
 from __future__ import annotations
 
 from . import plugins as _plugins
-from . import threads as _threads  # noqa: F401  takes note of forks from here on
+from . import threads as _threads  # takes note of forks from here on
 
 TYPE_CHECKING = False  # known to type checkers; spares the import of typing
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .codec.decode import decode
     from .codec.encode import encode
     from .codec.pipeline import decode_batch, encode_batch
+    from .codec.preload import preload as preload
     from .engines.choice import set_device
     from .errors import LicError
     from .models.registry import register as register_model
@@ -41,6 +42,7 @@ _HOMES = {
     "decode_batch": ("codec.pipeline", "decode_batch"),
     "encode": ("codec.encode", "encode"),
     "encode_batch": ("codec.pipeline", "encode_batch"),
+    "preload": ("codec.preload", "preload"),
     "register_lic_opener": ("plugins", "register_lic_opener"),
     "register_model": ("models.registry", "register"),
     "set_device": ("engines.choice", "set_device"),
@@ -56,10 +58,12 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    from importlib import import_module
+    import sys
 
     module, there = _HOMES[name]
-    globals()[name] = found = getattr(import_module(f".{module}", __name__), there)
+    home = f"{__name__}.{module}"
+    _threads.imported(home)
+    globals()[name] = found = getattr(sys.modules[home], there)
     return found
 
 

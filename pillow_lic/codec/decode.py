@@ -16,7 +16,7 @@ from ..engines import choice as engines
 from ..engines.base import GREY, IDLE, Arrival, Engine, Symbols
 from ..errors import LicBadOption, LicCorruptChunk, LicError
 from ..models import registry
-from ..threads import spread
+from ..threads import imported, spread
 from . import alpha, overlay
 from .encode import covered
 from .options import DecodeKeywords, DecodeOptions, keywords
@@ -54,6 +54,7 @@ class Decoded(NamedTuple):
         """Colour and alpha in one."""
         if not isinstance(self.colour, memoryview) and self.alpha is None:
             return self.colour
+        imported("numpy")
         import numpy as np
 
         colour = np.asarray(self.colour)

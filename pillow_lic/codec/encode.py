@@ -14,7 +14,7 @@ from .. import container
 from ..constants import HASH_BYTES, LIC_LATENT_STRIDE
 from ..engines.base import Arrival, Engine, Picture, at_once
 from ..errors import LicBadOption
-from ..threads import spread
+from ..threads import imported, spread
 from . import alpha, overlay
 from .options import NO_METADATA, EncodeKeywords, EncodeOptions, EncodeSettings, Metadata, keywords
 
@@ -65,6 +65,7 @@ class Encoding:
     """One picture's way into a file. Raises LicBadOption, LicLimitExceeded for a picture that is none."""
 
     def __init__(self, array: Any, settings: EncodeSettings, metadata: Metadata = NO_METADATA):
+        imported("numpy")
         self.settings, self.metadata = settings, metadata.checked()
         self.source, layout = _checked(array)
         self.header = _header(self.source.shape, layout, settings)

@@ -15,7 +15,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Unpack
 
 from ..errors import LicBadOption, LicError
-from ..threads import submit
+from ..threads import imported, submit
 from .decode import Decoded, Decoding, read
 from .encode import LAYOUTS, Encoding
 from .options import (
@@ -101,6 +101,7 @@ def decode_many(files: Iterable[tuple[Any, bytes]], **options: Unpack[DecodeKeyw
 
 def _numbered(arrays: Iterable[Any]) -> Iterator[Item]:
     """A generator may fill one array again and again; what is in a sequence stays as it is."""
+    imported("numpy")
     import numpy as np
 
     own = np.asarray if isinstance(arrays, (Sequence, np.ndarray)) else np.array

@@ -9,6 +9,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
+from .. import threads
 from ..errors import LicBadOption, LicEngineMissing
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def device_named(device: Any = None) -> str:
     if name == "cpu":
         return name
     try:
+        threads.imported(f"{__package__}.torch.place")
         from .torch import place
     except ModuleNotFoundError as error:
         if name == "auto" and error.name == "torch":
@@ -75,6 +77,14 @@ def decoder(model: Model, device: str, output: str = "numpy") -> Engine:
     return _engine(model, device, output)
 
 
+def prepare(model: Model, *, saving: bool) -> None:
+    """Load what the first picture of a model would load. Raises LicModelMissing, LicEngineMissing."""
+    _ = model.core
+    engine = _engine(model, "cpu")
+    if hasattr(engine, "prepare"):
+        engine.prepare(model, saving=saving)
+
+
 def _engine(model: Model, device: str, output: str = "numpy") -> Engine:
     """On the CPU the photo family runs natively unless PILLOW_LIC_ENGINE is "torch"; all else wants PyTorch."""
     wish = os.environ.get(ENGINE_VARIABLE, "auto")
@@ -86,6 +96,7 @@ def _engine(model: Model, device: str, output: str = "numpy") -> Engine:
 
         return NativeEngine()
     try:
+        threads.imported(f"{__package__}.torch.engine")
         from .torch import engine as torch_engine
     except ModuleNotFoundError as error:
         if error.name != "torch":

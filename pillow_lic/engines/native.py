@@ -103,6 +103,13 @@ class NativeEngine:
 
     group = 0
 
+    def prepare(self, model: Model, *, saving: bool) -> None:
+        """Pack the networks of a model."""
+        made = networks(model)
+        _ = made.photo
+        if saving:
+            _ = made.analysis
+
     def streams(self) -> Sequence[AbstractContextManager[Any]]:
         """Nothing to be taken in turn."""
         return [nullcontext()]

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image, ImageFile
 
-from .. import container
+from .. import container, threads
 from ..errors import LicBadMagic, LicBadOption, LicCorruptChunk
 from ..signature import EXIF_PREFIX, FORMAT
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
     from ..codec.decode import Decoded
     from ..codec.options import DecodeOptions, EncodeOptions, Metadata
+
+# What the first file of a process imports, and no signal may cut short.
+FOR_LOADING = ("pillow_lic.codec.decode", "pillow_lic.engines.native")
+FOR_SAVING = ("numpy", "pillow_lic.codec.encode", "pillow_lic.engines.native")
 
 METADATA = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}  # the codec's names and Pillow's
 
@@ -69,6 +73,7 @@ class LicImageFile(ImageFile.ImageFile):
         if self._load_lock is not None:
             with self._load_lock:
                 if self.tile:
+                    threads.imported(*FOR_LOADING)
                     from ..codec.decode import decoded
 
                     options = decode_options()
@@ -143,8 +148,10 @@ def image_of(found: Decoded, size: tuple[int, int]) -> Image.Image:
     """
     mode = "L" if len(found.colour.shape) == 2 else "RGB"
     image = Image.frombuffer(mode, size, found.colour, "raw", mode, 0, 1)
-    if found.alpha is not None:
-        image.putalpha(found.alpha)
+    plane = found.alpha
+    if plane is not None:
+        own = isinstance(plane, Image.Image)  # not where Pillow was imported afresh and the codec was not
+        image.putalpha(plane if own else Image.frombytes("L", size, plane.tobytes()))
     return image.copy() if image.readonly else image
 
 
@@ -171,6 +178,7 @@ def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     Raises LicBadOption (also a ValueError) and other LicErrors; warns of a misspelt option, a profile left out, lost
     depth.
     """
+    threads.imported(*FOR_SAVING)
     from ..codec.encode import encoded
 
     source = prepared(im, im.encoderinfo)

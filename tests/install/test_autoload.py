@@ -226,6 +226,105 @@ def test_hook_retires(tmp_path):
     assert run(HOOK + textwrap.dedent(code), tmp_path, fake=False, **OFF) == "[]"
 
 
+AFRESH = {
+    "patched": """
+    with mock.patch.dict(sys.modules):
+        for name in [name for name in sys.modules if name.split(".")[0] == "PIL"]:
+            del sys.modules[name]
+        check()
+    check()
+    """,
+    "patched with the package": """
+    with mock.patch.dict(sys.modules):
+        for name in [name for name in sys.modules if name.split(".")[0] in ("PIL", "pillow_lic")]:
+            del sys.modules[name]
+        check()
+    check()
+    """,
+    "emptied": """
+    with mock.patch.dict(sys.modules):
+        for name in set(sys.modules) - before:
+            del sys.modules[name]
+        check()
+    check()
+    """,
+    "popped for good": """
+    for name in [name for name in sys.modules if name.split(".")[0] == "PIL"]:
+        del sys.modules[name]
+    check()
+    """,
+    "reloaded": """
+    import importlib, PIL.Image
+    importlib.reload(PIL.Image)
+    check()
+    """,
+    "again and again": """
+    for _ in range(3):
+        for name in [name for name in sys.modules if name.split(".")[0] in ("PIL", "pillow_lic")]:
+            del sys.modules[name]
+        check()
+    """,
+}
+
+
+@pytest.mark.parametrize("used", [False, True])
+@pytest.mark.parametrize("way", AFRESH)
+def test_pillow_imported_afresh(way, used, tmp_path):
+    start = HOOK if used else "import pillow_lic"
+    code = """
+    import io, sys
+    from unittest import mock
+    if with_package:
+        import numpy  # which cannot be imported twice in a process
+    before = set(sys.modules)
+    def check():
+        from PIL import Image, ImageFile
+        for mode in ("RGB", "LA"):
+            im = Image.new(mode, (9, 9), 7)
+            im.save("a.lic")
+            back = Image.open("a.lic")
+            assert isinstance(back, ImageFile.ImageFile), "of another Pillow"
+            assert back.tobytes() == im.tobytes()
+            back.save(io.BytesIO(), "LIC")
+            assert back.convert("RGB").size == (9, 9)
+        assert Image.ID.count("LIC") == 1
+        ours = [finder for finder in sys.meta_path if type(finder).__module__.startswith("pillow_lic")]
+        assert len(ours) == 1, ours
+    import PIL.Image
+    """
+    code = f"with_package = {'pillow_lic' in AFRESH[way] or 'before' in AFRESH[way]}\n" + textwrap.dedent(code)
+    code += ("check()\n" if used else "") + textwrap.dedent(AFRESH[way])
+    run(start + "\n" + code, tmp_path, **OFF)
+
+
+@pytest.mark.parametrize("layout", ["wheel", "editable"])
+def test_hook_takes_the_package_beside_itself(layout, tmp_path):
+    """Not one of that name in the folder where a program runs."""
+    site, here = tmp_path / "site", tmp_path / "here"
+    for folder, said in ((site, "right"), (here, "wrong")):
+        (folder / "pillow_lic").mkdir(parents=True)
+        (folder / "pillow_lic" / "__init__.py").write_text(f"print({said!r})\n")
+        (folder / "pillow_lic" / "plugins.py").write_text("def register_everywhere(): pass\n")
+    if layout == "editable":  # the folder beside holds no package
+        (site / "pillow_lic" / "__init__.py").unlink()
+    (site / "_pillow_lic_autoload.py").write_bytes((AUTOLOAD / "_pillow_lic_autoload.py").read_bytes())
+    code = f"""
+    import sys
+    sys.meta_path[:] = [
+        finder for finder in sys.meta_path
+        if "editable" not in type(finder).__module__ and not type(finder).__module__.startswith("_pillow_lic")
+    ]
+    sys.modules.pop("_pillow_lic_autoload", None)
+    sys.path.append({str(site)!r})
+    import _pillow_lic_autoload
+    _pillow_lic_autoload.install()
+    import mimetypes
+    import pillow_lic
+    assert _pillow_lic_autoload.Beside not in sys.meta_path
+    """
+    assert run(code, here, fake=False) == ("right" if layout == "wheel" else "wrong")
+
+
 def test_start_up_lines_are_readable():
     assert (AUTOLOAD / "pillow_lic.pth").read_text() == "import _pillow_lic_autoload; _pillow_lic_autoload.install()\n"
     assert (AUTOLOAD / "pillow_lic.start").read_text() == "_pillow_lic_autoload:install\n"
