@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar
 
 from .. import quality as qualities
+from ..container import exif as tiff
 from ..engines import choice as engines
 from ..engines.base import IDLE
 from ..errors import LicBadOption
@@ -38,9 +39,14 @@ class Metadata(NamedTuple):
     xmp: bytes | None = None
 
     def checked(self) -> Metadata:
-        """As bytes, None if empty; EXIF without the prefix of JPEG. Raises LicBadOption."""
+        """As bytes, None if empty; EXIF without the prefix of JPEG. Raises LicBadOption, also for EXIF that no reader
+        would take.
+        """
         icc, exif, xmp = (_bytes(name, value) for name, value in self._asdict().items())
-        return Metadata(icc, exif.removeprefix(EXIF_PREFIX) or None if exif else None, xmp)
+        exif = exif.removeprefix(EXIF_PREFIX) or None if exif else None
+        if exif and (problem := tiff.problem(exif)):
+            raise LicBadOption(problem)
+        return Metadata(icc, exif, xmp)
 
 
 NO_METADATA = Metadata()

@@ -51,6 +51,13 @@ def problem(exif: bytes) -> str | None:
     return f"exif is no TIFF structure: it begins with {exif[:8]!r}, want b'II*\\0' or b'MM\\0*'; hand in Image.Exif"
 
 
+def states_anything(exif: bytes) -> bool:
+    """Whether its first directory has an entry, or another follows it."""
+    tiff = _Tiff(exif)
+    first = tiff.directory(tiff.first)
+    return bool(first.entries or first.next) or not first.whole
+
+
 def overlaps(exif: bytes) -> bool:
     """Whether its values claim so much more than there is that reading them would cost far more than its size."""
     tiff = _Tiff(exif)

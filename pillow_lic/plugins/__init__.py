@@ -27,6 +27,7 @@ def register_everywhere() -> None:
     """Register with each of the three as soon as it is imported, now or later."""
     when_imported("PIL.Image", register_with_pillow)
     when_imported("imageio.config.extensions", register_with_imageio)
+    when_imported("imageio.config.plugins", register_imageio_plugin)
     when_imported("mimetypes", register_with_mimetypes)
 
 
@@ -62,6 +63,13 @@ def register_with_imageio(extensions: ModuleType) -> None:
     from .imageio import register
 
     register(extensions)
+
+
+def register_imageio_plugin(plugins: ModuleType) -> None:
+    """plugins: the module imageio.config.plugins."""
+    from .imageio import register_plugin
+
+    register_plugin(plugins)
 
 
 def register_with_mimetypes(mimetypes: ModuleType) -> None:

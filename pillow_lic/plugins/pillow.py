@@ -8,6 +8,7 @@ only when pixels are decoded or encoded. There is no `draft`: `thumbnail()` deco
 from __future__ import annotations
 
 import difflib
+import io
 import sys
 import threading
 import warnings
@@ -17,7 +18,8 @@ from PIL import Image, ImageFile
 
 from .. import container, threads
 from ..errors import LicBadMagic, LicBadOption, LicCorruptChunk
-from ..signature import EXIF_PREFIX, FORMAT
+from ..signature import FORMAT
+from . import metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
 FOR_LOADING = ("pillow_lic.codec.decode", "pillow_lic.engines.native")
 FOR_SAVING = ("numpy", "pillow_lic.codec.encode", "pillow_lic.engines.native")
 
-METADATA = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}  # the codec's names and Pillow's
-
-_EMPTY_EXIF = len(EXIF_PREFIX) + 14  # bytes: TIFF header, no entries, no next directory
 _NATIVE = ("L", "LA", "RGB", "RGBA")
 _EXACT = (*_NATIVE, "1", "P", "PA", "RGBX")  # modes whose colours are those of a native one
 _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")  # grey modes of more than 8 bits
@@ -41,8 +40,9 @@ class LicImageFile(ImageFile.ImageFile):
     """A `.lic` file opened by Pillow: header at once, pixels at the first `load()`.
 
     `info` holds quality (float; 100 where the overlay is the whole picture), model (name, or None then), lossless (True
-    then: nothing was lost), bpp (bits per pixel of the whole file), lic_version, and icc_profile,
-    exif (with the prefix that Pillow's other plugins give it) and xmp where the file has them.
+    then: nothing was lost), bpp (bits per pixel of the whole file), lic_version, and icc_profile, exif (with the prefix
+    that Pillow's other plugins give it), xmp, and what EXIF says of dpi (two floats) and comment (bytes), where the
+    file has them.
     """
 
     format = FORMAT
@@ -61,6 +61,9 @@ class LicImageFile(ImageFile.ImageFile):
         self._size = (head.header.width, head.header.height)
         self._mode = head.header.layout
         self.info.update(_info(head))
+        found, notes = metadata.shown(head)
+        self.info.update(found)
+        warn(notes)
         self.tile = [ImageFile._Tile("lic", (0, 0, *self._size), 0, None)]
         self._load_lock = threading.Lock()
 
@@ -127,9 +130,9 @@ def _info(head: container.Head) -> dict[str, Any]:
         "bpp": 8 * head.size / (header.width * header.height),
         "lic_version": f"{head.major}.{head.minor}",
     }
-    exif = EXIF_PREFIX + head.exif if head.exif else None
-    metadata = {"lossless": header.alone, "icc_profile": head.icc, "exif": exif, "xmp": head.xmp}
-    return info | {key: value for key, value in metadata.items() if value}
+    if header.alone:
+        info["lossless"] = True
+    return info
 
 
 def decode_options(device: str | None = None) -> DecodeOptions:
@@ -168,13 +171,14 @@ def warn(notes: Iterable[str]) -> None:
 
 
 def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
-    """Handler of `im.save("x.lic", quality=75, tune="psnr", effort=2, exif=, icc_profile=, xmp=, device=)`.
+    """Handler of `im.save("x.lic", quality=75, tune="psnr", effort=2, exif=, icc_profile=, xmp=, dpi=, comment=)`.
 
     quality, tune, model, effort, device: as of `pillow_lic.encode`; opening has no options, there
     `pillow_lic.set_device` or PILLOW_LIC_DEVICE decides the device. exif: bytes or Image.Exif. xmp: bytes or str.
     icc_profile is taken from im.info unless given (None or b"" drops it), as Pillow's PNG and AVIF plugins do, but left
     out where it describes other colours than those stored; one that is given is written as it is. exif and xmp are
-    written when given, as its WebP and AVIF plugins do. All is checked and encoded before one write.
+    written when given, as its WebP and AVIF plugins do; so are dpi (two numbers) and comment (bytes or str), into
+    EXIF. All is checked and encoded before one write.
     Raises LicBadOption (also a ValueError) and other LicErrors; warns of a misspelt option, a profile left out, lost
     depth.
     """
@@ -185,16 +189,49 @@ def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     warn(source.notes)
     data, notes = encoded(source.array, source.options.checked(), source.metadata)
     warn(notes)
-    fp.write(data)
+    _write(fp, data)
+
+
+def _write(fp: IO[bytes], data: bytes) -> None:
+    """All of it, on its way before this returns. What a full disk does not take must not stay in a buffer: Pillow's
+    close() would fail over it, before it takes the half file away.
+    """
+    if isinstance(fp, (io.BufferedWriter, io.BufferedRandom)):
+        fp.flush()
+        begin = fp.tell() if fp.seekable() else None
+        if begin is not None:
+            fp.raw.seek(begin)
+        _write_raw(fp.raw, data)
+        if begin is not None:
+            fp.seek(begin + len(data))
+    elif isinstance(fp, io.RawIOBase):
+        _write_raw(fp, data)
+    else:
+        fp.write(data)
+        flush = getattr(fp, "flush", None)
+        if flush is not None:
+            flush()
+
+
+def _write_raw(raw: io.RawIOBase, data: bytes) -> None:
+    """A file without a buffer takes what it can at a time."""
+    rest = memoryview(data)
+    while rest:
+        written = raw.write(rest)
+        if not written:
+            msg = f"the target takes no more after {len(data) - len(rest)} of {len(data)} bytes"
+            raise OSError(msg)
+        rest = rest[written:]
 
 
 def save_all(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     """Handler of `im.save("x.lic", save_all=True)`: as `save`, of one picture. Raises LicBadOption for several."""
-    _only_one(getattr(im, "n_frames", 1))
+    only_one(getattr(im, "n_frames", 1))
     save(im, fp, filename)
 
 
-def _only_one(frames: int) -> None:
+def only_one(frames: int) -> None:
+    """Raises LicBadOption where there are more."""
     if frames > 1:
         msg = f"a .lic file holds one picture, here are {frames}: save each to a file of its own"
         raise LicBadOption(msg)
@@ -213,10 +250,10 @@ def prepared(im: Image.Image, given: dict[str, Any]) -> Source:
     """An image with the options that save() was given. Raises LicBadOption."""
     from ..codec.options import EncodeOptions
 
-    names = EncodeOptions.__dataclass_fields__
-    _only_one(1 + len(list(given.get("append_images") or ())))
-    notes = [note for name in given if (note := _misspelling(name, (*names, *METADATA.values())))]
-    metadata = _metadata(im, given)
+    names, known = EncodeOptions.__dataclass_fields__, (*metadata.NAMES.values(), *metadata.BESIDE)
+    only_one(1 + len(list(given.get("append_images") or ())))
+    notes = [note for name in given if (note := _misspelling(name, (*names, *known)))]
+    source = metadata.given(im, given)
     if min(im.size) < 1:
         msg = f"cannot write an empty image of {im.width} x {im.height} pixels"
         raise LicBadOption(msg)
@@ -226,9 +263,9 @@ def prepared(im: Image.Image, given: dict[str, Any]) -> Source:
         _check_exact(im)
     native = _to_native(im, notes)
     if "icc_profile" not in given:
-        metadata = metadata._replace(icc=_fitting_profile(metadata.icc, native.mode, notes))
+        source = source._replace(icc=_fitting_profile(source.icc, native.mode, notes))
     options = EncodeOptions(**{name: given[name] for name in names if name in given})
-    return Source(np.asarray(native), options, metadata, notes)
+    return Source(np.asarray(native), options, source, notes)
 
 
 def _misspelling(name: str, options: Iterable[str]) -> str | None:
@@ -237,18 +274,6 @@ def _misspelling(name: str, options: Iterable[str]) -> str | None:
     for meant in difflib.get_close_matches(name.lower(), options, n=1, cutoff=0.75):
         return f"save option {name!r} is ignored; did you mean {meant!r}?"
     return None
-
-
-def _metadata(im: Image.Image, given: dict[str, Any]) -> Metadata:
-    """As bytes; XMP may be text, EXIF an object of Pillow's. Raises LicBadOption."""
-    from ..codec.options import Metadata
-
-    icc, exif, xmp = given.get("icc_profile", im.info.get("icc_profile")), given.get("exif"), given.get("xmp")
-    if isinstance(exif, Image.Exif):
-        written = exif.tobytes()
-        exif = written if len(written) > _EMPTY_EXIF else None
-    xmp = xmp.encode("utf-8") if isinstance(xmp, str) else xmp
-    return Metadata(icc, exif, xmp).checked()
 
 
 def _fitting_profile(icc: bytes | None, mode: str, notes: list[str]) -> bytes | None:
@@ -279,9 +304,8 @@ def _to_native(im: Image.Image, notes: list[str]) -> Image.Image:
         return im.convert({"L": "LA", "RGB": "RGBA"}[im.mode]) if keyed else im
     if im.mode in _DEEP:
         sixteen = im.mode.startswith("I;16")
-        lost = "the upper 8 of 16 bits are kept" if sixteen else "values beyond 0 to 255 are clipped"
-        notes.append(f"mode {im.mode} is saved with 8 bits per sample; depth is lost: {lost}")
         eight = _upper_bits(im) if sixteen else im.convert("L")
+        notes.append(_lost_depth(im, eight))
         transparent_grey = im.info.get("transparency")
         if isinstance(transparent_grey, (int, float)):  # as PNG has it; compared before depth is lost
             eight.putalpha(_unlike(im, transparent_grey))
@@ -290,6 +314,23 @@ def _to_native(im: Image.Image, notes: list[str]) -> Image.Image:
     if im.mode in ("1", "La"):
         return im.convert("LA" if transparent else "L")
     return im.convert("RGBA" if transparent else "RGB")
+
+
+def _lost_depth(im: Image.Image, eight: Image.Image) -> str:
+    """What there is to warn of: what is left of this picture's values, and what to do."""
+    import numpy as np
+
+    values, left = np.asarray(im), np.asarray(eight)
+    low, high = (f"{end:g}" if im.mode == "F" else str(int(end)) for end in (values.min(), values.max()))
+    same = im.mode != "F" and bool((values == left).all())
+    if im.mode.startswith("I;16"):
+        lost = f"of its values {low} to {high} the upper 8 of 16 bits are kept, {left.min()} to {left.max()}"
+    elif same:
+        lost = f"its values {low} to {high} fit and are kept, as mode L"
+    else:
+        lost = f"its values {low} to {high} become whole numbers from 0 to 255, others are clipped"
+    advice = "" if same else "; scale them to 0 to 255 yourself, or save as PNG or TIFF to keep them"
+    return f"mode {im.mode} is saved with 8 bits per sample; depth is lost: {lost}{advice}"
 
 
 def _unlike(im: Image.Image, grey: float) -> Image.Image:

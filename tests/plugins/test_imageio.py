@@ -4,6 +4,7 @@ networks.
 
 from __future__ import annotations
 
+import gc
 import io
 import pathlib
 
@@ -127,3 +128,40 @@ def test_registered_once():
     register(__import__("imageio.config.extensions", fromlist=["x"]))
     assert len(known_extensions[".lic"]) == 1
     assert [entry.extension for entry in extension_list].count(".lic") == 1
+
+
+@pytest.mark.parametrize("call", ["v3 path", "v3 batch", "v3 bytes", "v2 path", "v2 mimsave", "v2 bytes"])
+def test_several_pictures_are_refused_and_leave_nothing(call, array, tmp_path, recwarn):
+    path, several = tmp_path / "a.lic", [array] * 3
+    calls = {
+        "v3 path": lambda: iio3.imwrite(path, several),
+        "v3 batch": lambda: iio3.imwrite(path, np.stack(several), is_batch=True),
+        "v3 bytes": lambda: iio3.imwrite("<bytes>", several, extension=".lic"),
+        "v2 path": lambda: iio2.mimwrite(path, several),
+        "v2 mimsave": lambda: iio2.mimsave(str(path), several),
+        "v2 bytes": lambda: iio2.mimwrite("<bytes>", several, format="lic"),
+    }
+    with pytest.raises(errors.LicBadOption, match="one picture, here are 3"):
+        calls[call]()
+    gc.collect()  # a destructor that tries once more would be an error here
+    assert list(tmp_path.iterdir()) == []
+    path.write_bytes(b"precious")
+    with pytest.raises(errors.LicBadOption):
+        calls[call]()
+    assert path.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("iio", [iio2, iio3], ids=["v2", "v3"])
+@pytest.mark.parametrize("options", [{"quality": 500}, {"model": "nonesuch"}, {"exif": b"invalid"}])
+def test_what_fails_leaves_nothing(iio, options, array, tmp_path):
+    with pytest.raises(errors.LicError):
+        iio.imwrite(tmp_path / "a.lic", array, **options)
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_picture_in_a_list(array, tmp_path):
+    iio3.imwrite(tmp_path / "a.lic", [array])
+    with iio3.imopen(tmp_path / "b.lic", "w") as file:
+        file.write(array)
+    assert (iio3.imread(tmp_path / "a.lic") == iio3.imread(tmp_path / "b.lic")).all()

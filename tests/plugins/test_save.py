@@ -5,6 +5,9 @@ networks.
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -111,6 +114,24 @@ def test_other_modes(mode):
     assert back.mode == CONVERTED[mode]
 
 
+@pytest.mark.parametrize(
+    ("mode", "values", "said"),
+    [
+        ("I;16", (0, 4095), "of its values 0 to 4095 the upper 8 of 16 bits are kept, 0 to 15; scale"),
+        ("I;16B", (256, 65535), "of its values 256 to 65535 the upper 8 of 16 bits are kept, 1 to 255; scale"),
+        ("I", (7, 255), "its values 7 to 255 fit and are kept, as mode L"),
+        ("I", (-5, 70000), "its values -5 to 70000 become whole numbers from 0 to 255, others are clipped; scale"),
+        ("F", (0.25, 1), "its values 0.25 to 1 become whole numbers from 0 to 255, others are clipped; scale"),
+    ],
+)
+def test_lost_depth_says_what_is_left(mode, values, said):
+    im = Image.new(mode, (20, 10), values[0])
+    im.putpixel((3, 3), values[1])
+    with pytest.warns(UserWarning, match="depth is lost") as caught:
+        saved(im)
+    assert said in str(caught[0].message)
+
+
 @pytest.mark.parametrize("mode", ["I", "I;16", "F"])
 def test_lost_depth_warns(mode):
     im = Image.new(mode, (20, 10), 7)
@@ -203,6 +224,75 @@ def test_one_write(image):
 
     image().save(Once(), "LIC")
     assert Once.writes == 1
+
+
+FULL = """
+import resource, sys
+from PIL import Image
+import pillow_lic
+im = Image.effect_noise((40, 40), 50)
+im.save("whole.lic", model="toy")
+whole = open("whole.lic", "rb").read()
+assert len(whole) < 8000  # less than a buffer
+resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) - 1, resource.RLIM_INFINITY))
+try:
+    im.save("full.lic", model="toy")
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+def test_a_full_disk_leaves_no_half_file(tmp_path):
+    pytest.importorskip("resource")
+    done = subprocess.run([sys.executable, "-c", FULL], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "File too large\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["whole.lic"]
+
+
+def test_a_file_without_a_buffer_gets_all(image, tmp_path):
+    class Short(io.FileIO):
+        def write(self, data):
+            return super().write(data[:1000])
+
+    with Short(tmp_path / "a.lic", "wb") as file:
+        image().save(file, "LIC")
+    assert (tmp_path / "a.lic").read_bytes() == saved(image())
+
+
+@pytest.mark.parametrize("mode", ["wb", "w+b", "r+b", "ab"])
+def test_a_file_that_is_used_before_and_after(image, mode, tmp_path):
+    (tmp_path / "a.lic").write_bytes(b"old text")
+    with open(tmp_path / "a.lic", mode) as file:
+        if mode == "r+b":
+            assert file.read(3) == b"old"
+        file.write(b"before")
+        image().save(file, "LIC")
+        assert file.tell() == file.seek(0, 2)
+        file.write(b"after")
+    kept = {"r+b": b"old", "ab": b"old text"}.get(mode, b"")
+    assert (tmp_path / "a.lic").read_bytes() == kept + b"before" + saved(image()) + b"after"
+
+
+def test_a_pipe(image):
+    data = saved(image("L", 9, 9))
+    reading, writing = os.pipe()
+    with open(writing, "wb") as file:
+        image("L", 9, 9).save(file, "LIC")
+    with open(reading, "rb") as file:
+        assert file.read() == data
+
+
+def test_a_target_that_can_only_be_written(image):
+    class Sink:
+        data = b""
+
+        def write(self, data):
+            self.data += data
+
+    sink = Sink()
+    image().save(sink, "LIC")
+    assert sink.data == saved(image())
 
 
 def test_save_all_of_one_picture(image):
