@@ -9,11 +9,13 @@ error.
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 import threading
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..codec.options import DEFAULT_EFFORT, EFFORTS
 from ..errors import LicBadOption
@@ -24,12 +26,57 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DONE, FAILED, USAGE = 0, 1, 2
+INTERRUPTED = 128  # and the signal's number
+STANDARD = "-"  # names standard input and standard output
 
 at_work = threading.local()  # `source`: the file that a thread is at, for warnings
 
 
 class UsageError(Exception):
     """The arguments contradict each other or name nothing."""
+
+
+class _Ended(BaseException):
+    """A signal asks the process to end."""
+
+
+def script() -> NoReturn:
+    """The `lic` command as a process. Work is done beside the main thread, which stays free for signals: an end that is
+    asked for comes at once, in the middle of a network, and leaves nothing unfinished behind.
+    """
+    code: list[int] = []
+    worker = threading.Thread(target=lambda: code.append(_main()), name="lic", daemon=True)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN:  # as nohup sets
+            signal.signal(getattr(signal, name), _end)
+    worker.start()
+    try:
+        while worker.is_alive():
+            worker.join(0.2)  # without a limit, no signal is seen on Windows
+    except _Ended as ended:
+        _leave(int(ended.args[0]))
+    sys.exit(code[0] if code else FAILED)
+
+
+def _end(number: int, _frame: object) -> None:
+    raise _Ended(number)
+
+
+def _leave(number: int) -> NoReturn:
+    """End without waiting for anybody: threads may be at work for a minute."""
+    if f"{__name__}.files" in sys.modules:
+        from . import files
+
+        files.abandon()
+    print(f"lic: interrupted by {signal.Signals(number).name}", file=sys.stderr, flush=True)
+    os._exit(INTERRUPTED + number)
+
+
+def _main() -> int:
+    try:
+        return main()
+    except SystemExit as exit:  # of argparse
+        return exit.code if isinstance(exit.code, int) else FAILED
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         print("lic: interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED + signal.SIGINT
 
 
 def _show_warning(message: Warning | str, *_where: object) -> None:
@@ -96,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     decode.add_argument("--truncated", action="store_true", help="load damaged files, missing tiles in grey")
 
     info = commands.add_parser("info", help="what a .lic file says, field by field, and whether it is intact")
-    info.add_argument("paths", nargs="+", type=Path, metavar="FILE")
+    info.add_argument("paths", nargs="+", metavar="FILE", help=f"{STANDARD} is standard input")
     info.add_argument("--json", action="store_true", help="one JSON document")
     info.set_defaults(run=_info)
 
@@ -135,15 +182,18 @@ class _Version(argparse.Action):
 
 
 def _add_batch(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
-    parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="PATH", help="files, or folders with all that is in them"
-    )
-    output = "file, or folder if it is one, ends in / or several files are written; default: beside each source"
+    paths = f"files, or folders with all that is in them; {STANDARD} is standard input"
+    parser.add_argument("paths", nargs="+", metavar="PATH", help=paths)
+    output = f"file, or folder if it is one, ends in / or several files are written; {STANDARD} is standard output"
+    output += "; default: beside each source"
     parser.add_argument("-o", "--output", metavar="PATH", help=output)
     jobs = "files that are opened ahead, and that are written, at a time; default: twice the number of threads"
     parser.add_argument("-j", "--jobs", type=_jobs, metavar="N", help=jobs)
     parser.add_argument("--device", help="cpu, cuda, cuda:N or auto; default: PILLOW_LIC_DEVICE, else cpu")
-    parser.add_argument("-f", "--force", action="store_true", help="overwrite what is there")
+    there = parser.add_mutually_exclusive_group()
+    there.add_argument("-f", "--force", action="store_true", help="overwrite what is there")
+    skip = "pass over files whose target is there; of several files, those that are finished are passed over anyway"
+    there.add_argument("--skip", action="store_true", help=skip)
     parser.set_defaults(run=run)
 
 

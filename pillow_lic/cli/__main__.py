@@ -1,7 +1,5 @@
 """`python -m pillow_lic.cli`: the `lic` command where no script is installed."""
 
-import sys
+from . import script
 
-from . import main
-
-sys.exit(main())
+script()

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ..plugins import register_lic_opener
 from ..signature import FORMAT
+from . import files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +59,7 @@ def run(photograph: Path, output: Path, qualities: Sequence[float], model: str |
     register_lic_opener()
     with Image.open(photograph) as im:
         original = ImageOps.exif_transpose(im).convert("RGB")
+    files.begin([output.parent])
     original.info.clear()  # compare pixels, not profiles
     named = {"model": model} if model else {}
     for quality in qualities:
@@ -70,7 +72,9 @@ def run(photograph: Path, output: Path, qualities: Sequence[float], model: str |
     for quality in qualities:
         ours = _code(original, FORMAT, quality, **named)
         rows.append((ours, _equal_jpeg(original, ours.bytes)))
-    _picture(original, rows).save(output)
+    suffix = output.suffix.lower()
+    with files.replacing(output, force=True) as file:
+        _picture(original, rows).save(file, Image.registered_extensions().get(suffix, "PNG"))
     print(f"{output}: original, {FORMAT} and JPEG of equal size, side by side")
 
 

@@ -5,6 +5,7 @@ Imports container and models; no Pillow, no network.
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -16,15 +17,15 @@ from ..container.payloads import alpha_png_start
 from ..models import choice, registry
 from ..quality import from_q
 from ..signature import SIGNATURE
+from . import STANDARD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 Field = tuple[str, str, Any]  # section of FORMAT, name, value
 
 
-def show(paths: list[Path], *, as_json: bool) -> int:
+def show(paths: list[str], *, as_json: bool) -> int:
     """Print every field of every file; returns how many are unreadable or damaged."""
     failures = 0
     reports: list[dict[str, Any]] = []
@@ -46,11 +47,11 @@ def show(paths: list[Path], *, as_json: bool) -> int:
     return failures
 
 
-def _report(path: Path) -> tuple[list[Field], str | None]:
+def _report(path: str) -> tuple[list[Field], str | None]:
     """The fields that can be read, and what is wrong with the file if anything is."""
     fields: list[Field] = []
     try:
-        with open(path, "rb") as file:
+        with io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD else open(path, "rb") as file:
             head = container.read_head(file)
             fields.extend(_head_fields(head))
             whole = container.read(file)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,12 +54,13 @@ def _jobs(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Measure all files; the exit code."""
-    from . import DONE, FAILED, UsageError
+    from . import DONE, FAILED, UsageError, files
 
     target = None if options.csv in (None, "-") else Path(options.csv)
-    if target and target.exists() and not options.force:
+    if target and os.path.lexists(target) and not options.force:
         msg = f"{target} exists; --force overwrites it"
         raise UsageError(msg)
+    files.begin([target.parent] if target else [])
     measures = _chosen(options.measures)
     original = _load(options.original)
     rows: list[dict[str, Any]] = []
@@ -69,8 +72,10 @@ def run(options: argparse.Namespace) -> int:
             else:
                 rows.append(row)
     if target:
-        with open(target, "w", newline="", encoding="utf-8") as file:
-            _write_csv(file, measures, rows)
+        with files.replacing(target, force=options.force) as file:
+            text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+            _write_csv(text, measures, rows)
+            text.detach()
     elif options.csv:
         _write_csv(sys.stdout, measures, rows)
     else:
