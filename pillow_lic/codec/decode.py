@@ -139,10 +139,10 @@ class Decoding:
         if self.model is None:
             return
         self.symbols = self.engine.blank(self.chunks.header, self.model)
-        if self.chunks.header.has_alpha:
-            self.alpha = self._alpha()
         problems = spread(self.symbols.decode, self.chunks.header.tiles(), self.chunks.tiles)
         self.notes += grey_where_missing(self.symbols, problems, self.options.truncated)
+        if self.chunks.header.has_alpha:  # unpacked once the tiles are known to be good: it may be large
+            self.alpha = self._alpha()
         if self.options.output == "torch" and self.alpha is not None:
             import numpy as np
 

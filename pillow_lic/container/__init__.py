@@ -238,6 +238,10 @@ class _Reader:
         header.check_limits(max_pixels)
         chunks = self.chunks(first, header)
         metadata: dict[str, bytes | None] = dict.fromkeys("cex")
+        if not self.truncated:  # all are there before one is unpacked: who feeds a file in pieces asks again and again
+            for chunk in chunks:
+                if chunk.type in metadata:
+                    self.check_there(chunk)
         for chunk in chunks:
             if chunk.type in metadata:
                 metadata[chunk.type] = self.optional(chunk, unpack_metadata if unpacked else _unread)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FAMILY = "photo"
 
-_lock = threads.held(threading.Lock())
+_lock = threads.held(threading.RLock())
 _loaded: dict[Model, Networks] = {}
 
 

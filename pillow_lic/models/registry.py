@@ -29,7 +29,7 @@ SHIPPED: dict[int, tuple[str, str]] = {
     6: ("photo-visual", "photo-visual"),
 }
 
-_lock = held(threading.Lock())
+_lock = held(threading.RLock())  # a signal handler may open a picture meanwhile
 _shipped: dict[str, Model] = {}  # as far as they have been read
 _registered: dict[str, Model] = {}
 _by_hash: dict[bytes, Model] = {}  # the eight bytes in a file -> the model, as far as it was looked for

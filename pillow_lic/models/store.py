@@ -6,10 +6,12 @@ Imports the standard library and ground; numpy and entropy when arrays and table
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from .. import _core
 from ..errors import LicModelMissing
@@ -86,7 +88,7 @@ class Model:
         if self.number and not path.exists():
             path = _beside(self.path.name, file)
         try:
-            with open(path, "rb") as handle:
+            with _opened(path) as handle:
                 return handle.read(FILE_MAX)
         except OSError as error:
             msg = f"{path} cannot be read ({error}); reinstall pillow_lic or the model"
@@ -174,10 +176,20 @@ def _other(path: Path) -> LicModelMissing:
     )
 
 
+def _opened(path: Path) -> IO[bytes]:
+    """A regular file, open. A named pipe or a device would be waited for, or never end."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        msg = "it is no regular file"
+        raise OSError(msg)
+    return open(descriptor, "rb")
+
+
 def read_model(number: int, path: Path) -> Model:
     """Read and check a manifest. Raises LicModelMissing when the directory is not a model."""
     try:
-        with open(path / "manifest.json", "rb") as file:
+        with _opened(path / "manifest.json") as file:
             data = file.read(MANIFEST_MAX)
     except OSError as error:
         msg = f"{path} is not a model directory: manifest.json cannot be read ({error}); reinstall or re-export it"

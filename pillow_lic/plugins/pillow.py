@@ -50,7 +50,7 @@ class LicImageFile(ImageFile.ImageFile):
     n_frames = 1
     is_animated = False
 
-    _load_lock: threading.Lock | None = None  # set by _open: an unpickled or closed image has nothing to load
+    _load_lock: threading.RLock | None = None  # set by _open: an unpickled or closed image has nothing to load
 
     def _open(self) -> None:
         try:
@@ -65,7 +65,7 @@ class LicImageFile(ImageFile.ImageFile):
         self.info.update(found)
         warn(notes)
         self.tile = [ImageFile._Tile("lic", (0, 0, *self._size), 0, None)]
-        self._load_lock = threading.Lock()
+        self._load_lock = threading.RLock()  # a signal handler may load it meanwhile
 
     def load(self) -> Any:
         """Decode at the first call; several threads may call it.
@@ -80,7 +80,13 @@ class LicImageFile(ImageFile.ImageFile):
                     from ..codec.decode import decoded
 
                     options = decode_options()
-                    self._take(decoded(self.chunks(options), options))
+                    try:
+                        found = decoded(self.chunks(options), options)
+                    except ValueError:
+                        if self.tile:
+                            raise
+                    if self.tile:  # else a signal handler has loaded it meanwhile, and closed its file
+                        self._take(found)
         return super().load()
 
     def chunks(self, options: DecodeOptions) -> container.Container:

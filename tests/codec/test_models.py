@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -202,3 +203,21 @@ def test_encoder_halo_is_not_part_of_the_hash(tmp_path):
     del (stated := json.loads((entry.path / "manifest.json").read_text()))["encoder_halo"]
     (entry.path / "manifest.json").write_text(json.dumps(stated))
     assert read_model(0, entry.path).manifest.encoder_halo == 8
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.parametrize("file", ["manifest.json", "model.safetensors", "encoder.safetensors"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_a_file_that_is_none_is_refused_at_once(file, kind, tmp_path):
+    """A named pipe would be waited for, a device never ends."""
+    folder = tmp_path / "model"
+    shutil.copytree(registry.by_name("toy").path, folder)
+    (folder / file).unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(folder / file)
+    elif kind == "device":
+        (folder / file).symlink_to("/dev/zero")
+    else:
+        (folder / file).mkdir()
+    with pytest.raises(errors.LicModelMissing):
+        registry.register(folder)

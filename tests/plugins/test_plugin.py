@@ -297,3 +297,49 @@ def test_public_names():
         assert getattr(pillow_lic, name).__doc__
     with pytest.raises(AttributeError, match="nonesuch"):
         _ = pillow_lic.nonesuch
+
+
+def test_a_parser_unpacks_metadata_once(image, monkeypatch):
+    data = saved(image(), icc_profile=b"of 16 bytes, for" + b"RGB " + b" pixels", exif=exif(), xmp=bytes(300_000))
+    head = container.read_head(data)
+    assert head.chunk("x").length > 200
+    unpacked = []
+    unpack = container.unpack_metadata
+    monkeypatch.setattr(container, "unpack_metadata", lambda *given: unpacked.append(1) or unpack(*given))
+    parser = ImageFile.Parser()
+    for byte in data:
+        parser.feed(bytes([byte]))
+    assert same(parser.close(), image())
+    assert len(unpacked) <= 3 * 6, "once for each chunk that comes whole, never at every piece"
+
+
+def test_alpha_is_unpacked_after_the_tiles(image, monkeypatch):
+    from pillow_lic.codec import alpha
+
+    data = saved(image("RGBA"))
+    chunks = container.read(data)
+    bad = container.write(chunks.header, [bytes(len(tile)) for tile in chunks.tiles], chunks.alpha)
+    monkeypatch.setattr(alpha, "unpack", None)  # would raise a TypeError
+    with pytest.raises(errors.LicCorruptTile):
+        opened(bad).load()
+
+
+def test_a_signal_handler_that_loads(image):
+    signal = pytest.importorskip("signal")
+    if not hasattr(signal, "setitimer"):
+        pytest.skip("no timers that signal here")
+    im, seen = opened(saved(image())), []
+    chunks = im.chunks
+
+    def interrupted(options):
+        signal.raise_signal(signal.SIGALRM)
+        return chunks(options)
+
+    im.chunks = interrupted
+    before = signal.signal(signal.SIGALRM, lambda *_: (setattr(im, "chunks", chunks), seen.append(im.tobytes())))
+    try:
+        im.load()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert seen == [image().tobytes()]
+    assert same(im, image())
