@@ -4,18 +4,32 @@
 #define LIC_THREADS_H
 
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
+
+// Machines without threads, as WebAssembly without shared memory and mingw's win32 model are: all runs in the calling
+// thread. Results are the same.
+#ifndef LIC_THREADS
+#if defined(__wasm__) || (defined(__MINGW32__) && !defined(_GLIBCXX_HAS_GTHREADS))
+#define LIC_THREADS 0
+#else
+#define LIC_THREADS 1
+#endif
+#endif
+
+#if LIC_THREADS
+#include <atomic>
 #include <exception>
 #include <system_error>
 #include <thread>
 #include <vector>
+#endif
 
 namespace lic {
 
 // work(0) to work(count - 1), on the calling thread and others. The first error is thrown on once all have ended.
 template <class Work>
 void in_threads(std::size_t count, std::size_t threads, const Work& work) {
+#if LIC_THREADS
     std::vector<std::exception_ptr> errors(count);
     std::atomic<std::size_t> next{0};
     const auto run = [&] {
@@ -39,6 +53,10 @@ void in_threads(std::size_t count, std::size_t threads, const Work& work) {
     for (const std::exception_ptr& error : errors) {
         if (error) std::rethrow_exception(error);
     }
+#else
+    static_cast<void>(threads);
+    for (std::size_t n = 0; n < count; ++n) work(n);
+#endif
 }
 
 // work(begin, end) for strips of `rows` rows, one a thread, none of less than `least`.

@@ -30,6 +30,12 @@ class Tensors {
     void add(const std::string& name, const Tensor& tensor) { all_[name] = tensor; }
     bool has(const std::string& name) const { return all_.count(name) != 0; }
 
+    // use(name, tensor) for each, in the order of their names.
+    template <class Use>
+    void each(const Use& use) const {
+        for (const auto& [name, tensor] : all_) use(name, tensor);
+    }
+
     // The data of a tensor, whose type and shape must be these; 0 in `shape` stands for any length. Throws BadModel.
     template <class T>
     const T* get(const std::string& name, const std::vector<std::size_t>& shape) const {

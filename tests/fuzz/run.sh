@@ -9,9 +9,14 @@ mkdir -p build/corpus
 if [ -n "$clang" ]; then
     flags=(-O1 -g -fno-sanitize-recover=all)
     csrc/compile.sh build/fuzz "$clang" "${flags[@]}" -fsanitize=fuzzer-no-link,address,undefined
-    "$clang" "${flags[@]}" -std=c++17 -fsanitize=fuzzer,address,undefined -Icsrc \
-        tests/fuzz/fuzz_tile.cpp build/fuzz/*.o -o build/fuzz_tile
-    build/fuzz_tile -max_len=4096 -rss_limit_mb=2048 -max_total_time="$seconds" -print_final_stats=1 build/corpus 2>&1 | tail -n 12
+    for target in fuzz_tile fuzz_nn; do
+        "$clang" "${flags[@]}" -std=c++17 -fsanitize=fuzzer,address,undefined -Icsrc \
+            "tests/fuzz/$target.cpp" build/fuzz/*.o -o "build/$target"
+        corpus=build/corpus
+        [ "$target" = fuzz_tile ] || corpus=build/corpus_$target
+        mkdir -p "$corpus"
+        "build/$target" -max_len=4096 -rss_limit_mb=2048 -max_total_time="$seconds" -print_final_stats=1 "$corpus" 2>&1 | tail -n 12
+    done
 else
     echo "no clang++ found: the C++ fuzzer is skipped; set CLANGXX or install clang" >&2
 fi
