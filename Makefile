@@ -40,6 +40,7 @@ lint: $(STAMP)   ## formatters and checkers of Python and C++, types of the pack
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest pillow_lic._core --ignore-disjoint-bases 2>/dev/null || $(BIN)/python -m mypy.stubtest pillow_lic._core
 	$(BIN)/clang-format --dry-run -Werror $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.inl' 'kernels/*' 'tests/*.cpp' | grep -E '\.(h|cpp|inl|cu|cuh)$$')
+	csrc/tidy.sh $(BIN)
 
 demo: $(STAMP)   ## a real photograph to .lic and back: figures and a side-by-side picture in demo/
 	$(BIN)/lic demo -o demo/side-by-side.png --force

@@ -82,7 +82,7 @@
     X(LIC_SAMPLE_BITS, 4)
 // clang-format on
 
-#define LIC_DEFINE(name, value) constexpr auto name = value;
+#define LIC_DEFINE(name, value) constexpr auto name = value;  // NOLINT(bugprone-macro-parentheses)
 LIC_CONSTANTS(LIC_DEFINE)
 #undef LIC_DEFINE
 

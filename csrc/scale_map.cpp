@@ -124,6 +124,7 @@ void ScaleMap::pack(const std::int16_t* z, const Shape& s, const MapSetting& q, 
     if (inputs_ % 2) std::memset(v + (pairs_ - 1) * kBlock * 2, 0, kBlock * 2 * sizeof *v);
     for (std::size_t c = 0; c < inputs_; ++c) {
         std::int16_t* to = v + c / 2 * kBlock * 2 + c % 2;
+        // NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): zeroed above, or written by `apply`
         for (std::size_t p = 0; p < kBlock; ++p) to[2 * p] = now[c * kBlock + p];
     }
 }

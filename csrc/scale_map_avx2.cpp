@@ -1,19 +1,8 @@
 // The kernel of scale_map_kernels.h with AVX2. See cpu.h for what such a file may include.
-#include <cstring>
-
 #include "intrinsics.h"
 #include "scale_map_kernels.h"
 
 namespace lic {
-namespace {
-
-std::int32_t weight_pair(const std::int16_t* at) {
-    std::int32_t pair;
-    std::memcpy(&pair, at, sizeof pair);
-    return pair;
-}
-
-}  // namespace
 
 void four_rows_avx2(const FourRows& t) {
     const __m256i zero = _mm256_setzero_si256(), top = _mm256_set1_epi32(t.rows - 1);

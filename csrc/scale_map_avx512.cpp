@@ -1,19 +1,8 @@
 // The kernel of scale_map_kernels.h with AVX-512. See cpu.h for what such a file may include.
-#include <cstring>
-
 #include "intrinsics.h"
 #include "scale_map_kernels.h"
 
 namespace lic {
-namespace {
-
-std::int32_t weight_pair(const std::int16_t* at) {
-    std::int32_t pair;
-    std::memcpy(&pair, at, sizeof pair);
-    return pair;
-}
-
-}  // namespace
 
 void four_rows_avx512(const FourRows& t) {
     const __m512i zero = _mm512_setzero_si512(), top = _mm512_set1_epi32(t.rows - 1);

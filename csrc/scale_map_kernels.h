@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "lic_constants.h"
 
@@ -35,6 +36,14 @@ struct FourRows {
     std::int32_t rows;
     std::uint8_t* out;  // (positions, 4)
 };
+
+// The weights of two channels as one word. Each file has its own: what is inline and shared might be linked from the
+// one that has instructions of another CPU.
+static inline std::int32_t weight_pair(const std::int16_t* at) {
+    std::int32_t pair;
+    std::memcpy(&pair, at, sizeof pair);
+    return pair;
+}
 
 // The three vector kernels are one algorithm at three widths: 4 rows x 2 vectors of accumulators; then the clamped
 // indices, each in 0 ... 255, are shifted into the four bytes of one 32-bit lane (x86 is little-endian: row 0 is the

@@ -1,19 +1,8 @@
 // The kernel of scale_map_kernels.h with SSE4.1. See cpu.h for what such a file may include.
-#include <cstring>
-
 #include "intrinsics.h"
 #include "scale_map_kernels.h"
 
 namespace lic {
-namespace {
-
-std::int32_t weight_pair(const std::int16_t* at) {
-    std::int32_t pair;
-    std::memcpy(&pair, at, sizeof pair);
-    return pair;
-}
-
-}  // namespace
 
 void four_rows_sse41(const FourRows& t) {
     const __m128i zero = _mm_setzero_si128(), top = _mm_set1_epi32(t.rows - 1);

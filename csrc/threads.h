@@ -46,7 +46,8 @@ void in_threads(std::size_t count, std::size_t threads, const Work& work) {
     try {
         others.reserve(more);
         for (std::size_t t = 1; t < more; ++t) others.emplace_back(run);
-    } catch (const std::system_error&) {  // no more threads to be had: those that are there do it all
+    } catch (const std::system_error&) {  // NOLINT(bugprone-empty-catch)
+        // No more threads to be had: those that are there do it all.
     }
     run();
     for (std::thread& thread : others) thread.join();

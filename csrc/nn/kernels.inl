@@ -146,14 +146,15 @@ void panel(const Product& t, const i16* weight, std::size_t pairs, std::size_t n
     const i16* in = t.in;
     char* out = static_cast<char*>(t.out);
     std::size_t left = t.positions;
-    const auto done = [&](std::size_t positions) {
+    const auto passed = [&](std::size_t positions) {
         in += static_cast<std::ptrdiff_t>(positions) * t.in_stride;
         out += static_cast<std::ptrdiff_t>(positions) * t.out_stride * kSize;
-        left -= positions;
+        return positions;
     };
-    for (; left >= kPositions; done(kPositions)) tile<kPositions, kVectors, kStore>(t, in, weight, pairs, n, out);
+    for (; left >= kPositions; left -= passed(kPositions))
+        tile<kPositions, kVectors, kStore>(t, in, weight, pairs, n, out);
     if constexpr (kPositions > 4) {
-        for (; left >= 4; done(4)) tile<4, kVectors, kStore>(t, in, weight, pairs, n, out);
+        for (; left >= 4; left -= passed(4)) tile<4, kVectors, kStore>(t, in, weight, pairs, n, out);
     }
     if (left == 3) return tile<3, kVectors, kStore>(t, in, weight, pairs, n, out);
     if (left == 2) return tile<2, kVectors, kStore>(t, in, weight, pairs, n, out);

@@ -18,7 +18,8 @@ class Aligned {
     Aligned() = default;
     explicit Aligned(std::size_t n) : storage_(n + kSlack + kAlignment / sizeof(T)) {
         const auto address = reinterpret_cast<std::uintptr_t>(storage_.data());
-        data_ = storage_.data() + (kAlignment - address % kAlignment) % kAlignment / sizeof(T);
+        const std::size_t skipped = (kAlignment - address % kAlignment) % kAlignment / sizeof(T);
+        data_ = storage_.data() + skipped;
     }
     Aligned(Aligned&&) noexcept = default;
     Aligned& operator=(Aligned&&) noexcept = default;

@@ -37,12 +37,14 @@ struct RefineAt {
 
 inline std::vector<LayerAt> all_at(const std::vector<Layer>& layers, const Kernels& k, int q) {
     std::vector<LayerAt> list;
+    list.reserve(layers.size());
     for (const Layer& layer : layers) list.emplace_back(layer, k, q);
     return list;
 }
 
 inline std::vector<BlockAt> all_at(const std::vector<Block>& blocks, const Kernels& k, int q) {
     std::vector<BlockAt> list;
+    list.reserve(blocks.size());
     for (const Block& block : blocks) list.emplace_back(block, k, q);
     return list;
 }

@@ -31,7 +31,7 @@ class Walk {
 
 Trellis::Trellis(const Bank& bank, std::int32_t rows, std::int32_t skip, std::int32_t first)
     : rows_(rows), skip_(skip), first_(first) {
-    const std::vector<float> bits = symbol_bits(bank, static_cast<std::size_t>(2 * rows));
+    const std::vector<float> bits = symbol_bits(bank, 2 * static_cast<std::size_t>(rows));
     for (std::size_t at = kPriced; at < bits.size(); at += kPrices) {
         sizes_.insert(sizes_.end(), bits.begin() + static_cast<std::ptrdiff_t>(at),
                       bits.begin() + static_cast<std::ptrdiff_t>(at + kSizes));

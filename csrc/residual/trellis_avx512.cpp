@@ -11,11 +11,11 @@ struct Forward512 {  // all positions in one register
         static_assert(kTogether == 16, "floats of a register");
         const __mmask16 inside =
             _mm_test_epi8_mask(_mm_loadu_si128(reinterpret_cast<const __m128i*>(in)), _mm_set1_epi8(1));
-        for (unsigned odd = 0; odd < 2; ++odd) {
+        for (std::size_t odd = 0; odd < 2; ++odd) {
             const __m512 even_cost = _mm512_loadu_ps(cost + odd * 2 * kTogether),
                          odd_cost = _mm512_loadu_ps(cost + (odd * 2 + 1) * kTogether);
-            for (unsigned u = 0; u < kTrellisStates / 2; ++u) {
-                const unsigned target = odd ? u ^ kOddState : u;
+            for (std::size_t u = 0; u < kTrellisStates / 2; ++u) {
+                const std::size_t target = odd ? u ^ kOddState : u;
                 const __m512 even = _mm512_add_ps(_mm512_loadu_ps(from + (2 * u + odd) * kTogether), even_cost);
                 const __m512 other =
                     _mm512_add_ps(_mm512_loadu_ps(from + (2 * (u ^ kOddSymbol) + odd) * kTogether), odd_cost);

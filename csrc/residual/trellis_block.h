@@ -61,8 +61,8 @@ LIC_OWN void choose(const Sought& t, std::size_t m, std::size_t i, std::size_t p
     }
     for (std::int32_t odd = 0; odd < 2; ++odd) {
         const float* bits = t.bits + static_cast<std::size_t>(index + odd * t.rows) * t.sizes;
-        const auto low =
-            static_cast<std::int32_t>((size + static_cast<float>(odd * LIC_LEVEL_TRELLIS / 2)) / LIC_LEVEL_TRELLIS);
+        const std::int32_t nearer = odd * LIC_LEVEL_TRELLIS / 2;
+        const auto low = static_cast<std::int32_t>((size + static_cast<float>(nearer)) / LIC_LEVEL_TRELLIS);
         Choice of[2];
         const std::int32_t tried[] = {low > 0 ? low - 1 : 0, low, low + 1};
         for (const std::int32_t k : tried) {
@@ -83,12 +83,12 @@ struct Forward {
         constexpr unsigned half = kTrellisStates / 2;
         std::int32_t inside[kTogether];
         for (std::size_t p = 0; p < kTogether; ++p) inside[p] = -std::int32_t{in[p]};
-        for (unsigned odd = 0; odd < 2; ++odd) {
+        for (std::size_t odd = 0; odd < 2; ++odd) {
             const float *even_cost = cost + odd * 2 * kTogether, *odd_cost = even_cost + kTogether;
-            for (unsigned u = 0; u < half; ++u) {
+            for (std::size_t u = 0; u < half; ++u) {
                 const float* a = from + (2 * u + odd) * kTogether;
                 const float* b = from + (2 * (u ^ kOddSymbol) + odd) * kTogether;
-                const unsigned target = odd ? u ^ kOddState : u;
+                const std::size_t target = odd ? u ^ kOddState : u;
                 const float* stay = from + target * kTogether;
                 float* out = to + target * kTogether;
                 std::uint8_t* chosen = parity + target * kTogether;
