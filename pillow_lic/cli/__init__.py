@@ -17,7 +17,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..codec.options import DEFAULT_EFFORT, EFFORTS
+from ..codec.options import DEFAULT_EFFORT, EFFORTS, SCREENS
 from ..errors import LicBadOption
 from ..models import choice
 from ..quality import DEFAULT, to_q
@@ -131,6 +131,10 @@ def _parser() -> argparse.ArgumentParser:
     efforts = f"smaller files for more time; default {DEFAULT_EFFORT}; with tunes other than psnr 0 alone"
     encode.add_argument("-e", "--effort", type=int, choices=EFFORTS, metavar=span, help=efforts)
     encode.add_argument("--lossless", action="store_true", help="keep every sample exactly; quality does not matter")
+    screens = "whether text, line art and the like are kept exactly where that is cheaper; default auto"
+    encode.add_argument("--screen", choices=SCREENS, default=SCREENS[0], help=screens)
+    exact = "keep the colour of invisible pixels (of alpha 0); default: with --lossless alone"
+    encode.add_argument("--exact", action="store_true", default=None, help=exact)
 
     decode = commands.add_parser("decode", help=".lic to another format")
     _add_batch(decode, _decode)

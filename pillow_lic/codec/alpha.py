@@ -26,7 +26,7 @@ def pack(plane: NDArray[np.uint8], hidden: bytes = b"") -> bytes:
     """uint8 (H, W) to the payload of an `A` chunk. hidden: the colour of pixels whose alpha is 0, a byte a band; none:
     they come back as the tiles have them.
     """
-    if plane.min() == plane.max():
+    if plane.min() == plane.max() and not hidden:
         return bytes([ALPHA_CONSTANT, plane.flat[0]])
     buffer = io.BytesIO()
     Image.fromarray(plane.copy("C")).save(buffer, "PNG", optimize=plane.size < SMALL)

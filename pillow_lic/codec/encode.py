@@ -1,6 +1,6 @@
 """Encodes a picture: begin (the alpha plane), the engine, end (the entropy coder, the file).
 
-Imports Pillow, container, engines, models and ground; numpy when a picture comes.
+Imports container, engines, models and ground; numpy when a picture comes.
 """
 
 from __future__ import annotations
@@ -8,15 +8,14 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, Unpack
 
-from PIL import Image
-
 from .. import container
 from ..constants import HASH_BYTES, LIC_LATENT_STRIDE
 from ..engines.base import Arrival, Engine, Picture, at_once
 from ..errors import LicBadOption
 from ..threads import imported, spread
-from . import alpha, overlay
+from . import alpha, fill, overlay
 from .options import NO_METADATA, EncodeKeywords, EncodeOptions, EncodeSettings, Metadata, keywords
+from .screen import Plan, Scene, planned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,9 +69,8 @@ class Encoding:
         self.source, layout = _checked(array)
         self.header = _header(self.source.shape, layout, settings)
         self.header.check_limits()
+        self.grid = self.header.latent_grid
         self.picture: Picture | None = None  # what the networks see, of a picture that has something for them
-        if settings.model is not None:
-            self.picture = Picture(self.header, settings.model, _colour(self.source))
         self.overlay: list[container.Rectangle] = []
         self.alpha: bytes | None = None
         self.notes: Sequence[str] = ()
@@ -86,14 +84,30 @@ class Encoding:
     @property
     def key(self) -> Any:
         """Jobs of equal key may share a call of the engine."""
-        return self.settings, self.header.latent_grid
+        return self.settings, self.grid
 
     def begin(self) -> None:
-        """Pack what is kept exactly: the alpha plane, or everything."""
-        if self.picture is None:
-            self.overlay = overlay.pack(_image(self.source), 0, 0, self.settings.effort)
-        elif self.header.has_alpha:
-            self.alpha = alpha.pack(self.source[..., -1])
+        """Pack what is kept exactly: alpha, rectangles, or everything."""
+        exact, seen, hidden = self.source, None, b""
+        if self.header.has_alpha and not self.settings.exact:
+            exact, seen, hidden = fill.one_colour_unseen(self.source)
+        if self.settings.model is None:
+            self.overlay = overlay.pack(overlay.image_of(exact), 0, 0, self.settings.effort)
+            return
+        if self.header.has_alpha:
+            self.alpha = alpha.pack(exact[..., -1], hidden)
+        colour = _colour(exact)
+        if seen is not None and seen.any():
+            colour = fill.filled(colour, seen)
+        plan = Plan(colour, [])
+        if self.settings.screen != "off":
+            plan = planned(Scene(self.header, self.settings, colour, exact, seen, len(self.alpha or b"")))
+        self.overlay = plan.overlay
+        if plan.colour is None:
+            before = self.header
+            self.header, self.alpha = container.Header.of_overlay(before.width, before.height, before.layout), None
+        else:
+            self.picture = Picture(self.header, self.settings.model, plan.colour)
 
     @staticmethod
     def run(jobs: Sequence[Encoding]) -> Sequence[Arrival[Any]]:
@@ -125,11 +139,6 @@ def _header(shape: tuple[int, ...], layout: str, settings: EncodeSettings) -> co
         quality_q=settings.q,
         tile_side=TILE_SIDE,
     )
-
-
-def _image(pixels: NDArray[np.uint8]) -> Image.Image:
-    """(H, W, 1 to 4) as an image of its layout."""
-    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
 
 def covered(header: container.Header) -> int:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..models.store import Model
 
 EFFORTS = range(10)
+SCREENS = ("auto", "off")
 DEFAULT_EFFORT = 2  # of models whose manifest has a lambda; others take 0 alone
 
 Call = TypeVar("Call", bound=Callable[..., Any])
@@ -68,6 +69,8 @@ class EncodeKeywords(TypedDict, total=False):
     effort: int | None
     device: str | None
     lossless: bool
+    screen: str
+    exact: bool | None
 
 
 class EncodeSettings(NamedTuple):
@@ -77,6 +80,8 @@ class EncodeSettings(NamedTuple):
     model: Model | None
     effort: int
     engine: Engine
+    screen: str = SCREENS[0]
+    exact: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +96,9 @@ class EncodeOptions:
     device: where the networks run: "cpu", "cuda", "cuda:N", "auto" (CUDA if it can be used, else the CPU); None: see
     `set_device`.
     lossless: True keeps every sample exactly; no model is needed then, and quality does not matter.
+    screen: "auto" keeps text, line art, stripes and the like exactly where that is cheaper; "off" leaves all to the
+    networks.
+    exact: True keeps the colour of pixels whose alpha is 0; False lets them come back in one colour. None: as lossless.
     """
 
     quality: float = qualities.DEFAULT
@@ -99,6 +107,8 @@ class EncodeOptions:
     effort: int | None = None
     device: str | None = None
     lossless: bool = False
+    screen: str = SCREENS[0]
+    exact: bool | None = None
 
     def checked(self) -> EncodeSettings:
         """What they come to. Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing,
@@ -106,14 +116,23 @@ class EncodeOptions:
         """
         device = engines.device_named(self.device)
         q = qualities.to_q(self.quality)
-        if not isinstance(self.lossless, (bool, numbers.Integral)):
-            msg = f"lossless must be True or False, found {self.lossless!r}"
+        lossless = _checked_switch("lossless", self.lossless)
+        exact = lossless if self.exact is None else _checked_switch("exact", self.exact)
+        if self.screen not in SCREENS:
+            msg = f"screen must be one of {', '.join(map(repr, SCREENS))}, found {self.screen!r}"
             raise LicBadOption(msg)
-        if self.lossless:
-            return EncodeSettings(q, None, _checked_effort(self.effort, None), IDLE)
+        if lossless:
+            return EncodeSettings(q, None, _checked_effort(self.effort, None), IDLE, self.screen, exact)
         model = models.chosen(self.model, self.tune, q)
         effort = _checked_effort(self.effort, model)
-        return EncodeSettings(q, model, effort, engines.encoder(model, device))
+        return EncodeSettings(q, model, effort, engines.encoder(model, device), self.screen, exact)
+
+
+def _checked_switch(name: str, value: Any) -> bool:
+    if not isinstance(value, numbers.Integral):  # bool is one
+        msg = f"{name} must be True or False, found {value!r}"
+        raise LicBadOption(msg)
+    return bool(value)
 
 
 def _checked_effort(effort: Any, model: Model | None) -> int:

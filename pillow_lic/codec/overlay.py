@@ -26,6 +26,7 @@ _DEPTHS = ((2, 1), (4, 2), (16, 4), (256, 8))  # colours, bits that a palette's 
 # on a page of text (75, 4) took 3772 bytes, (80, 4) 3782, (80, 6) 4000, (100, 6) 3774; on a photograph of 512 x 512
 # 332.3, 332.3, 328.5 and 328.5 kB in 0.18, 0.18, 0.65 and 8.3 s.
 _WEBP_STEPS = ((80, 4, 1 << 40), (75, 4, 1 << 20), (80, 6, 1 << 20), (100, 6, 1 << 14))
+QUICK = -1  # effort: the first of them alone
 THOROUGH = 5  # effort from which on more of them are tried
 _THOROUGH_FACTOR = 16  # times as many pixels
 
@@ -40,7 +41,7 @@ def image_of(pixels: Any) -> Image.Image:
 
 def pack(image: Image.Image, left: int, top: int, effort: int = 0) -> list[Rectangle]:
     """An image of mode L, LA, RGB or RGBA as rectangles; its first pixel is at (left, top). One, unless it is larger
-    than WebP takes. effort: 0 to 9.
+    than WebP takes. effort: 0 to 9, or QUICK.
     """
     return [_packed(part, left + x, top + y, effort) for part, x, y in _parts(image)]
 
@@ -68,7 +69,8 @@ def _webp(image: Image.Image, effort: int) -> bytes:
     mode = "RGBA" if image.mode in ("LA", "RGBA") else "RGB"
     plain = Image.new(mode, image.size)  # without the metadata that Pillow would write
     plain.paste(image.convert(mode))
-    found = (_as_webp(plain, *step) for *step, most in _WEBP_STEPS if pixels <= most)
+    steps = _WEBP_STEPS[:1] if effort == QUICK else _WEBP_STEPS
+    found = (_as_webp(plain, *step) for *step, most in steps if pixels <= most)
     return min(found, key=len)
 
 

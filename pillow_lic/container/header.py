@@ -24,7 +24,7 @@ from .fields import REFETCH, UPGRADE, VARINT_LIMIT, VARINT_MAX, Cursor, refuse, 
 LAYOUTS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 HEADER_MAX = 4 * VARINT_MAX + 1 + HASH_BYTES + 2  # bytes of an `H` payload
 
-_ALONE = 0b00001000  # bit of layout
+_ALONE = 0b10000000  # bit of layout
 _NUMBERS = {name: number for number, name in LAYOUTS.items()}
 
 
@@ -254,7 +254,7 @@ def _parse_rest(cursor: Cursor, width: int, height: int, layout: str) -> Header:
 
 def _parse_layout(value: int, offset: int) -> tuple[str, bool]:
     """The layout, and whether the overlay stands alone."""
-    layout = value & 0b00111111 & ~_ALONE  # bits 6 and 7 are ignored, bits 4 and 5 reserved
+    layout = value & 0b00111111  # bit 6 is ignored, bits 3 to 5 are reserved
     if layout not in LAYOUTS:
         refuse(LicUnsupportedVersion, f"unknown colour layout {value:#04x}", offset, UPGRADE)
     return LAYOUTS[layout], bool(value & _ALONE)

@@ -35,9 +35,10 @@ def test_network_golden_decodes_to_the_same(path):
 
     expected = np.load(path.with_suffix(".npz"))
     chunks = container.read(path.read_bytes())
-    z, r, _ = decode_symbols(chunks)
-    assert np.array_equal(z, expected["z"])
-    assert np.array_equal(r, expected["r"])
+    if not chunks.header.alone:
+        z, r, _ = decode_symbols(chunks)
+        assert np.array_equal(z, expected["z"])
+        assert np.array_equal(r, expected["r"])
     assert np.array_equal(pixels_of(chunks), expected["pixels"])
 
 

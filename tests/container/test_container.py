@@ -89,7 +89,7 @@ REFUSED = {
     "width of six bytes": (header_bytes(patched(0, b"\x80\x80\x80\x80\x80\x01")) + T, errors.LicCorruptChunk),
     "layout 0": (header_bytes(patched(2, b"\x00")) + T, errors.LicUnsupportedVersion),
     "layout 5": (header_bytes(patched(2, b"\x05")) + T, errors.LicUnsupportedVersion),
-    "reserved bit": (header_bytes(patched(2, b"\x11")) + T, errors.LicUnsupportedVersion),
+    "reserved bit": (header_bytes(patched(2, b"\x09")) + T, errors.LicUnsupportedVersion),
     "quality 0.99": (header_bytes(GOOD_H[:12] + b"\x63\x00\x10") + T, errors.LicCorruptChunk),
     "quality 100.01": (header_bytes(GOOD_H[:12] + b"\x11\x27\x10") + T, errors.LicCorruptChunk),
     "tile side 0": (header_bytes(GOOD_H[:-1] + b"\x00") + T, errors.LicCorruptChunk),
@@ -155,7 +155,7 @@ def test_refusal_is_named_and_says_where_and_what_to_do(name):
 
 
 def test_what_is_ignored():
-    assert container.read(header_bytes(patched(2, b"\xc1")) + T).header.layout == "L"  # bits 6 and 7
+    assert container.read(header_bytes(patched(2, b"\x41")) + T).header.layout == "L"  # bit 6
     later = b"\x8dLID\x00\x63"  # a minor version still to come
     assert container.read(later + chunk(b"H", GOOD_H, later) + T).header == header()
     unknown = header_bytes(GOOD_H) + chunk(b"z", b"abc") + chunk(b"s", b"") + chunk(b"z", b"") + T

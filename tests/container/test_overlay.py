@@ -33,7 +33,7 @@ def chunk(type: bytes, payload: bytes, before: bytes = b"") -> bytes:
 
 def alone(payload: bytes, layout: int = 3, width: int = 3, height: int = 2) -> bytes:
     """A file whose overlay stands alone."""
-    return chunk(b"H", bytes([width, height, layout | 8]), START) + chunk(b"O", payload)
+    return chunk(b"H", bytes([width, height, layout | 128]), START) + chunk(b"O", payload)
 
 
 def noise(height: int, width: int, mode: str, seed: int = 1) -> Image.Image:
@@ -168,7 +168,7 @@ def test_refused_when_read(name, monkeypatch):
 
 def test_tiles_and_overlay_alone_exclude_each_other():
     colour, tiles = chunk(b"O", b"\0\0abc"), chunk(b"T", b"\x10" + bytes(16))
-    head, full = chunk(b"H", b"\3\2\x0b", START), chunk(b"H", b"\3\2\3\1" + bytes(8) + b"\x4c\x1d\x10", START)
+    head, full = chunk(b"H", b"\3\2\x83", START), chunk(b"H", b"\3\2\3\1" + bytes(8) + b"\x4c\x1d\x10", START)
     for data, kind in (
         (head + tiles + colour, errors.LicCorruptChunk),
         (head + tiles, errors.LicCorruptChunk),
@@ -211,7 +211,7 @@ def test_a_small_file_cannot_ask_for_more_than_the_picture():
     bomb = b"\x2f" + struct.pack("<I", 16382 | 16382 << 14) + b"\x88\x88\x08" + bytes(20)
     with pytest.raises(errors.LicCorruptChunk, match="3 x 2 pixels"):
         container.read(alone(b"\0\2" + bomb))
-    big = chunk(b"H", b"\xff\x7f\xff\x7f\x0b", START) + chunk(b"O", b"\0\2" + bomb)
+    big = chunk(b"H", b"\xff\x7f\xff\x7f\x83", START) + chunk(b"O", b"\0\2" + bomb)
     with pytest.raises(errors.LicLimitExceeded, match="max_pixels"):
         pillow_lic.decode(big, max_pixels=1e6)
 

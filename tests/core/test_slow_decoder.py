@@ -246,7 +246,7 @@ def test_parse_a_file_by_hand():
     """Header, an unknown ancillary chunk, packed metadata, constant alpha, two tiles of 16 bytes."""
     icc = b"profile" * 9
     data = (
-        chunk(b"H", header_bytes(65, 3, layout=4 | 0xC0), FRONT)
+        chunk(b"H", header_bytes(65, 3, layout=4 | 0x40), FRONT)
         + chunk(b"q", b"skipped")
         + chunk(b"c", b"\1" + varint(len(icc)) + zlib.compress(icc))
         + chunk(b"e", b"\0\4II*\0")
@@ -278,7 +278,8 @@ def test_what_follows_the_tiles_is_ignored(behind):
         {"layout": 0},
         {"layout": 5},
         {"layout": 3 | 8},
-        {"layout": 3 | 16},
+        {"layout": 3 | 32},
+        {"layout": 3 | 128},
         {"quality": 99},
         {"quality": 10001},
         {"side": 0},
@@ -345,7 +346,7 @@ needs_model = pytest.mark.skipif(not (TOY / "manifest.json").exists(), reason="n
 
 
 @needs_model
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [p for p in GOLDEN if not p.stem.startswith("lossless")], ids=lambda p: p.stem)
 def test_golden_symbols(path):
     """The integers stored beside a golden file are those of the slow decoder, tile by tile."""
     parsed = container.parse(path.read_bytes())

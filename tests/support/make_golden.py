@@ -19,10 +19,11 @@ from pathlib import Path
 import numpy as np
 import slow_decoder
 from pictures import picture
+from PIL import Image
 
 import pillow_lic
 from pillow_lic import container
-from pillow_lic.codec import encode
+from pillow_lic.codec import encode, overlay
 from pillow_lic.models import registry
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -53,12 +54,38 @@ def accepted() -> dict[str, bytes]:
             xmp=b"<x/>",
         ),
     }
+    files |= _with_overlays()
     encode.TILE_SIDE, whole = 1, encode.TILE_SIDE
     files["tiles"] = pillow_lic.encode(picture(100, 150, seed=9), model="toy", quality=40)
     trellis = pillow_lic.register_model(TRELLIS)
     files["models/trellis"] = pillow_lic.encode(picture(100, 150, seed=9), model=trellis, quality=70)
     encode.TILE_SIDE = whole
     return files
+
+
+def _with_overlays() -> dict[str, bytes]:
+    """Rectangles of every method over tiles, over one another; alone; and invisible pixels."""
+    array, scale = picture(70, 100, seed=13), np.linspace(0, 255, 30 * 40).reshape(30, 40).astype(np.uint8)
+    chunks = container.read(pillow_lic.encode(array, model="toy", quality=30))
+    rgb = Image.fromarray(np.dstack([scale, scale[::-1], scale // 64 * 64]))
+    (webp,) = overlay.pack(rgb, 5, 7)
+    palette = overlay.as_png(rgb.quantize(4).convert("RGB"))
+    rectangles = [
+        webp,
+        container.Rectangle(50, 33, 40, 30, container.overlay.PNG, palette),
+        container.Rectangle(40, 20, 30, 20, container.overlay.CONSTANT, b"\x10\xff\x80"),
+    ]
+    cut_out = np.dstack([picture(60, 50, seed=14), np.where(picture(60, 50, 1, seed=15) > 120, 255, 0)]).astype(
+        np.uint8
+    )
+    cut_out[cut_out[..., 3] == 0, :3] = (9, 200, 77)
+    return {
+        "overlay": container.write(chunks.header, list(chunks.tiles), overlay=rectangles),
+        "lossless-rgba": pillow_lic.encode(np.dstack([array, array[..., 0]]), lossless=True),
+        "lossless-grey-alpha": pillow_lic.encode(np.dstack([scale, scale.T.reshape(30, 40)]), lossless=True),
+        "lossless-flat": pillow_lic.encode(np.full((300, 200, 3), (0, 255, 0), np.uint8), lossless=True),
+        "invisible": pillow_lic.encode(cut_out, model="toy", screen="off"),
+    }
 
 
 def _with_escapes() -> bytes:
@@ -110,12 +137,21 @@ def refused() -> dict[str, bytes]:
         "LicCorruptChunk-no-tile": good[:tail] + chunk(b"T", b""),
         "LicCorruptChunk-no-header": good[:6] + good[tail:],
         "LicCorruptChunk-two-profiles": good[:tail] + 2 * chunk(b"c", b"\0\x01a") + good[tail:],
+        "LicCorruptChunk-overlay-size": _alone(b"\0\2\x2f\x04\x40\0\0"),
+        "LicUnsupportedVersion-overlay-method": _alone(b"\0\3abc"),
+        "LicLimitExceeded-overlay-area": _alone(b"\2" + 2 * b"\0\0\3\2\0\3" + b"abcdef"),
         "LicCorruptTile-word": container.write(chunks.header, [bytes(body)]),
         "LicLimitExceeded-pixels": _header_only(chunks.header, width=2**31 - 1, height=2**31 - 1),
         "LicUnknownModel-hash": container.write(
             dataclasses.replace(chunks.header, model=0, model_hash=bytes(8)), tiles
         ),
     }
+
+
+def _alone(payload: bytes) -> bytes:
+    """A file of 3 x 2 pixels whose overlay stands alone; `container.write` would refuse to make it."""
+    start = b"\x8dLID\0\2H\3\3\2\x83"
+    return start + struct.pack("<I", zlib.crc32(start)) + chunk(b"O", payload)
 
 
 def _header_only(header: container.Header, width: int, height: int) -> bytes:
@@ -149,8 +185,9 @@ def main() -> None:
         if path.exists():
             continue
         path.write_bytes(data)
-        z, r = integers(data, model)
-        np.savez_compressed(path.with_suffix(".npz"), z=z, r=r, pixels=slow_decoder.decode(data, model))
+        alone = container.read(data).header.alone
+        found = {} if alone else dict(zip("zr", integers(data, model), strict=True))
+        np.savez_compressed(path.with_suffix(".npz"), **found, pixels=slow_decoder.decode(data, model))
     for name, data in refused().items():
         path = ERRORS / f"{name}.lic"
         if not path.exists():

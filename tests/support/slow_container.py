@@ -121,9 +121,9 @@ def read_header(payload):
     covered = 4096 * ceil_div(ceil_div(height, 16), 4) * ceil_div(ceil_div(width, 16), 4)
     demand(covered <= 2**30, "more than 2^30 pixels under the hyper grid")
     byte = reader.u8()
-    layout, alone = byte & 7, bool(byte & 8)
+    layout, alone = byte & 7, bool(byte & 128)
     demand(layout in (L, LA, RGB, RGBA), f"reserved layout {layout}")
-    demand(byte & 0b00110000 == 0, "reserved layout bits")
+    demand(byte & 0b00111000 == 0, "reserved layout bits")
     if alone:
         demand(not reader.left(), "header chunk too long")
         return types.SimpleNamespace(width=width, height=height, layout=layout, alone=True)
