@@ -187,7 +187,8 @@ def test_half_precision(monkeypatch, on_torch):
     array = np.zeros((64, 64, 3), np.uint8)
     array[:, ::2] = 255
     monkeypatch.setenv("PILLOW_LIC_PRECISION", "float16")
-    files = [pillow_lic.encode(array, quality=100, model="toy", effort=effort) for effort in (0, 1)]
+    options = {"quality": 100, "model": "toy", "screen": "off"}
+    files = [pillow_lic.encode(array, effort=effort, **options) for effort in (0, 1)]
     assert files[0] != files[1]
 
 

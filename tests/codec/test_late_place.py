@@ -38,8 +38,8 @@ def same_symbols(a: bytes, b: bytes) -> bool:
 
 def test_files_of_the_late_place_are_the_same(arrays, late):
     """Kernels for the integer map, groups, copies that arrive late: the symbols of the CPU."""
-    found = pillow_lic.encode_batch(arrays, model="toy", quality=62.5, device="cuda")
-    wanted = [pillow_lic.encode(array, model="toy", quality=62.5) for array in arrays]
+    found = pillow_lic.encode_batch(arrays, model="toy", quality=62.5, device="cuda", screen="off")
+    wanted = [pillow_lic.encode(array, screen="off", model="toy", quality=62.5) for array in arrays]
     assert [len(a) for a in found] == pytest.approx([len(b) for b in wanted], abs=2)
     assert (
         sum(same_symbols(a, b) for a, b in zip(found, wanted)) >= len(arrays) - 1
@@ -56,8 +56,8 @@ def test_files_of_the_late_place_are_the_same(arrays, late):
 def test_models_at_the_late_place(model, quality, arrays, late):
     """The shipped models, mixtures with their kernel's indices among them."""
     few = [arrays[0], arrays[3], arrays[4]]
-    found = pillow_lic.encode_batch(few, model=model, quality=quality, device="cuda")
-    wanted = [pillow_lic.encode(array, model=model, quality=quality) for array in few]
+    found = pillow_lic.encode_batch(few, model=model, quality=quality, device="cuda", screen="off")
+    wanted = [pillow_lic.encode(array, model=model, quality=quality, screen="off") for array in few]
     assert all(map(same_symbols, found, wanted))
     assert {"dequantise", "scale_map"} <= {name for name, *_ in late.kernels}
     for a, b in zip(pillow_lic.decode_batch(wanted, device="cuda"), map(pillow_lic.decode, wanted), strict=True):
@@ -80,17 +80,17 @@ def test_pixels_of_the_late_place_are_the_same(files, late):
 
 def test_one_file_through_the_late_place(arrays, late):
     for array in arrays[:4]:
-        found = pillow_lic.encode(array, model="toy", exif=b"II*\0", device="cuda")
-        assert same_symbols(found, pillow_lic.encode(array, model="toy"))
+        found = pillow_lic.encode(array, screen="off", model="toy", exif=b"II*\0", device="cuda")
+        assert same_symbols(found, pillow_lic.encode(array, screen="off", model="toy"))
         assert container.read(found).exif == b"II*\0"
-        assert container.read(found).alpha == container.read(pillow_lic.encode(array, model="toy")).alpha
+        assert container.read(found).alpha == container.read(pillow_lic.encode(array, screen="off", model="toy")).alpha
 
 
 def test_pieces_of_the_late_place(late):
     array = picture(330, 460, 3, 5)
     late.side = 8
-    found = pillow_lic.encode(array, model="toy", device="cuda")
-    assert (symbols(found)[1] != symbols(pillow_lic.encode(array, model="toy"))[1]).mean() < 1e-3
+    found = pillow_lic.encode(array, screen="off", model="toy", device="cuda")
+    assert (symbols(found)[1] != symbols(pillow_lic.encode(array, screen="off", model="toy"))[1]).mean() < 1e-3
     assert np.abs(pillow_lic.decode(found, device="cuda").astype(int) - pillow_lic.decode(found)).max() <= 1
 
 
@@ -138,9 +138,11 @@ def test_less_memory_takes_fewer_images_then_smaller_pieces(files, late, monkeyp
 
 def test_encoding_with_less_memory(arrays, late, monkeypatch):
     calls = short_of_memory(monkeypatch, "analyse", 32**2)
-    found = pillow_lic.encode_batch([arrays[0], arrays[6]], model="toy", device="cuda")
+    found = pillow_lic.encode_batch([arrays[0], arrays[6]], model="toy", device="cuda", screen="off")
     assert calls == [(2, 64), (1, 64), (1, 32), (1, 64), (1, 32)]
-    assert all(same_symbols(a, pillow_lic.encode(b, model="toy")) for a, b in zip(found, [arrays[0], arrays[6]]))
+    assert all(
+        same_symbols(a, pillow_lic.encode(b, screen="off", model="toy")) for a, b in zip(found, [arrays[0], arrays[6]])
+    )
 
 
 def test_not_enough_memory_at_all_is_named(files, late, monkeypatch):

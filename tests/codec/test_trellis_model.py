@@ -40,7 +40,8 @@ def name() -> str:
 def test_beside_the_slow_decoder(name, monkeypatch, height, width, quality, effort):
     """Symbols and pixels, exactly."""
     monkeypatch.setattr(encode, "TILE_SIDE", 1)  # several tiles
-    data = pillow_lic.encode(picture(height, width, 3, quality), model=name, quality=quality, effort=effort)
+    options = {"model": name, "quality": quality, "effort": effort, "screen": "off"}
+    data = pillow_lic.encode(picture(height, width, 3, quality), **options)
     z, r, _ = decode_symbols(container.read(data))
     wanted_z, wanted_r = integers(data, MODEL)
     assert np.array_equal(z, wanted_z)

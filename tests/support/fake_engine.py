@@ -30,6 +30,11 @@ class FakeSymbols:
     alpha: object = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def r(self):
+        """Zeros, of one channel."""
+        return bytes(2 * self.header.latent_grid.rows * self.header.latent_grid.columns)
+
     def _part(self, tile):
         return self.pixels[tile.pixel_rows(self.header), tile.pixel_columns(self.header)]
 

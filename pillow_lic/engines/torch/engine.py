@@ -35,6 +35,8 @@ threads.in_child(lambda: torch.set_num_threads(1))
 
 def on(device: str, keep: bool = False) -> TorchEngine:
     """The engine on "cpu" or "cuda:N". keep: its pixels are tensors that stay there."""
+    if threads.with_torch and torch.get_num_threads() != 1:  # another thread than the caller's may have imported this
+        torch.set_num_threads(1)
     wanted = threads.asked()
     if wanted is not None and wanted != torch.get_num_threads() and not threads.with_torch:
         torch.set_num_threads(wanted)

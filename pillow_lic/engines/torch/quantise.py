@@ -111,9 +111,9 @@ class TrellisQuantiser:
         x, scale = ratio.float().flatten(2).cpu().numpy(), index.to(torch.uint8).flatten(2).cpu().numpy()
         parts = [(k, slice(first, first + PART)) for k in range(n) for first in range(0, h * w, PART)]
         levels = spread(
-            self.tables.quantised,
-            [x[k, :, part] for k, part in parts],
-            [scale[k, :, part] for k, part in parts],
+            self.tables.model.quantise,
+            [np.ascontiguousarray(x[k, :, part]) for k, part in parts],
+            [np.ascontiguousarray(scale[k, :, part]) for k, part in parts],
             [price[k] for k, _ in parts],
         )
         r = np.concatenate(levels, 1)  # (M, N h w)
