@@ -59,7 +59,7 @@ class Beside:
     def find_spec(name, path=None, target=None):
         if name != "pillow_lic":
             return None
-        finder = sys.modules["importlib.machinery"].PathFinder
+        finder = sys.modules["_frozen_importlib_external"].PathFinder  # always there, and needs no import
         spec = finder.find_spec(name, [os.path.dirname(__file__)])
         return spec if spec and spec.loader else None  # of an editable installation: it lies elsewhere
 
