@@ -34,7 +34,7 @@ test: $(STAMP)   ## everything that needs neither a GPU nor outside data
 	$(BIN)/python -m pytest -q tests
 
 lint: $(STAMP)   ## formatters and checkers of Python and C++, types of the package and of the compiled modules
-	$(PIP) install -q -c constraints.txt -e ".[lint]"
+	$(PIP) install -q -c constraints.txt -C cmake.define.LIC_BUILD_TESTS=ON -e ".[lint]"
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
