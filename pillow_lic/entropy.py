@@ -98,12 +98,6 @@ class Tables:
         size = np.minimum(np.abs(z.astype(np.int64)), LIC_ACTIVITY_MAX)
         return size.cumsum(0) - size
 
-    def quantised(
-        self, x: NDArray[np.float32], index: NDArray[np.uint8], weight: NDArray[np.float32]
-    ) -> NDArray[np.int16]:
-        """r (M, n) of least squared error from x (M, n) and weight (M,) * bits. index: (planes M, n)."""
-        return self.model.quantise(np.ascontiguousarray(x), np.ascontiguousarray(index), weight)
-
     def price(self, r: NDArray[np.int16], index: NDArray[np.uint8]) -> float:
         """What r (M, n) costs, in bits. ValueError where a trellis does not allow a level."""
         return self.model.price(np.ascontiguousarray(r), np.ascontiguousarray(index))

@@ -38,7 +38,7 @@ def test_gaussian(seed: int):
     more, rows = rate.bits_more(freq, count, first, 9), rate.row_bits(freq, count, first, 9)
     scale = torch.from_numpy(index.astype(np.int64))
     wanted = quantise.residual_symbols(torch.from_numpy(x), scale, more, 2, torch.from_numpy(weight)[:, None])
-    found = tables.quantised(x, index, weight)
+    found = tables.model.quantise(x, index, weight)
     assert np.array_equal(found, wanted.numpy())
     bits = rate.listed_bits(wanted[None, :, None], scale[None, :, None], rows, 2)
     assert tables.price(found, index) == pytest.approx(float(bits), rel=1e-5)
@@ -51,10 +51,10 @@ def test_gaussian_of_wild_values():
     _case, tables = gaussian(1)
     index = np.full((5, 8), 8, np.uint8)
     x = np.tile(np.array([np.nan, np.inf, -np.inf, 4e4, -4e4, 32767.4, 1e-45, -0.0], np.float32), (5, 1))
-    found = tables.quantised(x, index, np.zeros(5, np.float32))
+    found = tables.model.quantise(x, index, np.zeros(5, np.float32))
     assert found[0].tolist() == [0, 32767, -32768, 32767, -32768, 32767, 0, 0]
     index[:] = 255  # beyond the rows: the last one
-    assert np.array_equal(tables.quantised(x, index, np.zeros(5, np.float32)), found)
+    assert np.array_equal(tables.model.quantise(x, index, np.zeros(5, np.float32)), found)
     assert tables.price(found, index) > 0
 
 
@@ -81,7 +81,7 @@ def test_mixture(components: int):
     assert case.tables.price(channels, index) == pytest.approx(exact_bits(case, r.ravel(), flat).sum(), rel=1e-9)
     x = wild(rng, channels.shape, 4)
     weight = rng.choice([0.0, 0.05, 0.3], len(x)).astype(np.float32)
-    found = case.tables.quantised(x, index, weight)
+    found = case.tables.model.quantise(x, index, weight)
     low = np.floor(x).astype(np.int16)
     assert ((found == low) | (found == low + 1)).all()
 

@@ -124,12 +124,12 @@ def boundary_bits(case: Case) -> np.ndarray:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_sought_is_coded(seed: int):
-    """Tables.quantised gives levels that encode, Tables.symbols those whose bits were weighed, Tables.price their
+    """Model.quantise gives levels that encode, Tables.symbols those whose bits were weighed, Tables.price their
     sum.
     """
     case = Case(seed, 9, 14, latent=12, rows=20, skip=2, trellis=5)
     x, index = np.random.default_rng(seed).normal(0, 9, (12, 126)).astype(np.float32), case.index.reshape(12, 126)
-    r = case.tables.quantised(x, index, np.ones(12, np.float32))
+    r = case.tables.model.quantise(x, index, np.ones(12, np.float32))
     listed = boundary_bits(case)
     numbers = {"rows": 20, "trellis": 5, "skip": 2}
     assert np.array_equal(r, _core_test.trellis_search(x, index, listed, np.ones(12, np.float32), **numbers))
