@@ -7,7 +7,7 @@ neither numpy nor torch. Names are looked up when they are first used; their des
 from __future__ import annotations
 
 from . import plugins as _plugins
-from . import threads as _threads  # takes note of forks from here on
+from . import threads as _threads  # noqa: F401  takes note of forks from here on
 
 TYPE_CHECKING = False  # known to type checkers; spares the import of typing
 if TYPE_CHECKING:
@@ -60,9 +60,11 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(msg)
     import sys
 
+    from .imports import imported
+
     module, there = _HOMES[name]
     home = f"{__name__}.{module}"
-    _threads.imported(home)
+    imported(home)
     globals()[name] = found = getattr(sys.modules[home], there)
     return found
 

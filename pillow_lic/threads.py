@@ -1,5 +1,4 @@
-"""Threads: one pool for all work of this process, how many there are, imports that no signal cuts short, and what a
-forked child must not wait for.
+"""Threads: one pool for all work of this process, how many there are, and what a forked child must not wait for.
 
 Imports os and sys at first, as note of forks must be taken from the start; the pool comes with the first work for
 several threads.
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future, ThreadPoolExecutor
-    from types import ModuleType
     from typing import Any, TypeVar
 
     L = TypeVar("L", bound=threading.Lock | threading.RLock)
@@ -154,58 +152,7 @@ def _forget_pool() -> None:
         old.shutdown(wait=False)
 
 
-# ---- First imports ------------------------------------------------------------------------------------------------
-
-_kept: dict[str, dict[str, ModuleType]] = {}  # name of a package that can be imported once -> its modules
-ONCE = ("numpy", "torch")  # packages whose import cannot be tried again after it was cut short
-
-
-def imported(*names: str) -> None:
-    """Import modules where no signal's exception can land: in a thread, which goes on when the caller's wait is cut
-    short.
-
-    A soft time limit, Ctrl-C or a notebook's stop button raises in the main thread, anywhere. An import of NumPy or
-    PyTorch that is cut short leaves them unusable in the process.
-    """
-    wanted = [name for name in names if not _is_there(name)]
-    if not wanted:
-        return
-    import threading
-
-    problems: list[BaseException] = []
-    thread = threading.Thread(target=_import, args=(wanted, problems), name="pillow_lic import")
-    try:
-        if threading.current_thread() is not threading.main_thread():
-            _import(wanted, problems)
-        else:
-            with_stack(thread.start)
-            thread.join()
-    except RuntimeError:  # no thread can be started: the interpreter is at its end
-        _import(wanted, problems)
-    if problems:
-        raise problems[0]
-
-
-def _is_there(name: str) -> bool:
-    module = sys.modules.get(name)
-    return module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False)
-
-
-def _import(names: Sequence[str], problems: list[BaseException]) -> None:
-    from importlib import import_module
-
-    try:
-        for top in _kept:
-            if top not in sys.modules:  # somebody has put sys.modules back to what it was
-                sys.modules.update(_kept[top])
-        for name in names:
-            import_module(name)
-        for top in ONCE:
-            if top in sys.modules:
-                _kept[top] = {key: module for key, module in list(sys.modules.items()) if key.partition(".")[0] == top}
-    except BaseException as error:
-        problems.append(error)
-
+# ---- Stacks ---------------------------------------------------------------------------------------------------------
 
 STACK = 1 << 20  # bytes of stack that imports and the core are sure to do with
 

@@ -15,8 +15,9 @@ from ..container.overlay import bands_of
 from ..engines import choice as engines
 from ..engines.base import GREY, IDLE, Arrival, Engine, Symbols
 from ..errors import LicBadOption, LicCorruptChunk, LicError
+from ..imports import imported
 from ..models import registry
-from ..threads import imported, spread
+from ..threads import spread
 from . import alpha, overlay
 from .encode import covered
 from .options import DecodeKeywords, DecodeOptions, keywords

@@ -12,7 +12,8 @@ from .. import container
 from ..constants import HASH_BYTES, LIC_LATENT_STRIDE
 from ..engines.base import Arrival, Engine, Picture, at_once
 from ..errors import LicBadOption
-from ..threads import imported, spread
+from ..imports import imported
+from ..threads import spread
 from . import alpha, fill, overlay
 from .options import NO_METADATA, EncodeKeywords, EncodeOptions, EncodeSettings, Metadata, keywords
 from .screen import Plan, Scene, planned

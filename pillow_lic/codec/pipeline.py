@@ -15,7 +15,8 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Unpack
 
 from ..errors import LicBadOption, LicError
-from ..threads import imported, submit
+from ..imports import imported
+from ..threads import submit
 from .decode import Decoded, Decoding, read
 from .encode import LAYOUTS, Encoding
 from .options import (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..threads import imported
+from ..imports import imported
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

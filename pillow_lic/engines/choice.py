@@ -9,8 +9,8 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from .. import threads
 from ..errors import LicBadOption, LicEngineMissing
+from ..imports import imported
 
 if TYPE_CHECKING:
     from ..models.store import Model
@@ -54,7 +54,7 @@ def device_named(device: Any = None) -> str:
     if name == "cpu":
         return name
     try:
-        threads.imported(f"{__package__}.torch.place")
+        imported(f"{__package__}.torch.place")
         from .torch import place
     except ModuleNotFoundError as error:
         if name == "auto" and error.name == "torch":
@@ -96,7 +96,7 @@ def _engine(model: Model, device: str, output: str = "numpy") -> Engine:
 
         return NativeEngine()
     try:
-        threads.imported(f"{__package__}.torch.engine")
+        imported(f"{__package__}.torch.engine")
         from .torch import engine as torch_engine
     except ModuleNotFoundError as error:
         if error.name != "torch":

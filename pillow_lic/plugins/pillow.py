@@ -16,8 +16,9 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image, ImageFile
 
-from .. import container, threads
+from .. import container
 from ..errors import LicBadMagic, LicBadOption, LicCorruptChunk
+from ..imports import imported
 from ..signature import FORMAT
 from . import metadata
 
@@ -76,7 +77,7 @@ class LicImageFile(ImageFile.ImageFile):
         if self._load_lock is not None:
             with self._load_lock:
                 if self.tile:
-                    threads.imported(*FOR_LOADING)
+                    imported(*FOR_LOADING)
                     from ..codec.decode import decoded
 
                     options = decode_options()
@@ -188,7 +189,7 @@ def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     Raises LicBadOption (also a ValueError) and other LicErrors; warns of a misspelt option, a profile left out, lost
     depth.
     """
-    threads.imported(*FOR_SAVING)
+    imported(*FOR_SAVING)
     from ..codec.encode import encoded
 
     source = prepared(im, im.encoderinfo)

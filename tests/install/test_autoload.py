@@ -221,9 +221,11 @@ def test_hook_retires(tmp_path):
     code = """
     from PIL import Image
     import mimetypes, imageio.config.extensions
-    print([f for f in sys.meta_path if type(f).__module__ in ("_pillow_lic_autoload", "pillow_lic.plugins.watch")])
-    """
-    assert run(HOOK + textwrap.dedent(code), tmp_path, fake=False, **OFF) == "[]"
+    ours = [type(f) for f in sys.meta_path if type(f).__module__ in ("_pillow_lic_autoload", "pillow_lic.plugins.watch")]
+    print([f"{one.__module__}.{one.__name__}" for one in ours])
+    """  # the package's own finder stays: Pillow may be imported afresh
+    stays = "['pillow_lic.plugins.watch.Finder']"
+    assert run(HOOK + textwrap.dedent(code), tmp_path, fake=False, **OFF) == stays
 
 
 AFRESH = {
@@ -516,7 +518,7 @@ def test_import_time(tmp_path):
     print(1000 * (time.process_time() - start))
     """
     plain = code.replace(", pillow_lic.LicImagePlugin", "")
-    assert reached(plain, 2.0, tmp_path)
+    assert reached(plain, 1.0, tmp_path)
     assert reached(code, 40, tmp_path)  # also loads the plugin, which opening does otherwise
 
 

@@ -74,7 +74,7 @@ def test_the_wait_is_over_at_once():
     """The import goes on by itself; who waited for it does not."""
     code = """
     import signal, sys, time, threading
-    from pillow_lic import threads
+    from pillow_lic import imports
     class Slow:
         def find_spec(self, name, path=None, target=None):
             if name == "slowly":
@@ -85,7 +85,7 @@ def test_the_wait_is_over_at_once():
     signal.setitimer(signal.ITIMER_REAL, 0.2)
     begin = time.perf_counter()
     try:
-        threads.imported("slowly")
+        imports.imported("slowly")
     except KeyboardInterrupt:
         print(time.perf_counter() - begin < 2)
     """
