@@ -21,18 +21,11 @@
 #include "nn/photo.h"
 #include "nn/planes.h"
 #include "test/random_model.h"
+#include "require.h"
 
 namespace {
 
 using namespace lic::nn;
-
-#define REQUIRE(condition)                                                                 \
-    do {                                                                                   \
-        if (!(condition)) {                                                                \
-            std::fprintf(stderr, "line %d: invariant broken: %s\n", __LINE__, #condition); \
-            std::abort();                                                                  \
-        }                                                                                  \
-    } while (0)
 
 struct Input {
     const std::uint8_t* at;

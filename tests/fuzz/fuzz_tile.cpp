@@ -38,16 +38,9 @@
 #include "cpu.h"
 #include "model.h"
 #include "test/slow.h"
+#include "require.h"
 
 namespace {
-
-#define REQUIRE(condition)                                                                 \
-    do {                                                                                   \
-        if (!(condition)) {                                                                \
-            std::fprintf(stderr, "line %d: invariant broken: %s\n", __LINE__, #condition); \
-            std::abort();                                                                  \
-        }                                                                                  \
-    } while (0)
 
 // Numbers that depend on the seed alone (splitmix64).
 struct Random {
