@@ -10,14 +10,12 @@ import threading
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .threads import with_stack
+from .threads import kept, with_stack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import ModuleType
 
-_kept: dict[str, dict[str, ModuleType]] = {}  # name of a package that can be imported once -> its modules
-ONCE = ("numpy", "torch")  # packages whose import cannot be tried again after it was cut short
+ONCE = ("numpy", "torch")  # packages that a process can import once; `kept` has the modules of each
 
 
 def imported(*names: str) -> None:
@@ -51,13 +49,13 @@ def _is_there(name: str) -> bool:
 
 def _import(names: Sequence[str], problems: list[BaseException]) -> None:
     try:
-        for top in _kept:
+        for top in kept:
             if top not in sys.modules:  # somebody has put sys.modules back to what it was
-                sys.modules.update(_kept[top])
+                sys.modules.update(kept[top])
         for name in names:
             import_module(name)
         for top in ONCE:
             if top in sys.modules:
-                _kept[top] = {key: module for key, module in list(sys.modules.items()) if key.partition(".")[0] == top}
+                kept[top] = {key: module for key, module in list(sys.modules.items()) if key.partition(".")[0] == top}
     except BaseException as error:
         problems.append(error)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future, ThreadPoolExecutor
+    from types import ModuleType
     from typing import Any, TypeVar
 
     L = TypeVar("L", bound=threading.Lock | threading.RLock)
@@ -26,6 +27,8 @@ with_torch = False  # whether this process was forked from one that had imported
 _forked = False  # whether it was forked after this module was imported
 _set: int | None = None
 _pool: ThreadPoolExecutor | None = None
+
+kept: dict[str, dict[str, ModuleType]] = {}  # of imports.py: here from the start, so that no purge of modules takes it
 
 
 # ---- How many -----------------------------------------------------------------------------------------------------
