@@ -158,7 +158,8 @@ class Header:
     @property
     def hyper_grid(self) -> Grid:
         """Rows and columns of the hyper grid (hz, wz)."""
-        return Grid(*(hyper_size(n) for n in self.latent_grid))
+        rows, columns = self.latent_grid
+        return Grid(hyper_size(rows), hyper_size(columns))
 
     @property
     def tile_grid(self) -> Grid:
@@ -187,7 +188,8 @@ class Header:
             advice = "raise it (Image.open: twice PIL.Image.MAX_IMAGE_PIXELS), or distrust the file"
             msg = f"{self.width} x {self.height} pixels are more than max_pixels = {max_pixels}{thin}; {advice}"
             raise LicLimitExceeded(msg)
-        covered = self.hyper_grid.rows * self.hyper_grid.columns * LIC_TILE_UNIT**2  # what the arrays are made for
+        rows, columns = self.hyper_grid
+        covered = rows * columns * LIC_TILE_UNIT**2  # what the arrays are made for
         if covered > LIC_PIXELS_MAX:
             beyond = f"{covered} with padding, more than {LIC_PIXELS_MAX}"
             msg = f"{self.width} x {self.height} pixels take {beyond}; split the image"
@@ -230,7 +232,9 @@ def _check_fields(header: Header) -> None:
 
 
 def parse_header(data: bytes, start: int) -> Header:
-    """The payload of `H`, which begins at byte `start` of the file. Fields are read, then judged, in file order."""
+    """The payload of `H`, which begins at byte `start` of the file. Fields are read, then judged, in file order; the
+    caller checks the limits.
+    """
     cursor = Cursor(data, start)
     width = cursor.ranged("width", cursor.varint(), 1, LIC_SIDE_MAX)
     height = cursor.ranged("height", cursor.varint(), 1, LIC_SIDE_MAX)
@@ -238,7 +242,6 @@ def parse_header(data: bytes, start: int) -> Header:
     header = Header.of_overlay(width, height, layout) if alone else _parse_rest(cursor, width, height, layout)
     if cursor.left:
         refuse(LicCorruptChunk, f"header has {cursor.left} bytes too many", cursor.offset, REFETCH)
-    header.check_limits()
     return header
 
 

@@ -511,15 +511,18 @@ def reached(code: str, limit: float, tmp_path: Path, times: int = 25) -> bool:
 
 
 def test_import_time(tmp_path):
+    """At most a millisecond where Pillow takes 20: a ratio, as a machine's clock may halve from minute to minute."""
     code = """
-    import PIL.Image, time
-    start = time.process_time()  # others' work on the machine does not count
+    import time
+    begin = time.process_time()  # others' work on the machine does not count
+    import PIL.Image
+    start = time.process_time()
     import pillow_lic, pillow_lic.LicImagePlugin
-    print(1000 * (time.process_time() - start))
+    print((time.process_time() - start) / (start - begin))
     """
     plain = code.replace(", pillow_lic.LicImagePlugin", "")
-    assert reached(plain, 1.0, tmp_path)
-    assert reached(code, 40, tmp_path)  # also loads the plugin, which opening does otherwise
+    assert reached(plain, 1 / 20, tmp_path)
+    assert reached(code, 40 / 20, tmp_path)  # also loads the plugin, which opening does otherwise
 
 
 def test_hook_time(tmp_path):
@@ -528,7 +531,7 @@ def test_hook_time(tmp_path):
 
 
 def test_open_time(tmp_path):
-    """At most 50 microseconds over a PNG's."""
+    """At most 50 microseconds over a PNG's 20: a ratio, as above."""
     run(
         "import pillow_lic; from PIL import Image; im = Image.effect_noise((768, 512), 50).convert('RGB')\n"
         "im.save('a.lic'); im.save('a.png')",
@@ -542,7 +545,7 @@ def test_open_time(tmp_path):
             with Image.open(name):
                 pass
         return min(timeit.repeat(opened, number=50, repeat=20)) / 50 * 1e6
-    print(time_of("a.lic") - time_of("a.png"))
+    print(time_of("a.lic") / time_of("a.png"))
     assert "torch" not in sys.modules and "numpy" not in sys.modules
     """
-    assert reached(code, 50.0, tmp_path)
+    assert reached(code, (20 + 50) / 20, tmp_path)
