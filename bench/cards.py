@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import statistics
 import struct
 import sys
 import textwrap
@@ -24,6 +25,9 @@ RESULTS = ROOT / "bench" / "results"
 MODELS = ROOT / "pillow_lic" / "models"
 # Measured together, as `lic`: each at the Q that pillow_lic/models/choice.py takes it for.
 DEFAULTS = {"photo-low": (100, 5757), "photo": (5758, 10000)}
+# As peers.py names them: the visual tune at its default effort and at 0, and AVIF as it comes at speed 4.
+VISUAL, VISUAL_0, AVIF = "lic@photo-visual+2", "lic@photo-visual", "avif-420"
+DRAWN = ("page-black", "code-8", "stripes-1-across", "plot-1", "zone-plate", "gradient-radial")  # of bench/screens.py
 FORMATS = {"lic": "LIC (ours)", "jpeg": "JPEG", "webp": "WebP", "avif": "AVIF"}
 MARKED = re.compile(r"(<!-- ([a-z-]+): begin \(bench/cards\.py\) -->\n)(.*?)(<!-- \2: end -->)", re.DOTALL)
 ENTRY = re.compile(r'^    (\d+): \("([^"]+)", "[^"]+"\),$', re.MULTILINE)  # of models/registry.py
@@ -136,6 +140,37 @@ def rates(codec: str, quality: tuple[int, int] = (100, 10000)) -> list[str]:
     return lines
 
 
+def scores() -> list[str]:
+    """What a quality of the visual tune gives, beside AVIF: SSIMULACRA2 and its spread over Kodak's pictures."""
+    rows = read(RESULTS / "rd-kodak-images.csv")
+    lines = ["| | quality | SSIMULACRA2 | spread | bits a pixel |", "|---|---:|---:|---:|---:|"]
+    for codec, label in ((VISUAL, '`tune="visual"`'), (AVIF, "AVIF, speed 4")):
+        found = [row for row in rows if row["codec"] == codec and row["ssimulacra2"] not in ("", "nan")]
+        for quality in sorted({float(row["quality"]) for row in found}):
+            some = [row for row in found if float(row["quality"]) == quality]
+            score, bpp = ([float(row[key]) for row in some] for key in ("ssimulacra2", "bpp"))
+            values = f"{statistics.mean(score):.1f} | {statistics.stdev(score):.1f} | {statistics.mean(bpp):.3f}"
+            lines.append(f"| {label} | {quality:g} | {values} |")
+    return lines
+
+
+def saved(metric: str, codec: str, anchor: str) -> str:
+    """By how much a codec's files are smaller at an equal measure on Kodak."""
+    row = next(
+        row
+        for row in read(RESULTS / "bd-kodak.csv")
+        if (row["metric"], row["test"], row["kind"], row["anchor"]) == (metric, codec, "live", anchor)
+    )
+    return f"{-float(row['bd_rate']):.1f} %"
+
+
+def visual_effort() -> list[str]:
+    """What effort does for the visual tune."""
+    score, eye = (saved(metric, VISUAL, VISUAL_0) for metric in ("ssimulacra2", "butteraugli"))
+    text = f'On Kodak, effort 2 with `tune="visual"` makes files smaller than effort 0 by {score} at equal SSIMULACRA2 '
+    return textwrap.wrap(text + f"and by {eye} at equal Butteraugli.", WIDTH)
+
+
 def rivals(codec: str, dataset: str = "kodak") -> list[str]:
     """BD-rate against all others."""
     return figures.rate_table(dataset, codec, RESULTS, measured(codec, dataset))
@@ -170,6 +205,23 @@ def effort() -> list[str]:
         ends = f"{figures.percent(row['worst'])}, {figures.percent(row['best'])}"
         lines.append(f"| {row['effort']} | {figures.percent(row['bd_rate'])} | {ends} | {float(row['times']):.1f} |")
     return lines
+
+
+def screens() -> list[str]:
+    """Some of the drawn pictures of bench/screens.py."""
+    rows = {(row["picture"], float(row["quality"])): row for row in read(RESULTS / "screens.csv")}
+    lines = ["| picture, quality 75 | bytes | networks alone | lossless WebP |", "|---|---:|---:|---:|"]
+    for name in DRAWN:
+        row = rows[name, 75]
+        exact = float(row["psnr"]) == 100  # what stands there for exact
+        ours = f"{int(row['bytes']):,}{', exact' if exact else ' at ' + _decibels(row['psnr'])}"
+        alone = f"{int(row['off']):,} at {_decibels(row['off_psnr'])}"
+        lines.append(f"| {name} | {ours} | {alone} | {int(row['webp']):,} |")
+    return lines
+
+
+def _decibels(text: str) -> str:
+    return f"{float(text):.1f} dB"
 
 
 def models() -> list[str]:
@@ -243,7 +295,8 @@ def opening() -> list[str]:
 BLOCKS = {
     "README.md": {"size": opening},
     "docs/guide/models.md": {"models": models},
-    "docs/guide/quality-and-tuning.md": {"effort": effort},
+    "docs/guide/quality-and-tuning.md": {"scores": scores, "effort": effort, "visual-effort": visual_effort},
+    "docs/guide/text-and-screens.md": {"screens": screens},
     "docs/guide/comparison.md": {
         "kodak": lambda: rivals("lic"),
         "held-out": lambda: rivals("lic", "held-out"),
@@ -266,8 +319,9 @@ BLOCKS = {
     "docs/cards/photo-visual.md": {
         "facts": lambda: facts("photo-visual"),
         "cost": lambda: cost("photo-visual"),
-        "rates": lambda: rates("lic@photo-visual"),
-        "rivals": lambda: rivals("lic@photo-visual"),
+        "rates": lambda: rates(VISUAL),
+        "rivals": lambda: rivals(VISUAL),
+        "visual-effort": visual_effort,
         "training": lambda: training("photo-visual"),
     },
     "docs/cards/photo-ms-ssim.md": {
