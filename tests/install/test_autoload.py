@@ -1,4 +1,4 @@
-"""Registration: on import, at interpreter start, in applications that know nothing of us, and what it costs.
+"""Registration: on import, at interpreter start, in applications that know nothing of us.
 
 Everything runs in fresh processes. Those that need the start-up files installed are skipped where they are not.
 """
@@ -7,44 +7,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+from interpreters import AUTOLOAD, HOOK, OFF, run
 
 pytestmark = pytest.mark.install
-
-TESTS = Path(__file__).parents[1]
-AUTOLOAD = TESTS.parent / "autoload"
-
-# Puts tests/support/fake_engine.py in the place of the PyTorch engine, without importing anything of ours beforehand.
-FAKE = f"""
-import sys, importlib.util
-class _Fake:
-    def find_spec(self, name, path=None, target=None):
-        if name == "pillow_lic.engines.torch.engine":
-            return importlib.util.spec_from_file_location(name, {str(TESTS / "support" / "fake_engine.py")!r})
-sys.meta_path.insert(0, _Fake())
-"""
-
-
-def run(code: str, tmp_path: Path, *flags: str, fake: bool = True, **environment: str) -> str:
-    """Output of `code` in a fresh interpreter that starts in an empty folder."""
-    script = (FAKE if fake else "") + textwrap.dedent(code)
-    environment = {"PILLOW_LIC_ENGINE": "torch"} | environment if fake else environment
-    result = subprocess.run(
-        [sys.executable, *flags, "-c", script],
-        cwd=tmp_path,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout.strip()
 
 
 def start_up_files() -> Path | None:
@@ -54,17 +25,6 @@ def start_up_files() -> Path | None:
 
 
 installed = pytest.mark.skipif(start_up_files() is None, reason="the start-up files are not installed: pip install .")
-OFF = {"PILLOW_LIC_AUTOLOAD": "0"}
-
-# The hook as it lies in the source tree, whether or not it is installed.
-HOOK = f"""
-import os, sys
-os.environ.pop("PILLOW_LIC_AUTOLOAD", None)
-sys.modules.pop("_pillow_lic_autoload", None)
-sys.path.insert(0, {str(AUTOLOAD)!r})
-import _pillow_lic_autoload
-_pillow_lic_autoload.install()
-"""
 
 
 # ---- By import ----------------------------------------------------------------------------------------------------
@@ -226,77 +186,6 @@ def test_hook_retires(tmp_path):
     """  # the package's own finder stays: Pillow may be imported afresh
     stays = "['pillow_lic.plugins.watch.Finder']"
     assert run(HOOK + textwrap.dedent(code), tmp_path, fake=False, **OFF) == stays
-
-
-AFRESH = {
-    "patched": """
-    with mock.patch.dict(sys.modules):
-        for name in [name for name in sys.modules if name.split(".")[0] == "PIL"]:
-            del sys.modules[name]
-        check()
-    check()
-    """,
-    "patched with the package": """
-    with mock.patch.dict(sys.modules):
-        for name in [name for name in sys.modules if name.split(".")[0] in ("PIL", "pillow_lic")]:
-            del sys.modules[name]
-        check()
-    check()
-    """,
-    "emptied": """
-    with mock.patch.dict(sys.modules):
-        for name in set(sys.modules) - before:
-            del sys.modules[name]
-        check()
-    check()
-    """,
-    "popped for good": """
-    for name in [name for name in sys.modules if name.split(".")[0] == "PIL"]:
-        del sys.modules[name]
-    check()
-    """,
-    "reloaded": """
-    import importlib, PIL.Image
-    importlib.reload(PIL.Image)
-    check()
-    """,
-    "again and again": """
-    for _ in range(3):
-        for name in [name for name in sys.modules if name.split(".")[0] in ("PIL", "pillow_lic")]:
-            del sys.modules[name]
-        check()
-    """,
-}
-
-
-@pytest.mark.parametrize("used", [False, True])
-@pytest.mark.parametrize("way", AFRESH)
-def test_pillow_imported_afresh(way, used, tmp_path):
-    start = HOOK if used else "import pillow_lic"
-    code = """
-    import io, sys
-    from unittest import mock
-    if with_package:
-        import numpy  # which cannot be imported twice in a process
-    before = set(sys.modules)
-    def check():
-        from PIL import Image, ImageFile
-        for mode in ("RGB", "LA"):
-            im = Image.new(mode, (9, 9), 7 if mode == "RGB" else (7, 9))
-            im.save("a.lic")
-            back = Image.open("a.lic")
-            assert isinstance(back, ImageFile.ImageFile), "of another Pillow"
-            assert back.tobytes() == im.tobytes()
-            back.save(io.BytesIO(), "LIC")
-            assert back.convert("RGB").size == (9, 9)
-        assert Image.ID.count("LIC") == 1
-        ours = [finder for finder in sys.meta_path if type(finder).__module__.startswith("pillow_lic")]
-        assert len(ours) == 1, ours
-    import PIL.Image
-    """
-    code = f"with_package = {'pillow_lic' in AFRESH[way] or 'before' in AFRESH[way]}\n" + textwrap.dedent(code)
-    code += ("check()\n" if used else "") + textwrap.dedent(AFRESH[way])
-    run(start + "\n" + code, tmp_path, **OFF)
 
 
 @pytest.mark.parametrize("layout", ["wheel", "editable"])
@@ -491,61 +380,3 @@ def test_the_hook_is_there_once(tmp_path):
     print(sum(isinstance(finder, autoload.Hook) for finder in sys.meta_path))
     """
     assert run(code, tmp_path, fake=False) == "1"
-
-
-# ---- What it costs ------------------------------------------------------------------------------------------------
-
-
-def best_of(code: str, tmp_path: Path, times: int = 9) -> float:
-    """The least of the milliseconds that `code` prints, over fresh processes: other work on the machine only adds.
-
-    Compiled files are kept, as an installer keeps them; without them the hook costs a millisecond more.
-    """
-    compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path / "compiled")}
-    return min(float(run(code, tmp_path, fake=False, **OFF, **compiled)) for _ in range(times))
-
-
-def reached(code: str, limit: float, tmp_path: Path, times: int = 25) -> bool:
-    """Whether one of so many fresh processes takes less than the limit, in what `code` prints."""
-    return any(best_of(code, tmp_path, 1) < limit for _ in range(times))
-
-
-def test_import_time(tmp_path):
-    """At most a millisecond where Pillow takes 20: a ratio, as a machine's clock may halve from minute to minute."""
-    code = """
-    import time
-    begin = time.process_time()  # others' work on the machine does not count
-    import PIL.Image
-    start = time.process_time()
-    import pillow_lic, pillow_lic.LicImagePlugin
-    print((time.process_time() - start) / (start - begin))
-    """
-    plain = code.replace(", pillow_lic.LicImagePlugin", "")
-    assert reached(plain, 1 / 20, tmp_path)
-    assert reached(code, 40 / 20, tmp_path)  # also loads the plugin, which opening does otherwise
-
-
-def test_hook_time(tmp_path):
-    code = HOOK.replace("import _pillow", "import importlib.util, time\nstart = time.perf_counter()\nimport _pillow", 1)
-    assert best_of(code + "print(1000 * (time.perf_counter() - start))", tmp_path) < 1
-
-
-def test_open_time(tmp_path):
-    """At most 50 microseconds over a PNG's 20: a ratio, as above."""
-    run(
-        "import pillow_lic; from PIL import Image; im = Image.effect_noise((768, 512), 50).convert('RGB')\n"
-        "im.save('a.lic'); im.save('a.png')",
-        tmp_path,
-    )
-    code = """
-    import pillow_lic, sys, timeit
-    from PIL import Image
-    def time_of(name):
-        def opened():
-            with Image.open(name):
-                pass
-        return min(timeit.repeat(opened, number=50, repeat=20)) / 50 * 1e6
-    print(time_of("a.lic") / time_of("a.png"))
-    assert "torch" not in sys.modules and "numpy" not in sys.modules
-    """
-    assert reached(code, (20 + 50) / 20, tmp_path)

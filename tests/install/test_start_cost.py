@@ -1,0 +1,68 @@
+"""What registration costs at import, at start and at open. In fresh processes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from interpreters import HOOK, OFF, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.install
+
+
+def best_of(code: str, tmp_path: Path, times: int = 9) -> float:
+    """The least of the milliseconds that `code` prints, over fresh processes: other work on the machine only adds.
+
+    Compiled files are kept, as an installer keeps them; without them the hook costs a millisecond more.
+    """
+    compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path / "compiled")}
+    return min(float(run(code, tmp_path, fake=False, **OFF, **compiled)) for _ in range(times))
+
+
+def reached(code: str, limit: float, tmp_path: Path, times: int = 25) -> bool:
+    """Whether one of so many fresh processes takes less than the limit, in what `code` prints."""
+    return any(best_of(code, tmp_path, 1) < limit for _ in range(times))
+
+
+def test_import_time(tmp_path):
+    """At most a millisecond where Pillow takes 20: a ratio, as a machine's clock may halve from minute to minute."""
+    code = """
+    import time
+    begin = time.process_time()  # others' work on the machine does not count
+    import PIL.Image
+    start = time.process_time()
+    import pillow_lic, pillow_lic.LicImagePlugin
+    print((time.process_time() - start) / (start - begin))
+    """
+    plain = code.replace(", pillow_lic.LicImagePlugin", "")
+    assert reached(plain, 1 / 20, tmp_path)
+    assert reached(code, 40 / 20, tmp_path)  # also loads the plugin, which opening does otherwise
+
+
+def test_hook_time(tmp_path):
+    code = HOOK.replace("import _pillow", "import importlib.util, time\nstart = time.perf_counter()\nimport _pillow", 1)
+    assert best_of(code + "print(1000 * (time.perf_counter() - start))", tmp_path) < 1
+
+
+def test_open_time(tmp_path):
+    """At most 50 microseconds over a PNG's 20: a ratio, as above."""
+    run(
+        "import pillow_lic; from PIL import Image; im = Image.effect_noise((768, 512), 50).convert('RGB')\n"
+        "im.save('a.lic'); im.save('a.png')",
+        tmp_path,
+    )
+    code = """
+    import pillow_lic, sys, timeit
+    from PIL import Image
+    def time_of(name):
+        def opened():
+            with Image.open(name):
+                pass
+        return min(timeit.repeat(opened, number=50, repeat=20)) / 50 * 1e6
+    print(time_of("a.lic") / time_of("a.png"))
+    assert "torch" not in sys.modules and "numpy" not in sys.modules
+    """
+    assert reached(code, (20 + 50) / 20, tmp_path)
