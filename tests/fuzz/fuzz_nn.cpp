@@ -20,8 +20,8 @@
 #include "nn/kernel_sets.h"
 #include "nn/photo.h"
 #include "nn/planes.h"
-#include "test/random_model.h"
 #include "require.h"
+#include "test/random_model.h"
 
 namespace {
 

@@ -37,8 +37,8 @@
 
 #include "cpu.h"
 #include "model.h"
-#include "test/slow.h"
 #include "require.h"
+#include "test/slow.h"
 
 namespace {
 
