@@ -64,12 +64,14 @@ ALLOWED = {
         "codec/encode",
         "codec/overlay",
         "metrics",
+        "cli/compare",
         "cli/convert",
         "cli/demo",
         "cli/metrics",
+        "cli/page",
     },
     "numpy": {"plugins/pillow", "codec", "engines/torch", "models/store", "entropy", "metrics", "cli/demo"},
-    "tqdm": {"cli/convert", "cli/metrics"},
+    "tqdm": {"cli/progress"},
     "ssimulacra2": {"metrics/tools"},
 }
 AT_FIRST_USE = {"codec", "models", "plugins"}  # rooms that import numpy within functions alone

@@ -1,5 +1,4 @@
-"""The `lic` command: encode, decode, info, demo, models, metrics. Arguments and exit codes; the work is in the files
-beside it.
+"""The `lic` command: its sub-commands, arguments and exit codes; the work is in the files beside it.
 
 Imports the standard library, codec's options, models and ground; Pillow and the rest come with the command that needs
 them. Exit codes: 0 all done, 1 something failed, 2 wrong usage. Results go to standard output, messages to standard
@@ -165,9 +164,10 @@ def _parser() -> argparse.ArgumentParser:
     models.add_argument("--json", action="store_true", help="whole manifests, one JSON document")
     models.set_defaults(run=_models)
 
-    from . import metrics
+    from . import compare, metrics
 
     metrics.add_to(commands)
+    compare.add_to(commands)
     return parser
 
 

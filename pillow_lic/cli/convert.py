@@ -10,9 +10,8 @@ import io
 import itertools
 import os
 import sys
-import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from PIL import ExifTags, Image, ImageFile, PngImagePlugin
 
@@ -21,7 +20,7 @@ from ..container import exif as tiff
 from ..errors import LicBadOption
 from ..plugins import register_lic_opener
 from ..signature import EXIF_PREFIX, EXTENSION, FORMAT, SIGNATURE
-from . import STANDARD, UsageError, at_work, files, show_warning
+from . import STANDARD, UsageError, at_work, files, progress, show_warning
 
 if TYPE_CHECKING:
     import argparse
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from ..codec.decode import Decoded
     from ..codec.options import DecodeOptions, EncodeSettings
     from ..codec.pipeline import Job, Outcome
-
-T = TypeVar("T")
 
 # The tags of a TIFF file that say something about the picture and not about how the file stores it.
 _TAGS = ExifTags.Base
@@ -120,7 +117,7 @@ class _Encode:
         with file.opened() as im:
             frames = getattr(im, "n_frames", 1)
             if frames > 1:
-                _say(f"{file.name}: only the first of {frames} frames is kept")
+                progress.say(f"{file.name}: only the first of {frames} frames is kept")
             given = {"exif": _exif(im, file), "xmp": im.info.get("xmp")}  # a profile goes along by itself
             source = prepared(im, given | _stated(im, file, given["exif"]))
             for note in source.notes:
@@ -174,7 +171,7 @@ def _exif(im: Image.Image, file: File) -> bytes | None:
         exif = im.info.get("exif")
         problem = tiff.problem(exif.removeprefix(EXIF_PREFIX)) if exif else None
         if problem:
-            _say(f"{file.name}: its EXIF cannot be read ({problem.partition(';')[0]}); it is left out")
+            progress.say(f"{file.name}: its EXIF cannot be read ({problem.partition(';')[0]}); it is left out")
         return None if problem else exif
     im.load()  # turns the pixels as the orientation says, which is then no longer true
     try:
@@ -183,7 +180,7 @@ def _exif(im: Image.Image, file: File) -> bytes | None:
             del exif[tag]
         return exif.tobytes() if len(exif) else None
     except Exception as error:  # Pillow raises this and that for damaged tags, of which the pixels know nothing
-        _say(f"{file.name}: its EXIF cannot be read ({error}); it is left out")
+        progress.say(f"{file.name}: its EXIF cannot be read ({error}); it is left out")
         return None
 
 
@@ -200,7 +197,7 @@ def _stated(im: Image.Image, file: File, exif: bytes | None) -> dict[str, Any]:
             metadata.given(im, {"exif": exif, "icc_profile": None, key: value})
             found[key] = value
         except LicBadOption as error:
-            _say(f"{file.name}: its {key} is left out ({error})")
+            progress.say(f"{file.name}: its {key} is left out ({error})")
     return found
 
 
@@ -212,7 +209,7 @@ def _metadata(im: Image.Image, file: File, format: str) -> dict[str, Any]:
         metadata["pnginfo"] = PngImagePlugin.PngInfo()
         metadata["pnginfo"].add_itxt("XML:com.adobe.xmp", metadata.pop("xmp").decode("utf-8", "replace"))
     if "xmp" in metadata and format not in ("JPEG", "WEBP", "AVIF"):
-        _say(f"{file.name}: Pillow cannot write XMP into {format}; it is left out")
+        progress.say(f"{file.name}: Pillow cannot write XMP into {format}; it is left out")
     return metadata
 
 
@@ -309,10 +306,10 @@ class _Conversion:
     def run(self) -> int:
         """Convert all, and say what failed. Returns how many did."""
         files.begin(file.target.parent for file in self.files if file.target is not None)
-        for outcome in itertools.chain(self.walked, _progress(self._outcomes(), len(self.files))):
+        for outcome in itertools.chain(self.walked, progress.shown(self._outcomes(), len(self.files))):
             if isinstance(outcome, str):
                 self.failures += 1
-                _say(outcome)
+                progress.say(outcome)
             elif outcome is not None:
                 self.skipped += 1
         if len(self.files) > 1:
@@ -320,7 +317,7 @@ class _Conversion:
             said = f"{written} written, {self.failures} failed"
             if self.skipped:
                 said += f", {self.skipped} skipped: they are there already (--force overwrites them)"
-            _say(said)
+            progress.say(said)
         return self.failures
 
     def _outcomes(self) -> Iterator[str | Skipped | None]:
@@ -401,35 +398,3 @@ class _Conversion:
 
 def _problem(file: File, error: Exception) -> str:
     return f"{file.name}: {error or type(error).__name__}"
-
-
-# ---- Telling about it ---------------------------------------------------------------------------------------------
-
-
-def _say(message: str) -> None:
-    try:
-        from tqdm import tqdm
-
-        tqdm.write(f"lic: {message}", file=sys.stderr)
-    except ImportError:
-        print(f"lic: {message}", file=sys.stderr)
-
-
-def _progress(results: Iterator[T], total: int) -> Iterator[T]:
-    """The results, with a bar on standard error if a person is looking and there are several."""
-    if total == 1 or not sys.stderr.isatty():
-        return results
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return _counter(results, total)
-    return iter(tqdm(results, total=total, unit="file", file=sys.stderr))
-
-
-def _counter(results: Iterator[T], total: int) -> Iterator[T]:
-    begin = time.monotonic()
-    for number, result in enumerate(results, 1):
-        left = (time.monotonic() - begin) / number * (total - number)
-        end = "\n" if number == total else ""
-        print(f"\rlic: {number}/{total}, {left:.0f} s left  ", end=end, file=sys.stderr, flush=True)
-        yield result

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from PIL import Image
 
@@ -54,21 +54,21 @@ def _jobs(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Measure all files; the exit code."""
-    from . import DONE, FAILED, UsageError, files
+    from . import DONE, FAILED, UsageError, files, progress
 
     target = None if options.csv in (None, "-") else Path(options.csv)
     if target and os.path.lexists(target) and not options.force:
         msg = f"{target} exists; --force overwrites it"
         raise UsageError(msg)
     files.begin([target.parent] if target else [])
-    measures = _chosen(options.measures)
-    original = _load(options.original)
+    measures = chosen(options.measures)
+    original = load(options.original)
     rows: list[dict[str, Any]] = []
     with ThreadPoolExecutor(options.jobs) as pool:
         results = pool.map(lambda path: _measured(original, path, measures), options.files)
-        for row in _progress(results, len(options.files)):
+        for row in progress.shown(results, len(options.files)):
             if isinstance(row, str):
-                _say(row)
+                progress.say(row)
             else:
                 rows.append(row)
     if target:
@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
     return DONE if len(rows) == len(options.files) else FAILED
 
 
-def _chosen(text: str | None) -> list[str]:
+def chosen(text: str | None) -> list[str]:
     """The names of the measures. Raises UsageError for unknown ones, LicMeasureMissing for what is to install."""
     from .. import metrics
     from ..errors import LicMeasureMissing
@@ -103,7 +103,7 @@ def _chosen(text: str | None) -> list[str]:
     return names
 
 
-def _load(path: Path) -> Image.Image:
+def load(path: Path) -> Image.Image:
     """The picture, turned as its EXIF says."""
     from PIL import Image, ImageOps
 
@@ -119,16 +119,17 @@ def _load(path: Path) -> Image.Image:
 def _measured(original: Image.Image, path: Path, measures: Sequence[str]) -> dict[str, Any] | str:
     """A row, or what is wrong."""
     from .. import metrics
+    from . import progress
 
     try:
-        picture = _load(path)
+        picture = load(path)
         size = path.stat().st_size
         facts = {"file": str(path), "bytes": size, "bpp": 8 * size / (picture.width * picture.height)}
         row = facts | metrics.compare(original, picture, measures)
     except Exception as error:  # one bad file must not stop the others
         return f"{path}: {error or type(error).__name__}"
     if picture.info.get("icc_profile") != original.info.get("icc_profile"):
-        _say(f"{path}: its colour profile is not the original's; samples are compared as they are")
+        progress.say(f"{path}: its colour profile is not the original's; samples are compared as they are")
     return row
 
 
@@ -152,23 +153,3 @@ def _print_table(measures: Sequence[str], rows: list[dict[str, Any]]) -> None:
     for line in lines:
         cells = (text.rjust(width) for text, width in zip(line[1:], widths[1:]))
         print("  ".join([line[0].ljust(widths[0]), *cells]))
-
-
-def _say(message: str) -> None:
-    try:
-        from tqdm import tqdm
-
-        tqdm.write(f"lic: {message}", file=sys.stderr)
-    except ImportError:
-        print(f"lic: {message}", file=sys.stderr)
-
-
-def _progress(results: Iterator[Any], total: int) -> Iterator[Any]:
-    """The results, with a bar on standard error if a person is looking and there are several."""
-    if total == 1 or not sys.stderr.isatty():
-        return results
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return results
-    return iter(tqdm(results, total=total, unit="file", file=sys.stderr))

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from pillow_lic import cli, container
-from pillow_lic.cli import DONE, FAILED, USAGE, convert, files, main
+from pillow_lic.cli import DONE, FAILED, USAGE, convert, files, main, progress
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions, locks and signals of POSIX")
@@ -231,8 +231,8 @@ def test_resolution_and_comment_go_along(photos, tmp_path):
 
 def test_estimate_of_what_is_left(capsys, monkeypatch):
     now = iter((100.0, 102.0, 103.0, 109.0))
-    monkeypatch.setattr(convert.time, "monotonic", lambda: next(now))
-    assert list(convert._counter(iter("abc"), 3)) == ["a", "b", "c"]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    assert list(progress.counted(iter("abc"), 3)) == ["a", "b", "c"]
     assert [part.strip() for part in capsys.readouterr().err.split("\r")[1:]] == [
         "lic: 1/3, 4 s left",
         "lic: 2/3, 2 s left",
