@@ -83,3 +83,7 @@ class LicMeasureMissing(LicError):
     """A measure of quality needs a package or a tool that is not there, or that does not work. Install it as the
     message says, or ask for other measures.
     """
+
+
+class LicPackageMissing(LicError):
+    """A command needs a package that is not installed: `pip install 'pillow-lic[plot]'`, or as the message says."""

@@ -69,9 +69,21 @@ ALLOWED = {
         "cli/demo",
         "cli/metrics",
         "cli/page",
+        "cli/plot",
+        "cli/rates",
     },
-    "numpy": {"plugins/pillow", "codec", "engines/torch", "models/store", "entropy", "metrics", "cli/demo"},
+    "numpy": {
+        "plugins/pillow",
+        "codec",
+        "engines/torch",
+        "models/store",
+        "entropy",
+        "metrics",
+        "cli/demo",
+        "cli/rates",
+    },
     "tqdm": {"cli/progress"},
+    "matplotlib": {"cli/plot"},
     "ssimulacra2": {"metrics/tools"},
 }
 AT_FIRST_USE = {"codec", "models", "plugins"}  # rooms that import numpy within functions alone

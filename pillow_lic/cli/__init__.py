@@ -164,10 +164,11 @@ def _parser() -> argparse.ArgumentParser:
     models.add_argument("--json", action="store_true", help="whole manifests, one JSON document")
     models.set_defaults(run=_models)
 
-    from . import compare, metrics
+    from . import compare, metrics, plot
 
     metrics.add_to(commands)
     compare.add_to(commands)
+    plot.add_to(commands)
     return parser
 
 

@@ -83,14 +83,16 @@ def run(options: argparse.Namespace) -> int:
     return DONE if len(rows) == len(options.files) else FAILED
 
 
-def chosen(text: str | None) -> list[str]:
-    """The names of the measures. Raises UsageError for unknown ones, LicMeasureMissing for what is to install."""
+def chosen(text: str | None, default: Sequence[str] = DEFAULT) -> list[str]:
+    """The names of the measures; of the default ones those that are available. Raises UsageError for unknown
+    ones, LicMeasureMissing for what is to install.
+    """
     from .. import metrics
     from ..errors import LicMeasureMissing
     from . import UsageError
 
     if text in (None, "all"):
-        return [name for name in (DEFAULT if text is None else metrics.MEASURES) if metrics.missing(name) is None]
+        return [name for name in (default if text is None else metrics.MEASURES) if metrics.missing(name) is None]
     names = list(dict.fromkeys(text.split(",")))
     for name in names:
         if name not in metrics.MEASURES:
