@@ -164,11 +164,10 @@ def _parser() -> argparse.ArgumentParser:
     models.add_argument("--json", action="store_true", help="whole manifests, one JSON document")
     models.set_defaults(run=_models)
 
-    from . import compare, metrics, plot
+    from . import compare, map, metrics, plot
 
-    metrics.add_to(commands)
-    compare.add_to(commands)
-    plot.add_to(commands)
+    for command in (metrics, compare, map, plot):
+        command.add_to(commands)
     return parser
 
 

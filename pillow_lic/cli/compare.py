@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..signature import FORMAT
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -31,6 +33,7 @@ class Shown(NamedTuple):
     whole: tuple[int, int]
     format: str
     profile: bytes | None
+    bits: Image.Image | None = None  # where its bytes went
 
 
 def add_to(commands: Any) -> None:
@@ -106,7 +109,23 @@ def _shown(path: Path, area: tuple[int, int, int, int] | None) -> Shown:
     samples = array(image)
     plain = Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
     with Image.open(path) as file:
-        return Shown(path, plain, whole, file.format or "", profile)
+        name = file.format or ""
+    return Shown(path, plain, whole, name, profile, _bits(path, area) if name == FORMAT else None)
+
+
+def _bits(path: Path, area: tuple[int, int, int, int] | None) -> Image.Image:
+    """Where a `.lic` file's bytes went, as the picture is shown."""
+    from PIL import Image, ImageOps
+
+    from ..codec import cost
+    from . import map
+
+    bits = cost.spent(path.read_bytes()).bits
+    with Image.open(path) as file:
+        drawn = map.heated(bits, float(bits.max()))
+        drawn.info["exif"] = file.info.get("exif", b"")
+    drawn = ImageOps.exif_transpose(drawn)
+    return drawn.crop((area[0], area[1], area[0] + area[2], area[1] + area[3])) if area else drawn
 
 
 def _of_one_size(original: Shown, other: Shown) -> Shown:
@@ -164,6 +183,7 @@ def _entry(original: Shown, one: Shown, measures: Sequence[str]) -> dict[str, An
         "bytes": size,
         "bpp": 8 * size / (one.whole[0] * one.whole[1]),
         "source": page.source(one.image),
+        "bits": page.source(one.bits) if one.bits else None,
         "values": {name: value if math.isfinite(value) else _word(value) for name, value in values.items()},
     }
 
