@@ -38,9 +38,12 @@ function drawSlider() {
   pen.clearRect(0, 0, data.width, data.height);
   pen.drawImage(images[state.right], 0, 0);
   pen.restore();
+  if (at <= 0 || at >= data.width) return;
   const line = Math.max(1, Math.round(data.width / (canvas.clientWidth || data.width)));
-  pen.fillStyle = "#fff";
-  if (at > 0 && at < data.width) pen.fillRect(at, 0, line, data.height);
+  for (const [colour, from] of [["#000", -1], ["#fff", 0], ["#000", 1]]) {
+    pen.fillStyle = colour;
+    pen.fillRect(at + from * line, 0, line, data.height);
+  }
 }
 
 function drawDifference() {
