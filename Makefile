@@ -13,7 +13,7 @@ GPU_IMAGES ?= $(wildcard $(IMAGES))
 MINUTES ?= 9
 MODEL ?= photo
 
-.PHONY: help install quick test lint exact-elsewhere demo fuzz gpu train-gpu bench bench-rd bench-speed bench-coder bench-exact bench-large toy clean
+.PHONY: help install quick test lint docs exact-elsewhere demo fuzz gpu train-gpu bench bench-rd bench-speed bench-coder bench-exact bench-large toy clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/  -/'
@@ -41,6 +41,10 @@ lint: $(STAMP)   ## formatters and checkers of Python and C++, types of the pack
 	$(BIN)/python -m mypy.stubtest pillow_lic._core --ignore-disjoint-bases 2>/dev/null || $(BIN)/python -m mypy.stubtest pillow_lic._core
 	$(BIN)/clang-format --dry-run -Werror $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.inl' 'kernels/*' 'tests/*.cpp' | grep -E '\.(h|cpp|inl|cu|cuh)$$')
 	csrc/tidy.sh $(BIN)
+
+docs: $(STAMP)   ## the site in build/site: guide, API, format, decisions; a warning is an error
+	$(PIP) install -q -c constraints.txt -C cmake.define.LIC_BUILD_TESTS=ON -e ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 demo: $(STAMP)   ## a real photograph to .lic and back: figures and a side-by-side picture in demo/
 	$(BIN)/lic demo -o demo/side-by-side.png --force
