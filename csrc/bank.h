@@ -1,4 +1,4 @@
-// The probability rows of a model (FORMAT 7.2), as the coder of rans.h asks for them.
+// The scale rows of a model (FORMAT 7.2), as the coder of rans.h asks for them; those of z are in z_rows.h.
 // Includes rans.h and the standard library; must not include Python.
 #ifndef LIC_BANK_H
 #define LIC_BANK_H
@@ -13,24 +13,40 @@
 
 namespace lic {
 
+// What is wrong with rows, as words, and in which of them.
+struct RowFault {
+    const char* what;
+    std::size_t row;
+};
+
+inline const char* check_row(const std::uint16_t* freq, std::size_t left, std::int32_t count) {
+    if (count < 2 || count > LIC_ROW_MAX) return "the count is out of range";
+    if (static_cast<std::size_t>(count) > left) return "the frequencies end too early";
+    std::uint32_t sum = 0;  // at most 4096 * 65535
+    for (std::int32_t j = 0; j < count; ++j) {
+        if (freq[j] == 0) return "a frequency is 0";
+        sum += freq[j];
+    }
+    return sum == kTotal ? nullptr : "the frequencies do not sum to 65536";
+}
+
+// freq: (freq_total,) all rows one after the other, count: (rows,). Trusts nothing.
+inline std::optional<RowFault> check_rows(const std::uint16_t* freq, std::size_t freq_total, const std::int32_t* count,
+                                          std::size_t rows) {
+    std::size_t at = 0;
+    for (std::size_t k = 0; k < rows; at += static_cast<std::size_t>(count[k]), ++k) {
+        if (const char* wrong = check_row(freq + at, freq_total - at, count[k])) return RowFault{wrong, k};
+    }
+    if (at != freq_total) return RowFault{"frequencies are left over behind the last row", rows ? rows - 1 : 0};
+    return std::nullopt;
+}
+
 class Bank {
  public:
-    // What `build` found wrong, as words, and in which row.
-    struct Fault {
-        const char* what;
-        std::size_t row;
-    };
-
-    // freq: (freq_total,) all rows one after the other, count and first: (rows,). Trusts nothing.
-    std::optional<Fault> build(const std::uint16_t* freq, std::size_t freq_total, const std::int32_t* count,
-                               const std::int16_t* first, std::size_t rows) {
-        if (rows < 1) return Fault{"there are no rows", 0};
-        std::size_t at = 0;
-        for (std::size_t k = 0; k < rows; at += static_cast<std::size_t>(count[k]), ++k) {
-            const std::optional<const char*> wrong = check_row(freq + at, freq_total - at, count[k]);
-            if (wrong) return Fault{*wrong, k};
-        }
-        if (at != freq_total) return Fault{"frequencies are left over behind the last row", rows - 1};
+    // count and first: (rows,). What is wrong, if anything is.
+    std::optional<RowFault> build(const std::uint16_t* freq, std::size_t freq_total, const std::int32_t* count,
+                                  const std::int16_t* first, std::size_t rows) {
+        if (const std::optional<RowFault> fault = check_rows(freq, freq_total, count, rows)) return fault;
         tables_.assign(rows, Table{});
         entries_.reserve(freq_total), codings_.reserve(freq_total);
         for (std::size_t k = 0; k < rows; ++k) add_row(tables_[k], freq + entries_.size(), count[k], first[k]);
@@ -65,18 +81,6 @@ class Bank {
         std::uint16_t last, plain;
         std::uint16_t bucket[1u << kBucketBits];
     };
-
-    static std::optional<const char*> check_row(const std::uint16_t* freq, std::size_t left, std::int32_t count) {
-        if (count < 2 || count > LIC_ROW_MAX) return "the count is out of range";
-        if (static_cast<std::size_t>(count) > left) return "the frequencies end too early";
-        std::uint32_t sum = 0;  // at most 4096 * 65535
-        for (std::int32_t j = 0; j < count; ++j) {
-            if (freq[j] == 0) return "a frequency is 0";
-            sum += freq[j];
-        }
-        if (sum != kTotal) return "the frequencies do not sum to 65536";
-        return std::nullopt;
-    }
 
     void add_row(Table& table, const std::uint16_t* freq, std::int32_t count, std::int16_t first) {
         table.base = static_cast<std::uint32_t>(entries_.size());

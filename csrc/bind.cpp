@@ -17,8 +17,8 @@ using namespace lic_bind;
 // ---------------------------------------------------------------------------------------------------------------------
 // A model from its arrays
 
-constexpr const char* kNames[] = {"freq",   "count",   "first",   "weight", "offset", "bias",
-                                  "z_step", "z_level", "trellis", "normal", "inverse"};
+constexpr const char* kNames[] = {"freq",   "count",   "first",  "weight",  "offset", "bias",
+                                  "z_step", "z_level", "z_near", "trellis", "normal", "inverse"};
 
 bool is_ours(const std::string& name) {
     return name.rfind("hidden", 0) == 0 || std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
@@ -90,46 +90,46 @@ lic::Model make_model(const py::object& arrays, const py::object& latent, const 
 // ---------------------------------------------------------------------------------------------------------------------
 // Tiles
 
-py::bytes encode(const lic::Model& model, py::ssize_t q, const py::buffer& z, const py::buffer& r,
-                 const std::optional<Sides>& shape) {
+py::list encode(const lic::Model& model, const Coding& q, const py::buffer& z, const py::buffer& r,
+                const std::optional<Sides>& shape) {
     return encode_with(model, q, z, r, shape, [&model](auto&&... all) { return model.encode(all...); });
 }
 
-auto decode(const lic::Model& model, py::ssize_t q, const py::buffer& data, const Sides& shape) {
+auto decode(const lic::Model& model, const Coding& q, const py::sequence& data, const Sides& shape) {
     return decode_with(model, q, data, shape, [&model](auto&&... all) { return model.decode(all...); });
 }
 
-void decode_into(const lic::Model& model, py::ssize_t q, const py::buffer& data, const Sides& shape,
+void decode_into(const lic::Model& model, const Coding& q, const py::sequence& data, const Sides& shape,
                  const py::buffer& z, const py::buffer& r) {
-    const Bytes bytes(data);
-    const lic::Setting setting = setting_at(model, q);
     const lic::Shape s = shape_of(model, shape, kTileMost);
+    const lic::Setting setting = setting_at(model, q, s);
+    const Segments segments(data, setting);
     const Values<std::int16_t> z_values(z, "z", z_shape(s), true), r_values(r, "r", r_shape(s), true);
     lic::Outcome outcome{};
     {
         py::gil_scoped_release release;
-        outcome = model.decode(setting, s, bytes.data, bytes.size, z_values.data, r_values.data);
+        outcome = model.decode(setting, s, segments.streamed(), z_values.data, r_values.data);
     }
-    check_stream(outcome, bytes.size);
+    check_stream(outcome, segments.bytes.size());
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // z
 
-void scale_index_into(const lic::Model& model, py::ssize_t q, const py::buffer& z, const Sides& shape,
+void scale_index_into(const lic::Model& model, const Coding& q, const py::buffer& z, const Sides& shape,
                       const py::buffer& out) {
-    const lic::Setting setting = setting_at(model, q);
     const lic::Shape s = shape_of(model, shape, kGridMost);
+    const lic::Setting setting = setting_at(model, q, s);
     const Values<const std::int16_t> symbols(z, "z", z_shape(s));
     const Values<std::uint8_t> to(out, "out", r_shape(s, model.planes()), true);
     py::gil_scoped_release release;
     model.index(setting, s, symbols.data, to.data);
 }
 
-py::array_t<std::uint8_t> scale_index(const lic::Model& model, py::ssize_t q, const py::buffer& z, py::ssize_t h,
+py::array_t<std::uint8_t> scale_index(const lic::Model& model, const Coding& q, const py::buffer& z, py::ssize_t h,
                                       py::ssize_t w) {
-    const lic::Setting setting = setting_at(model, q);
     const lic::Shape s = shape_of(model, {h, w}, kGridMost);
+    const lic::Setting setting = setting_at(model, q, s);
     const Values<const std::int16_t> symbols(z, "z", z_shape(s));
     auto out = array_of<std::uint8_t>(model.planes() * s.M, s.h, s.w);
     std::uint8_t* to = out.mutable_data();
@@ -186,20 +186,26 @@ Values<const std::uint8_t> index_of(const lic::Model& model, const py::buffer& i
     return {index, "index", {static_cast<py::ssize_t>(model.planes() * model.M()), n}};
 }
 
-double price(const lic::Model& model, const py::buffer& r, const py::buffer& index) {
+lic::Coded coded(const lic::Model& model, const Values<const std::int16_t>& r, const Values<const std::uint8_t>& index,
+                 const py::bytes& stages) {
+    return {r.data, index.data, model.M(), static_cast<std::size_t>(r.length(1)), lic_bind::stages_of(model, stages)};
+}
+
+double price(const lic::Model& model, const py::buffer& r, const py::buffer& index, const py::bytes& stages) {
     const Values<const std::int16_t> values(r, "r", {static_cast<py::ssize_t>(model.M()), kAny});
     const auto scale = index_of(model, index, values.length(1));
+    const lic::Coded all = coded(model, values, scale, stages);
     double bits = 0.0;
     lic::Status status;
     {
         py::gil_scoped_release release;
-        status = model.price(values.data, scale.data, static_cast<std::size_t>(values.length(1)), bits);
+        status = model.price(all, bits);
     }
     if (status != lic::Status::ok) refuse(lic::describe(status));
     return bits;
 }
 
-py::tuple symbols(const lic::Model& model, const py::buffer& r, const py::buffer& index) {
+py::tuple symbols(const lic::Model& model, const py::buffer& r, const py::buffer& index, const py::bytes& stages) {
     const Values<const std::int16_t> values(r, "r", {static_cast<py::ssize_t>(model.M()), kAny});
     const py::ssize_t M = values.length(0), n = values.length(1);
     const auto scale = index_of(model, index, n);
@@ -207,27 +213,48 @@ py::tuple symbols(const lic::Model& model, const py::buffer& r, const py::buffer
     py::array_t<std::uint8_t> row({M, n});
     std::int16_t* symbol_at = symbol.mutable_data();
     std::uint8_t* row_at = row.mutable_data();
+    const lic::Coded all = coded(model, values, scale, stages);
     lic::Status status;
     {
         py::gil_scoped_release release;
-        status = model.symbols(values.data, scale.data, static_cast<std::size_t>(n), symbol_at, row_at);
+        status = model.symbols(all, symbol_at, row_at);
     }
     if (status != lic::Status::ok) refuse(lic::describe(status));
     return py::make_tuple(symbol, row);
 }
 
 py::array_t<std::int16_t> quantise(const lic::Model& model, const py::buffer& x, const py::buffer& index,
-                                   const py::buffer& weight) {
+                                   const py::buffer& weight, const py::bytes& stages) {
     const auto M = static_cast<py::ssize_t>(model.M());
     const Values<const float> values(x, "x", {M, kAny});
     const py::ssize_t n = values.length(1);
     const auto scale = index_of(model, index, n);
     const Values<const float> weights(weight, "weight", {M});
     py::array_t<std::int16_t> r({M, n});
-    std::int16_t* to = r.mutable_data();
+    const lic::Unquantised all{values.data,
+                               scale.data,
+                               weights.data,
+                               model.M(),
+                               static_cast<std::size_t>(n),
+                               r.mutable_data(),
+                               lic_bind::stages_of(model, stages)};
     py::gil_scoped_release release;
-    model.quantise({values.data, scale.data, weights.data, model.M(), static_cast<std::size_t>(n), to});
+    model.quantise(all);
     return r;
+}
+
+// The thresholds of stages that hold these shares of an image's bits before each of them.
+py::bytes stages_at(const lic::Model& model, const Coding& q, const py::buffer& z, const Sides& shape,
+                    const std::vector<double>& shares) {
+    const lic::Shape s = shape_of(model, shape, kGridMost);
+    const lic::Setting setting = setting_at(model, q, s);
+    const Values<const std::int16_t> symbols(z, "z", z_shape(s));
+    lic::Stages stages;
+    {
+        py::gil_scoped_release release;
+        stages = model.stages_at(setting, s, symbols.data, shares);
+    }
+    return py::bytes(reinterpret_cast<const char*>(stages.least), stages.count - 1);
 }
 
 std::optional<std::int32_t> trellis(const lic::Model& model) {
@@ -282,15 +309,18 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
         .def(
             "bias", [](const lic::Model& model, py::ssize_t q) { return array_of(setting_at(model, q).bias); },
             py::arg("q"))
-        .def("price", &price, py::arg("r"), py::arg("index"))
-        .def("symbols", &symbols, py::arg("r"), py::arg("index"))
-        .def("quantise", &quantise, py::arg("x"), py::arg("index"), py::arg("weight"))
+        .def("stages", &stages_at, py::arg("q"), py::arg("z"), py::arg("shape"), py::arg("shares"))
+        .def("price", &price, py::arg("r"), py::arg("index"), py::arg("stages") = py::bytes())
+        .def("symbols", &symbols, py::arg("r"), py::arg("index"), py::arg("stages") = py::bytes())
+        .def("quantise", &quantise, py::arg("x"), py::arg("index"), py::arg("weight"), py::arg("stages") = py::bytes())
         .def_property_readonly("latent", [](const lic::Model& model) { return model.numbers().latent; })
         .def_property_readonly("hyper", [](const lic::Model& model) { return model.numbers().hyper; })
         .def_property_readonly("points", [](const lic::Model& model) { return model.numbers().points; })
         .def_property_readonly("rows", [](const lic::Model& model) { return model.numbers().rows; })
         .def_property_readonly("skip", [](const lic::Model& model) { return model.numbers().skip; })
         .def_property_readonly("levels", &lic::Model::levels)
+        .def_property_readonly("classes", &lic::Model::classes)
+        .def_property_readonly("staged", &lic::Model::staged)
         .def_property_readonly("kind", &lic::Model::kind)
         .def_property_readonly("planes", &lic::Model::planes)
         .def_property_readonly("values", &lic::Model::values)

@@ -11,8 +11,10 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "model.h"
@@ -177,8 +179,44 @@ inline std::vector<py::ssize_t> r_shape(const lic::Shape& s, std::size_t planes 
     return {static_cast<py::ssize_t>(planes * s.M), static_cast<py::ssize_t>(s.h), static_cast<py::ssize_t>(s.w)};
 }
 
-inline lic::Setting setting_at(const lic::Model& model, py::ssize_t q) {
-    return model.at(static_cast<std::int32_t>(in_range(q, "q", LIC_QUALITY_MIN, LIC_QUALITY_MAX)));
+// How a file's symbols are coded: Q; or Q, the thresholds of its stages, and its quality map, if it has one.
+using Coding = std::variant<py::ssize_t, std::tuple<py::ssize_t, py::bytes, std::optional<py::buffer>>>;
+
+inline lic::Stages stages_of(const lic::Model& model, const py::bytes& thresholds) {
+    const std::string bytes = thresholds;
+    lic::Stages stages;
+    const char* wrong = lic::make_stages(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size(), stages);
+    if (!wrong && stages.count > 1 && !model.staged()) wrong = "a model of mixtures has one stage alone";
+    if (wrong) refuse(std::string("argument q (stages): ") + wrong);
+    return stages;
+}
+
+inline lic::Setting setting_at(const lic::Model& model, py::ssize_t q, const lic::Stages& stages = {}) {
+    return model.at(static_cast<std::int32_t>(in_range(q, "q", LIC_QUALITY_MIN, LIC_QUALITY_MAX)), stages);
+}
+
+inline lic::Setting setting_at(const lic::Model& model, py::ssize_t q, const lic::Shape&) {
+    return setting_at(model, q);
+}
+
+// Of a tile or an image of this shape.
+inline lic::Setting setting_at(const lic::Model& model, const Coding& coding, const lic::Shape& s) {
+    if (const auto* q = std::get_if<py::ssize_t>(&coding)) return setting_at(model, *q);
+    const auto& [q, thresholds, map] = std::get<1>(coding);
+    lic::Setting setting = setting_at(model, q, stages_of(model, thresholds));
+    if (map) {
+        if (model.planes() != 1) refuse("argument q (map): a model of mixtures takes no quality map");
+        const Values<const std::int8_t> rows(*map, "q (map)",
+                                             {static_cast<py::ssize_t>(s.a), static_cast<py::ssize_t>(s.b)});
+        setting.shift.assign(rows.data, rows.data + s.a * s.b);
+        for (const std::int8_t by : setting.shift) in_range(by, "q (map, an element)", -LIC_SHIFT_MAX, LIC_SHIFT_MAX);
+    }
+    return setting;
+}
+
+inline int quality_of(const Coding& coding) {
+    const auto* q = std::get_if<py::ssize_t>(&coding);
+    return static_cast<int>(in_range(q ? *q : std::get<0>(std::get<1>(coding)), "q", LIC_QUALITY_MIN, LIC_QUALITY_MAX));
 }
 
 inline py::bytes bytes_of(std::size_t size) {
@@ -191,14 +229,28 @@ inline std::uint8_t* data_of(const py::bytes& bytes) {
     return reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(bytes.ptr()));
 }
 
+// A tile's stages, apart.
+inline py::list stages_of(const lic::Stream& stream, const lic::Setting& setting) {
+    std::vector<std::uint8_t> all(stream.size());
+    stream.copy(all.data());
+    py::list parts;
+    std::size_t at = 0;
+    for (std::size_t stage = 0; stage < setting.stages.count; ++stage) {
+        const std::size_t end = stage + 1 < setting.stages.count ? stream.end(stage) : all.size();
+        parts.append(py::bytes(reinterpret_cast<const char*>(all.data()) + at, end - at));
+        at = end;
+    }
+    return parts;
+}
+
 // encode: (setting, shape, z, r, stream) -> Status, the model's or its twin. Without `sides` r must have its shape.
 template <class Encode>
-py::bytes encode_with(const lic::Model& model, py::ssize_t q, const py::buffer& z, const py::buffer& r,
-                      const std::optional<Sides>& sides, const Encode& encode) {
-    const lic::Setting setting = setting_at(model, q);
+py::list encode_with(const lic::Model& model, const Coding& q, const py::buffer& z, const py::buffer& r,
+                     const std::optional<Sides>& sides, const Encode& encode) {
     const py::buffer_info r_info = held(r, "r");
     if (!sides) checked<const std::int16_t>(r_info, "r", {static_cast<py::ssize_t>(model.M()), kAny, kAny});
     const lic::Shape s = shape_of(model, sides ? *sides : Sides{r_info.shape[1], r_info.shape[2]}, kTileMost);
+    const lic::Setting setting = setting_at(model, q, s);
     const auto* r_at = checked<const std::int16_t>(r_info, "r", r_shape(s));
     const Values<const std::int16_t> z_values(z, "z", z_shape(s));
     lic::Stream stream;
@@ -208,27 +260,46 @@ py::bytes encode_with(const lic::Model& model, py::ssize_t q, const py::buffer& 
         status = encode(setting, s, z_values.data, r_at, stream);
     }
     if (status != lic::Status::ok) refuse(std::string("cannot encode the tile: ") + lic::describe(status));
-    const py::bytes bytes = bytes_of(stream.size());
-    stream.copy(data_of(bytes));
-    return bytes;
+    return stages_of(stream, setting);
 }
 
-// decode: (setting, shape, data, size, z, r) -> Outcome.
+// A tile's stages, put together.
+struct Segments {
+    std::vector<std::uint8_t> bytes;
+    std::vector<std::size_t> ends;
+
+    // As many as the setting has stages.
+    Segments(const py::sequence& parts, const lic::Setting& setting) {
+        if (PyObject_CheckBuffer(parts.ptr())) refuse("argument data is bytes, want a list of a tile's stages");
+        if (parts.size() != setting.stages.count) {
+            refuse("argument data has " + std::to_string(parts.size()) + " stages, want " +
+                   std::to_string(setting.stages.count));
+        }
+        for (const py::handle& part : parts) {
+            const Bytes one(part.cast<py::buffer>());
+            bytes.insert(bytes.end(), one.data, one.data + one.size);
+            ends.push_back(bytes.size());
+        }
+    }
+    lic::Streamed streamed(bool cut = false) const { return {bytes.data(), ends.data(), bytes.size(), cut}; }
+};
+
+// decode: (setting, shape, streamed, z, r) -> Outcome. data: the stages of a tile.
 template <class Decode>
-std::pair<py::array_t<std::int16_t>, py::array_t<std::int16_t>> decode_with(const lic::Model& model, py::ssize_t q,
-                                                                            const py::buffer& data, const Sides& sides,
-                                                                            const Decode& decode) {
-    const Bytes bytes(data);
-    const lic::Setting setting = setting_at(model, q);
+std::pair<py::array_t<std::int16_t>, py::array_t<std::int16_t>> decode_with(const lic::Model& model, const Coding& q,
+                                                                            const py::sequence& data,
+                                                                            const Sides& sides, const Decode& decode) {
     const lic::Shape s = shape_of(model, sides, kTileMost);
+    const lic::Setting setting = setting_at(model, q, s);
+    const Segments segments(data, setting);
     auto z = array_of<std::int16_t>(s.C, s.a, s.b), r = array_of<std::int16_t>(s.M, s.h, s.w);
     std::int16_t *z_at = z.mutable_data(), *r_at = r.mutable_data();
     lic::Outcome outcome{};
     {
         py::gil_scoped_release release;
-        outcome = decode(setting, s, bytes.data, bytes.size, z_at, r_at);
+        outcome = decode(setting, s, segments.streamed(), z_at, r_at);
     }
-    check_stream(outcome, bytes.size);
+    check_stream(outcome, segments.bytes.size());
     return {std::move(z), std::move(r)};
 }
 

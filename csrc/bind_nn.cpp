@@ -32,8 +32,6 @@ constexpr std::int32_t kHyperMost =
 
 std::size_t threads_of(py::ssize_t threads) { return in_range(threads, "threads", 1, kThreadsMost); }
 
-int quality_of(py::ssize_t q) { return static_cast<int>(in_range(q, "q", LIC_QUALITY_MIN, LIC_QUALITY_MAX)); }
-
 // A latent grid and how many hyper positions lie over it.
 struct Sizes {
     std::size_t hy, wy, hz, wz;
@@ -93,10 +91,25 @@ nn::Image image_of(const Sizes& s, const std::int16_t* v, const std::int16_t* r)
     return {s.hy, s.wy, {v, s.hz * s.wz, s.wz, 0, 0}, {r, s.hy * s.wy, s.wy, 0, 0}};
 }
 
-void render(const nn::Photo& photo, py::ssize_t q, const py::buffer& v, const py::buffer& r, const Sides& grid,
+// The rows by which a file's quality map moves the scale index, one for each hyper position; held while we work.
+struct HeldShift {
+    std::optional<Values<const std::int8_t>> values;
+    HeldShift(const Coding& coding, const Sizes& s) {
+        const auto* whole = std::get_if<1>(&coding);
+        if (!whole) return;
+        const auto& rows = std::get<2>(*whole);
+        if (!rows) return;
+        values.emplace(*rows, "q (map)",
+                       std::vector<py::ssize_t>{static_cast<py::ssize_t>(s.hz), static_cast<py::ssize_t>(s.wz)});
+    }
+    nn::Shift shift(const Sizes& s) const { return {values ? values->data : nullptr, s.wz}; }
+};
+
+void render(const nn::Photo& photo, const Coding& q, const py::buffer& v, const py::buffer& r, const Sides& grid,
             const Box& box, const py::buffer& out, py::ssize_t threads) {
     const Sizes s(grid);
     const int quality = quality_of(q);
+    const HeldShift map(q, s);
     const std::size_t count = threads_of(threads);
     const auto height = static_cast<py::ssize_t>(s.hy * LIC_LATENT_STRIDE);
     const auto width = static_cast<py::ssize_t>(s.wy * LIC_LATENT_STRIDE);
@@ -113,8 +126,10 @@ void render(const nn::Photo& photo, py::ssize_t q, const py::buffer& v, const py
     }
     const nn::Canvas canvas{
         static_cast<std::uint8_t*>(to.ptr), (right - left) * bands, bands, top, left, bottom, right};
+    nn::Image image = image_of(s, from_v.data, from_r.data);
+    image.shift = map.shift(s);
     py::gil_scoped_release release;
-    photo.render(image_of(s, from_v.data, from_r.data), quality, canvas, count);
+    photo.render(image, quality, canvas, count);
 }
 
 void latents(const nn::Photo& photo, py::ssize_t q, const py::buffer& v, const py::buffer& r, const Sides& grid,
@@ -133,11 +148,12 @@ void check_latents(const nn::Photo& photo, const lic::Model& model) {
     }
 }
 
-void quantise(const nn::Photo& photo, const lic::Model& model, py::ssize_t q, const py::buffer& z, const py::buffer& y,
-              const py::buffer& r, const Sides& grid, float weight, py::ssize_t threads) {
+void quantise(const nn::Photo& photo, const lic::Model& model, const Coding& q, const py::buffer& z,
+              const py::buffer& y, const py::buffer& r, const Sides& grid, float weight, py::ssize_t threads) {
     const Sizes s(grid);
     check_latents(photo, model);
-    const lic::Setting setting = setting_at(model, q);
+    const int quality = quality_of(q);
+    const lic::Setting setting = setting_at(model, q, model.shape(s.hy, s.wy));
     const std::size_t count = threads_of(threads), M = model.M();
     const Values<const std::int16_t> symbols(z, "z", s.hyper(model.C()));
     const Values<const std::int32_t> from_y(y, "y", s.rows(M));
@@ -151,9 +167,11 @@ void quantise(const nn::Photo& photo, const lic::Model& model, py::ssize_t q, co
     nn::Choice choice;
     choice.y = from_y.data, choice.index = index.data(), choice.r = to.data;
     choice.quantise = [&](const float* x, const std::uint8_t* at, std::size_t n, std::int16_t* out) {
-        model.quantise({x, at, weights.data(), M, n, out});
+        model.quantise({x, at, weights.data(), M, n, out, setting.stages});
     };
-    photo.quantise(image_of(s, v.data(), nullptr), static_cast<int>(q), choice, count);
+    nn::Image image = image_of(s, v.data(), nullptr);
+    image.shift = {setting.shift.empty() ? nullptr : setting.shift.data(), s.wz};
+    photo.quantise(image, quality, choice, count);
 }
 
 // The samples of a picture, held while we work, and its latent grid.
@@ -207,7 +225,7 @@ double visual(const py::buffer& levels, const py::buffer& pixels, const Volume& 
     return nn::Visual(held_picture.picture, *set)(from.data, to ? to->data : nullptr, 1.0f, count);
 }
 
-bool search(const nn::Photo& photo, const lic::Model& model, py::ssize_t q, const py::buffer& z, const py::buffer& y,
+bool search(const nn::Photo& photo, const lic::Model& model, const Coding& q, const py::buffer& z, const py::buffer& y,
             const py::buffer& r, const py::buffer& pixels, const Volume& shape, py::ssize_t passes, double bit,
             float weight, double visual, py::ssize_t threads) {
     check_latents(photo, model);
@@ -220,10 +238,11 @@ bool search(const nn::Photo& photo, const lic::Model& model, py::ssize_t q, cons
     const Values<const std::int16_t> symbols(z, "z", s.hyper(model.C()));
     const Values<const std::int32_t> from(y, "y", s.rows(model.M()));
     const Values<std::int16_t> to(r, "r", s.latent(model.M()), true);
+    const lic::Setting setting = setting_at(model, q, model.shape(s.hy, s.wy));
     py::gil_scoped_release release;
-    return nn::search(
-        {photo, model, quality, held_picture.picture, symbols.data, from.data, times, weight, bit, visual, count},
-        to.data);
+    return nn::search({photo, model, quality, setting, held_picture.picture, symbols.data, from.data, times, weight,
+                       bit, visual, count},
+                      to.data);
 }
 
 void analyse(const nn::Analysis& analysis, py::ssize_t q, const py::buffer& pixels, const Volume& shape,
@@ -273,26 +292,28 @@ struct TileOf {
           number(in_range(std::get<3>(place), "place (number)", 0, static_cast<py::ssize_t>(tiling.count()) - 1)) {}
 };
 
-void read_tile(const lic::Model& model, py::ssize_t q, const py::buffer& data, const Place& place, const py::buffer& z,
-               const py::buffer& r) {
+// Whether the tile is all there; with `cut` its stages may break off.
+bool read_tile(const lic::Model& model, const Coding& q, const py::sequence& data, const Place& place,
+               const py::buffer& z, const py::buffer& r, bool cut) {
     const TileOf tile(place);
-    const Bytes bytes(data);
-    const lic::Setting setting = setting_at(model, q);
+    const lic::Setting setting = setting_at(model, q, model.shape(tile.sizes.hy, tile.sizes.wy));
+    const Segments segments(data, setting);
     const Values<std::int16_t> to_z(z, "z", tile.sizes.hyper(model.C()), true),
         to_r(r, "r", tile.sizes.latent(model.M()), true);
     lic::Outcome outcome{};
     {
         py::gil_scoped_release release;
         outcome =
-            lic::read_tile(model, setting, tile.tiling, tile.number, bytes.data, bytes.size, to_z.data, to_r.data);
+            lic::read_tile(model, setting, tile.tiling, tile.number, segments.streamed(cut), to_z.data, to_r.data);
     }
-    check_stream(outcome, bytes.size);
+    check_stream(outcome, segments.bytes.size());
+    return !outcome.cut;
 }
 
-py::bytes write_tile(const lic::Model& model, py::ssize_t q, const Place& place, const py::buffer& z,
-                     const py::buffer& r) {
+py::list write_tile(const lic::Model& model, const Coding& q, const Place& place, const py::buffer& z,
+                    const py::buffer& r) {
     const TileOf tile(place);
-    const lic::Setting setting = setting_at(model, q);
+    const lic::Setting setting = setting_at(model, q, model.shape(tile.sizes.hy, tile.sizes.wy));
     const Values<const std::int16_t> from_z(z, "z", tile.sizes.hyper(model.C())),
         from_r(r, "r", tile.sizes.latent(model.M()));
     lic::Stream stream;
@@ -302,9 +323,7 @@ py::bytes write_tile(const lic::Model& model, py::ssize_t q, const Place& place,
         status = lic::write_tile(model, setting, tile.tiling, tile.number, from_z.data, from_r.data, stream);
     }
     if (status != lic::Status::ok) refuse(std::string("cannot encode the tile: ") + lic::describe(status));
-    const py::bytes bytes = bytes_of(stream.size());
-    stream.copy(data_of(bytes));
-    return bytes;
+    return lic_bind::stages_of(stream, setting);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -333,7 +352,9 @@ void turned(const Runs& runs, const py::buffer& data, const py::buffer& out) {
 }  // namespace
 
 void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
-    model.def("read_tile", &read_tile, py::arg("q"), py::arg("data"), py::arg("place"), py::arg("z"), py::arg("r"))
+    model
+        .def("read_tile", &read_tile, py::arg("q"), py::arg("data"), py::arg("place"), py::arg("z"), py::arg("r"),
+             py::arg("cut") = false)
         .def("write_tile", &write_tile, py::arg("q"), py::arg("place"), py::arg("z"), py::arg("r"));
     py::class_<nn::Photo>(m, "Photo", "The decoder networks of the photo family in integers (FORMAT 8).")
         .def(py::init(&make<nn::Photo>), py::arg("tensors"), py::arg("kernels") = "auto")

@@ -36,13 +36,25 @@ void move(Whole* whole, std::size_t rows, std::size_t columns, const Rectangle& 
     }
 }
 
+// A tile's setting: the image's, with its part of the quality map.
+Setting setting_of(const Setting& q, std::size_t columns, const Rectangle& hyper) {
+    Setting own = q;
+    if (q.shift.empty()) return own;
+    own.shift.resize(hyper.height * hyper.width);
+    for (std::size_t y = 0; y < hyper.height; ++y) {
+        std::copy_n(q.shift.data() + (hyper.top + y) * columns + hyper.left, hyper.width,
+                    own.shift.data() + y * hyper.width);
+    }
+    return own;
+}
+
 }  // namespace
 
-Outcome read_tile(const Model& model, const Setting& q, const Tiling& t, std::size_t number, const std::uint8_t* data,
-                  std::size_t size, std::int16_t* z, std::int16_t* r) {
+Outcome read_tile(const Model& model, const Setting& q, const Tiling& t, std::size_t number, const Streamed& from,
+                  std::int16_t* z, std::int16_t* r) {
     const Shape whole = model.shape(t.hy, t.wy);
     if (t.count() == 1) {
-        const Outcome outcome = model.decode(q, whole, data, size, z, r);
+        const Outcome outcome = model.decode(q, whole, from, z, r);
         if (outcome.status != Status::ok) {
             std::fill_n(z, whole.z_size(), std::int16_t{0});
             std::fill_n(r, whole.r_size(), std::int16_t{0});
@@ -52,7 +64,7 @@ Outcome read_tile(const Model& model, const Setting& q, const Tiling& t, std::si
     const Rectangle latent = latent_of(t, number);
     const Shape s = model.shape(latent.height, latent.width);
     const std::unique_ptr<std::int16_t[]> own_z(new std::int16_t[s.z_size()]), own_r(new std::int16_t[s.r_size()]);
-    const Outcome outcome = model.decode(q, s, data, size, own_z.get(), own_r.get());
+    const Outcome outcome = model.decode(setting_of(q, whole.b, hyper_of(latent)), s, from, own_z.get(), own_r.get());
     if (outcome.status != Status::ok) return outcome;
     move<true>(z, whole.a, whole.b, hyper_of(latent), s.C, own_z.get());
     move<true>(r, whole.h, whole.w, latent, s.M, own_r.get());
@@ -68,7 +80,7 @@ Status write_tile(const Model& model, const Setting& q, const Tiling& t, std::si
     const std::unique_ptr<std::int16_t[]> own_z(new std::int16_t[s.z_size()]), own_r(new std::int16_t[s.r_size()]);
     move<false>(z, whole.a, whole.b, hyper_of(latent), s.C, own_z.get());
     move<false>(r, whole.h, whole.w, latent, s.M, own_r.get());
-    return model.encode(q, s, own_z.get(), own_r.get(), stream);
+    return model.encode(setting_of(q, whole.b, hyper_of(latent)), s, own_z.get(), own_r.get(), stream);
 }
 
 }  // namespace lic

@@ -20,8 +20,8 @@ struct Tiling {
 
 // Fills in the tile's part of z (C, hz, wz) and r (M, hy, wy); a stream that section 7 refuses leaves zeros or nothing
 // there.
-Outcome read_tile(const Model& model, const Setting& q, const Tiling& tiling, std::size_t number,
-                  const std::uint8_t* data, std::size_t size, std::int16_t* z, std::int16_t* r);
+Outcome read_tile(const Model& model, const Setting& q, const Tiling& tiling, std::size_t number, const Streamed& from,
+                  std::int16_t* z, std::int16_t* r);
 
 Status write_tile(const Model& model, const Setting& q, const Tiling& tiling, std::size_t number, const std::int16_t* z,
                   const std::int16_t* r, Stream& stream);

@@ -10,7 +10,7 @@
 #define LIC_CONSTANTS(X) \
     /* Container (FORMAT 2, 3) */ \
     X(LIC_MAJOR, 0) \
-    X(LIC_MINOR, 2) \
+    X(LIC_MINOR, 3) \
     /* Geometry and limits (FORMAT 3, 5.2, 6.1, 7.5) */ \
     X(LIC_CHANNELS_MAX, 256) \
     X(LIC_LATENT_STRIDE, 16) \
@@ -22,6 +22,12 @@
     X(LIC_METADATA_MAX, 16777216) \
     X(LIC_SIDE_MAX, 2147483647) \
     X(LIC_OVERLAYS_MAX, 4096) \
+    X(LIC_DEPTH_MIN, 8) \
+    X(LIC_DEPTH_MAX, 16) \
+    X(LIC_STAGES_MAX, 16) \
+    X(LIC_SHIFT_MAX, 32) \
+    X(LIC_ROW_OCTAVE, 9554) \
+    X(LIC_PREVIEW_MAX, 4096) \
     /* Quality (FORMAT 3, 7.1) */ \
     X(LIC_QUALITY_SCALE, 100) \
     X(LIC_QUALITY_MIN, 100) \
@@ -40,6 +46,8 @@
     /* Rows of z (FORMAT 7.4) */ \
     X(LIC_LEVELS_MAX, 16) \
     X(LIC_ACTIVITY_MAX, 3) \
+    X(LIC_NEIGHBOUR_MAX, 3) \
+    X(LIC_NEIGHBOUR_CLASSES, 10) \
     /* Scale index (FORMAT 7.5) */ \
     X(LIC_Z_STEP_BITS, 5) \
     X(LIC_Z_MIN, -4096) \
@@ -56,6 +64,7 @@
     X(LIC_OFFSET_ONE, 16) \
     X(LIC_OFFSET_ZERO, 128) \
     X(LIC_RADIUS_MIN, 4) \
+    X(LIC_MIXTURE_RUN, 256) \
     X(LIC_LEAK_SHIFT, 3) \
     /* Dependent quantisation (FORMAT 7.9) */ \
     X(LIC_TRELLIS_STATES, 128) \

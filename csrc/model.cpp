@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 namespace lic {
@@ -177,7 +178,19 @@ std::vector<std::uint16_t> levels_of(const Tables& tables, std::size_t P, std::s
     return values;
 }
 
-Bank bank_of(const Tables& tables, std::size_t rows) {
+// Whether z's rows depend on neighbours, FORMAT 7.4.
+std::size_t classes_of(const Tables& tables) {
+    if (!tables.has("z_near")) return 1;
+    const std::int32_t classes = tables.copy<std::int32_t>("z_near", {1})[0];
+    if (classes != LIC_NEIGHBOUR_CLASSES) {
+        throw BadModel("z_near is " + std::to_string(classes) + ", want " + std::to_string(LIC_NEIGHBOUR_CLASSES));
+    }
+    return LIC_NEIGHBOUR_CLASSES;
+}
+
+// Those of the scales and those of z, one behind the other in the same arrays.
+Banks banks_of(const Tables& tables, std::size_t scales, std::size_t z) {
+    const std::size_t rows = scales + z;
     if (rows > LIC_BANK_ROWS_MAX) {
         throw BadModel("the bank has " + std::to_string(rows) + " rows, want at most " +
                        std::to_string(LIC_BANK_ROWS_MAX));
@@ -185,10 +198,19 @@ Bank bank_of(const Tables& tables, std::size_t rows) {
     const auto freq = tables.copy<std::uint16_t>("freq", {Length{}});
     const auto count = tables.copy<std::int32_t>("count", {rows});
     const auto first = tables.copy<std::int16_t>("first", {rows});
-    Bank bank;
-    const std::optional<Bank::Fault> fault = bank.build(freq.data(), freq.size(), count.data(), first.data(), rows);
-    if (fault) throw BadModel("row " + std::to_string(fault->row) + " of the bank: " + fault->what);
-    return bank;
+    std::size_t split = 0;  // where z's frequencies begin; a count that is none is found below
+    for (std::size_t k = 0; k < scales; ++k) {
+        split += static_cast<std::size_t>(std::clamp<std::int32_t>(count[k], 0, LIC_ROW_MAX));
+    }
+    split = std::min(split, freq.size());
+    const auto check = [](const std::optional<RowFault>& fault, std::size_t before) {
+        if (fault) throw BadModel("row " + std::to_string(before + fault->row) + " of the bank: " + fault->what);
+    };
+    Banks banks;
+    check(banks.scales.build(freq.data(), split, count.data(), first.data(), scales), 0);
+    check(banks.z.build(freq.data() + split, freq.size() - split, count.data() + scales, first.data() + scales, z),
+          scales);
+    return banks;
 }
 
 [[noreturn]] void beyond(const std::string& what) {
@@ -246,6 +268,18 @@ std::vector<std::int32_t> lerp(const std::vector<T>& table, std::size_t n, const
     return mixed;
 }
 
+// Bits of a symbol under each row, in the mean.
+std::vector<double> entropies(const Bank& bank) {
+    std::vector<double> bits(bank.rows());
+    for (std::size_t row = 0; row < bank.rows(); ++row) {
+        for (std::uint32_t j = 0; j <= bank.last(row); ++j) {
+            const std::uint32_t freq = bank.coding(row, j).freq;
+            bits[row] += bits_of(freq) * freq / kTotal;
+        }
+    }
+    return bits;
+}
+
 }  // namespace
 
 RatePoint rate_point(std::int32_t q, std::size_t points) {
@@ -280,11 +314,13 @@ Model::Model(const Parts& parts)
     : numbers_(parts.numbers),
       z_level_(levels_of(parts.tables, parts.P, parts.C)),
       levels_(1 + z_level_.size() / (parts.P * parts.C)),
-      bank_(bank_of(parts.tables, parts.scale_rows() + parts.P * parts.C * levels_)),
+      classes_(classes_of(parts.tables)),
+      banks_(banks_of(parts.tables, parts.scale_rows(), parts.P * parts.C * levels_ * classes_)),
       map_(map_of(parts.tables, parts.channels, parts.C)),
       bias_(bias_of(parts.tables, parts.P, parts.channels)),
       z_step_(step_of(parts.tables, parts.P, parts.C)),
-      residual_(std::visit(ResidualOfPlan{parts.tables, numbers_, bank_}, parts.plan)) {}
+      residual_(std::visit(ResidualOfPlan{parts.tables, numbers_, banks_.scales}, parts.plan)),
+      entropy_(entropies(banks_.scales)) {}
 
 const char* Model::kind() const {
     return std::visit([](const auto& kind) { return kind.name(); }, residual_);
@@ -302,26 +338,64 @@ Shape Model::shape(std::size_t h, std::size_t w) const {
     return {C(), M(), (h + kSide - 1) / kSide, (w + kSide - 1) / kSide, h, w};
 }
 
-Setting Model::at(std::int32_t q) const {
+Setting Model::at(std::int32_t q, const Stages& stages) const {
     const RatePoint at = rate_point(q, static_cast<std::size_t>(numbers_.points));
-    return {lerp(z_step_, C(), at), lerp(bias_, map_.M(), at), scale_rows() + at.nearest * C() * levels_, levels_,
-            z_level_.data() + at.nearest * C() * (levels_ - 1)};
+    const ZSetting z{at.nearest * C() * levels_ * classes_, levels_, classes_,
+                     z_level_.data() + at.nearest * C() * (levels_ - 1)};
+    return {lerp(z_step_, C(), at), lerp(bias_, map_.M(), at), z, stages};
 }
 
-Outcome Model::decode(const Setting& q, const Shape& s, const std::uint8_t* data, std::size_t size, std::int16_t* z,
-                      std::int16_t* r) const {
-    const auto run = [&](const auto& kind) { return decode_tile<Fast>(bank_, map_, kind, s, q, data, size, z, r); };
+bool Model::staged() const {
+    return std::visit([](const auto& kind) { return kind.staged(); }, residual_);
+}
+
+Stages Model::stages_at(const Setting& q, const Shape& s, const std::int16_t* z,
+                        const std::vector<double>& shares) const {
+    Stages found;
+    if (!staged()) return found;
+    std::vector<std::uint8_t> indices(s.r_size());
+    index(q, s, z, indices.data());
+    double bits[256] = {}, all = 0.0, above = 0.0;
+    for (const std::uint8_t i : indices) bits[i] += 1.0;
+    for (std::size_t i = 0; i < 256; ++i) {
+        const bool coded = static_cast<std::int64_t>(i) >= numbers_.skip && i < entropy_.size();
+        bits[i] *= coded ? entropy_[i] : 0.0;
+        all += bits[i];
+    }
+    if (all == 0.0) return found;
+    std::vector<std::uint8_t> thresholds;
+    std::size_t next = 0;
+    for (std::size_t i = 255; i > 0 && next < shares.size(); --i) {
+        above += bits[i];
+        if (above < shares[next] * all) continue;
+        thresholds.push_back(static_cast<std::uint8_t>(i));
+        while (next < shares.size() && above >= shares[next] * all) ++next;
+    }
+    while (!thresholds.empty() && thresholds.back() <= numbers_.skip) thresholds.pop_back();
+    make_stages(thresholds.data(), std::min<std::size_t>(thresholds.size(), LIC_STAGES_MAX - 1), found);
+    return found;
+}
+
+Outcome Model::decode(const Setting& q, const Shape& s, const Streamed& from, std::int16_t* z, std::int16_t* r) const {
+    const auto run = [&](const auto& kind) {
+        return decode_tile<Fast>(TileCoding<std::decay_t<decltype(kind)>>{banks_.scales, banks_.z, map_, kind, q}, s,
+                                 from, z, r);
+    };
     return std::visit(run, residual_);
 }
 
 Status Model::encode(const Setting& q, const Shape& s, const std::int16_t* z, const std::int16_t* r,
                      Stream& out) const {
-    const auto run = [&](const auto& kind) { return encode_tile<Fast>(bank_, map_, kind, s, q, z, r, out); };
+    const auto run = [&](const auto& kind) {
+        return encode_tile<Fast>(TileCoding<std::decay_t<decltype(kind)>>{banks_.scales, banks_.z, map_, kind, q}, s, z,
+                                 r, out);
+    };
     return std::visit(run, residual_);
 }
 
 void Model::index(const Setting& q, const Shape& s, const std::int16_t* z, std::uint8_t* out) const {
     map_.index(z, {s.C, map_.M(), s.a, s.b, s.h, s.w}, {q.d.data(), q.bias.data(), values()}, out);
+    shift_index(q.shift, s, values(), out);
 }
 
 void Model::dequantise(const Setting& q, const std::int16_t* z, std::size_t n, std::int16_t* v) const {
@@ -331,18 +405,15 @@ void Model::dequantise(const Setting& q, const std::int16_t* z, std::size_t n, s
 }
 
 void Model::z_rows(const Setting& q, const Shape& s, const std::int16_t* z, std::uint16_t* rows) const {
-    all_z_rows(s, q, z, rows);
-    const auto before = static_cast<std::uint16_t>(scale_rows());
-    for (std::size_t i = 0; i < s.z_size(); ++i) rows[i] = static_cast<std::uint16_t>(rows[i] - before);
+    all_z_rows(banks_.z, q.z, {s.C, s.a, s.b}, z, rows);
 }
 
-Status Model::price(const std::int16_t* r, const std::uint8_t* index, std::size_t n, double& bits) const {
-    return std::visit([&](const auto& kind) { return kind.price(r, index, M(), n, bits); }, residual_);
+Status Model::price(const Coded& t, double& bits) const {
+    return std::visit([&](const auto& kind) { return kind.price(t, bits); }, residual_);
 }
 
-Status Model::symbols(const std::int16_t* r, const std::uint8_t* index, std::size_t n, std::int16_t* symbol,
-                      std::uint8_t* row) const {
-    return std::visit([&](const auto& kind) { return kind.symbols(r, index, M(), n, symbol, row); }, residual_);
+Status Model::symbols(const Coded& t, std::int16_t* symbol, std::uint8_t* row) const {
+    return std::visit([&](const auto& kind) { return kind.symbols(t, symbol, row); }, residual_);
 }
 
 void Model::quantise(const Unquantised& t) const {

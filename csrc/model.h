@@ -53,6 +53,12 @@ struct RatePoint {
 };
 RatePoint rate_point(std::int32_t q, std::size_t points);
 
+// The probability rows of a model (FORMAT 7.2).
+struct Banks {
+    Bank scales;
+    ZRows z;
+};
+
 class Model {
  public:
     using Residual = std::variant<Gaussian, Trellis, Mixture>;
@@ -63,8 +69,9 @@ class Model {
     const Numbers& numbers() const { return numbers_; }
     std::size_t M() const { return static_cast<std::size_t>(numbers_.latent); }
     std::size_t C() const { return static_cast<std::size_t>(numbers_.hyper); }
-    std::size_t levels() const { return levels_; }  // X, FORMAT 7.4
-    const Bank& bank() const { return bank_; }
+    std::size_t levels() const { return levels_; }    // X, FORMAT 7.4
+    std::size_t classes() const { return classes_; }  // of neighbours, FORMAT 7.4
+    const Banks& banks() const { return banks_; }
     const ScaleMap& map() const { return map_; }
     const Residual& residual() const { return residual_; }
 
@@ -76,11 +83,17 @@ class Model {
     Shape shape(std::size_t h, std::size_t w) const;  // of a tile or an image of h x w latent positions
 
     // Q from LIC_QUALITY_MIN to LIC_QUALITY_MAX. The result refers to this model.
-    Setting at(std::int32_t q) const;
+    Setting at(std::int32_t q, const Stages& stages = {}) const;
+
+    // Whether residuals can stand in more stages than one.
+    bool staged() const;
+
+    // Thresholds of the scale index at which about so large shares of an image's bits lie before, rising from 0 to 1;
+    // fewer where they fall together. z: (C, a, b).
+    Stages stages_at(const Setting& q, const Shape& s, const std::int16_t* z, const std::vector<double>& shares) const;
 
     // A tile's stream and its integers (FORMAT 6.3, 7). z: (C, a, b), r: (M, h, w), both at most as a tile may be.
-    Outcome decode(const Setting& q, const Shape& s, const std::uint8_t* data, std::size_t size, std::int16_t* z,
-                   std::int16_t* r) const;
+    Outcome decode(const Setting& q, const Shape& s, const Streamed& from, std::int16_t* z, std::int16_t* r) const;
     Status encode(const Setting& q, const Shape& s, const std::int16_t* z, const std::int16_t* r, Stream& out) const;
 
     // The scale index (FORMAT 7.5), or the bytes of mixtures (7.8): (planes * M, h, w).
@@ -92,10 +105,9 @@ class Model {
     // The row of every z, counted from the first one of z.
     void z_rows(const Setting& q, const Shape& s, const std::int16_t* z, std::uint16_t* rows) const;
 
-    // What an encoder asks of a residual kind. r: (M, n), index: (planes * M, n), as `index` gives it.
-    Status price(const std::int16_t* r, const std::uint8_t* index, std::size_t n, double& bits) const;
-    Status symbols(const std::int16_t* r, const std::uint8_t* index, std::size_t n, std::int16_t* symbol,
-                   std::uint8_t* row) const;
+    // What an encoder asks of a residual kind; indices as `index` gives them.
+    Status price(const Coded& t, double& bits) const;
+    Status symbols(const Coded& t, std::int16_t* symbol, std::uint8_t* row) const;
     void quantise(const Unquantised& t) const;
 
  private:
@@ -104,12 +116,13 @@ class Model {
 
     Numbers numbers_;
     std::vector<std::uint16_t> z_level_;  // (P, C, X - 1)
-    std::size_t levels_;
-    Bank bank_;
+    std::size_t levels_, classes_;
+    Banks banks_;
     ScaleMap map_;
     std::vector<std::int32_t> bias_;    // (P, the map's channels)
     std::vector<std::uint8_t> z_step_;  // (P, C)
     Residual residual_;
+    std::vector<double> entropy_;  // (scale rows,) bits of a symbol, in the mean
 };
 
 }  // namespace lic

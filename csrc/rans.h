@@ -1,7 +1,7 @@
 // The entropy coder: interleaved range-ANS (FORMAT 7.3, 7.7) over whatever knows the intervals of symbols.
 // Includes lic_constants.h and the standard library; must not include Python. Reports a status, throws nothing
 // of its own (the constructors and `build` may throw std::bad_alloc; nothing else allocates, but for the list of
-// escapes).
+// symbols that are escaped).
 //
 // READ ME FIRST
 // - The decoder runs forwards, the encoder backwards: it starts from the states in which the decoder must end, and the
@@ -45,10 +45,9 @@ enum class Status {
     too_short,       // fewer bytes than the states take
     state_low,       // a first state below 2^16
     words_end,       // a word is needed and none is left
-    escapes_end,     // an escape byte is needed and none is left
-    escape_form,     // an escape that is too long or not of shortest form
+    escape_form,     // an escape that is not of shortest form
     symbol_range,    // a symbol outside i16
-    not_covered,     // bytes left over
+    not_covered,     // bytes left over, be it of one stage
     wrong_checksum,  // the last states are not those of the checksum
     // an encoder's argument that is refused
     skipped_not_zero,
@@ -66,8 +65,6 @@ inline const char* describe(Status status) {
             return "a first state is below its minimum";
         case Status::words_end:
             return "its words end too early";
-        case Status::escapes_end:
-            return "its escapes end too early";
         case Status::escape_form:
             return "an escape is malformed";
         case Status::symbol_range:
@@ -91,7 +88,7 @@ constexpr std::uint32_t kSlotMask = kTotal - 1;
 constexpr std::size_t kStates = LIC_STATES;
 constexpr std::size_t kHeader = kStates * sizeof(std::uint32_t);
 constexpr std::size_t kWordBytes = LIC_WORD_BITS / 8;
-constexpr std::size_t kEscapeBytes = (LIC_ESCAPE_BITS + 6) / 7;  // of seven bits each
+constexpr unsigned kEscapeLow = 15;  // bits of an escape in its first word, whose top bit announces a second
 static_assert(LIC_STATE_MIN == 1u << LIC_WORD_BITS && LIC_PROB_BITS == LIC_WORD_BITS,
               "the derivations above take one power of two for words, states and probabilities");
 static_assert(kStates == 4, "the unrolled loops and the final states of FORMAT 7.3 take four states");
@@ -177,10 +174,17 @@ inline void final_states(std::uint32_t checksum, std::uint32_t x[kStates]) {
 // ---------------------------------------------------------------------------------------------------------------------
 // Reading
 
-// A stream in the middle of its decoding. Words lie in [front, back) from the front, escapes from the back.
+// A symbol whose escape is due at the end of its run. Its row is noted when it is met: with neighbours it would be
+// another once the escapes before it are known.
+struct Escaped {
+    std::uint32_t at, row;
+};
+
+// A stream in the middle of its decoding: words lie in [front, back).
 struct Reader {
     std::uint32_t x[kStates];
     const std::uint8_t *front, *back;
+    std::vector<Escaped> escaped;  // of the present run
 
     Status open(const std::uint8_t* data, std::size_t size) {
         front = data, back = data + size;
@@ -193,6 +197,12 @@ struct Reader {
         return Status::ok;
     }
 
+    bool has_word() const { return static_cast<std::size_t>(back - front) >= kWordBytes; }
+    std::uint32_t word() {
+        front += kWordBytes;
+        return load_u16(front - kWordBytes);
+    }
+
     // FORMAT 7.3, "After the last run".
     Status close(std::uint32_t checksum) const {
         std::uint32_t want[kStates];
@@ -202,30 +212,43 @@ struct Reader {
     }
 };
 
-// An escape's LEB128, downwards from `back`. Three bytes at most hold 17 bits at most; no zero byte ends a longer one.
-inline Status read_escape(const std::uint8_t* front, const std::uint8_t*& back, std::uint32_t& value) {
-    value = 0;
-    for (unsigned i = 0; i < kEscapeBytes; ++i) {
-        if (back <= front) return Status::escapes_end;
-        const std::uint32_t byte = *--back;
-        value |= (byte & 127) << 7 * i;
-        if (byte < 128) return (byte == 0 && i > 0) || value >> LIC_ESCAPE_BITS ? Status::escape_form : Status::ok;
+// An escape: one word or two. Where the second is missing, none has been read.
+inline Status read_escape(Reader& in, std::uint32_t& value) {
+    if (!in.has_word()) return Status::words_end;
+    value = load_u16(in.front);
+    const bool two = value >> kEscapeLow;
+    if (two) {
+        if (static_cast<std::size_t>(in.back - in.front) < 2 * kWordBytes) return Status::words_end;
+        const std::uint32_t high = load_u16(in.front + kWordBytes);
+        value = (value & ((1u << kEscapeLow) - 1)) | high << kEscapeLow;
+        if (high == 0 || value >> LIC_ESCAPE_BITS) return Status::escape_form;
     }
-    return Status::escape_form;
+    in.front += two ? 2 * kWordBytes : kWordBytes;
+    return Status::ok;
 }
 
-// The symbol of an index from `plain` on. The last is the escape: a symbol below (odd) or above (even) the row's values
-// first ... first + last - 1. Those before it are values beyond i16, which a row may list but no stream may use.
-inline Status read_rare(const std::uint8_t* front, const std::uint8_t*& back, std::uint32_t index, std::int32_t first,
-                        std::uint32_t last, std::int16_t& symbol) {
-    if (index != last) return Status::symbol_range;
-    std::uint32_t v = 0;
-    const Status status = read_escape(front, back, v);
-    if (status != Status::ok) return status;
-    const std::int32_t far = static_cast<std::int32_t>(v >> 1);
-    const std::int32_t value = v & 1 ? first - 1 - far : first + static_cast<std::int32_t>(last) + far;
-    if (value < LIC_SYMBOL_MIN || value > LIC_SYMBOL_MAX) return Status::symbol_range;
-    symbol = static_cast<std::int16_t>(value);
+// What stands for a symbol of an index from `plain` on until its run is over: the escape is due then. Other indices are
+// values beyond i16, which a row may list but no stream may use.
+inline Status note_rare(Reader& in, std::size_t i, std::size_t row, bool escape, std::int16_t& symbol) {
+    if (!escape) return Status::symbol_range;
+    in.escaped.push_back({static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(row)});
+    symbol = 0;
+    return Status::ok;
+}
+
+// The escapes of a run, in order: symbols below (odd) or above (even) the row's values first ... first + last - 1.
+template <class Model>
+Status read_escapes(Reader& in, const Model& model, std::int16_t* out) {
+    for (const auto [i, row] : in.escaped) {
+        std::uint32_t v = 0;
+        const Status status = read_escape(in, v);
+        if (status != Status::ok) return status;
+        const std::int32_t far = static_cast<std::int32_t>(v >> 1), first = model.first(row);
+        const std::int32_t value = v & 1 ? first - 1 - far : first + static_cast<std::int32_t>(model.last(row)) + far;
+        if (value < LIC_SYMBOL_MIN || value > LIC_SYMBOL_MAX) return Status::symbol_range;
+        out[i] = static_cast<std::int16_t>(value);
+    }
+    in.escaped.clear();
     return Status::ok;
 }
 
@@ -241,41 +264,39 @@ LIC_INLINE std::uint32_t step(const Model& model, std::size_t row, std::uint32_t
     return hit.index;
 }
 
-// A run of n symbols (FORMAT 7.3), one symbol at a time, every read checked. Starts at symbol i of the run; the tail of
-// `read_run`.
+// The words of a run of n symbols (FORMAT 7.3), one symbol at a time, every read checked. Starts at symbol i of the
+// run; the tail of `read_run`. rows[i] is asked for when out[0] ... out[i - 1] are known.
 template <class Model, class Rows>
-Status read_run_checked(Reader& in, const Model& model, Rows rows, std::size_t i, std::size_t n, std::int16_t* out) {
+Status read_words_checked(Reader& in, const Model& model, Rows rows, std::size_t i, std::size_t n, std::int16_t* out) {
     for (; i < n; ++i) {
         const std::size_t row = rows[i];
         std::uint32_t& x = in.x[i % kStates];
         const Interval hit = model.find(row, x & kSlotMask);
-        x = hit.freq * (x >> LIC_PROB_BITS) + hit.offset;
-        if (x < LIC_STATE_MIN) {
-            if (static_cast<std::size_t>(in.back - in.front) < kWordBytes) return Status::words_end;
-            x = x << LIC_WORD_BITS | load_u16(in.front);
-            in.front += kWordBytes;
+        const std::uint32_t low = hit.freq * (x >> LIC_PROB_BITS) + hit.offset;
+        if (low < LIC_STATE_MIN && !in.has_word()) {
+            std::fill(out + i, out + n, std::int16_t{0});
+            return Status::words_end;
         }
-        if (hit.index < model.plain(row)) {
-            out[i] = static_cast<std::int16_t>(model.first(row) + static_cast<std::int32_t>(hit.index));
-        } else {
-            const Status status = read_rare(in.front, in.back, hit.index, model.first(row), model.last(row), out[i]);
-            if (status != Status::ok) return status;
-        }
+        x = low < LIC_STATE_MIN ? low << LIC_WORD_BITS | in.word() : low;
+        out[i] = static_cast<std::int16_t>(model.first(row) + static_cast<std::int32_t>(hit.index));
+        if (hit.index < model.plain(row)) continue;
+        const Status status = note_rare(in, i, row, hit.index == model.last(row), out[i]);
+        if (status != Status::ok) return status;
     }
     return Status::ok;
 }
 
-// A run of n symbols. Four symbols, one of each state, per turn; the four chains of loads and
-// multiplications overlap. While `kSlack` bytes are left, four symbols can take neither more words nor more escape
-// bytes than there are, so a turn needs no check of its own, and it does not matter that it reads its words before its
-// escapes.
+// A run of n symbols. Four symbols, one of each state, per turn; the four chains of loads and multiplications overlap.
+// While `kSlack` bytes are left, four symbols cannot take more words than there are, so a turn needs no check of its
+// own. With Status::words_end, what the words there are do not tell is 0.
 template <class Model, class Rows>
 Status read_run(Reader& in, const Model& model, Rows rows, std::size_t n, std::int16_t* out) {
-    constexpr std::ptrdiff_t kSlack = kStates * (kWordBytes + kEscapeBytes);
+    constexpr std::ptrdiff_t kSlack = kStates * kWordBytes;
     std::uint32_t x0 = in.x[0], x1 = in.x[1], x2 = in.x[2], x3 = in.x[3];
-    const std::uint8_t *front = in.front, *back = in.back;
+    const std::uint8_t *front = in.front, *const back = in.back;
     Status status = Status::ok;
     std::size_t i = 0;
+    in.escaped.clear();
     for (; i + kStates <= n && back - front >= kSlack; i += kStates) {
         const std::size_t k0 = rows[i], k1 = rows[i + 1], k2 = rows[i + 2], k3 = rows[i + 3];
         const std::uint32_t j0 = step(model, k0, x0, front), j1 = step(model, k1, x1, front),
@@ -290,15 +311,23 @@ Status read_run(Reader& in, const Model& model, Rows rows, std::size_t n, std::i
             const std::uint32_t j[kStates] = {j0, j1, j2, j3};
             for (std::size_t s = 0; s < kStates && status == Status::ok; ++s) {
                 const std::size_t row = rows[i + s];
-                if (j[s] < model.plain(row)) continue;
-                status = read_rare(front, back, j[s], model.first(row), model.last(row), out[i + s]);
+                if (j[s] >= model.plain(row)) status = note_rare(in, i + s, row, j[s] == model.last(row), out[i + s]);
             }
             if (status != Status::ok) break;
         }
     }
     in.x[0] = x0, in.x[1] = x1, in.x[2] = x2, in.x[3] = x3;
-    in.front = front, in.back = back;
-    return status == Status::ok ? read_run_checked(in, model, rows, i, n, out) : status;
+    in.front = front;
+    if (status == Status::ok) status = read_words_checked(in, model, rows, i, n, out);
+    return status == Status::ok ? read_escapes(in, model, out) : status;
+}
+
+// The same where a row depends on the symbols before it: one at a time.
+template <class Model, class Rows>
+Status read_run_in_order(Reader& in, const Model& model, Rows rows, std::size_t n, std::int16_t* out) {
+    in.escaped.clear();
+    const Status status = read_words_checked(in, model, rows, 0, n, out);
+    return status == Status::ok ? read_escapes(in, model, out) : status;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -307,16 +336,17 @@ Status read_run(Reader& in, const Model& model, Rows rows, std::size_t n, std::i
 // A stream in the middle of its encoding, from its end to its beginning.
 struct Writer {
     std::uint32_t x[kStates];
-    std::uint16_t* words;               // the words so far; grows downwards, one word a symbol at most
-    std::vector<std::uint8_t> escapes;  // the escape bytes so far, in the order in which they stand in the stream
+    std::uint16_t* words;  // the words so far; grows downwards, three words a symbol at most
 };
+
+constexpr std::size_t kWordsMost = 3;  // of a symbol: its own and those of its escape
 
 // The step of FORMAT 7.3 backwards: x' = (x / g) * 2^16 + x mod g + G, after writing the word that the decoder will
 // read.
 template <class C>
 LIC_INLINE void write_step(const C& c, std::uint32_t& x, std::uint16_t*& words) {
     // The word is always stored, and the pointer moves only if it counts: no unpredictable branch. The place below the
-    // pointer exists: the caller's buffer has room for a word of every symbol and one more.
+    // pointer exists: the caller's buffer has room for that (Stream::start).
     const bool full = x >> LIC_WORD_BITS >= c.freq;
     words[-1] = static_cast<std::uint16_t>(x);
     words -= full ? 1 : 0;
@@ -325,50 +355,52 @@ LIC_INLINE void write_step(const C& c, std::uint32_t& x, std::uint16_t*& words) 
     x += quotient * (kTotal - c.freq) + c.start;  // = (q << 16) + (x - q g) + G
 }
 
-// The escape of a symbol that a row does not hold. The decoder meets its first byte first, going down: so the first
-// byte stands at the highest address, and comes last here.
-inline void write_escape(std::vector<std::uint8_t>& escapes, std::int32_t symbol, std::int32_t first,
-                         std::uint32_t last) {
+// The escape of a symbol that a row does not hold: its second word, where it has one, stands behind its first.
+inline void write_escape(std::uint16_t*& words, std::int32_t symbol, std::int32_t first, std::uint32_t last) {
     const std::int32_t above = first + static_cast<std::int32_t>(last);
     const std::uint32_t v = symbol < first ? static_cast<std::uint32_t>(first - 1 - symbol) << 1 | 1
                                            : static_cast<std::uint32_t>(symbol - above) << 1;
-    if (v >> 14) escapes.push_back(static_cast<std::uint8_t>(v >> 14));
-    if (v >> 7) escapes.push_back(static_cast<std::uint8_t>((v >> 7 & 127) | (v >> 14 ? 128 : 0)));
-    escapes.push_back(static_cast<std::uint8_t>((v & 127) | (v >> 7 ? 128 : 0)));
+    const std::uint32_t high = v >> kEscapeLow;
+    if (high) *--words = static_cast<std::uint16_t>(high);
+    *--words = static_cast<std::uint16_t>((v & ((1u << kEscapeLow) - 1)) | std::uint32_t{high != 0} << kEscapeLow);
 }
 
-// The index of a symbol in its row, or the escape's, which it writes.
+// The index of a symbol in its row, or the escape's.
 template <class Model>
-LIC_INLINE std::uint32_t index_in(const Model& model, std::size_t row, std::int32_t symbol,
-                                  std::vector<std::uint8_t>& escapes) {
-    const std::uint32_t j = static_cast<std::uint32_t>(symbol - model.first(row)), last = model.last(row);
-    if (!LIC_RARE(j >= last)) return j;
-    write_escape(escapes, symbol, model.first(row), last);
-    return last;
+LIC_INLINE std::uint32_t index_in(const Model& model, std::size_t row, std::int32_t symbol) {
+    return std::min(static_cast<std::uint32_t>(symbol - model.first(row)), model.last(row));
+}
+
+// The escapes of a run, which follow its words: so they are written first, the last of them before the others.
+template <class Model, class Rows>
+void write_escapes(Writer& to, const Model& model, Rows rows, const std::int16_t* symbols, std::size_t n) {
+    for (std::size_t i = n; i-- > 0;) {
+        const std::size_t row = rows[i];
+        const std::uint32_t last = model.last(row);
+        if (LIC_RARE(static_cast<std::uint32_t>(symbols[i] - model.first(row)) >= last)) {
+            write_escape(to.words, symbols[i], model.first(row), last);
+        }
+    }
 }
 
 // A run, last symbol first. The odd symbols of the end go one by one, then four by four, states in registers.
 template <class Model, class Rows>
 void write_run(Writer& to, const Model& model, Rows rows, const std::int16_t* symbols, std::size_t n) {
+    write_escapes(to, model, rows, symbols, n);
     std::uint16_t* words = to.words;
     std::size_t i = n;
     while (i > 0 && i % kStates != 0) {
         --i;
-        const std::uint32_t j = index_in(model, rows[i], symbols[i], to.escapes);
-        write_step(model.coding(rows[i], j), to.x[i % kStates], words);
+        write_step(model.coding(rows[i], index_in(model, rows[i], symbols[i])), to.x[i % kStates], words);
     }
     std::uint32_t x0 = to.x[0], x1 = to.x[1], x2 = to.x[2], x3 = to.x[3];
     while (i > 0) {
         i -= kStates;
         const std::size_t k0 = rows[i], k1 = rows[i + 1], k2 = rows[i + 2], k3 = rows[i + 3];
-        const std::uint32_t j3 = index_in(model, k3, symbols[i + 3], to.escapes);
-        const std::uint32_t j2 = index_in(model, k2, symbols[i + 2], to.escapes);
-        const std::uint32_t j1 = index_in(model, k1, symbols[i + 1], to.escapes);
-        const std::uint32_t j0 = index_in(model, k0, symbols[i], to.escapes);
-        write_step(model.coding(k3, j3), x3, words);
-        write_step(model.coding(k2, j2), x2, words);
-        write_step(model.coding(k1, j1), x1, words);
-        write_step(model.coding(k0, j0), x0, words);
+        write_step(model.coding(k3, index_in(model, k3, symbols[i + 3])), x3, words);
+        write_step(model.coding(k2, index_in(model, k2, symbols[i + 2])), x2, words);
+        write_step(model.coding(k1, index_in(model, k1, symbols[i + 1])), x1, words);
+        write_step(model.coding(k0, index_in(model, k0, symbols[i])), x0, words);
     }
     to.x[0] = x0, to.x[1] = x1, to.x[2] = x2, to.x[3] = x3;
     to.words = words;
@@ -378,12 +410,11 @@ void write_run(Writer& to, const Model& model, Rows rows, const std::int16_t* sy
 inline void begin(Writer& to, const Checksum& sum, std::uint16_t* end) {
     final_states(sum.value(), to.x);
     to.words = end;
-    to.escapes.clear();
 }
 
 // The size of what a writer holds, whose words end at `end`.
 inline std::size_t stream_size(const Writer& from, const std::uint16_t* end) {
-    return kHeader + static_cast<std::size_t>(end - from.words) * kWordBytes + from.escapes.size();
+    return kHeader + static_cast<std::size_t>(end - from.words) * kWordBytes;
 }
 
 // The same as bytes, `stream_size` of them, in the order of FORMAT 6.3.
@@ -393,7 +424,6 @@ inline void copy_stream(const Writer& from, const std::uint16_t* end, std::uint8
         *out++ = static_cast<std::uint8_t>(*word);
         *out++ = static_cast<std::uint8_t>(*word >> 8);
     }
-    std::copy(from.escapes.begin(), from.escapes.end(), out);
 }
 
 }  // namespace lic

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _Buffer = bytes | bytearray | memoryview | NDArray[Any]
+# How symbols are coded: Q; or Q, the thresholds of their stages, and the quality map's int8 (hz, wz), if there is one.
+_Coding = int | tuple[int, bytes, _Buffer | None]
 _Sides = tuple[int, int]  # h, w of the latent grid
 _Place = tuple[int, int, int, int]  # of a tile: h, w of the image's latent grid, S of FORMAT 6.1, the tile's number
 _Volume = tuple[int, int, int]  # height, width, bands of pixels
@@ -26,15 +28,15 @@ class Model(metaclass=_Type):
     def __init__(
         self, arrays: Mapping[str, Any], latent: int, hyper: int, points: int, rows: int, skip: int
     ) -> None: ...
-    def encode(self, q: int, z: _Buffer, r: _Buffer, shape: _Sides | None = None) -> bytes:
-        """The stream of a tile: z int16 (C, a, b), r int16 (M, h, w). shape: where r is a run of bytes."""
-    def decode(self, q: int, data: _Buffer, shape: _Sides) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+    def encode(self, q: _Coding, z: _Buffer, r: _Buffer, shape: _Sides | None = None) -> list[bytes]:
+        """The stages of a tile: z int16 (C, a, b), r int16 (M, h, w). shape: where r is a run of bytes."""
+    def decode(self, q: _Coding, data: Sequence[_Buffer], shape: _Sides) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
         """z (C, a, b) and r (M, h, w) of a stream. Raises LicCorruptTile."""
-    def decode_into(self, q: int, data: _Buffer, shape: _Sides, z: _Buffer, r: _Buffer) -> None:
+    def decode_into(self, q: _Coding, data: Sequence[_Buffer], shape: _Sides, z: _Buffer, r: _Buffer) -> None:
         """The same into the caller's memory, whose contents mean nothing if it raises."""
-    def scale_index(self, q: int, z: _Buffer, h: int, w: int) -> NDArray[np.uint8]:
+    def scale_index(self, q: _Coding, z: _Buffer, h: int, w: int) -> NDArray[np.uint8]:
         """z int16 (C, a, b) to indices (planes M, h, w)."""
-    def scale_index_into(self, q: int, z: _Buffer, shape: _Sides, out: _Buffer) -> None: ...
+    def scale_index_into(self, q: _Coding, z: _Buffer, shape: _Sides, out: _Buffer) -> None: ...
     def dequantise(self, q: int, z: _Buffer) -> NDArray[np.int16]:
         """z int16 (C, a, b) in units of 1/32."""
     def dequantise_into(self, q: int, z: _Buffer, shape: tuple[int, int], v: _Buffer) -> None: ...
@@ -42,18 +44,23 @@ class Model(metaclass=_Type):
         """The row of every z int16 (C, a, b), counted from the first one of z."""
     def z_steps(self, q: int) -> NDArray[np.int32]: ...
     def bias(self, q: int) -> NDArray[np.int32]: ...
-    def price(self, r: _Buffer, index: _Buffer) -> float:
+    def stages(self, q: _Coding, z: _Buffer, shape: _Sides, shares: Sequence[float]) -> bytes:
+        """Thresholds of stages before which about these shares of an image's bits lie, rising from 0 to 1."""
+    def price(self, r: _Buffer, index: _Buffer, stages: bytes = ...) -> float:
         """Bits of r int16 (M, n) under index uint8 (planes M, n)."""
-    def symbols(self, r: _Buffer, index: _Buffer) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+    def symbols(self, r: _Buffer, index: _Buffer, stages: bytes = ...) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
         """Symbols (M, n) of r int16 (M, n) and their rows. ValueError of a level that its state does not allow."""
-    def quantise(self, x: _Buffer, index: _Buffer, weight: _Buffer) -> NDArray[np.int16]:
+    def quantise(self, x: _Buffer, index: _Buffer, weight: _Buffer, stages: bytes = ...) -> NDArray[np.int16]:
         """r (M, n) of least squared error from x float32 (M, n) and weight float32 (M,) * bits."""
-    def read_tile(self, q: int, data: _Buffer, place: _Place, z: _Buffer, r: _Buffer) -> None:
-        """A tile's stream into its part of the whole image's z int16 (C, hz, wz) and r int16 (M, h, w), both the
-        caller's. Raises LicCorruptTile, after which the tile's part holds zeros or what it held.
+    def read_tile(
+        self, q: _Coding, data: Sequence[_Buffer], place: _Place, z: _Buffer, r: _Buffer, cut: bool = False
+    ) -> bool:
+        """A tile's stages into its part of the whole image's z int16 (C, hz, wz) and r int16 (M, h, w), both the
+        caller's. Whether all of it is there: with `cut` the stages may break off, and what is missing is 0. Raises
+        LicCorruptTile, after which the tile's part holds zeros or what it held.
         """
-    def write_tile(self, q: int, place: _Place, z: _Buffer, r: _Buffer) -> bytes:
-        """The stream of a tile, from its part of the whole image's z int16 (C, hz, wz) and r int16 (M, h, w)."""
+    def write_tile(self, q: _Coding, place: _Place, z: _Buffer, r: _Buffer) -> list[bytes]:
+        """The stages of a tile, from its part of the whole image's z int16 (C, hz, wz) and r int16 (M, h, w)."""
     @property
     def latent(self) -> int: ...
     @property
@@ -66,6 +73,10 @@ class Model(metaclass=_Type):
     def skip(self) -> int: ...
     @property
     def levels(self) -> int: ...
+    @property
+    def classes(self) -> int: ...
+    @property
+    def staged(self) -> bool: ...
     @property
     def kind(self) -> Literal["gaussian", "trellis", "mixture"]: ...
     @property
@@ -88,7 +99,7 @@ class Photo(metaclass=_Type):
         """
     def render(
         self,
-        q: int,
+        q: _Coding,
         v: _Buffer,
         r: _Buffer,
         grid: _Sides,
@@ -104,7 +115,7 @@ class Photo(metaclass=_Type):
     def quantise(
         self,
         model: Model,
-        q: int,
+        q: _Coding,
         z: _Buffer,
         y: _Buffer,
         r: _Buffer,
@@ -132,7 +143,7 @@ class Photo(metaclass=_Type):
     def search(
         self,
         model: Model,
-        q: int,
+        q: _Coding,
         z: _Buffer,
         y: _Buffer,
         r: _Buffer,

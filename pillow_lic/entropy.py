@@ -5,7 +5,7 @@ The typed face of `_core.Model`. Imports `_core`, constants, errors and numpy; k
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -15,9 +15,12 @@ from .constants import LIC_ACTIVITY_MAX, LIC_HYPER_STRIDE, MODEL_LIMITS
 from .errors import LicModelMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+# How symbols are coded: Q; or Q, the thresholds of their stages, and rows of the quality map (FORMAT 5.3, 6.3).
+Coding: TypeAlias = "int | tuple[int, bytes, Any | None]"
 
 LIMITS = {key: MODEL_LIMITS[key] for key in ("latent", "hyper", "points", "rows", "skip")}  # of the manifest's integers
 PLANES = 3  # bytes of a mixture's component: scale, offset, weight (FORMAT 7.8)
@@ -42,7 +45,8 @@ class Tables:
         self.latent, self.hyper, self.points, self.rows, self.skip = latent, hyper, points, rows, skip
         self.planes, self.values = model.planes, model.values  # of the map: for each channel of r, of a byte
         self.components = model.planes // PLANES
-        self.scale_rows, self.levels = model.scale_rows, model.levels  # of the bank before those of z; of z's rows
+        # Rows of the bank before those of z; of z for each channel and rate: levels of activity, classes of neighbours.
+        self.scale_rows, self.levels, self.classes = model.scale_rows, model.levels, model.classes
 
     @classmethod
     def from_model(cls, manifest: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Tables:
@@ -54,20 +58,20 @@ class Tables:
             raise LicModelMissing(msg)
         return cls(arrays, **{key: manifest[key] for key in LIMITS})
 
-    def encode(self, q: int, z: NDArray[np.int16], r: NDArray[np.int16]) -> bytes:
-        """The stream of a tile (FORMAT 6.3): z (C, a, b), r (M, h, w), 0 where the scale index is below `skip`."""
+    def encode(self, q: Coding, z: NDArray[np.int16], r: NDArray[np.int16]) -> list[bytes]:
+        """The stages of a tile (FORMAT 6.3): z (C, a, b), r (M, h, w), 0 where the scale index is below `skip`."""
         return self.model.encode(q, np.ascontiguousarray(z), np.ascontiguousarray(r))
 
     def decode(
-        self, q: int, data: bytes | bytearray | memoryview, a: int, b: int, h: int, w: int
+        self, q: Coding, data: Sequence[bytes], a: int, b: int, h: int, w: int
     ) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-        """z (C, a, b) and r (M, h, w) of a tile from its stream (FORMAT 7). Raises LicCorruptTile.
+        """z (C, a, b) and r (M, h, w) of a tile from its stages (FORMAT 7). Raises LicCorruptTile.
 
         a and b follow from h and w.
         """
         return self.model.decode(q, data, (h, w))
 
-    def scale_index(self, q: int, z: NDArray[np.int16], h: int, w: int) -> NDArray[np.uint8]:
+    def scale_index(self, q: Coding, z: NDArray[np.int16], h: int, w: int) -> NDArray[np.uint8]:
         """The scale index (M, h, w) that z (C, a, b) gives (FORMAT 7.5); a whole image or a tile.
 
         With mixtures: the bytes (3 K M, h, w) of FORMAT 7.8.
@@ -98,13 +102,15 @@ class Tables:
         size = np.minimum(np.abs(z.astype(np.int64)), LIC_ACTIVITY_MAX)
         return size.cumsum(0) - size
 
-    def price(self, r: NDArray[np.int16], index: NDArray[np.uint8]) -> float:
+    def price(self, r: NDArray[np.int16], index: NDArray[np.uint8], stages: bytes = b"") -> float:
         """What r (M, n) costs, in bits. ValueError where a trellis does not allow a level."""
-        return self.model.price(np.ascontiguousarray(r), np.ascontiguousarray(index))
+        return self.model.price(np.ascontiguousarray(r), np.ascontiguousarray(index), stages)
 
-    def symbols(self, r: NDArray[np.int16], index: NDArray[np.uint8]) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
+    def symbols(
+        self, r: NDArray[np.int16], index: NDArray[np.uint8], stages: bytes = b""
+    ) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
         """The symbol and the scale row of every r (M, n), of a model with scale rows.
 
         ValueError where a trellis does not allow a level.
         """
-        return self.model.symbols(np.ascontiguousarray(r), np.ascontiguousarray(index))
+        return self.model.symbols(np.ascontiguousarray(r), np.ascontiguousarray(index), stages)

@@ -136,7 +136,7 @@ class Refinement {
     void settle(std::size_t row, std::size_t column, std::size_t positions, const i32* change, const i16* step);
     void choose(std::size_t row, std::size_t column, std::size_t positions, const i32* change, const i16* step);
     void combine(std::size_t row, std::size_t column, const i32* change, const i16* step);
-    i32 log_step(std::size_t m, i32 prior, const i16* step) const;
+    i32 log_step(std::size_t m, i32 prior, const i16* step, i32 shift) const;
     i32 tanh(i32 x) const;
     bool exists(std::size_t row) const { return row >= first_ && row < image_.hy; }
 
@@ -281,8 +281,9 @@ void Refinement::choose(std::size_t row, std::size_t column, std::size_t positio
     for (std::size_t p = 0; p < positions; ++p) {
         const std::size_t at = column + 2 * p;
         float* step_out = own && choice_->step ? choice_->step + (row * wy + at) * M : nullptr;
+        const i32 shift = image_.shift.log(row, window_.first + at);
         for (std::size_t m = 0; m < M; ++m) {
-            const i32 l = log_step(m, log[at * M + m], step ? step + p * M + m : nullptr);
+            const i32 l = log_step(m, log[at * M + m], step ? step + p * M + m : nullptr, shift);
             const i32 middle = mean[at * M + m] + (change ? change[p * M + m] : 0);
             const float inverse = std::exp2(static_cast<float>(-l) / kOctave);
             ratio_[m * positions + p] = static_cast<float>(y[at * M + m] - middle) * inverse;
@@ -313,8 +314,8 @@ i32 Refinement::tanh(i32 x) const {
     return x < 0 ? -value : value;
 }
 
-i32 Refinement::log_step(std::size_t m, i32 prior, const i16* step) const {
-    i32 l = at_.gain[m] + ((tanh(prior) * LIC_PRIOR_LOG + kLogHalf) >> LIC_MANTISSA_BITS);
+i32 Refinement::log_step(std::size_t m, i32 prior, const i16* step, i32 shift) const {
+    i32 l = at_.gain[m] + shift + ((tanh(prior) * LIC_PRIOR_LOG + kLogHalf) >> LIC_MANTISSA_BITS);
     if (step) l += (tanh(*step) * LIC_REFINE_LOG + kLogHalf) >> LIC_MANTISSA_BITS;
     return std::clamp(l, -LIC_OCTAVES_MAX * kOctave, LIC_OCTAVES_MAX * kOctave - 1);
 }
@@ -325,6 +326,7 @@ void Refinement::combine(std::size_t row, std::size_t column, const i32* change,
     const i32* mean = mean_.row(row) + column * M;
     const i16 *r = r_.row(row) + column * M, *log = step_.row(row) + column * M;
     i16* y = combined_.row(row) + column * stride_ + w_.body;
+    const i32 shift = image_.shift.log(row, window_.first + column);
     if (change) {
         for (std::size_t m = 0; m < M; ++m) y[m] = clip((mean[m] + change[m] + kMeanHalf) >> LIC_MEAN_BITS);
     } else {
@@ -332,7 +334,7 @@ void Refinement::combine(std::size_t row, std::size_t column, const i32* change,
     }
     for (std::size_t m = 0; m < M; ++m) {
         if (r[m] == 0) continue;
-        const i32 l = log_step(m, log[m], step ? step + m : nullptr);
+        const i32 l = log_step(m, log[m], step ? step + m : nullptr, shift);
         const i64 product = i64{r[m]} * w_.exp2[static_cast<std::size_t>(l & (kOctave - 1))];
         const auto moved = static_cast<i32>(
             std::clamp<i64>(product >> (LIC_MANTISSA_BITS - (l >> LIC_OCTAVE_BITS)), -LIC_MEAN_MAX, LIC_MEAN_MAX));

@@ -39,9 +39,23 @@ struct Canvas {
     std::size_t top = 0, left = 0, bottom = 0, right = 0;
 };
 
+// The quality map (FORMAT 5.3): by how many rows of the scale index the steps of a hyper position are finer.
+struct Shift {
+    const std::int8_t* rows = nullptr;  // (hz, wz), or none
+    std::size_t columns = 0;            // wz
+
+    // What is added to the logarithm of the step of a latent position, in 1/256 octave.
+    i32 log(std::size_t row, std::size_t column) const {
+        if (!rows) return 0;
+        const auto by = static_cast<i32>(rows[row / LIC_HYPER_STRIDE * columns + column / LIC_HYPER_STRIDE]);
+        return -((by * LIC_ROW_OCTAVE + (1 << (LIC_OCTAVE_BITS - 1))) >> LIC_OCTAVE_BITS);
+    }
+};
+
 struct Image {
     std::size_t hy = 0, wy = 0;  // the latent grid
     Grid v, r;                   // v (C, hy / 4, wy / 4) of FORMAT 7.5, r (M, hy, wy); divisions round up
+    Shift shift{};
 };
 
 // An encoder's residuals: what y is, and how it is quantised as means and steps become known.

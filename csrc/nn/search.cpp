@@ -33,7 +33,7 @@ class Searching {
           v_(search.model.C() * cells(hy_) * cells(wy_)),
           index_(M_ * hy_ * wy_),
           weights_(M_, search.weight) {
-        const Setting setting = s_.model.at(s_.q);
+        const Setting& setting = s_.setting;
         s_.model.dequantise(setting, s_.z, cells(hy_) * cells(wy_), v_.data());
         s_.model.index(setting, s_.model.shape(hy_, wy_), s_.z, index_.data());
     }
@@ -81,15 +81,17 @@ class Searching {
         choice.shake = shake, choice.seed = static_cast<std::uint32_t>(pass) * 0x9E3779B9u;
         if (!y_hat_.empty()) choice.y_hat = y_hat_.data(), choice.step = step_.data();
         choice.quantise = [this](const float* x, const std::uint8_t* at, std::size_t n, i16* out) {
-            s_.model.quantise({x, at, weights_.data(), M_, n, out});
+            s_.model.quantise({x, at, weights_.data(), M_, n, out, s_.setting.stages});
         };
         const std::size_t hz = cells(hy_), wz = cells(wy_);
-        s_.photo.quantise({hy_, wy_, {v_.data(), hz * wz, wz, 0, 0}, {}}, s_.q, choice, s_.threads);
+        Image image{hy_, wy_, {v_.data(), hz * wz, wz, 0, 0}, {}};
+        if (!s_.setting.shift.empty()) image.shift = {s_.setting.shift.data(), wz};
+        s_.photo.quantise(image, s_.q, choice, s_.threads);
     }
 
     double bits(const i16* r) const {
         double all = 0.0;
-        return s_.model.price(r, index_.data(), hy_ * wy_, all) == Status::ok ? all : HUGE_VAL;
+        return s_.model.price({r, index_.data(), M_, hy_ * wy_, s_.setting.stages}, all) == Status::ok ? all : HUGE_VAL;
     }
 
     // The whole step of r at an element, in y_hat's unit.

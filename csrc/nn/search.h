@@ -20,6 +20,7 @@ struct Search {
     const Photo& photo;
     const Model& model;
     int q;
+    const Setting& setting;  // of the model at q
     Picture picture;
     const i16* z;        // (C, hz, wz) the symbols
     const i32* y;        // (hy, wy, M) of the analysis, in 1/16 of y_hat's unit

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "../bank.h"
+#include "../stages.h"
 
 namespace lic {
 
@@ -22,14 +23,25 @@ struct Unquantised {
     const float* weight;        // (M,) squared errors that a bit is worth
     std::size_t M, n;
     std::int16_t* r;  // (M, n) the result
+    Stages stages{};  // in which they will stand
+};
+
+// Residuals as they are coded.
+struct Coded {
+    const std::int16_t* r;      // (M, n)
+    const std::uint8_t* index;  // (M, n), and for mixtures 3 K planes
+    std::size_t M, n;
+    Stages stages{};
 };
 
 inline double bits_of(std::uint32_t freq) { return LIC_PROB_BITS - std::log2(static_cast<double>(freq)); }
 
-// Bits of an escape's bytes, for a symbol so far beyond its row, from 0 (FORMAT 7.3).
-inline double escape_bits(std::uint32_t beyond) { return beyond < 1u << 6 ? 8.0 : beyond < 1u << 13 ? 16.0 : 24.0; }
+// Bits of an escape's words, for a symbol so far beyond its row, from 0 (FORMAT 7.3).
+inline double escape_bits(std::uint32_t beyond) {
+    return beyond < 1u << (kEscapeLow - 1) ? LIC_WORD_BITS : 2.0 * LIC_WORD_BITS;
+}
 
-// Bits of the symbols -kPriced to kPriced under the first rows, (rows, kPrices); escapes with their bytes.
+// Bits of the symbols -kPriced to kPriced under the first rows, (rows, kPrices); escapes with their words.
 inline std::vector<float> symbol_bits(const Bank& bank, std::size_t rows) {
     std::vector<float> table(rows * kPrices);
     for (std::size_t row = 0; row < rows; ++row) {

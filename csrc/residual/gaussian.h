@@ -32,62 +32,73 @@ class Gaussian {
     std::int32_t scale_rows() const { return rows_; }  // of the bank, before those of z
 
     struct Work {
-        std::unique_ptr<std::uint8_t[]> rows;   // (r_size,) the row of every r that is coded
-        std::unique_ptr<std::int16_t[]> coded;  // (r_size + kOverread,) every r that is coded
-        std::size_t count = 0;                  // of them, in an encoder
+        std::unique_ptr<std::uint8_t[]> rows;   // (r_size,) the row of every r of a stage, of an encoder of all of them
+        std::unique_ptr<std::int16_t[]> coded;  // (r_size + kOverread,) those r
+        std::size_t ends[LIC_STAGES_MAX] = {};  // of an encoder: where each stage's end
         explicit Work(const Shape& s)
             : rows(new std::uint8_t[s.r_size()]), coded(new std::int16_t[s.r_size() + kOverread]{}) {}
     };
 
-    // r (M, h, w) from the last run, all of it into the checksum.
+    std::int32_t skip() const { return skip_; }
+    bool staged() const { return true; }  // whether there may be more stages than one
+
+    // A stage of r (M, h, w), one run, its symbols into the checksum; r is 0 before the first. Where words end, what
+    // they tell.
     template <class Coder>
-    Status read(Reader& in, const Bank& bank, const Shape& s, const std::uint8_t* index, Work& work, std::int16_t* r,
-                Checksum& sum) const {
-        const std::uint8_t* rows = work.rows.get();
-        const std::size_t n = compact(index, s.r_size(), skip_, work.rows.get());
-        const Status status = Coder::read(in, bank, rows, n, work.coded.get());
-        if (status == Status::ok) expand(index, s.r_size(), skip_, work.coded.get(), r, sum);
+    Status read(Reader& in, const Bank& bank, const Shape& s, const IndexRange& range, const std::uint8_t* index,
+                Work& work, std::int16_t* r, Checksum& sum) const {
+        const std::size_t n = compact(index, index, s.r_size(), range, work.rows.get());
+        const Status status =
+            Coder::read(in, bank, static_cast<const std::uint8_t*>(work.rows.get()), n, work.coded.get());
+        if (status != Status::ok && status != Status::words_end) return status;
+        expand(index, s.r_size(), range, work.coded.get(), r);
+        sum.add(work.coded.get(), n);
         return status;
     }
 
-    // The other way, in two steps: what is coded and the checksum of all; then, the writer made ready, the run.
-    Status gather(const Shape& s, const std::uint8_t* index, const std::int16_t* r, Work& work, Checksum& sum) const {
+    // The other way, in two steps: what is coded, and its checksum; then, the writer made ready, stage after stage from
+    // the last.
+    Status gather(const Shape& s, const Stages& stages, const std::uint8_t* index, const std::int16_t* r, Work& work,
+                  Checksum& sum) const {
         std::size_t n = 0;
-        std::int32_t skipped = 0;
-        for (std::size_t i = 0; i < s.r_size(); ++i) {
-            const bool keep = index[i] >= skip_;
-            work.rows[n] = index[i];
-            work.coded[n] = r[i];
-            skipped |= keep ? 0 : r[i];
-            n += keep;
+        for (std::size_t k = 0; k < stages.count; ++k) {
+            const IndexRange range = stages.range(k, skip_);
+            for (std::size_t i = 0; i < s.r_size(); ++i) {
+                if (!range.holds(index[i])) continue;
+                work.rows[n] = index[i], work.coded[n] = r[i], ++n;
+            }
+            work.ends[k] = n;
         }
-        work.count = n;
-        sum.add(r, s.r_size());
-        return skipped ? Status::skipped_not_zero : Status::ok;
+        sum.add(work.coded.get(), n);
+        for (std::size_t i = 0; i < s.r_size(); ++i) {
+            if (index[i] < skip_ && r[i] != 0) return Status::skipped_not_zero;
+        }
+        return Status::ok;
     }
 
     template <class Coder>
-    void write(Writer& to, const Bank& bank, const Shape&, const std::uint8_t*, const std::int16_t*,
+    void write(Writer& to, const Bank& bank, const Shape&, std::size_t stage, const std::uint8_t*, const std::int16_t*,
                const Work& work) const {
-        Coder::write(to, bank, static_cast<const std::uint8_t*>(work.rows.get()), work.coded.get(), work.count);
+        const std::size_t at = stage == 0 ? 0 : work.ends[stage - 1];
+        Coder::write(to, bank, static_cast<const std::uint8_t*>(work.rows.get() + at), work.coded.get() + at,
+                     work.ends[stage] - at);
     }
 
-    // Bits of r (M, n).
-    Status price(const std::int16_t* r, const std::uint8_t* index, std::size_t M, std::size_t n, double& bits) const {
+    // Bits of r (M, n), whatever their stages.
+    Status price(const Coded& t, double& bits) const {
         bits = 0.0;
-        for (std::size_t i = 0; i < M * n; ++i) {
-            const std::size_t row = std::min<std::int32_t>(index[i], rows_ - 1);
-            const auto at = static_cast<std::size_t>(std::clamp<std::int32_t>(r[i], -kPriced, kPriced) + kPriced);
-            if (index[i] >= skip_) bits += bits_[row * kPrices + at];
+        for (std::size_t i = 0; i < t.M * t.n; ++i) {
+            const std::size_t row = std::min<std::int32_t>(t.index[i], rows_ - 1);
+            const auto at = static_cast<std::size_t>(std::clamp<std::int32_t>(t.r[i], -kPriced, kPriced) + kPriced);
+            if (t.index[i] >= skip_) bits += bits_[row * kPrices + at];
         }
         return Status::ok;
     }
 
     // The symbol of each r and its row, for those who count them.
-    Status symbols(const std::int16_t* r, const std::uint8_t* index, std::size_t M, std::size_t n, std::int16_t* symbol,
-                   std::uint8_t* row) const {
-        std::copy(r, r + M * n, symbol);
-        std::transform(index, index + M * n, row, [this](std::uint8_t i) {
+    Status symbols(const Coded& t, std::int16_t* symbol, std::uint8_t* row) const {
+        std::copy(t.r, t.r + t.M * t.n, symbol);
+        std::transform(t.index, t.index + t.M * t.n, row, [this](std::uint8_t i) {
             return static_cast<std::uint8_t>(std::min<std::int32_t>(i, rows_ - 1));
         });
         return Status::ok;

@@ -40,9 +40,8 @@ constexpr std::size_t kPlanes = 3;   // bytes of a component: scale, offset, wei
 constexpr std::int32_t kWindow = 8;  // edges in one load
 constexpr std::int32_t kByteValues = 256;
 constexpr std::uint32_t kUnit = 65535;
-constexpr std::size_t kScalesMax = 256;  // that a byte can name
-constexpr std::size_t kBlockPositions =
-    256;  // prepared at once: a multiple of kStates, so that a block starts with state 0
+constexpr std::size_t kScalesMax = 256;                   // that a byte can name
+constexpr std::size_t kBlockPositions = LIC_MIXTURE_RUN;  // prepared at once
 
 // The lowest bit that is 1; there is one.
 inline std::uint32_t lowest_bit(std::uint32_t bits) {
@@ -97,45 +96,48 @@ class Mixture {
         explicit Work(const Shape&) {}
     };
 
-    // r (M, h, w) from one run, all of it into the checksum. planes: (3 K M, h, w), what the map yields.
+    std::int32_t skip() const { return 0; }
+    bool staged() const { return false; }
+
+    // r (M, h, w), which is 0 before, from runs of kBlockPositions, all of it into the checksum. planes: (3 K M, h, w),
+    // what the map yields.
     template <class Coder>
-    Status read(Reader& in, const Bank&, const Shape& s, const std::uint8_t* planes, Work&, std::int16_t* r,
-                Checksum& sum) const {
+    Status read(Reader& in, const Bank&, const Shape& s, const IndexRange&, const std::uint8_t* planes, Work&,
+                std::int16_t* r, Checksum& sum) const {
         const Status status = read_run_of<Coder>(in, planes, s.r_size(), r);
         if (status == Status::ok) sum.add(r, s.r_size());
         return status;
     }
 
     // The other way: nothing is to be found before the writer is made ready but the checksum.
-    Status gather(const Shape& s, const std::uint8_t*, const std::int16_t* r, Work&, Checksum& sum) const {
+    Status gather(const Shape& s, const Stages&, const std::uint8_t*, const std::int16_t* r, Work&,
+                  Checksum& sum) const {
         sum.add(r, s.r_size());
         return Status::ok;
     }
 
     template <class Coder>
-    void write(Writer& to, const Bank&, const Shape& s, const std::uint8_t* planes, const std::int16_t* r,
+    void write(Writer& to, const Bank&, const Shape& s, std::size_t, const std::uint8_t* planes, const std::int16_t* r,
                const Work&) const {
         write_run_of<Coder>(to, planes, s.r_size(), r);
     }
 
-    // A run of `size` symbols under planes (3 K, size).
+    // `size` symbols under planes (3 K, size).
     template <class Coder>
     Status read_run_of(Reader& in, const std::uint8_t* planes, std::size_t size, std::int16_t* r) const;
     template <class Coder>
     void write_run_of(Writer& to, const std::uint8_t* planes, std::size_t size, const std::int16_t* r) const;
 
-    // Bits of r (M, n) under planes (3 K M, n), exactly, escapes with their bytes.
-    Status price(const std::int16_t* r, const std::uint8_t* planes, std::size_t M, std::size_t n, double& bits) const {
+    // Bits of r (M, n) under planes (3 K M, n), exactly, escapes with their words.
+    Status price(const Coded& t, double& bits) const {
         bits = 0.0;
-        each(planes, M * n, [&](std::size_t i, const auto& block, std::size_t at) { bits += block.bits(at, r[i]); });
+        each(t.index, t.M * t.n,
+             [&](std::size_t i, const auto& block, std::size_t at) { bits += block.bits(at, t.r[i]); });
         return Status::ok;
     }
 
     // Mixtures have no rows.
-    Status symbols(const std::int16_t*, const std::uint8_t*, std::size_t, std::size_t, std::int16_t*,
-                   std::uint8_t*) const {
-        return Status::no_rows;
-    }
+    Status symbols(const Coded&, std::int16_t*, std::uint8_t*) const { return Status::no_rows; }
 
     // Rounds up or down, whichever costs less by squared error and bits.
     void quantise(const Unquantised& t) const {

@@ -9,23 +9,26 @@ namespace {
 
 constexpr std::size_t kSizes = kPriced + 1;
 
-// The rows and symbols of a channel's levels r (n,), the states moving on. Returns whether every level is one.
-class Walk {
- public:
-    Walk(std::size_t n, std::int32_t first, std::int32_t rows) : first_(first), rows_(rows), state_(n), index_(n) {}
-
-    bool channel(const std::int16_t* r, const std::uint8_t* index, std::int16_t* symbol, std::uint8_t* row) {
-        const std::size_t n = state_.size();
-        const auto most = static_cast<std::uint8_t>(rows_ - 1);
-        for (std::size_t i = 0; i < n; ++i) index_[i] = std::min(index[i], most);
-        trellis_rows(index_.data(), state_.data(), n, first_, rows_, row);
-        return trellis_symbols(index_.data(), n, first_, state_.data(), r, symbol);
+// Calls visit(channel, the range of its stage, indices (n,), symbols (n,), rows (n,)) for every channel of every stage.
+// Returns whether every level is one.
+template <class Visit>
+bool walk(const Coded& t, std::int32_t first, std::int32_t rows, const Visit& visit) {
+    const std::size_t n = t.n;
+    std::vector<std::uint8_t> state(n), index(n), row(n);
+    std::vector<std::int16_t> symbol(n);
+    const auto most = static_cast<std::uint8_t>(rows - 1);
+    bool fine = true;
+    for (std::size_t stage = 0; stage < t.stages.count; ++stage) {
+        const IndexRange range = t.stages.range(stage, 0);
+        for (std::size_t m = 0; m < t.M; ++m) {
+            for (std::size_t i = 0; i < n; ++i) index[i] = std::min(t.index[m * n + i], most);
+            trellis_rows(index.data(), state.data(), n, first, rows, row.data());
+            fine &= trellis_symbols(index.data(), n, first, range, state.data(), t.r + m * n, symbol.data());
+            visit(m, range, index.data(), symbol.data(), row.data());
+        }
     }
-
- private:
-    std::int32_t first_, rows_;
-    std::vector<std::uint8_t> state_, index_;
-};
+    return fine;
+}
 
 }  // namespace
 
@@ -38,27 +41,30 @@ Trellis::Trellis(const Bank& bank, std::int32_t rows, std::int32_t skip, std::in
     }
 }
 
-Status Trellis::price(const std::int16_t* r, const std::uint8_t* index, std::size_t M, std::size_t n,
-                      double& bits) const {
-    std::vector<std::int16_t> symbol(n);
-    std::vector<std::uint8_t> row(n);
-    Walk walk(n, first_, rows_);
+Status Trellis::price(const Coded& t, double& bits) const {
     bits = 0.0;
-    for (std::size_t m = 0; m < M; ++m, r += n, index += n) {
-        if (!walk.channel(r, index, symbol.data(), row.data())) return Status::no_level;
-        for (std::size_t i = 0; i < n; ++i) {
-            const auto size = static_cast<std::size_t>(std::min<std::int32_t>(std::abs(symbol[i]), kPriced));
-            if (index[i] >= skip_) bits += sizes_[row[i] * kSizes + size];
-        }
-    }
-    return Status::ok;
+    const bool fine = walk(t, first_, rows_,
+                           [&](std::size_t, const IndexRange& range, const std::uint8_t* index,
+                               const std::int16_t* symbol, const std::uint8_t* row) {
+                               for (std::size_t i = 0; i < t.n; ++i) {
+                                   const auto size =
+                                       static_cast<std::size_t>(std::min<std::int32_t>(std::abs(symbol[i]), kPriced));
+                                   if (index[i] >= skip_ && range.holds(index[i]))
+                                       bits += sizes_[row[i] * kSizes + size];
+                               }
+                           });
+    return fine ? Status::ok : Status::no_level;
 }
 
-Status Trellis::symbols(const std::int16_t* r, const std::uint8_t* index, std::size_t M, std::size_t n,
-                        std::int16_t* symbol, std::uint8_t* row) const {
-    Walk walk(n, first_, rows_);
-    bool fine = true;
-    for (std::size_t m = 0; m < M; ++m) fine &= walk.channel(r + m * n, index + m * n, symbol + m * n, row + m * n);
+Status Trellis::symbols(const Coded& t, std::int16_t* symbol, std::uint8_t* row) const {
+    const bool fine = walk(t, first_, rows_,
+                           [&](std::size_t m, const IndexRange& range, const std::uint8_t* index,
+                               const std::int16_t* found, const std::uint8_t* under) {
+                               for (std::size_t i = 0; i < t.n; ++i) {
+                                   if (range.holds(index[i]))
+                                       symbol[m * t.n + i] = found[i], row[m * t.n + i] = under[i];
+                               }
+                           });
     return fine ? Status::ok : Status::no_level;
 }
 
@@ -67,7 +73,8 @@ void Trellis::quantise(const Unquantised& t) const {
     const auto most = static_cast<std::uint8_t>(rows_ - 1);
     std::vector<std::uint8_t> index(t.M * t.n);
     std::transform(t.index, t.index + t.M * t.n, index.begin(), [most](std::uint8_t i) { return std::min(i, most); });
-    search({t.x, index.data(), sizes_.data(), t.weight, t.M, t.n, kSizes, rows_, first_, skip_, t.r});
+    search({t.x, index.data(), sizes_.data(), t.weight, t.M, t.n, kSizes, rows_, first_, skip_, t.r, t.stages.least,
+            t.stages.count});
 }
 
 void search_block_scalar(const Sought& t, std::size_t first, const Paths& work) {
@@ -78,7 +85,8 @@ void search(const Sought& t) {
     std::vector<float> cost(2 * kPathsWide);
     std::vector<std::uint8_t> parity(t.M * kPathsWide), in(t.M * kTogether);
     std::vector<std::int16_t> symbol(t.M * 4 * kTogether);
-    const Paths work{cost.data(), parity.data(), symbol.data(), in.data()};
+    std::vector<std::uint16_t> channel(t.M * kTogether);
+    const Paths work{cost.data(), parity.data(), symbol.data(), in.data(), channel.data()};
     auto* block = search_block_scalar;
 #if LIC_X86
     const Simd level = simd_level();

@@ -42,14 +42,14 @@ inline void trellis_rows(const std::uint8_t* index, const std::uint8_t* state, s
     }
 }
 
-// A channel's symbols (n,), 0 where none is coded, to levels in their place; the states move on. Returns whether all
-// levels are i16.
-inline bool trellis_levels(const std::uint8_t* index, std::size_t n, std::int32_t trellis, std::uint8_t* state,
-                           std::int16_t* r) {
+// A channel's symbols (n,), where the index is in the range, to levels in their place; the states move on. Returns
+// whether all levels are i16.
+inline bool trellis_levels(const std::uint8_t* index, std::size_t n, std::int32_t trellis, const IndexRange& range,
+                           std::uint8_t* state, std::int16_t* r) {
     std::int32_t beyond = 0;
     for (std::size_t i = 0; i < n; ++i) {
-        const bool in = index[i] >= trellis;
-        const std::int32_t k = r[i], level = in ? trellis_level(k, state[i] & 1) : plain_level(k);
+        const bool here = (index[i] >= range.low) & (index[i] <= range.high), in = here & (index[i] >= trellis);
+        const std::int32_t k = r[i], level = in ? trellis_level(k, state[i] & 1) : here ? plain_level(k) : k;
         beyond |= level - static_cast<std::int16_t>(level);
         state[i] = static_cast<std::uint8_t>(in ? next_state(state[i], k) : state[i]);
         r[i] = static_cast<std::int16_t>(level);
@@ -57,16 +57,17 @@ inline bool trellis_levels(const std::uint8_t* index, std::size_t n, std::int32_
     return beyond == 0;
 }
 
-// The inverse. Returns whether every level is one.
-inline bool trellis_symbols(const std::uint8_t* index, std::size_t n, std::int32_t trellis, std::uint8_t* state,
-                            const std::int16_t* r, std::int16_t* k) {
+// The inverse, all positions taken for those of one stage unless a range says which are. Returns whether every level of
+// it is one.
+inline bool trellis_symbols(const std::uint8_t* index, std::size_t n, std::int32_t trellis, const IndexRange& range,
+                            std::uint8_t* state, const std::int16_t* r, std::int16_t* k) {
     std::int32_t wrong = 0;
     for (std::size_t i = 0; i < n; ++i) {
-        const bool in = index[i] >= trellis;
+        const bool here = (index[i] >= range.low) & (index[i] <= range.high), in = here & (index[i] >= trellis);
         const std::int32_t size = std::abs(std::int32_t{r[i]}), odd = in & state[i] & (size > 0);
         const std::int32_t one = in ? LIC_LEVEL_TRELLIS : LIC_LEVEL_PLAIN, whole = size + odd * (LIC_LEVEL_TRELLIS / 2);
         const std::int32_t symbol = whole / one;
-        wrong |= whole - symbol * one;
+        wrong |= here ? whole - symbol * one : 0;
         k[i] = static_cast<std::int16_t>(r[i] < 0 ? -symbol : symbol);
         state[i] = static_cast<std::uint8_t>(in ? next_state(state[i], symbol) : state[i]);
     }
@@ -84,81 +85,88 @@ class Trellis {
     std::int32_t first() const { return first_; }  // the scale index from which r is quantised dependently
 
     struct Work {
-        std::unique_ptr<std::uint8_t[]> rows;    // (r_size,) the row of every r that is coded
-        std::unique_ptr<std::int16_t[]> coded;   // (r_size + kOverread,) the symbol of every r that is coded
+        std::unique_ptr<std::uint8_t[]> rows;    // (r_size + 1,) the row of every r of a run, of an encoder of all
+        std::unique_ptr<std::int16_t[]> coded;   // (r_size + kOverread,) their symbols
         std::unique_ptr<std::uint8_t[]> state;   // (h, w) and behind it (h, w) the rows of a channel
         std::unique_ptr<std::int16_t[]> symbol;  // of an encoder: (h, w) those of a channel
-        std::unique_ptr<std::size_t[]> runs;     // of an encoder: (M + 1,) where each channel's run begins
+        std::vector<std::size_t> runs;           // of an encoder: (stages, M) where each run ends
         explicit Work(const Shape& s)
-            : rows(new std::uint8_t[s.r_size()]),
+            : rows(new std::uint8_t[s.r_size() + 1]),  // one more: gather writes before it knows whether it is meant
               coded(new std::int16_t[s.r_size() + kOverread]{}),
               state(new std::uint8_t[2 * s.h * s.w]{}),
-              symbol(new std::int16_t[s.h * s.w]),
-              runs(new std::size_t[s.M + 1]{}) {}
+              symbol(new std::int16_t[s.h * s.w]) {}
     };
 
-    // r (M, h, w) from a run for each channel, its symbols into the checksum.
+    std::int32_t skip() const { return skip_; }
+    bool staged() const { return true; }
+
+    // A stage of r (M, h, w), a run for each channel, its symbols into the checksum; r is 0 before the first. Where
+    // words end, what they tell.
     template <class Coder>
-    Status read(Reader& in, const Bank& bank, const Shape& s, const std::uint8_t* index, Work& work, std::int16_t* r,
-                Checksum& sum) const {
+    Status read(Reader& in, const Bank& bank, const Shape& s, const IndexRange& range, const std::uint8_t* index,
+                Work& work, std::int16_t* r, Checksum& sum) const {
         const std::size_t n = s.h * s.w;
         std::uint8_t *state = work.state.get(), *row = state + n, *rows = work.rows.get();
         std::int16_t* coded = work.coded.get();
-        std::fill_n(state, n, std::uint8_t{0});
         for (std::size_t m = 0; m < s.M; ++m, index += n, r += n) {
             trellis_rows(index, state, n, first_, rows_, row);
-            // A row is not below its index, and above it only where that is coded.
-            const std::size_t count = compact(row, n, skip_, rows);
+            const std::size_t count = compact(index, row, n, range, rows);
+            if (count == 0) continue;
             const Status status = Coder::read(in, bank, static_cast<const std::uint8_t*>(rows), count, coded);
+            if (status != Status::ok && status != Status::words_end) return status;
+            sum.add(coded, count);
+            expand(index, n, range, coded, r);
+            if (!trellis_levels(index, n, first_, range, state, r)) return Status::symbol_range;
             if (status != Status::ok) return status;
-            expand(row, n, skip_, coded, r, sum);
-            if (!trellis_levels(index, n, first_, state, r)) return Status::symbol_range;
         }
         return Status::ok;
     }
 
-    // The other way, in two steps: the symbols of r and their checksum; then, the writer made ready, their runs.
-    Status gather(const Shape& s, const std::uint8_t* index, const std::int16_t* r, Work& work, Checksum& sum) const {
+    // The other way, in two steps: the symbols of r and their checksum; then, the writer made ready, their runs, stage
+    // after stage from the last.
+    Status gather(const Shape& s, const Stages& stages, const std::uint8_t* index, const std::int16_t* r, Work& work,
+                  Checksum& sum) const {
         const std::size_t n = s.h * s.w;
+        for (std::size_t i = 0; i < s.r_size(); ++i) {
+            if (index[i] < skip_ && r[i] != 0) return Status::skipped_not_zero;
+        }
         std::uint8_t *state = work.state.get(), *row = state + n;
         std::int16_t* k = work.symbol.get();
         std::size_t at = 0;
-        std::int32_t skipped = 0;
-        std::fill_n(state, n, std::uint8_t{0});
-        for (std::size_t m = 0; m < s.M; ++m, index += n, r += n) {
-            trellis_rows(index, state, n, first_, rows_, row);
-            if (!trellis_symbols(index, n, first_, state, r, k)) return Status::no_level;
-            sum.add(k, n);
-            for (std::size_t i = 0; i < n; ++i) {
-                const bool keep = index[i] >= skip_;
-                work.rows[at] = row[i];
-                work.coded[at] = k[i];
-                skipped |= keep ? 0 : k[i];
-                at += keep;
+        for (std::size_t stage = 0; stage < stages.count; ++stage) {
+            const IndexRange range = stages.range(stage, skip_);
+            for (std::size_t m = 0; m < s.M; ++m) {
+                const std::uint8_t* of = index + m * n;
+                trellis_rows(of, state, n, first_, rows_, row);
+                if (!trellis_symbols(of, n, first_, range, state, r + m * n, k)) return Status::no_level;
+                for (std::size_t i = 0; i < n; ++i) {
+                    work.rows[at] = row[i], work.coded[at] = k[i];
+                    at += range.holds(of[i]);
+                }
+                work.runs.push_back(at);
             }
-            work.runs[m + 1] = at;
         }
-        return skipped ? Status::skipped_not_zero : Status::ok;
+        sum.add(work.coded.get(), at);
+        return Status::ok;
     }
 
     template <class Coder>
-    void write(Writer& to, const Bank& bank, const Shape& s, const std::uint8_t*, const std::int16_t*,
-               const Work& work) const {
-        for (std::size_t m = s.M; m-- > 0;) {
-            const std::size_t at = work.runs[m];
+    void write(Writer& to, const Bank& bank, const Shape& s, std::size_t stage, const std::uint8_t*,
+               const std::int16_t*, const Work& work) const {
+        for (std::size_t run = (stage + 1) * s.M; run-- > stage * s.M;) {
+            const std::size_t at = run == 0 ? 0 : work.runs[run - 1];
             Coder::write(to, bank, static_cast<const std::uint8_t*>(work.rows.get() + at), work.coded.get() + at,
-                         work.runs[m + 1] - at);
+                         work.runs[run] - at);
         }
     }
 
-    // Bits of levels r (M, n). An index is clamped to the rows, here and below.
-    Status price(const std::int16_t* r, const std::uint8_t* index, std::size_t M, std::size_t n, double& bits) const;
+    // Bits of levels r (M, n) in these stages. An index is clamped to the rows, here and below.
+    Status price(const Coded& t, double& bits) const;
 
     // The symbol of each level and its row, for those who count them.
-    Status symbols(const std::int16_t* r, const std::uint8_t* index, std::size_t M, std::size_t n, std::int16_t* symbol,
-                   std::uint8_t* row) const;
+    Status symbols(const Coded& t, std::int16_t* symbol, std::uint8_t* row) const;
 
-    // Levels of least squared error and bits, over all channels of a position together.
+    // Levels of least squared error and bits, over all channels of a position together, in the order of their stages.
     void quantise(const Unquantised& t) const;
 
  private:

@@ -40,14 +40,31 @@ struct Choice {
     }
 };
 
-// The four costs at one position and channel, of symbols even and odd in states even and odd, or of what is not in the
+// The channels of a position in the order of a path: stage by stage, the order within a stage being theirs.
+LIC_OWN void order_channels(const Sought& t, std::size_t i, std::size_t p, const Paths& work) {
+    if (t.stages == 1) {
+        for (std::size_t m = 0; m < t.M; ++m) work.channel[m * kTogether + p] = static_cast<std::uint16_t>(m);
+        return;
+    }
+    std::size_t step = 0;
+    for (std::size_t k = 0; k < t.stages; ++k) {
+        const int low = t.least[k], high = k == 0 ? 256 : t.least[k - 1];
+        for (std::size_t m = 0; m < t.M; ++m) {
+            const int index = t.index[m * t.n + i];
+            if (index >= low && index < high) work.channel[step++ * kTogether + p] = static_cast<std::uint16_t>(m);
+        }
+    }
+}
+
+// The four costs at one step and position, of symbols even and odd in states even and odd, or of what is not in the
 // trellis.
-LIC_OWN void choose(const Sought& t, std::size_t m, std::size_t i, std::size_t p, const Paths& work, float* cost) {
+LIC_OWN void choose(const Sought& t, std::size_t step, std::size_t i, std::size_t p, const Paths& work, float* cost) {
+    const std::size_t m = work.channel[step * kTogether + p];
     const std::uint8_t index = t.index[m * t.n + i];
     const float size = size_of(t.x[m * t.n + i]);
-    std::int16_t* best = work.symbol + m * 4 * kTogether;
+    std::int16_t* best = work.symbol + step * 4 * kTogether;
     const bool in = index >= t.trellis && index >= t.skip;
-    work.in[m * kTogether + p] = in;
+    work.in[step * kTogether + p] = in;
     if (!in) {
         Choice one;
         if (index >= t.skip) {
@@ -109,13 +126,14 @@ LIC_OWN void search_block(const Sought& t, std::size_t first, const Paths& work,
     float *from = work.cost, *to = from + kPathsWide;
     for (std::size_t i = 0; i < kPathsWide; ++i) from[i] = i < kTogether ? 0.0f : kNever;  // state 0
     float cost[4 * kTogether] = {};
-    for (std::size_t m = 0; m < t.M; ++m) {
-        for (std::size_t p = 0; p < count; ++p) choose(t, m, first + p, p, work, cost);
-        const std::uint8_t* in = work.in + m * kTogether;
+    for (std::size_t p = 0; p < count; ++p) order_channels(t, first + p, p, work);
+    for (std::size_t step = 0; step < t.M; ++step) {
+        for (std::size_t p = 0; p < count; ++p) choose(t, step, first + p, p, work, cost);
+        const std::uint8_t* in = work.in + step * kTogether;
         unsigned any = 0;
         for (std::size_t p = 0; p < count; ++p) any |= in[p];
         if (!any) continue;
-        forward(from, to, cost, in, work.parity + m * kPathsWide);
+        forward(from, to, cost, in, work.parity + step * kPathsWide);
         float* const last = from;
         from = to, to = last;
     }
@@ -123,12 +141,13 @@ LIC_OWN void search_block(const Sought& t, std::size_t first, const Paths& work,
         unsigned state = 0;
         for (unsigned s = 1; s < kTrellisStates; ++s)
             state = from[s * kTogether + p] < from[state * kTogether + p] ? s : state;
-        for (std::size_t m = t.M; m-- > 0;) {
-            const std::int16_t* best = work.symbol + m * 4 * kTogether + p;
+        for (std::size_t step = t.M; step-- > 0;) {
+            const std::size_t m = work.channel[step * kTogether + p];
+            const std::int16_t* best = work.symbol + step * 4 * kTogether + p;
             const bool negative = t.x[m * t.n + first + p] < 0.0f;
             std::int32_t level;
-            if (work.in[m * kTogether + p]) {
-                const unsigned parity = work.parity[m * kPathsWide + state * kTogether + p] & 1;
+            if (work.in[step * kTogether + p]) {
+                const unsigned parity = work.parity[step * kPathsWide + state * kTogether + p] & 1;
                 const unsigned odd = state >= kTrellisStates / 2, u = odd ? state ^ kOddState : state;
                 level = trellis_level(best[(odd * 2 + parity) * kTogether], static_cast<std::int32_t>(odd));
                 state = 2 * (u ^ (parity ? kOddSymbol : 0u)) + odd;

@@ -21,15 +21,18 @@ struct Sought {
     const float* weight;        // (M,)
     std::size_t M, n, sizes;
     std::int32_t rows, trellis, skip;
-    std::int16_t* r;  // (M, n)
+    std::int16_t* r;            // (M, n)
+    const std::uint8_t* least;  // (stages,) thresholds of the index, falling to 0: a path goes stage by stage
+    std::size_t stages;
 };
 
 // Working memory of one thread.
 struct Paths {
-    float* cost;           // (2, states, kTogether)
-    std::uint8_t* parity;  // (M, states, kTogether) of the symbol that led to a state
-    std::int16_t* symbol;  // (M, 2 quantisers, 2 parities, kTogether) the best of its kind
-    std::uint8_t* in;      // (M, kTogether) whether the position is in the trellis there
+    float* cost;             // (2, states, kTogether)
+    std::uint8_t* parity;    // (M, states, kTogether) of the symbol that led to a state
+    std::int16_t* symbol;    // (M, 2 quantisers, 2 parities, kTogether) the best of its kind
+    std::uint8_t* in;        // (M, kTogether) whether the position is in the trellis there
+    std::uint16_t* channel;  // (M, kTogether) whose turn it is at each step of a path
 };
 
 // The levels of at most kTogether positions from `first` on.

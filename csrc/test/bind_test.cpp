@@ -16,23 +16,27 @@ using namespace lic_bind;
 // ---------------------------------------------------------------------------------------------------------------------
 // Twins of _core.Model's methods
 
-py::bytes encode_slow(const lic::Model& model, py::ssize_t q, const py::buffer& z, const py::buffer& r) {
+py::list encode_slow(const lic::Model& model, const Coding& q, const py::buffer& z, const py::buffer& r) {
     return encode_with(model, q, z, r, {}, [&model](auto&&... all) { return lic::Slow::encode(model, all...); });
 }
 
-auto decode_slow(const lic::Model& model, py::ssize_t q, const py::buffer& data, const Sides& shape) {
-    return decode_with(model, q, data, shape, [&model](auto&&... all) { return lic::Slow::decode(model, all...); });
+auto decode_slow(const lic::Model& model, const Coding& q, const py::sequence& data, const Sides& shape, bool cut) {
+    return decode_with(model, q, data, shape, [&](const auto& setting, const auto& s, lic::Streamed from, auto... out) {
+        from.may_end = cut;
+        return lic::Slow::decode(model, setting, s, from, out...);
+    });
 }
 
-py::array_t<std::uint8_t> scale_index_slow(const lic::Model& model, py::ssize_t q, const py::buffer& z, py::ssize_t h,
+py::array_t<std::uint8_t> scale_index_slow(const lic::Model& model, const Coding& q, const py::buffer& z, py::ssize_t h,
                                            py::ssize_t w) {
-    const lic::Setting setting = setting_at(model, q);
     const lic::Shape s = shape_of(model, {h, w}, kGridMost);
+    const lic::Setting setting = setting_at(model, q, s);
     const Values<const std::int16_t> symbols(z, "z", z_shape(s));
     auto out = array_of<std::uint8_t>(model.map().M(), s.h, s.w);
     const lic::Shape wide{s.C, model.map().M(), s.a, s.b, s.h, s.w};
     lic::Slow::index(model.map(), symbols.data, wide, {setting.d.data(), setting.bias.data(), model.values()},
                      out.mutable_data());
+    lic::shift_index(setting.shift, s, model.values(), out.mutable_data());
     return out;
 }
 
@@ -261,9 +265,11 @@ py::array_t<std::int16_t> trellis_search(const py::buffer& x, const py::buffer& 
     const auto most = static_cast<std::uint8_t>(rows - 1);
     std::vector<std::uint8_t> indices(scale.data, scale.data + M * n);
     for (std::uint8_t& i : indices) i = std::min(i, most);
+    const lic::Stages one;
     lic::search({values.data, indices.data(), costs.data, weights.data, static_cast<std::size_t>(M),
                  static_cast<std::size_t>(n), sizes, static_cast<std::int32_t>(rows),
-                 static_cast<std::int32_t>(trellis), static_cast<std::int32_t>(skip), r.mutable_data()});
+                 static_cast<std::int32_t>(trellis), static_cast<std::int32_t>(skip), r.mutable_data(), one.least,
+                 one.count});
     return r;
 }
 
@@ -282,7 +288,7 @@ py::tuple trellis_symbols(const py::buffer& r, const py::buffer& index, py::ssiz
         const std::size_t at = m * n;
         lic::trellis_rows(scale.data + at, state.data(), n, static_cast<std::int32_t>(trellis),
                           static_cast<std::int32_t>(rows), row.mutable_data() + at);
-        fine &= lic::trellis_symbols(scale.data + at, n, static_cast<std::int32_t>(trellis), state.data(),
+        fine &= lic::trellis_symbols(scale.data + at, n, static_cast<std::int32_t>(trellis), {0, 255}, state.data(),
                                      level.data + at, symbol.mutable_data() + at);
     }
     if (!fine) refuse(lic::describe(lic::Status::no_level));
@@ -322,7 +328,8 @@ PYBIND11_MODULE(_core_test, m, py::mod_gil_not_used()) {
     py::module_::import("pillow_lic._core");  // whose Model the functions below take
 
     m.def("encode_slow", &encode_slow, py::arg("model"), py::arg("q"), py::arg("z"), py::arg("r"));
-    m.def("decode_slow", &decode_slow, py::arg("model"), py::arg("q"), py::arg("data"), py::arg("shape"));
+    m.def("decode_slow", &decode_slow, py::arg("model"), py::arg("q"), py::arg("data"), py::arg("shape"),
+          py::arg("cut") = false);
     m.def("scale_index_slow", &scale_index_slow, py::arg("model"), py::arg("q"), py::arg("z"), py::arg("h"),
           py::arg("w"));
 

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -36,36 +37,76 @@ struct Slow {
         return {kTotal - start, slot - start, j};
     }
 
+    // FORMAT 7.2, of a row of z.
+    static Interval find(const ZRows& rows, std::size_t row, std::uint32_t slot) {
+        for (std::uint32_t j = 0;; ++j) {
+            const Passing at = rows.coding(row, j);
+            if (slot < at.start + at.freq) return {at.freq, slot - at.start, j};
+        }
+    }
+
+    // The words of a run, then its escapes.
     template <class Model, class Rows>
     static Status read(Reader& in, const Model& model, Rows rows, std::size_t n, std::int16_t* out) {
+        std::vector<std::pair<std::size_t, std::size_t>> escaped;  // positions and rows
+        std::fill_n(out, n, std::int16_t{0});
         for (std::size_t i = 0; i < n; ++i) {
             const std::size_t row = rows[i];
             std::uint32_t& x = in.x[i % kStates];
             const Interval hit = find(model, row, x & kSlotMask);
-            x = hit.freq * (x >> LIC_PROB_BITS) + hit.offset;
-            if (x < LIC_STATE_MIN) {
+            const std::uint32_t low = hit.freq * (x >> LIC_PROB_BITS) + hit.offset;
+            if (low < LIC_STATE_MIN) {
                 if (in.back - in.front < 2) return Status::words_end;
-                x = x << LIC_WORD_BITS | load_u16(in.front);
-                in.front += 2;
+                x = low << LIC_WORD_BITS | in.word();
+            } else {
+                x = low;
             }
-            std::int32_t symbol = model.first(row) + static_cast<std::int32_t>(hit.index);
+            const std::int32_t symbol = model.first(row) + static_cast<std::int32_t>(hit.index);
             if (hit.index == model.last(row)) {
-                std::uint32_t v = 0;
-                const Status status = read_escape(in.front, in.back, v);
-                if (status != Status::ok) return status;
-                const auto far = static_cast<std::int32_t>(v >> 1);
-                symbol = v & 1 ? model.first(row) - 1 - far : symbol + far;
+                escaped.emplace_back(i, row);
+            } else if (symbol > LIC_SYMBOL_MAX) {
+                return Status::symbol_range;
+            } else {
+                out[i] = static_cast<std::int16_t>(symbol);
             }
-            if (symbol < LIC_SYMBOL_MIN || symbol > LIC_SYMBOL_MAX) return Status::symbol_range;
-            out[i] = static_cast<std::int16_t>(symbol);
+        }
+        for (const auto& [i, row] : escaped) {
+            if (in.back - in.front < 2) return Status::words_end;
+            const std::uint32_t first = load_u16(in.front);
+            std::uint32_t v = first & 32767;
+            if (first >= 32768) {
+                if (in.back - in.front < 4) return Status::words_end;
+                const std::uint32_t second = load_u16(in.front + 2);
+                if (second == 0 || second > 3) return Status::escape_form;
+                v += second * 32768;
+            }
+            in.front += first >= 32768 ? 4 : 2;
+            const auto far = static_cast<std::int32_t>(v / 2);
+            const std::int32_t value = v % 2 ? model.first(row) - 1 - far
+                                             : model.first(row) + static_cast<std::int32_t>(model.last(row)) + far;
+            if (value < LIC_SYMBOL_MIN || value > LIC_SYMBOL_MAX) return Status::symbol_range;
+            out[i] = static_cast<std::int16_t>(value);
         }
         return Status::ok;
     }
 
     template <class Model, class Rows>
+    static Status read_in_order(Reader& in, const Model& model, Rows rows, std::size_t n, std::int16_t* out) {
+        return read(in, model, rows, n, out);
+    }
+
+    template <class Model, class Rows>
     static void write(Writer& to, const Model& model, Rows rows, const std::int16_t* symbols, std::size_t n) {
         for (std::size_t i = n; i-- > 0;) {
-            const auto c = model.coding(rows[i], index_in(model, rows[i], symbols[i], to.escapes));
+            const std::int32_t place = symbols[i] - model.first(rows[i]);
+            const auto last = static_cast<std::int32_t>(model.last(rows[i]));
+            if (place >= 0 && place < last) continue;
+            const std::int32_t v = place < 0 ? 2 * (-place - 1) + 1 : 2 * (place - last);
+            if (v >= 32768) *--to.words = static_cast<std::uint16_t>(v / 32768);
+            *--to.words = static_cast<std::uint16_t>(v % 32768 + (v >= 32768 ? 32768 : 0));
+        }
+        for (std::size_t i = n; i-- > 0;) {
+            const auto c = model.coding(rows[i], index_in(model, rows[i], symbols[i]));
             std::uint32_t& x = to.x[i % kStates];
             if (x >> LIC_WORD_BITS >= c.freq) *--to.words = static_cast<std::uint16_t>(x), x >>= LIC_WORD_BITS;
             x = ((x / c.freq) << LIC_PROB_BITS) + x % c.freq + c.start;
@@ -99,19 +140,21 @@ struct Slow {
     }
 
     // Model's own, by this coder.
-    static Outcome decode(const lic::Model& model, const Setting& q, const Shape& s, const std::uint8_t* data,
-                          std::size_t size, std::int16_t* z, std::int16_t* r) {
-        const auto run = [&](const auto& kind) {
-            return decode_tile<Slow>(model.bank(), model.map(), kind, s, q, data, size, z, r);
-        };
+    static Outcome decode(const lic::Model& model, const Setting& q, const Shape& s, const Streamed& from,
+                          std::int16_t* z, std::int16_t* r) {
+        const auto run = [&](const auto& kind) { return decode_tile<Slow>(coding(model, kind, q), s, from, z, r); };
         return std::visit(run, model.residual());
     }
     static Status encode(const lic::Model& model, const Setting& q, const Shape& s, const std::int16_t* z,
                          const std::int16_t* r, Stream& out) {
-        const auto run = [&](const auto& kind) {
-            return encode_tile<Slow>(model.bank(), model.map(), kind, s, q, z, r, out);
-        };
+        const auto run = [&](const auto& kind) { return encode_tile<Slow>(coding(model, kind, q), s, z, r, out); };
         return std::visit(run, model.residual());
+    }
+
+ private:
+    template <class Kind>
+    static TileCoding<Kind> coding(const lic::Model& model, const Kind& kind, const Setting& q) {
+        return {model.banks().scales, model.banks().z, model.map(), kind, q};
     }
 };
 

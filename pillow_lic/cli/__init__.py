@@ -128,6 +128,12 @@ def _parser() -> argparse.ArgumentParser:
     chosen.add_argument("-m", "--model", help="model name; `lic models` lists them")
     span = f"{EFFORTS[0]}..{EFFORTS[-1]}"
     efforts = f"smaller files for more time; default {DEFAULT_EFFORT}; with --tune ms-ssim 0 alone"
+    encode.add_argument(
+        "--progressive",
+        action="store_const",
+        const=True,
+        help="files that can be cut anywhere: what is first is coarser",
+    )
     encode.add_argument("-e", "--effort", type=int, choices=EFFORTS, metavar=span, help=efforts)
     encode.add_argument("--lossless", action="store_true", help="keep every sample exactly; quality does not matter")
     screens = "whether text, line art and the like are kept exactly where that is cheaper; default auto"

@@ -98,7 +98,7 @@ def _body_fields(whole: container.Container) -> Iterator[Field]:
         place = f"{one.width} x {one.height} at ({one.left}, {one.top})"
         yield "5.2", f"rectangle {number}", f"{place}, {METHODS[one.method]}, {len(one.data)} bytes"
     for number, stream in enumerate(whole.tiles):
-        yield "6.2", f"tile {number}", f"{len(stream or b'')} bytes"
+        yield "6.2", f"tile {number}", " + ".join(str(len(stage)) for stage in stream.stages) + " bytes"
 
 
 def _alpha(payload: bytes, header: container.Header) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import container
 from ..constants import LIC_HYPER_STRIDE, LIC_LATENT_STRIDE, LIC_PROB_BITS
+from ..engines.base import coding
 from ..imports import imported
 from ..models import registry
 from .decode import decode_symbols
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..container import Container, Header
-    from ..entropy import Tables
+    from ..container import Container, Header, Tile
+    from ..entropy import Coding, Tables
     from ..models.store import Model
 
 
@@ -51,7 +52,7 @@ def spent(data: bytes) -> Spent:
     for one in chunks.overlay or ():
         pixels = bits[one.top : one.top + one.height, one.left : one.left + one.width]
         pixels += 8 * len(one.data) / pixels.size
-    tiles = sum(len(stream or b"") for stream in chunks.tiles)
+    tiles = sum(len(stage) for stream in chunks.tiles for stage in stream.stages)
     rectangles = sum(len(one.data) for one in chunks.overlay or ())
     alpha = len(chunks.alpha or b"")
     return Spent(bits, tiles, rectangles, alpha, len(data) - tiles - rectangles - alpha)
@@ -66,22 +67,33 @@ def _of_positions(chunks: Container) -> NDArray[np.float64]:
     z, r, _ = decode_symbols(chunks)
     found = np.zeros(header.latent_grid)
     for tile in header.tiles():
-        within = np.ascontiguousarray(z[(slice(None), *tile.hyper)])
+        within, how = np.ascontiguousarray(z[(slice(None), *tile.hyper)]), _coding(chunks, tile)
+        index = model.tables.scale_index(how, within, *tile.latent_shape)
         found[tile.latent] = _of_hyper(model, header.quality_q, within, tile.latent_shape)
-        found[tile.latent] += _of_residuals(model.tables, header.quality_q, within, r[(slice(None), *tile.latent)])
+        found[tile.latent] += _of_residuals(model.tables, r[(slice(None), *tile.latent)], index, header.thresholds)
     return found
 
 
-def _of_residuals(tables: Tables, q: int, z: NDArray[np.int16], r: NDArray[np.int16]) -> NDArray[np.float64]:
-    """Bits of r (M, h, w) under z (C, a, b), a tile's: (h, w). Each position has a state of its own (FORMAT 7.9), so
-    each is priced alone.
+def _coding(chunks: Container, tile: Tile) -> Coding:
+    """How a tile's symbols are coded."""
+    import numpy as np
+
+    header = chunks.header
+    if chunks.map is None:
+        return coding(header, None)
+    rows = np.frombuffer(chunks.map, np.int8).reshape(header.hyper_grid)[tile.hyper]
+    return header.quality_q, header.thresholds, np.ascontiguousarray(rows)
+
+
+def _of_residuals(tables: Tables, r: NDArray[np.int16], index: NDArray[np.uint8], stages: bytes) -> NDArray[np.float64]:
+    """Bits of r (M, h, w) under their scale index, a tile's: (h, w). Each position has a state of its own (FORMAT 7.9),
+    so each is priced alone.
     """
     import numpy as np
 
     h, w = r.shape[1:]
-    index = tables.scale_index(q, z, h, w)
     levels, under = (np.ascontiguousarray(x.reshape(len(x), h * w).T)[:, :, None] for x in (r, index))
-    return np.reshape([tables.price(*one) for one in zip(levels, under)], (h, w))
+    return np.reshape([tables.price(*one, stages) for one in zip(levels, under)], (h, w))
 
 
 def _of_hyper(model: Model, q: int, z: NDArray[np.int16], shape: tuple[int, int]) -> NDArray[np.float64]:
@@ -106,7 +118,7 @@ def _of_symbols(arrays: dict[str, NDArray[Any]], rows: NDArray[np.int64], z: NDA
     held = (place >= 0) & (place < last)
     freq = arrays["freq"][start[rows] + np.where(held, place, last)]
     beyond = np.where(place < 0, -place - 1, place - last)
-    escape = np.select([held, beyond < 1 << 6, beyond < 1 << 13], [0, 8, 16], 24)  # bits of LEB128, a sign among them
+    escape = np.select([held, beyond < 1 << 14], [0, 16], 32)  # bits, a sign among them
     bits: NDArray[np.float64] = LIC_PROB_BITS - np.log2(freq) + escape
     return bits
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 from PIL import Image
 
 from .. import container
+from ..constants import LIC_DEPTH_MIN
 from ..container.overlay import bands_of
 from ..engines import choice as engines
 from ..engines.base import GREY, IDLE, Arrival, Engine, Symbols
-from ..errors import LicBadOption, LicCorruptChunk, LicError
+from ..errors import LicBadOption, LicCorruptChunk, LicError, LicUnsupportedVersion
 from ..imports import imported
 from ..models import registry
 from ..threads import spread
@@ -94,7 +95,7 @@ def decode_symbols(
     header, model = chunks.header, registry.by_hash(chunks.header.model, chunks.header.model_hash)
     z = np.empty((model.manifest.hyper, *header.hyper_grid), np.int16)
     r = np.empty((model.manifest.latent, *header.latent_grid), np.int16)
-    symbols = Symbols(header, model, z, r)
+    symbols = Symbols(header, model, z, r, chunks.map)
     grey_where_missing(symbols, spread(symbols.decode, header.tiles(), chunks.tiles), truncated)
     return z, r, symbols.missing
 
@@ -117,12 +118,23 @@ def grey_where_missing(symbols: Symbols, problems: Sequence[LicError | None], tr
     return (f"{len(found)} of {len(tiles)} tiles are painted grey; the first: {first}",)
 
 
+def _coarse(symbols: Symbols) -> Sequence[str]:
+    """What there is to say of tiles that are there in part."""
+    if not symbols.coarse:
+        return ()
+    count = f"{len(symbols.coarse)} of {symbols.header.tile_count} tiles"
+    return (f"{count} are shown as coarsely as the part of the file that is there allows; fetch the file again",)
+
+
 class Decoding:
     """One file's way to pixels. Raises LicUnknownModel."""
 
     def __init__(self, chunks: container.Container, options: DecodeOptions):
         self.chunks, self.options = chunks, options
         header = chunks.header
+        if header.depth != LIC_DEPTH_MIN:
+            msg = f"samples of {header.depth} bits are not decoded by this version; install a newer pillow-lic"
+            raise LicUnsupportedVersion(msg)
         self.model = None if header.alone else registry.by_hash(header.model, header.model_hash)
         self.engine: Engine = IDLE if self.model is None else options.engine(self.model)
         self.pixels = covered(header)
@@ -139,9 +151,10 @@ class Decoding:
         """All that a file holds but its pixels."""
         if self.model is None:
             return
-        self.symbols = self.engine.blank(self.chunks.header, self.model)
+        self.symbols = self.engine.blank(self.chunks.header, self.model, self.chunks.map)
         problems = spread(self.symbols.decode, self.chunks.header.tiles(), self.chunks.tiles)
         self.notes += grey_where_missing(self.symbols, problems, self.options.truncated)
+        self.notes += _coarse(self.symbols)
         if self.chunks.header.has_alpha:  # unpacked once the tiles are known to be good: it may be large
             self.alpha = self._alpha()
         if self.options.output == "torch" and self.alpha is not None:

@@ -74,6 +74,7 @@ class Encoding:
         self.picture: Picture | None = None  # what the networks see, of a picture that has something for them
         self.overlay: list[container.Rectangle] = []
         self.alpha: bytes | None = None
+        self.preview: container.Preview | None = None
         self.notes: Sequence[str] = ()
         self.pixels = covered(self.header)
 
@@ -108,7 +109,9 @@ class Encoding:
             before = self.header
             self.header, self.alpha = container.Header.of_overlay(before.width, before.height, before.layout), None
         else:
-            self.picture = Picture(self.header, self.settings.model, plan.colour)
+            own = self.settings
+            assert own.model is not None
+            self.picture = Picture(self.header, own.model, plan.colour, progressive=own.progressive)
 
     @staticmethod
     def run(jobs: Sequence[Encoding]) -> Sequence[Arrival[Any]]:
@@ -121,11 +124,15 @@ class Encoding:
     def end(self, arrival: Arrival[Any]) -> bytes:
         """The file."""
         arrival.wait()
-        streams: list[bytes] = []
+        streams: list[list[bytes]] = []
+        header, rows = self.header, None
         if self.picture is not None:
-            self.notes = arrival.value.notes
-            streams = spread(arrival.value.encode, self.header.tiles())
-        return container.write(self.header, streams, self.alpha, *self.metadata, overlay=self.overlay)
+            symbols = arrival.value
+            self.notes, header, rows = symbols.notes, symbols.header, symbols.shift
+            streams = spread(symbols.encode, header.tiles())
+        icc, exif, xmp = self.metadata
+        exact = {"alpha": self.alpha, "icc": icc, "exif": exif, "xmp": xmp}
+        return container.write(header, streams, **exact, overlay=self.overlay, map=rows, preview=self.preview)
 
 
 def _header(shape: tuple[int, ...], layout: str, settings: EncodeSettings) -> container.Header:

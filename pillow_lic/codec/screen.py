@@ -228,7 +228,7 @@ class _Trial:
         (arrival,) = engine.quantise(engine.analyse([Picture(header, settings.model, scene.colour)]), 0)
         arrival.wait()
         symbols = arrival.value
-        data = sum(len(symbols.encode(tile)) for tile in header.tiles())
+        data = sum(len(stage) for tile in header.tiles() for stage in symbols.encode(tile))
         (drawn,) = engine.render([symbols])
         drawn.wait()
         pixels = np.asarray(drawn.value)

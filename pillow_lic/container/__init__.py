@@ -1,5 +1,5 @@
-"""The container: a `.lic` file to and from its header, metadata, alpha payload, overlay and tile streams (FORMAT 2 to
-6.2).
+"""The container: a `.lic` file to and from its header, metadata, alpha payload, overlay, quality map, preview and tile
+streams (FORMAT 2 to 6.2).
 
 Standard library and ground only. Knows nothing of what a tile stream holds.
 """
@@ -42,11 +42,19 @@ from .payloads import (
     ALPHA_CONSTANT,
     ALPHA_PAINTED,
     ALPHA_PNG,
+    STREAM_MIN,
+    Preview,
+    TileStream,
     checked_alpha,
+    missing_tiles,
+    pack_map,
     pack_metadata,
+    pack_preview,
     pack_tiles,
     split_tiles,
+    unpack_map,
     unpack_metadata,
+    unpack_preview,
 )
 
 if TYPE_CHECKING:
@@ -56,14 +64,17 @@ __all__ = [
     "ALPHA_CONSTANT",
     "ALPHA_PAINTED",
     "ALPHA_PNG",
+    "STREAM_MIN",
     "Area",
     "Chunk",
     "Container",
     "Grid",
     "Head",
     "Header",
+    "Preview",
     "Rectangle",
     "Tile",
+    "TileStream",
     "hyper_size",
     "latent_size",
     "read",
@@ -75,7 +86,7 @@ __all__ = [
 Data: TypeAlias = bytes | bytearray | memoryview
 Value = TypeVar("Value")
 
-KNOWN = "HcexAOT"  # chunk types, FORMAT 2.1
+KNOWN = "HxcepAOGT"  # chunk types, FORMAT 2.1
 _START = len(SIGNATURE) + 2  # signature, major, minor
 _CRC = 4
 _BLOCK = 1 << 20  # bytes per read while a checksum is formed
@@ -107,6 +118,7 @@ class Head:
     icc: bytes | None
     exif: bytes | None
     xmp: bytes | None
+    preview: Preview | None
     chunks: tuple[Chunk, ...]
     size: int  # bytes of the file, as far as it is there; what follows its last chunk is no part of it
     trailing: int  # bytes that follow the last chunk, ignored (FORMAT 2.1)
@@ -119,8 +131,8 @@ class Head:
 
 @dataclass(frozen=True)
 class Container:
-    """A whole file. alpha is the payload of `A`; a tile is None where truncated=True found it missing, and so is an
-    overlay that is damaged.
+    """A whole file. alpha is the payload of `A`, map the rows of `G`, an i8 for each hyper position; overlay is None
+    where truncated=True found it damaged.
     """
 
     header: Header
@@ -128,28 +140,35 @@ class Container:
     exif: bytes | None
     xmp: bytes | None
     alpha: bytes | None
-    tiles: list[bytes | None]
+    map: bytes | None
+    tiles: list[TileStream]
     overlay: tuple[Rectangle, ...] | None = ()
 
 
 def write(
     header: Header,
-    tiles: list[bytes],
+    tiles: Sequence[Sequence[bytes]],
     alpha: bytes | None = None,
+    *,
     icc: bytes | None = None,
     exif: bytes | None = None,
     xmp: bytes | None = None,
     overlay: Sequence[Rectangle] = (),
+    map: bytes | None = None,
+    preview: Preview | None = None,
 ) -> bytes:
     """The bytes of a file.
 
-    tiles: one stream per tile in raster order, each at least 16 bytes; none where the overlay stands alone. alpha:
-    payload of `A` (method byte and data), demanded by layouts LA and RGBA, refused by the others and where the overlay
-    stands alone. icc, exif (TIFF structure, no prefix), xmp: None leaves the chunk out. overlay: none leaves it out.
+    tiles: of each tile in raster order its stages, the first at least 16 bytes; none where the overlay stands alone.
+    alpha: payload of `A` (method byte and data), demanded by layouts LA and RGBA, refused by the others and where the
+    overlay stands alone. icc, exif (TIFF structure, no prefix), xmp, map (an i8 for each hyper position), preview: None
+    leaves the chunk out. overlay: none leaves it out.
     Raises LicBadOption on arguments that do not fit each other, LicLimitExceeded beyond FORMAT 3.
     """
     payloads = [("H", pack_header(header))]
-    payloads += [(t, pack_metadata(p)) for t, p in (("c", icc), ("e", exif), ("x", xmp)) if p is not None]
+    payloads += [(t, pack_metadata(p)) for t, p in (("x", xmp), ("c", icc), ("e", exif)) if p is not None]
+    if preview is not None:
+        payloads.append(("p", pack_preview(preview)))
     if (alpha is not None) != header.wants_alpha:
         msg = f"layout {header.layout} {'demands' if header.wants_alpha else 'refuses'} an alpha plane"
         raise LicBadOption(msg)
@@ -160,11 +179,17 @@ def write(
             msg = f"alpha payload: {error}"
             raise LicBadOption(msg) from error
         payloads.append(("A", alpha))
+    if map is not None:
+        payloads.append(("G", pack_map(map, header)))
     if overlay or header.alone:
         payloads.append(("O", pack_overlay(overlay, header)))
     if not header.alone:
         payloads.append(("T", pack_tiles(header, tiles)))
+    return joined(payloads)
 
+
+def joined(payloads: Sequence[tuple[str, bytes]]) -> bytes:
+    """The file of these chunks, types and payloads. Raises LicLimitExceeded."""
     start = SIGNATURE + bytes([LIC_MAJOR, LIC_MINOR])
     parts = [start]
     for type, payload in payloads:
@@ -195,9 +220,9 @@ def read(
 
     metadata=False: for who wants pixels alone; icc, exif and xmp are then None, whatever they unpack to.
 
-    truncated=True takes what is there of a cut or damaged file: tiles that are not wholly there become None, so does a
-    damaged alpha payload, overlay or metadata chunk; tiles of a `T` chunk whose checksum is wrong are kept (they have
-    their own). A damaged header is refused all the same. Raises the errors of FORMAT appendix A.
+    truncated=True takes what is there of a cut or damaged file: tiles as far as they are there, no damaged alpha
+    payload, overlay or metadata chunk; tiles of a `T` chunk whose checksum is wrong are kept (they have their own). A
+    damaged header is refused all the same. Raises the errors of FORMAT appendix A.
     """
     reader = _Reader(source, truncated)
     return reader.whole(reader.head(max_pixels, metadata))
@@ -220,6 +245,11 @@ def verify(source: IO[bytes] | Data) -> list[str]:
 
 def _unread(_payload: bytes, _start: int) -> None:
     """For who does not want what a metadata chunk holds."""
+
+
+def _unread_payload(_payload: bytes, _start: int) -> bool:
+    """For who wants to know whether a chunk is there and undamaged."""
+    return True
 
 
 class _Reader:
@@ -249,17 +279,34 @@ class _Reader:
         complete = last.type == header.last_chunk and last.end <= self.size
         size = last.end if complete else self.size
         icc, exif, xmp = metadata.values()
-        return Head(header, major, minor, icc, exif, xmp, tuple(chunks), size, self.size - size, complete)
+        preview = self.preview(chunks) if unpacked else None
+        return Head(header, major, minor, icc, exif, xmp, preview, tuple(chunks), size, self.size - size, complete)
+
+    def preview(self, chunks: list[Chunk]) -> Preview | None:
+        chunk = next((chunk for chunk in chunks if chunk.type == "p"), None)
+        if chunk is None or chunk.length > LIC_METADATA_MAX:
+            return None
+        return self.optional(chunk, unpack_preview)
 
     def whole(self, head: Head) -> Container:
         if not self.truncated:
             if not head.complete:
-                refuse(LicTruncated, "no more data", head.size, ENDS)
+                refuse(LicTruncated, f"no more data{self.whole_stages(head)}", head.size, ENDS)
             self.check_others(head)
-        alpha = None
+        alpha = rows = None
         if chunk := head.chunk("A"):
             alpha = self.optional(chunk, partial(checked_alpha, header=head.header))
-        return Container(head.header, head.icc, head.exif, head.xmp, alpha, self.tiles(head), self.overlay(head))
+        if chunk := head.chunk("G"):
+            rows = unpack_map(self.payload(chunk), chunk.offset, head.header)
+        return Container(head.header, head.icc, head.exif, head.xmp, alpha, rows, self.tiles(head), self.overlay(head))
+
+    def whole_stages(self, head: Head) -> str:
+        """How much of a file that breaks off can be used all the same, for messages."""
+        chunk, count = head.chunk("T"), head.header.stage_count
+        if chunk is None or count == 1:
+            return ""
+        tiles = split_tiles(self.bytes_at(chunk.offset, chunk.length), head.header, chunk.offset, truncated=True)
+        return f"; {tiles[0].whole} of {count} stages are whole"
 
     def version(self) -> tuple[int, int]:
         start = self.bytes_at(0, _START)
@@ -270,6 +317,9 @@ class _Reader:
         major, minor = start[-2:]
         if major != LIC_MAJOR:
             refuse(LicUnsupportedVersion, f"format version {major}.{minor} is not known", len(SIGNATURE), UPGRADE)
+        if minor < LIC_MINOR:
+            advice = "decode it with the version of pillow-lic that wrote it, and save it again"
+            refuse(LicUnsupportedVersion, f"drafts {major}.{minor} are read no more", len(SIGNATURE) + 1, advice)
         return major, minor
 
     def chunks(self, first: Chunk, header: Header) -> list[Chunk]:
@@ -372,11 +422,15 @@ class _Reader:
                 raise
             return None
 
-    def tiles(self, head: Head) -> list[bytes | None]:
+    def tiles(self, head: Head) -> list[TileStream]:
         if head.header.alone:
             return []
         chunk = head.chunk("T")
         if chunk is None:
-            return [None] * head.header.tile_count
+            return missing_tiles(head.header)
         payload = self.bytes_at(chunk.offset, chunk.length) if self.truncated else self.payload(chunk)
-        return split_tiles(payload, head.header, chunk.offset, self.truncated)
+        tiles = split_tiles(payload, head.header, chunk.offset, self.truncated)
+        if not self.truncated or self.optional(chunk, _unread_payload) is not None:
+            return tiles
+        # The last stage has no check but the chunk's, which is wrong or missing.
+        return [tile._replace(whole=min(tile.whole, head.header.stage_count - 1)) for tile in tiles]

@@ -55,6 +55,10 @@ class Cursor:
         self.position += count
         return self.data[self.position - count : self.position]
 
+    def up_to(self, count: int) -> bytes:
+        """The next bytes, or as many as there are."""
+        return self.take(min(count, self.left))
+
     def u8(self) -> int:
         """The next byte."""
         return self.take(1)[0]

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from ..constants import (
     HASH_BYTES,
+    LIC_DEPTH_MAX,
+    LIC_DEPTH_MIN,
     LIC_HYPER_STRIDE,
     LIC_LATENT_STRIDE,
     LIC_PIXELS_MAX,
     LIC_QUALITY_MAX,
     LIC_QUALITY_MIN,
     LIC_SIDE_MAX,
+    LIC_STAGES_MAX,
     LIC_TILE_SIDE_MAX,
     LIC_TILE_UNIT,
 )
@@ -22,7 +26,10 @@ from ..quality import from_q
 from .fields import REFETCH, UPGRADE, VARINT_LIMIT, VARINT_MAX, Cursor, refuse, varint
 
 LAYOUTS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
-HEADER_MAX = 4 * VARINT_MAX + 1 + HASH_BYTES + 2  # bytes of an `H` payload
+HEADER_MAX = 4 * VARINT_MAX + 1 + HASH_BYTES + 2 + LIC_STAGES_MAX  # bytes of an `H` payload
+
+_DEPTH_SHIFT, _DEPTH_BITS = 3, 0b1111 << 3  # of the layout's byte
+_STAGES_BITS, _CUT = LIC_STAGES_MAX - 1, 0x10  # of the stages' byte
 
 _ALONE = 0b10000000  # bit of layout
 _NUMBERS = {name: number for number, name in LAYOUTS.items()}
@@ -112,7 +119,9 @@ class Header:
 
     width, height: pixels, 1 to 2^31-1. layout: "L", "LA", "RGB" or "RGBA". model: number in the registry, 0 to 2^31-1.
     model_hash: 8 bytes. quality_q: 100 to 10000. tile_side: 1 to 64, units of 64 pixels. alone: the overlay is the
-    whole picture (FORMAT 5.2); the file does not state the four fields before it then.
+    whole picture (FORMAT 5.2); the file does not state the four fields before it then, nor those behind. depth: bits of
+    a sample, 8 to 16. thresholds: of the scale index, falling, at which the tiles' stages begin, one less than there
+    are stages (FORMAT 6.3). cut: whether streams end before their symbols do, on purpose.
     Nothing is checked on construction; `check_limits` does.
     """
 
@@ -124,11 +133,19 @@ class Header:
     quality_q: int
     tile_side: int
     alone: bool = False
+    depth: int = LIC_DEPTH_MIN
+    thresholds: bytes = b""
+    cut: bool = False
 
     @classmethod
     def of_overlay(cls, width: int, height: int, layout: str) -> Header:
         """That of a file whose overlay stands alone."""
         return cls(width, height, layout, 0, bytes(HASH_BYTES), LIC_QUALITY_MAX, LIC_TILE_SIDE_MAX, alone=True)
+
+    @property
+    def stage_count(self) -> int:
+        """Number of stages, N of FORMAT 6.3."""
+        return len(self.thresholds) + 1
 
     @property
     def quality(self) -> float:
@@ -204,11 +221,13 @@ def pack_header(header: Header) -> bytes:
         return picture + bytes([_NUMBERS[header.layout] | _ALONE])
     fields = (
         picture,
-        bytes([_NUMBERS[header.layout]]),
+        bytes([_NUMBERS[header.layout] | header.depth - LIC_DEPTH_MIN << _DEPTH_SHIFT]),
         varint(header.model),
         header.model_hash,
         struct.pack("<H", header.quality_q),
         varint(header.tile_side),
+        bytes([len(header.thresholds) | (_CUT if header.cut else 0)]),
+        header.thresholds,
     )
     return b"".join(fields)
 
@@ -223,12 +242,18 @@ def _check_fields(header: Header) -> None:
         "model_hash": len(header.model_hash) != HASH_BYTES,
         "quality_q": not LIC_QUALITY_MIN <= header.quality_q <= LIC_QUALITY_MAX,
         "tile_side": not 1 <= header.tile_side <= LIC_TILE_SIDE_MAX,
+        "depth": not LIC_DEPTH_MIN <= header.depth <= LIC_DEPTH_MAX,
+        "thresholds": len(header.thresholds) >= LIC_STAGES_MAX or not _falling(header.thresholds),
     }
     for field, wrong in problems.items():
         if wrong:
             msg = f"{field} is out of the range of FORMAT 3: {getattr(header, field)!r}"
             raise LicBadOption(msg)
     header.check_limits()
+
+
+def _falling(thresholds: bytes) -> bool:
+    return all(a > b for a, b in pairwise((*thresholds, 0)))
 
 
 def parse_header(data: bytes, start: int) -> Header:
@@ -238,26 +263,34 @@ def parse_header(data: bytes, start: int) -> Header:
     cursor = Cursor(data, start)
     width = cursor.ranged("width", cursor.varint(), 1, LIC_SIDE_MAX)
     height = cursor.ranged("height", cursor.varint(), 1, LIC_SIDE_MAX)
-    layout, alone = _parse_layout(cursor.u8(), cursor.offset - 1)
-    header = Header.of_overlay(width, height, layout) if alone else _parse_rest(cursor, width, height, layout)
+    layout, depth, alone = _parse_layout(cursor.u8(), cursor.offset - 1)
+    header = Header.of_overlay(width, height, layout) if alone else _parse_rest(cursor, (width, height), layout, depth)
     if cursor.left:
         refuse(LicCorruptChunk, f"header has {cursor.left} bytes too many", cursor.offset, REFETCH)
     return header
 
 
-def _parse_rest(cursor: Cursor, width: int, height: int, layout: str) -> Header:
+def _parse_rest(cursor: Cursor, size: tuple[int, int], layout: str, depth: int) -> Header:
     """What stands behind layout."""
     model = cursor.varint()
     model_hash = cursor.take(HASH_BYTES)
     (q,) = struct.unpack("<H", cursor.take(2))
     cursor.ranged("quality", q, LIC_QUALITY_MIN, LIC_QUALITY_MAX)
     tile_side = cursor.ranged("tile side", cursor.varint(), 1, LIC_TILE_SIDE_MAX)
-    return Header(width, height, layout, model, model_hash, q, tile_side)
+    stages = cursor.u8()
+    if stages & ~(_STAGES_BITS | _CUT):
+        refuse(LicUnsupportedVersion, f"unknown kind of stages {stages:#04x}", cursor.offset - 1, UPGRADE)
+    thresholds = cursor.take(stages & _STAGES_BITS)
+    if not _falling(thresholds):
+        refuse(LicCorruptChunk, "thresholds of stages that do not fall", cursor.offset - len(thresholds), REFETCH)
+    cut = bool(stages & _CUT)
+    return Header(*size, layout, model, model_hash, q, tile_side, depth=depth, thresholds=thresholds, cut=cut)
 
 
-def _parse_layout(value: int, offset: int) -> tuple[str, bool]:
-    """The layout, and whether the overlay stands alone."""
-    layout = value & 0b00111111  # bit 6 is ignored, bits 3 to 5 are reserved
-    if layout not in LAYOUTS:
+def _parse_layout(value: int, offset: int) -> tuple[str, int, bool]:
+    """The layout, the bits of a sample, and whether the overlay stands alone."""
+    alone = bool(value & _ALONE)
+    layout, depth = value & ~_DEPTH_BITS & ~_ALONE, ((value & _DEPTH_BITS) >> _DEPTH_SHIFT) + LIC_DEPTH_MIN
+    if layout not in LAYOUTS or depth > LIC_DEPTH_MAX or (alone and depth > LIC_DEPTH_MIN):
         refuse(LicUnsupportedVersion, f"unknown colour layout {value:#04x}", offset, UPGRADE)
-    return LAYOUTS[layout], bool(value & _ALONE)
+    return LAYOUTS[layout], depth, alone

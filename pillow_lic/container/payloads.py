@@ -1,18 +1,21 @@
-"""What stands inside the chunks of metadata, alpha and tiles (FORMAT 4, 5, 6.2). Standard library, constants and errors
-only.
+"""What stands inside the chunks of metadata, alpha, quality map, preview and tiles (FORMAT 4, 5, 6.2).
+
+Standard library, constants and errors only.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..constants import LIC_METADATA_MAX, LIC_STATES
+from ..constants import LIC_METADATA_MAX, LIC_PREVIEW_MAX, LIC_SHIFT_MAX, LIC_STATES
 from ..errors import LicBadOption, LicCorruptChunk, LicLimitExceeded, LicUnsupportedVersion
 from .fields import REFETCH, UPGRADE, VARINT_LIMIT, Cursor, refuse, varint
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from .header import Header
 
 STREAM_MIN = 4 * LIC_STATES  # FORMAT 6.2: the states of the coder, u32 each
@@ -85,34 +88,147 @@ def checked_alpha(payload: bytes, start: int, header: Header) -> bytes:
     return payload
 
 
-# ---- Tile index (FORMAT 6.2) --------------------------------------------------------------------------------------
+# ---- Quality map (FORMAT 5.3) -------------------------------------------------------------------------------------
 
 
-def pack_tiles(header: Header, tiles: list[bytes]) -> bytes:
-    """The payload of `T`: lengths, then streams. Raises LicBadOption for streams that no decoder would take."""
-    if len(tiles) != header.tile_count:
-        msg = f"{len(tiles)} tile streams for {header.tile_count} tiles"
+def pack_map(rows: bytes, header: Header) -> bytes:
+    """The payload of `G`. rows: an i8 for each hyper position, in raster order. Raises LicBadOption."""
+    cells = header.hyper_grid.rows * header.hyper_grid.columns
+    if len(rows) != cells or not _within(rows):
+        msg = f"a quality map of {len(rows)} bytes, want {cells} from -{LIC_SHIFT_MAX} to {LIC_SHIFT_MAX}"
         raise LicBadOption(msg)
-    if any(len(stream) < STREAM_MIN for stream in tiles):
+    return zlib.compress(rows, 9)
+
+
+def unpack_map(payload: bytes, start: int, header: Header) -> bytes:
+    """What pack_map packed. Raises LicCorruptChunk for anything else."""
+    cells = header.hyper_grid.rows * header.hyper_grid.columns
+    rows = _inflate(payload, cells, start)
+    if len(rows) != cells or not _within(rows):
+        refuse(LicCorruptChunk, f"no quality map for {cells} blocks", start, REFETCH)
+    return rows
+
+
+def _within(rows: bytes) -> bool:
+    return all(-LIC_SHIFT_MAX <= by <= LIC_SHIFT_MAX for by in memoryview(rows).cast("b"))
+
+
+# ---- Preview (FORMAT 4.2) -----------------------------------------------------------------------------------------
+
+
+class Preview(NamedTuple):
+    """A small picture of a file. kind: "JPEG" or "WEBP"; width, height: its pixels; data: its own file."""
+
+    kind: str
+    width: int
+    height: int
+    data: bytes
+
+
+_PREVIEWS = {0: "JPEG", 1: "WEBP"}
+
+
+def pack_preview(preview: Preview) -> bytes:
+    """The payload of `p`. Raises LicBadOption."""
+    kinds = {name: number for number, name in _PREVIEWS.items()}
+    sides = (preview.width, preview.height)
+    if preview.kind not in kinds or not all(1 <= side <= LIC_PREVIEW_MAX for side in sides):
+        msg = f"a preview of {preview.kind} and {sides} pixels, want JPEG or WEBP and sides up to {LIC_PREVIEW_MAX}"
+        raise LicBadOption(msg)
+    return bytes([kinds[preview.kind]]) + varint(preview.width) + varint(preview.height) + preview.data
+
+
+def unpack_preview(payload: bytes, start: int) -> Preview | None:
+    """What pack_preview packed; None for a kind that this version does not know: a preview is ancillary."""
+    cursor = Cursor(payload, start)
+    kind = _PREVIEWS.get(cursor.u8())
+    width = cursor.ranged("width of a preview", cursor.varint(), 1, LIC_PREVIEW_MAX)
+    height = cursor.ranged("height of a preview", cursor.varint(), 1, LIC_PREVIEW_MAX)
+    return None if kind is None else Preview(kind, width, height, cursor.take(cursor.left))
+
+
+# ---- Tiles (FORMAT 6.2) -------------------------------------------------------------------------------------------
+
+
+class TileStream(NamedTuple):
+    """A tile's bytes. stages: those of each stage, as far as they are there; complete: whether all of them are.
+    whole: how many stages are there of every tile and undamaged, as far as their checks tell.
+    """
+
+    stages: list[bytes]
+    complete: bool
+    whole: int
+
+
+def missing_tiles(header: Header) -> list[TileStream]:
+    """Tiles of which nothing is there."""
+    return [TileStream([b""] * header.stage_count, False, 0)] * header.tile_count
+
+
+def _check(segments: Iterable[bytes]) -> bytes:
+    """What follows a stage, the last one excepted: the lower half of a CRC-32 of its bytes."""
+    crc = 0
+    for segment in segments:
+        crc = zlib.crc32(segment, crc)
+    return struct.pack("<H", crc & 0xFFFF)
+
+
+def pack_tiles(header: Header, tiles: Sequence[Sequence[bytes]]) -> bytes:
+    """The payload of `T`: lengths, then the stages of all tiles. Raises LicBadOption for streams that no decoder would
+    take.
+    """
+    count = header.stage_count
+    if len(tiles) != header.tile_count or any(len(stages) != count for stages in tiles):
+        msg = f"{len(tiles)} tile streams for {header.tile_count} tiles of {count} stages"
+        raise LicBadOption(msg)
+    if any(len(stages[0]) < STREAM_MIN for stages in tiles):
         msg = f"a tile stream is shorter than {STREAM_MIN} bytes"
         raise LicBadOption(msg)
-    return b"".join([varint(len(stream)) for stream in tiles] + tiles)
+    parts = [varint(len(stages[k])) for k in range(count) for stages in tiles]
+    for k in range(count):
+        segments = [stages[k] for stages in tiles]
+        parts += segments if k == count - 1 else [*segments, _check(segments)]
+    return b"".join(parts)
 
 
-def split_tiles(data: bytes, header: Header, start: int, truncated: bool) -> list[bytes | None]:
-    """The streams of a `T` payload; with truncated=True those that are not wholly there are None."""
-    count = header.tile_count
-    if not truncated and len(data) < count * (1 + STREAM_MIN):
+def split_tiles(data: bytes, header: Header, start: int, truncated: bool) -> list[TileStream]:
+    """The streams of a `T` payload; with truncated=True what there is of them."""
+    count, stages = header.tile_count, header.stage_count
+    checks = len(_check(())) * (stages - 1)
+    if not truncated and len(data) < count * (stages + STREAM_MIN) + checks:
         refuse(LicCorruptChunk, f"tile chunk too short for {count} tiles", start, REFETCH)
     cursor = Cursor(data, start)
-    tiles: list[bytes | None] = []
     try:
-        lengths = [cursor.ranged("length of a tile", cursor.varint(), STREAM_MIN, VARINT_LIMIT) for _ in range(count)]
-        if not truncated and sum(lengths) != cursor.left:
-            refuse(LicCorruptChunk, f"tiles of {sum(lengths)} bytes where there are {cursor.left}", start, REFETCH)
-        for length in lengths:
-            tiles.append(cursor.take(length))  # what precedes a cut stays
+        lengths = [_length(cursor, k) for k in range(stages) for _ in range(count)]
     except LicCorruptChunk:
         if not truncated:
             raise
-    return tiles + [None] * (count - len(tiles))
+        return missing_tiles(header)
+    if not truncated and sum(lengths) + checks != cursor.left:
+        what = f"tiles of {sum(lengths) + checks} bytes where there are {cursor.left}"
+        refuse(LicCorruptChunk, what, start, REFETCH)
+    return _streams(cursor, lengths, header, truncated)
+
+
+def _length(cursor: Cursor, stage: int) -> int:
+    return cursor.ranged("length of a tile", cursor.varint(), STREAM_MIN if stage == 0 else 0, VARINT_LIMIT)
+
+
+def _streams(cursor: Cursor, lengths: list[int], header: Header, truncated: bool) -> list[TileStream]:
+    """The streams behind the lengths (stages x tiles)."""
+    count, last = header.tile_count, header.stage_count - 1
+    parts: list[list[bytes]] = [[] for _ in range(count)]
+    complete = [True] * count
+    whole = 0  # stages from the first on
+    for k in range(last + 1):
+        wanted = lengths[k * count : (k + 1) * count]
+        segments = [cursor.up_to(length) for length in wanted]
+        for tile, segment in enumerate(segments):
+            parts[tile].append(segment)
+            complete[tile] &= len(segment) == wanted[tile]
+        check = _check(segments)
+        sound = all(complete) and (k == last or cursor.up_to(len(check)) == check)
+        if not sound and not truncated:
+            refuse(LicCorruptChunk, f"wrong check of stage {k + 1} of {last + 1}", cursor.offset, REFETCH)
+        whole = k + 1 if sound and whole == k else whole
+    return [TileStream(part, full, whole) for part, full in zip(parts, complete, strict=True)]

@@ -8,16 +8,17 @@ from the engine that is at work, so this file needs neither numpy nor torch, and
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
+from ..container import STREAM_MIN
 from ..errors import LicCorruptTile, LicError, LicTruncated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
-    from ..container import Area, Header, Tile
+    from ..container import Area, Header, Tile, TileStream
     from ..models.store import Model
 
 GREY = 128  # sample value of pixels whose tile is missing
@@ -29,6 +30,8 @@ PASSES = (0, 1, 2, 3, 4, 6, 10, 16, 30, 100)  # back through the decoder, of eff
 # +0.1 %, 0.045 by -0.5, -0.2, +0.2, -, -0.1 %, 0.07 by +1.0, +0.8, +0.7, +0.1, +0.2 %, 0.1 by +3.7, +3.2, +2.7, +1.1,
 # +1.0 %.
 BIT_WEIGHT = 0.05
+
+SHARES = (0.3, 0.6, 0.85)  # of the residuals' bits, before each further stage of a progressive file
 
 T = TypeVar("T")
 
@@ -62,6 +65,32 @@ class Picture:
     header: Header
     model: Model
     colour: Any  # (H, W, 3) uint8; grey is repeated
+    shift: bytes | None = None  # the quality map (FORMAT 5.3)
+    progressive: bool = False  # whether its residuals shall stand in stages
+
+    @property
+    def thresholds(self) -> bytes:
+        """Of its stages; none where there is no file to be, as in training."""
+        return b"" if self.header is None else self.header.thresholds
+
+    def staged(self, z: Any) -> Picture:
+        """With stages that hold SHARES of the bits, if it is to have any. z: (C, hz, wz) int16, any buffer."""
+        core = self.model.core
+        if not self.progressive or not core.staged:
+            return self
+        thresholds = core.stages(coding(self.header, self.shift), z, self.header.latent_grid, SHARES)
+        return replace(self, header=replace(self.header, thresholds=thresholds))
+
+
+Coding: TypeAlias = "int | tuple[int, bytes, memoryview[int] | None]"
+
+
+def coding(header: Header, shift: bytes | None) -> Coding:
+    """How a file's symbols are coded, as the core takes it: Q, the thresholds of its stages, its quality map."""
+    if shift is None and not header.thresholds:
+        return header.quality_q
+    rows = None if shift is None else memoryview(shift).cast("b", tuple(header.hyper_grid))
+    return header.quality_q, header.thresholds, rows
 
 
 @dataclass(eq=False)
@@ -79,13 +108,15 @@ class Latents:
     v: Any  # as z, dequantised (FORMAT 7.5)
     index: Any  # (N, M, hy, wy) scale index, uint8; of mixtures (N, 3 K M, hy, wy)
     side: int | None = None  # of a piece, where memory was short; None: the engine's own
+    fine: Any = None  # (N, 1, hy, wy) factors of the steps, where there are quality maps
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def __getitem__(self, part: slice) -> Latents:
         t, y, z, v, index = (getattr(self, name)[part] for name in ("t", "y", "z", "v", "index"))
-        return Latents(self.pictures[part], t, y, z, v, index, self.side)
+        fine = None if self.fine is None else self.fine[part]
+        return Latents(self.pictures[part], t, y, z, v, index, self.side, fine)
 
 
 @dataclass(eq=False)
@@ -99,36 +130,59 @@ class Symbols:
     model: Model
     z: Any
     r: Any
+    shift: bytes | None = None  # the quality map
     missing: list[Tile] = field(default_factory=list)  # tiles that could not be read: grey
+    coarse: list[Tile] = field(default_factory=list)  # tiles of which a part could be read, the rest being 0
     alpha: Any = None  # (H, W) uint8, for an engine whose pixels stay on a device
     memory: Any = None  # what z and r look at, if the engine keeps that
     notes: tuple[str, ...] = ()  # what its maker has to say to people
 
-    def decode(self, tile: Tile, stream: bytes | None) -> LicError | None:
-        """Fill in a tile from its stream. Returns what is wrong with it if anything is, and leaves the memory
-        untouched: a small broken file may ask for much of it.
+    @property
+    def coding(self) -> Coding:
+        """How its symbols are coded."""
+        return coding(self.header, self.shift)
+
+    def decode(self, tile: Tile, stream: TileStream) -> LicError | None:
+        """Fill in a tile from its stream, or from what there is of it. Returns what is wrong if nothing of it can be
+        used; its part of the memory then means nothing.
         """
-        if stream is None:
+        if len(stream.stages[0]) < STREAM_MIN:
             problem = "the file ends before its stream does; fetch the file again"
             return LicTruncated(f"tile {tile.number}: {problem}")
-        decode = self.model.tables.decode
         try:
-            z, r = decode(self.header.quality_q, stream, *tile.hyper_shape, *tile.latent_shape)
+            self._read(tile, stream.stages, cut=self.header.cut or not stream.complete)
+        except LicCorruptTile as error:
+            if not 0 < stream.whole < self.header.stage_count:
+                return LicCorruptTile(f"tile {tile.number}: {error}")
+            return self._decode_whole(tile, stream)
+        if not stream.complete:
+            self.coarse.append(tile)
+        return None
+
+    def _decode_whole(self, tile: Tile, stream: TileStream) -> LicError | None:
+        """The stages before the first damaged one."""
+        kept = [part if k < stream.whole else b"" for k, part in enumerate(stream.stages)]
+        try:
+            self._read(tile, kept, cut=True)
         except LicCorruptTile as error:
             return LicCorruptTile(f"tile {tile.number}: {error}")
-        self.z[(slice(None), *tile.hyper)] = z
-        self.r[(slice(None), *tile.latent)] = r
+        self.coarse.append(tile)
         return None
+
+    def _read(self, tile: Tile, stages: Sequence[bytes], cut: bool) -> None:
+        self.model.core.read_tile(self.coding, stages, self._place(tile), self.z, self.r, cut)
+
+    def _place(self, tile: Tile) -> tuple[int, int, int, int]:
+        return (*self.header.latent_grid, self.header.tile_side, tile.number)
 
     def clear(self, tile: Tile) -> None:
         """Zeros for a tile that could not be read."""
         self.z[(slice(None), *tile.hyper)] = 0
         self.r[(slice(None), *tile.latent)] = 0
 
-    def encode(self, tile: Tile) -> bytes:
-        """The stream of a tile."""
-        z, r = self.z[(slice(None), *tile.hyper)], self.r[(slice(None), *tile.latent)]
-        return self.model.tables.encode(self.header.quality_q, z, r)
+    def encode(self, tile: Tile) -> list[bytes]:
+        """The stages of a tile."""
+        return self.model.core.write_tile(self.coding, self._place(tile), self.z, self.r)
 
 
 class Idle:
@@ -148,7 +202,7 @@ class Idle:
         """Nothing of each."""
         return [Arrival(None, at_once) for _ in latents]
 
-    def blank(self, header: Header, model: Any) -> Any:
+    def blank(self, header: Header, model: Any, shift: bytes | None = None) -> Any:
         """Nothing."""
 
     def render(self, symbols: Sequence[Any], *, scale: int = 1, area: Area | None = None) -> Sequence[Arrival[Any]]:
@@ -183,7 +237,7 @@ class Engine(Protocol):
     def quantise(self, latents: Latents, effort: int) -> Sequence[Arrival[Symbols]]:
         """The symbols of each picture. effort: 0 to 9; above 0 the model's manifest has a lambda."""
 
-    def blank(self, header: Header, model: Model) -> Symbols:
+    def blank(self, header: Header, model: Model, shift: bytes | None = None) -> Symbols:
         """Memory for the symbols of a file, not filled."""
 
     def render(self, symbols: Sequence[Symbols], *, scale: int = 1, area: Area | None = None) -> Sequence[Arrival[Any]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core, threads
 from ..constants import LIC_LEVEL_PLAIN
-from ..errors import LicBadOption, LicCorruptTile, LicError, LicModelMissing, LicTruncated
+from ..errors import LicBadOption, LicModelMissing
 from ..models.manifest import DECODER, ENCODER
 from ..models.store import buffers, once
 from .base import BIT_WEIGHT, GREY, PASSES, Arrival, Latents, Picture, Symbols, at_once, error_of_bit
@@ -73,28 +73,10 @@ def bit_weight(model: Model) -> float:
 
 
 class NativeSymbols(Symbols):
-    """Symbols in bytearrays: z (C, hz, wz) and r (M, hy, wy), int16."""
-
-    def decode(self, tile: Tile, stream: bytes | None) -> LicError | None:
-        """Fill in a tile from its stream. Returns what is wrong with it, if anything is."""
-        if stream is None:
-            problem = "the file ends before its stream does; fetch the file again"
-            return LicTruncated(f"tile {tile.number}: {problem}")
-        try:
-            self.model.core.read_tile(self.header.quality_q, stream, self._place(tile), self.z, self.r)
-        except LicCorruptTile as error:
-            return LicCorruptTile(f"tile {tile.number}: {error}")
-        return None
+    """Symbols in bytearrays of zeros: z (C, hz, wz) and r (M, hy, wy), int16."""
 
     def clear(self, tile: Tile) -> None:
         """A tile that could not be read has left nothing."""
-
-    def encode(self, tile: Tile) -> bytes:
-        """The stream of a tile."""
-        return self.model.core.write_tile(self.header.quality_q, self._place(tile), self.z, self.r)
-
-    def _place(self, tile: Tile) -> tuple[int, int, int, int]:
-        return (*self.header.latent_grid, self.header.tile_side, tile.number)
 
 
 @dataclass(frozen=True)
@@ -117,7 +99,8 @@ class NativeEngine:
     def analyse(self, pictures: Sequence[Picture]) -> Latents:
         """y and z of each picture."""
         found = [self._analyse(picture) for picture in pictures]
-        return Latents(pictures, None, [y for y, _ in found], [z for _, z in found], None, None)
+        staged = [picture.staged(z) for picture, (_, z) in zip(pictures, found, strict=True)]
+        return Latents(staged, None, [y for y, _ in found], [z for _, z in found], None, None)
 
     def _analyse(self, picture: Picture) -> tuple[bytearray, bytearray]:
         header, manifest = picture.header, picture.model.manifest
@@ -135,22 +118,22 @@ class NativeEngine:
 
     def _quantised(self, picture: Picture, y: bytearray, z: bytearray, passes: int) -> Symbols:
         header, model = picture.header, picture.model
-        symbols, q, count = self.blank(header, model), header.quality_q, threads.count()
+        symbols, count = self.blank(header, model, picture.shift), threads.count()
         symbols.z[:] = z
-        photo, inputs = networks(model).photo, (model.core, q, z, y, symbols.r)
+        photo, inputs = networks(model).photo, (model.core, symbols.coding, z, y, symbols.r)
         if passes:
-            bit = error_of_bit(model.manifest.lambda_at(q))
-            visual = bit * model.manifest.visual_at(q)
+            bit = error_of_bit(model.manifest.lambda_at(header.quality_q))
+            visual = bit * model.manifest.visual_at(header.quality_q)
             photo.search(*inputs, *_pixels(picture), passes, bit, bit_weight(model), visual, count)
         else:
             photo.quantise(*inputs, header.latent_grid, bit_weight(model), count)
         return symbols
 
-    def blank(self, header: Header, model: Model) -> Symbols:
+    def blank(self, header: Header, model: Model, shift: bytes | None = None) -> Symbols:
         """Zeros."""
         z = bytearray(2 * model.manifest.hyper * header.hyper_grid.rows * header.hyper_grid.columns)
         r = bytearray(2 * model.manifest.latent * header.latent_grid.rows * header.latent_grid.columns)
-        return NativeSymbols(header, model, z, r)
+        return NativeSymbols(header, model, z, r, shift)
 
     def render(self, symbols: Sequence[Symbols], *, scale: int = 1, area: Area | None = None) -> Sequence[Arrival[Any]]:
         """The pixels, whole or of an area, at full size alone: memoryviews over bytearrays of their own."""
@@ -170,7 +153,7 @@ class NativeEngine:
         out, v, q = bytearray(size), bytearray(len(symbols.z)), header.quality_q
         grid, box = header.latent_grid, (rows.start, columns.start, rows.stop, columns.stop)
         model.core.dequantise_into(q, symbols.z, grid, v)
-        networks(model).photo.render(q, v, symbols.r, grid, box, out, threads.count())
+        networks(model).photo.render(symbols.coding, v, symbols.r, grid, box, out, threads.count())
         for tile in symbols.missing:
             _paint(out, shape, box, tile.pixel_rows(header), tile.pixel_columns(header))
         return memoryview(out).cast("B", shape)

@@ -135,12 +135,12 @@ def test_price_is_what_the_coder_takes():
         z, r, _ = decode_symbols(chunks)
         quantiser = quantise.quantiser(model, "cpu")
         wanted = torch.from_numpy(r.astype(np.float32))
-        wanted[0, 0, 0] = wanted[0, 3, 2] = 500 * quantiser.unit  # escapes, of two bytes
+        wanted[0, 0, 0] = wanted[0, 3, 2] = 500 * quantiser.unit  # escapes, of a word
         wanted[1, 2, 2] = -40 * quantiser.unit
         index = torch.from_numpy(own.scale_index(q, z, *r.shape[1:]).astype(np.int32))[None]
         with_r = quantiser.quantise(wanted[None], index)
         none = torch.zeros_like(with_r)
-        taken = [8 * len(own.encode(q, z, symbols[0].numpy())) for symbols in (with_r, none)]
+        taken = [8 * len(own.encode(q, z, symbols[0].numpy())[0]) for symbols in (with_r, none)]
         told = [float(quantiser.bits(symbols, index)) for symbols in (with_r, none)]
         assert abs((taken[0] - taken[1]) - (told[0] - told[1])) < 48
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
 from model_copies import compare_layers, copied
+from shortcuts import written
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,7 +30,7 @@ def of_copy(array: np.ndarray) -> bytes:
     """A file of the toy, as if the registered copy had made it."""
     chunks = container.read(pillow_lic.encode(array, model="toy"))
     digest = registry.by_name("copy").hash[: constants.HASH_BYTES]
-    return container.write(dataclasses.replace(chunks.header, model=0, model_hash=digest), list(chunks.tiles))
+    return written(chunks, model=0, model_hash=digest)
 
 
 def network_of(name: str) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from shortcuts import symbols, threads
+from shortcuts import symbols, threads, written
 
 import pillow_lic
 from pillow_lic import container, errors
@@ -57,9 +57,9 @@ def test_first_wrong_one_is_named(files, arrays):
 def damaged(data: bytes) -> bytes:
     """With a tile stream that does not decode."""
     chunks = container.read(data)
-    stream = bytearray(chunks.tiles[0])
+    stream = bytearray(chunks.tiles[0].stages[0])
     stream[len(stream) // 2] ^= 4
-    return container.write(chunks.header, [bytes(stream)])
+    return written(chunks, [[bytes(stream)]])
 
 
 def test_damage_found_on_a_thread_is_named(files):

@@ -41,9 +41,9 @@ def inputs() -> list[bytes]:
     made = []
     for seed in range(256):
         rest = rng.randbytes(rng.choice((0, 15, 16, 17, 40, 300)))
-        made.append(bytes([seed, rng.randrange(128)]) + rest)
+        made.append(bytes([seed, rng.randrange(128), rng.randrange(256)]) + rest)
         symbols = bytes(rng.choice((0, 0, 1, 255, 128, rng.randrange(256))) for _ in range(rng.randrange(400)))
-        made.append(bytes([seed, 128 + rng.randrange(128)]) + symbols)
+        made.append(bytes([seed, 128 + rng.randrange(128), rng.randrange(256)]) + symbols)
     return made
 
 

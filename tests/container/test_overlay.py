@@ -22,7 +22,7 @@ from pillow_lic.container import Rectangle
 
 pytestmark = pytest.mark.quick
 
-START = b"\x8dLID\x00\x02"
+START = b"\x8dLID\x00\x03"
 MODES = ("L", "LA", "RGB", "RGBA")
 
 
@@ -168,7 +168,7 @@ def test_refused_when_read(name, monkeypatch):
 
 def test_tiles_and_overlay_alone_exclude_each_other():
     colour, tiles = chunk(b"O", b"\0\0abc"), chunk(b"T", b"\x10" + bytes(16))
-    head, full = chunk(b"H", b"\3\2\x83", START), chunk(b"H", b"\3\2\3\1" + bytes(8) + b"\x4c\x1d\x10", START)
+    head, full = chunk(b"H", b"\3\2\x83", START), chunk(b"H", b"\3\2\3\1" + bytes(8) + b"\x4c\x1d\x10\0", START)
     for data, kind in (
         (head + tiles + colour, errors.LicCorruptChunk),
         (head + tiles, errors.LicCorruptChunk),

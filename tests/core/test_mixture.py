@@ -6,7 +6,7 @@ import mixture_sets
 import mixture_twin
 import numpy as np
 import pytest
-import slow_decoder
+from code_paths import same_or_corrupt
 from hypothesis import given
 from hypothesis import strategies as st
 from mixed_case import NORMAL, MixedCase, inverses
@@ -15,7 +15,7 @@ from random_tables import random_symbols
 
 from pillow_lic import _core_test
 from pillow_lic.entropy import CELL, PLANES, Tables
-from pillow_lic.errors import LicCorruptTile, LicModelMissing
+from pillow_lic.errors import LicModelMissing
 
 
 def reference(planes: np.ndarray, inverse: np.ndarray, components: int, x: int) -> tuple[int, int]:
@@ -97,7 +97,7 @@ def test_sets_on_every_code_path(seed: int, tmp_path):
 @given(st.integers(0, 1 << 30), st.integers(1, 19), st.integers(1, 33), st.integers(1, 4), st.integers(0, 2))
 def test_round_trip(seed: int, h: int, w: int, components: int, hidden: int):
     case = MixedCase(seed, h, w, components, hidden)
-    data = case.tables.encode(case.q, case.z, case.r)
+    data = case.encode()
     assert data == case.encode_slow()
     for decoded in (case.decode(data), case.decode_slow(data)):
         assert np.array_equal(decoded[0], case.z)
@@ -108,9 +108,7 @@ def test_round_trip(seed: int, h: int, w: int, components: int, hidden: int):
 def test_beside_the_slow_decoder(seed: int):
     """The decoder that was written from the document alone finds the same integers."""
     case = MixedCase(seed, 5, 7, components=1 + seed % 4, hidden=seed % 3)
-    tables = slow_decoder.Tables(case.arrays, *case.numbers)
-    data = case.tables.encode(case.q, case.z, case.r)
-    z, r = slow_decoder.decode_tile(data, tables, case.q, (case.a, case.b), (case.h, case.w))
+    z, r = case.decode_by_the_document(case.encode())
     assert np.array_equal(z, case.z)
     assert np.array_equal(r, case.r)
 
@@ -119,22 +117,23 @@ def test_beside_the_slow_decoder(seed: int):
 def test_damaged(seed: int):
     """A cut or a flipped bit is refused, by both twins for the same reason, or is the one stream of other symbols."""
     case = MixedCase(seed, 7, 9)
-    data = case.tables.encode(case.q, case.z, case.r)
-    damaged = [data[:n] for n in range(0, len(data), 3)]
+    (data,) = case.encode()
+    for n in range(0, len(data), 3):
+        same_or_corrupt(case, data[:n])
     for bit in range(0, 8 * len(data), 11):
         copy = bytearray(data)
         copy[bit // 8] ^= 1 << bit % 8
-        damaged.append(bytes(copy))
-    for stream in damaged:
-        try:
-            z, r = case.decode(stream)
-        except LicCorruptTile as error:
-            reason = str(error).split("(byte")[0]
-            with pytest.raises(LicCorruptTile) as slow:
-                case.decode_slow(stream)
-            assert str(slow.value).split("(byte")[0] == reason
-        else:
-            assert case.tables.encode(case.q, z, r) == stream
+        same_or_corrupt(case, bytes(copy))
+
+
+def test_one_stage_and_no_map():
+    """Neither stages nor a quality map are of models of mixtures."""
+    case = MixedCase(1, 5, 6)
+    assert not case.model.staged
+    assert case.model.stages(case.q, case.z, (5, 6), [0.5]) == b""
+    for coding in ((case.q, b"\3", None), (case.q, b"", np.zeros((2, 2), np.int8))):
+        with pytest.raises(ValueError, match="mixtures"):
+            case.model.encode(coding, case.z, case.r)
 
 
 def test_hidden_layers():

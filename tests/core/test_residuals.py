@@ -65,7 +65,7 @@ def exact_bits(case: MixedCase, r: np.ndarray, planes: np.ndarray) -> np.ndarray
     above = mixture.cumulative(planes, np.minimum(r, 32766) + np.int16(1))[2].astype(np.int64)
     escape = mixture.cumulative(planes, (radius + 1).astype(np.int16))[2].astype(np.int64)
     beyond = np.abs(r.astype(np.int64)) - radius - 1
-    size = np.select([beyond < 64, beyond < 8192], [8, 16], 24)
+    size = np.where(beyond < 16384, 16, 32)  # a bit of the first word's 15 says the side
     return np.where(beyond < 0, 16 - np.log2(np.maximum(above - below, 1)), 16 - np.log2(65536 - escape) + size)
 
 

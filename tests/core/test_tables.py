@@ -62,6 +62,11 @@ WRONG_TABLES = {
     "levels of other channels": lambda arrays: arrays.__setitem__("z_level", np.zeros((2, 4, 1), np.uint16)),
     "levels without rows": lambda arrays: arrays.__setitem__("z_level", np.zeros((2, 3, 15), np.uint16)),
     "a row too few": replace("count", lambda x: x[:-1]),
+    "classes without rows": lambda arrays: arrays.__setitem__("z_near", np.array([10], np.int32)),
+    **{
+        f"z_near {value!r}": lambda arrays, value=value: arrays.__setitem__("z_near", value)
+        for value in (np.array([9], np.int32), np.array([10], np.int64), np.array([10, 10], np.int32))
+    },
 }
 
 
@@ -153,7 +158,8 @@ def test_mangled_tables(seed: int):
     """Whatever arrays and integers are, a model is refused by its name, or codes: nothing else is raised, no crash."""
     rng = np.random.default_rng(seed)
     trellis = 3 if rng.random() < 0.3 else None
-    arrays: dict[str, object] = dict(random_arrays(rng, 2, 3, 2, 4, levels=int(rng.integers(1, 4)), trellis=trellis))
+    levels, near = int(rng.integers(1, 4)), bool(rng.random() < 0.3)
+    arrays: dict[str, object] = dict(random_arrays(rng, 2, 3, 2, 4, levels=levels, trellis=trellis, near=near))
     numbers: dict[str, object] = {"latent": 2, "hyper": 3, "points": 2, "rows": 4, "skip": 1}
     if rng.random() < 0.2:
         arrays["hidden1_weight"], arrays["hidden1_offset"] = np.ones((3, 3), np.int16), np.ones(3, np.int32)
@@ -162,9 +168,9 @@ def test_mangled_tables(seed: int):
         if rng.random() < 0.1:
             del arrays[name]
         elif rng.random() < 0.1:
-            arrays[str(rng.choice(["normal", "inverse", "trellis", "z_level", "hidden1_weight", "other"]))] = arrays[
-                name
-            ]
+            arrays[
+                str(rng.choice(["normal", "inverse", "trellis", "z_level", "z_near", "hidden1_weight", "other"]))
+            ] = arrays[name]
         elif isinstance(arrays[name], np.ndarray):
             arrays[name] = mangled(rng, arrays[name])
     if rng.random() < 0.2:
@@ -207,7 +213,27 @@ def test_rows_of_z(case: Case):
         activity = sum(min(abs(int(value)), 3) for value in case.z[:c, a, b])
         reach = case.arrays["z_level"][nearest][c].tolist() if "z_level" in case.arrays else []
         level = sum(activity >= limit for limit in reach)
-        assert rows[c, a, b] == (nearest * len(case.z) + c) * (len(reach) + 1) + level
+        assert rows[c, a, b] // case.tables.classes == (nearest * len(case.z) + c) * (len(reach) + 1) + level
+
+
+@given(cases)
+@settings(max_examples=60, deadline=None)
+def test_classes_of_z(case: Case):
+    """By the words of FORMAT 7.4: of the neighbours, those that are escaped counting as 0."""
+    rows = case.tables.z_rows(case.q, case.z)
+    classes = case.tables.classes
+    assert classes == (10 if "z_near" in case.arrays else 1)
+    k = rows.astype(int) + case.tables.scale_rows
+    place = case.z.astype(int) - case.arrays["first"][k]
+    seen = np.where((place >= 0) & (place < case.arrays["count"][k] - 1), case.z.astype(int), 0)
+    for c, a, b in np.ndindex(case.z.shape):
+        if classes == 1 or a == b == 0:
+            assert rows[c, a, b] % classes == 0
+            continue
+        left = seen[c, a, b - 1] if b else seen[c, a - 1, b]
+        above = seen[c, a - 1, b] if a else seen[c, a, b - 1]
+        size, sign = min(abs(left) + abs(above), 3), np.sign(left + above)
+        assert rows[c, a, b] % 10 == (0, 2 + sign, 5 + sign, 8 + sign)[size]
 
 
 # ---- quality (FORMAT 7.1) --------------------------------------------------------------------------------------------

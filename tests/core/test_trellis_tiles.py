@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import slow_decoder
 from code_paths import same_or_corrupt
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,11 +26,14 @@ BEYOND = "a symbol is outside i16"
 
 
 def case_of(
-    seed: int, h: int, w: int, latent: int, hyper: int, rows: int, shares: tuple[float, float], levels: int = 2
+    seed: int, h: int, w: int, latent: int, hyper: int, rows: int, shares: tuple[float, float], further: int = 0
 ) -> Case:
-    """A case whose skip and trellis are those shares of the rows, and of the rows from skip on."""
+    """A case whose skip and trellis are those shares of the rows, and of the rows from skip on. With stages there are
+    classes of neighbours and a quality map, too.
+    """
     skip = round(shares[0] * rows)
-    return Case(seed, h, w, latent, hyper, rows, skip, levels, trellis=skip + round(shares[1] * (rows - skip)))
+    trellis, more = skip + round(shares[1] * (rows - skip)), further > 0
+    return Case(seed, h, w, latent, hyper, rows, skip, 2, trellis, near=more, further=further, shifted=more)
 
 
 share = st.sampled_from([0.0, 0.2, 0.5, 1.0])
@@ -44,10 +46,11 @@ cases = st.builds(
     hyper=st.integers(1, 5),
     rows=st.integers(1, 12),
     shares=st.tuples(share, share),
+    further=st.sampled_from([0, 1, 3, 15]),
 )
 
 
-def check_round_trip(case: Case) -> bytes:
+def check_round_trip(case: Case) -> list[bytes]:
     """decode(encode(x)) is x; the slow twins say the same, to the byte."""
     data = case.encode()
     assert data == case.encode_slow()
@@ -86,11 +89,8 @@ def test_large_tile():
 @pytest.mark.parametrize("seed", range(8))
 def test_beside_the_slow_decoder(seed: int):
     """The decoder of the document's words alone finds the same integers."""
-    case = case_of(seed, 6, 9, 5, 3, 7, ((0, 0.3, 1)[seed % 3], (0, 0.4, 1)[seed // 3]))
-    tables = slow_decoder.Tables(
-        case.arrays, *(getattr(case.tables, name) for name in ("latent", "hyper", "points", "rows", "skip"))
-    )
-    z, r = slow_decoder.decode_tile(case.encode(), tables, case.q, (case.a, case.b), (case.h, case.w))
+    case = case_of(seed, 6, 9, 5, 3, 7, ((0, 0.3, 1)[seed % 3], (0, 0.4, 1)[seed // 3]), further=seed % 4)
+    z, r = case.decode_by_the_document(case.encode())
     assert np.array_equal(z, case.z)
     assert np.array_equal(r, case.r)
 
@@ -117,7 +117,7 @@ def boundary_bits(case: Case) -> np.ndarray:
         bits = 16 - np.log2(case.arrays["freq"][starts[row] : starts[row + 1]].astype(np.float64))
         place = np.arange(512) - int(case.arrays["first"][row])
         beyond = np.where(place < 0, -place - 1, place - (len(bits) - 1))
-        escape = bits[-1] + 8 * np.select([beyond < 64, beyond < 8192], [1, 2], 3)
+        escape = bits[-1] + np.where(beyond < 16384, 16, 32)
         table.append(np.where(beyond < 0, bits[place.clip(0, len(bits) - 2)], escape))
     return np.array(table, np.float32)
 
@@ -200,7 +200,7 @@ def test_not_zero_where_skipped():
 def test_damaged(seed: int):
     """A cut or a flipped bit is refused, by both twins for the same reason, or is the one stream of other symbols."""
     case = Case(seed, 7, 9, latent=5, trellis=(2, 3, 5, 8)[seed])
-    data = case.encode()
+    (data,) = case.encode()
     assert same_or_corrupt(case, data)
     for n in range(len(data)):
         assert not same_or_corrupt(case, data[:n])

@@ -8,16 +8,17 @@ end changes nothing.
 
 from __future__ import annotations
 
-import dataclasses
 import random
 import struct
 import sys
 import time
 import zlib
+from dataclasses import replace
 
 from PIL import Image
 
 from pillow_lic import container
+from pillow_lic.container.cut import cut
 from pillow_lic.errors import LicError
 
 SECONDS = 60
@@ -46,10 +47,29 @@ def check(data: bytes) -> bool:
     own = data[: head.size]
     assert container.read(own) == chunks
     assert container.read(own + data) == chunks
-    parts = (chunks.alpha, chunks.icc, chunks.exif, chunks.xmp, chunks.overlay)
-    again = container.write(chunks.header, chunks.tiles, *parts)
+    parts = {"icc": chunks.icc, "exif": chunks.exif, "xmp": chunks.xmp, "map": chunks.map, "preview": head.preview}
+    parts |= {"overlay": chunks.overlay}
+    again = container.write(chunks.header, [tile.stages for tile in chunks.tiles], chunks.alpha, **parts)
     assert container.read(again) == chunks
+    assert container.read_head(again).preview == head.preview
+    check_cut(data, chunks)
     return True
+
+
+def check_cut(data: bytes, chunks: container.Container) -> None:
+    """Of each number of stages and of a size: a file of the same stages as far as they go."""
+    for stages in range(1, chunks.header.stage_count):
+        part = container.read(cut(data, stages=stages))
+        assert part.header.cut
+        assert [tile.stages[:stages] for tile in part.tiles] == [tile.stages[:stages] for tile in chunks.tiles]
+        assert not any(any(tile.stages[stages:]) for tile in part.tiles)
+    for size in (len(data) // 2, len(data) - 9):
+        try:
+            shorter = cut(data, size=size)
+        except LicError:
+            continue
+        assert len(shorter) <= size
+        container.read(shorter)
 
 
 def seeds() -> list[bytes]:
@@ -57,9 +77,12 @@ def seeds() -> list[bytes]:
     files = []
     for layout, alpha in (("L", None), ("RGB", None), ("LA", b"\0\x80"), ("RGBA", b"\1" + _png(100, 70))):
         header = container.Header(100, 70, layout, 1, b"8 bytes.", 7550, 1)
-        tiles = [bytes([n]) * (16 + n) for n in range(4)]
+        tiles = [[bytes([n]) * (16 + n)] for n in range(4)]
         files.append(container.write(header, tiles, alpha, icc=b"i" * 60, exif=b"MM\0*", xmp=b"<x/>"))
-        files.append(container.write(header, tiles, alpha))
+        staged = replace(header, thresholds=b"\x20\x07", cut=layout == "RGB")
+        stages = [[*one, b"ab" * n, b"cd" * (4 - n)] for n, one in enumerate(tiles)]
+        preview = container.Preview("JPEG", 20, 14, b"\xff\xd8")
+        files.append(container.write(staged, stages, alpha, map=b"\0\xe0\x20\1", preview=preview))
     return files + overlays()
 
 
@@ -68,7 +91,7 @@ def overlays() -> list[bytes]:
     from pillow_lic.codec import overlay
 
     image = Image.radial_gradient("L").resize((30, 20))
-    header, tiles = container.Header(100, 70, "RGB", 1, b"8 bytes.", 7550, 1), [bytes(16)] * 4
+    header, tiles = container.Header(100, 70, "RGB", 1, b"8 bytes.", 7550, 1), [[bytes(16)]] * 4
     one = overlay.pack(image.convert("RGB"), 3, 4)[0]
     rectangles = [
         one,
@@ -76,7 +99,7 @@ def overlays() -> list[bytes]:
         (0, 0, 9, 8, 0, b"rgb"),
     ]
     files = [container.write(header, tiles, overlay=[container.Rectangle(*one) for one in rectangles])]
-    header = dataclasses.replace(header, layout="LA")
+    header = replace(header, layout="LA")
     files.append(container.write(header, tiles, b"\2\x80" + _png(100, 70)))
     for mode in ("L", "LA", "RGB", "RGBA"):
         alone = container.Header.of_overlay(30, 20, mode)
@@ -115,7 +138,7 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
         if edit == 0 and position < len(out):
             out[position] ^= 1 << rng.randrange(8)
         elif edit == 1 and position < len(out):
-            out[position] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, *b"HcexATOGPsz", rng.randrange(256)))
+            out[position] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, *b"HxcepATOGPsz", rng.randrange(256)))
         elif edit == 2:
             out[position:position] = rng.randbytes(rng.randint(1, 8))
         elif edit == 3:

@@ -7,9 +7,11 @@
 // With -DLIC_REPLAY instead of `fuzzer` it is a plain program that runs each file named on its command line once (any
 // compiler).
 //
-// Input: | seed u8 | shape u8 | rest |. The seed makes the tables, from 128 on those of mixtures, from 64 to 127 those
-// of a trellis; the shape byte makes the tile, and its bit 7 says what the rest is:
-//   0: a tile stream, to be decoded;
+// Input: | seed u8 | shape u8 | coding u8 | rest |. The seed makes the tables, from 128 on those of mixtures, from 64
+// to 127 those of a trellis; the coding byte how many stages there are (bits 0 and 1), at which thresholds (2 to 5),
+// whether a stream may break off (6) and whether there is a quality map (7), neither stages nor a map with mixtures;
+// the shape byte makes the tile, and its bit 7 says what the rest is:
+//   0: a byte for each stage but the last, its share of the bytes behind it; a tile stream, to be decoded;
 //   1: symbols, to be encoded, then decoded; so the corpus reaches deep states without knowing the checksum. With a
 //   trellis they are
 //      made levels, and then what its search makes of them goes the same way.
@@ -19,7 +21,9 @@
 //   2. The fast decoder and the slow one, and all code paths of the map, say the same: status and symbols.
 //   3. Accepted implies that encoding the symbols again gives the same bytes: a tile has one stream and no other.
 //   4. What the encoder writes is accepted and gives its symbols back.
-//   5. With a trellis, r is refused or the one tile of its stream; symbols and levels are inverse to each other; and
+//   5. What the encoder writes may be cut anywhere: a decoder that is told so takes it, and an integer is what it was
+//   or 0; without all of z, r is 0.
+//   6. With a trellis, r is refused or the one tile of its stream; symbols and levels are inverse to each other; and
 //   all code paths of
 //      the search find the same levels, which the encoder takes, of whatever numbers.
 #include <cmath>
@@ -150,7 +154,9 @@ lic::Model make_model(std::uint8_t seed) {
         for (auto& level : z_level) level = static_cast<std::uint16_t>(random.below(8));
         made.add("z_level", "uint16", z_level, {P, C, levels - 1});
     }
-    make_bank(random, scale_rows + P * C * levels, made);
+    const bool near = random.below(2) == 1;
+    if (near) made.add("z_near", "int32", std::vector<std::int32_t>{LIC_NEIGHBOUR_CLASSES}, {1});
+    make_bank(random, scale_rows + P * C * levels * (near ? LIC_NEIGHBOUR_CLASSES : 1), made);
     const std::size_t channels = planes * M;
     std::vector<std::int16_t> weight(lic::kCell * channels * inputs);
     const std::int32_t most = seed >= 192 ? 80 : LIC_WEIGHT_MAX;  // small weights: bytes between their ends
@@ -167,12 +173,27 @@ lic::Model make_model(std::uint8_t seed) {
     return lic::Model(made.arrays, numbers);
 }
 
-// What a model is at one quality.
+// A model at one quality, and how a tile is coded under it.
 struct Tables {
-    lic::Model model;
+    const lic::Model& model;
     lic::Setting q;
-    explicit Tables(std::uint8_t seed) : model(make_model(seed)), q(model.at(LIC_QUALITY_MIN + 37 * seed)) {}
+    bool may_end;
 
+    Tables(const lic::Model& of, std::uint8_t seed, std::uint8_t coding)
+        : model(of), q(of.at(LIC_QUALITY_MIN + 37 * seed, stages_of(of, coding))), may_end(coding & 64) {}
+
+    static lic::Stages stages_of(const lic::Model& model, std::uint8_t coding) {
+        lic::Stages stages;
+        const std::uint8_t count = model.staged() ? coding & 3 : 0,
+                           top = static_cast<std::uint8_t>(3 + (coding >> 2 & 15));
+        const std::uint8_t thresholds[] = {top, static_cast<std::uint8_t>(top / 2), 1};
+        if (count > 0 && lic::make_stages(thresholds + (top > 3 ? 0 : 1), top > 3 ? count : 1, stages)) std::abort();
+        return stages;
+    }
+    void shift(Random random, const lic::Shape& s) {
+        q.shift.resize(s.a * s.b);
+        for (auto& by : q.shift) by = static_cast<std::int8_t>(random.between(-LIC_SHIFT_MAX, LIC_SHIFT_MAX));
+    }
     std::int32_t skip() const { return static_cast<std::int32_t>(model.numbers().skip); }
     const lic::Trellis* dependent() const { return std::get_if<lic::Trellis>(&model.residual()); }
 };
@@ -183,34 +204,63 @@ struct Tile {
     bool operator==(const Tile& other) const { return z == other.z && r == other.r; }
 };
 
-std::vector<std::uint8_t> bytes_of(const lic::Stream& stream) {
-    std::vector<std::uint8_t> bytes(stream.size());
-    stream.copy(bytes.data());
+// A tile's bytes and where its stages end.
+struct Bytes {
+    std::vector<std::uint8_t> data;
+    std::vector<std::size_t> ends;
+    bool operator==(const Bytes& other) const { return data == other.data && ends == other.ends; }
+};
+
+Bytes bytes_of(const lic::Stream& stream, const lic::Setting& q) {
+    Bytes bytes;
+    bytes.data.resize(stream.size());
+    stream.copy(bytes.data.data());
+    for (std::size_t k = 1; k < q.stages.count; ++k) bytes.ends.push_back(stream.end(k - 1));
+    bytes.ends.push_back(bytes.data.size());
     return bytes;
 }
 
-std::vector<std::uint8_t> encode(const Tables& t, const lic::Shape& s, const Tile& tile) {
+Bytes encode(const Tables& t, const lic::Shape& s, const Tile& tile) {
     lic::Stream fast, slow;
     REQUIRE(t.model.encode(t.q, s, tile.z.data(), tile.r.data(), fast) == lic::Status::ok);
     REQUIRE(lic::Slow::encode(t.model, t.q, s, tile.z.data(), tile.r.data(), slow) == lic::Status::ok);
-    REQUIRE(bytes_of(fast) == bytes_of(slow));
-    return bytes_of(fast);
+    REQUIRE(bytes_of(fast, t.q) == bytes_of(slow, t.q));
+    return bytes_of(fast, t.q);
 }
 
-// Decodes with both twins, from a heap buffer of exactly `size` bytes, and checks invariants 2 and 3.
-lic::Status decode(const Tables& t, const lic::Shape& s, const std::uint8_t* data, std::size_t size, Tile& fast) {
+// Decodes with both twins, from a heap buffer of the exact size, and checks invariants 2 and 3.
+lic::Outcome decode(const Tables& t, const lic::Shape& s, const Bytes& bytes, bool may_end, Tile& fast) {
+    const std::size_t size = bytes.data.size();
     std::unique_ptr<std::uint8_t[]> exact(new std::uint8_t[size]);
-    if (size) std::memcpy(exact.get(), data, size);
+    if (size) std::memcpy(exact.get(), bytes.data.data(), size);
+    const lic::Streamed from{exact.get(), bytes.ends.data(), size, may_end};
     Tile slow(s);
-    const lic::Outcome a = t.model.decode(t.q, s, exact.get(), size, fast.z.data(), fast.r.data());
-    const lic::Outcome b = lic::Slow::decode(t.model, t.q, s, exact.get(), size, slow.z.data(), slow.r.data());
-    REQUIRE(a.status == b.status);
+    const lic::Outcome a = t.model.decode(t.q, s, from, fast.z.data(), fast.r.data());
+    const lic::Outcome b = lic::Slow::decode(t.model, t.q, s, from, slow.z.data(), slow.r.data());
+    REQUIRE(a.status == b.status && a.cut == b.cut);
     REQUIRE(a.at <= size && b.at <= size);
-    if (a.status != lic::Status::ok) return a.status;
+    REQUIRE(may_end || !a.cut);
+    if (a.status != lic::Status::ok) return a;
     REQUIRE(fast == slow);
-    const std::vector<std::uint8_t> again = encode(t, s, fast);
-    REQUIRE(again.size() == size && std::memcmp(again.data(), data, size) == 0);
-    return a.status;
+    if (!a.cut) REQUIRE(encode(t, s, fast) == bytes);
+    return a;
+}
+
+// Invariant 5, of the first `size` bytes of a whole tile's.
+void check_cut(const Tables& t, const lic::Shape& s, const Bytes& whole, const Tile& tile, std::size_t size) {
+    Bytes part = whole;
+    part.data.resize(size);
+    for (auto& end : part.ends) end = end < size ? end : size;
+    Tile found(s);
+    const lic::Outcome outcome = decode(t, s, part, true, found);
+    if (size < lic::kHeader) {
+        REQUIRE(outcome.status == lic::Status::too_short);
+        return;
+    }
+    REQUIRE(outcome.status == lic::Status::ok && outcome.cut == (size < whole.data.size()));
+    const bool all = found.z == tile.z;
+    for (std::size_t i = 0; i < tile.z.size(); ++i) REQUIRE(found.z[i] == tile.z[i] || found.z[i] == 0);
+    for (std::size_t i = 0; i < tile.r.size(); ++i) REQUIRE(found.r[i] == 0 || (all && found.r[i] == tile.r[i]));
 }
 
 // Symbols from bytes: a byte is a small symbol, but 0x80 announces two bytes of any. Skipped positions are 0.
@@ -230,6 +280,12 @@ void check_map(const Tables& t, const lic::Shape& s, const Tile& tile, std::vect
     const lic::Shape wide{s.C, map.M(), s.a, s.b, s.h, s.w};
     index.resize(wide.r_size());
     lic::Slow::index(map, tile.z.data(), wide, {t.q.d.data(), t.q.bias.data(), t.model.values()}, index.data());
+    for (std::size_t i = 0; i < index.size() && !t.q.shift.empty(); ++i) {
+        const std::size_t y = i / s.w % s.h, x = i % s.w;
+        const std::int32_t moved = index[i] + t.q.shift[y / lic::kSide * s.b + x / lic::kSide],
+                           most = t.model.values() - 1;
+        index[i] = static_cast<std::uint8_t>(moved < 0 ? 0 : moved > most ? most : moved);
+    }
     for (const lic::Simd level : lic::kAllSimd) {
         if (!lic::simd_supported(level)) continue;
         lic::simd_in_use() = level;
@@ -240,10 +296,12 @@ void check_map(const Tables& t, const lic::Shape& s, const Tile& tile, std::vect
 }
 
 // The levels of symbols, in place, by the words of FORMAT 7.9; symbols that are too large for theirs are halved.
-void make_levels(std::int32_t trellis, std::size_t n, const std::vector<std::uint8_t>& index,
-                 std::vector<std::int16_t>& r) {
+void make_levels(const Tables& t, std::size_t n, const std::vector<std::uint8_t>& index, std::vector<std::int16_t>& r) {
+    const std::int32_t trellis = t.dependent()->first();
     std::vector<std::int32_t> state(n);
-    for (std::size_t i = 0; i < r.size(); ++i) {
+    for (std::size_t at = 0; at < t.q.stages.count * r.size(); ++at) {
+        const std::size_t i = at % r.size();
+        if (!t.q.stages.range(at / r.size(), 0).holds(index[i])) continue;
         std::int32_t &s = state[i % n], k = r[i], level = 3 * k;
         for (;; k /= 2) {
             const std::int32_t sign = k > 0 ? 1 : k < 0 ? -1 : 0;
@@ -255,16 +313,16 @@ void make_levels(std::int32_t trellis, std::size_t n, const std::vector<std::uin
     }
 }
 
-// Invariant 5: of r as it is; and of numbers made of it, the ends of i16 standing for those that are none.
+// Invariant 6: of r as it is; and of numbers made of it, the ends of i16 standing for those that are none.
 void check_trellis(const Tables& t, const lic::Shape& s, const std::vector<std::uint8_t>& index, const Tile& raw) {
-    const std::int32_t trellis = t.dependent()->first();
     const std::size_t n = s.h * s.w;
     lic::Stream ignored;
     if (t.model.encode(t.q, s, raw.z.data(), raw.r.data(), ignored) == lic::Status::ok) {
         Tile same = raw;
         std::vector<std::uint8_t> row(raw.r.size());
-        REQUIRE(t.model.symbols(raw.r.data(), index.data(), n, same.r.data(), row.data()) == lic::Status::ok);
-        make_levels(trellis, n, index, same.r);
+        REQUIRE(t.model.symbols({raw.r.data(), index.data(), s.M, n, t.q.stages}, same.r.data(), row.data()) ==
+                lic::Status::ok);
+        make_levels(t, n, index, same.r);
         REQUIRE(same == raw);
     }
     std::vector<float> x, weight(s.M, 1.0f);
@@ -278,27 +336,42 @@ void check_trellis(const Tables& t, const lic::Shape& s, const std::vector<std::
     for (const lic::Simd level : lic::kAllSimd) {
         if (!lic::simd_supported(level)) continue;
         lic::simd_in_use() = level;
-        t.model.quantise({x.data(), index.data(), weight.data(), s.M, n, tile.r.data()});
+        t.model.quantise({x.data(), index.data(), weight.data(), s.M, n, tile.r.data(), t.q.stages});
         if (level == lic::Simd::scalar) first = tile;
         REQUIRE(tile == first);
     }
-    std::vector<std::uint8_t> stream = encode(t, s, tile);
-    REQUIRE(decode(t, s, stream.data(), stream.size(), first) == lic::Status::ok);
+    REQUIRE(decode(t, s, encode(t, s, tile), false, first).status == lic::Status::ok);
     REQUIRE(first == tile);
+}
+
+// A tile stream as the input has it.
+Bytes split(const Tables& t, const std::uint8_t* at, const std::uint8_t* end) {
+    Bytes bytes;
+    std::vector<std::uint8_t> shares;
+    while (shares.size() + 1 < t.q.stages.count) shares.push_back(at == end ? 0 : *at++);
+    bytes.data.assign(at, end);
+    std::size_t front = 0;
+    for (const std::uint8_t share : shares) {
+        front += (bytes.data.size() - front) * share / 255;
+        bytes.ends.push_back(front);
+    }
+    bytes.ends.push_back(bytes.data.size());
+    return bytes;
 }
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    if (size < 2) return 0;
-    static std::unique_ptr<const Tables> all[256];  // made once each: that takes longer than most inputs
-    if (!all[data[0]]) all[data[0]].reset(new Tables(data[0]));
-    const Tables& t = *all[data[0]];
+    if (size < 3) return 0;
+    static std::unique_ptr<const lic::Model> all[256];  // made once each: that takes longer than most inputs
+    if (!all[data[0]]) all[data[0]].reset(new lic::Model(make_model(data[0])));
+    Tables t(*all[data[0]], data[0], data[2]);
     const lic::Shape s = t.model.shape(1 + (data[1] & 7), 1 + (data[1] >> 3 & 15));
-    const std::uint8_t *at = data + 2, *end = data + size;
+    if (data[2] & 128 && t.model.planes() == 1) t.shift(Random{data[2]}, s);
+    const std::uint8_t *at = data + 3, *end = data + size;
     Tile tile(s);
     if (data[1] < 128) {
-        decode(t, s, at, static_cast<std::size_t>(end - at), tile);
+        decode(t, s, split(t, at, end), t.may_end, tile);
         return 0;
     }
     std::vector<std::uint8_t> index;
@@ -309,19 +382,22 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (std::size_t i = 0; i < tile.r.size(); ++i) {
         if (index[i] < t.skip()) tile.r[i] = 0;
     }
-    if (t.dependent()) make_levels(t.dependent()->first(), s.h * s.w, index, tile.r);
+    if (t.dependent()) make_levels(t, s.h * s.w, index, tile.r);
     double bits = 0.0;
-    REQUIRE(t.model.price(tile.r.data(), index.data(), s.h * s.w, bits) == lic::Status::ok && bits >= 0.0);
-    std::vector<std::uint8_t> stream = encode(t, s, tile);
+    REQUIRE(t.model.price({tile.r.data(), index.data(), s.M, s.h * s.w, t.q.stages}, bits) == lic::Status::ok);
+    REQUIRE(bits >= 0.0);
+    Bytes stream = encode(t, s, tile);
     Tile back(s);
-    REQUIRE(decode(t, s, stream.data(), stream.size(), back) == lic::Status::ok);
+    REQUIRE(decode(t, s, stream, false, back).status == lic::Status::ok);
     REQUIRE(back == tile);
+    check_cut(t, s, stream, tile, stream.data.size());
+    check_cut(t, s, stream, tile, stream.data.size() * data[size - 1] / 256);
     // Bytes that are left over damage the stream: what a decoder meets after a thousand good symbols.
-    for (; at != end && !stream.empty(); at += at + 1 == end ? 1 : 2) {
-        const std::size_t place = *at * stream.size() / 256;
-        stream[place] ^= at + 1 == end ? 1 : at[1];
+    for (; at != end && !stream.data.empty(); at += at + 1 == end ? 1 : 2) {
+        const std::size_t place = *at * stream.data.size() / 256;
+        stream.data[place] ^= at + 1 == end ? 1 : at[1];
     }
-    decode(t, s, stream.data(), stream.size(), back);
+    decode(t, s, stream, t.may_end, back);
     return 0;
 }
 

@@ -259,7 +259,7 @@ def test_info(tmp_path, capsys, make_picture):
     assert fields["quality"] == 60.0
     assert fields["signature"] == "8D 4C 49 44"
     tiles = container.read((tmp_path / "a.lic").read_bytes()).tiles
-    assert fields["tile 3"] == f"{len(tiles[3])} bytes"
+    assert fields["tile 3"] == f"{len(tiles[3].stages[0])} bytes"
 
 
 def test_info_of_bytes_behind_the_end(tmp_path, capsys, make_picture):

@@ -80,7 +80,7 @@ def test_properties_do_not_decode(array, fake_engine):
     meta = iio3.immeta(data)
     assert meta["quality"] == 12.5
     assert meta["bpp"] > 0
-    assert meta["lic_version"] == "0.2"
+    assert meta["lic_version"] == "0.3"
     assert "model" in meta
     assert fake_engine == []
 

@@ -35,7 +35,7 @@ def test_open_is_lazy(image, fake_engine):
     im = opened(data)
     assert (im.size, im.mode, im.format) == ((100, 70), "RGB", "LIC")
     assert im.info["quality"] == 60.5
-    assert im.info["lic_version"] == "0.2"
+    assert im.info["lic_version"] == "0.3"
     assert im.info["bpp"] == 8 * len(data) / 7000
     assert im.info["model"].isprintable()
     assert "decode" not in fake_engine
@@ -170,7 +170,7 @@ def test_truncated(image):
     assert back.size == (100, 70)
 
 
-@pytest.mark.parametrize("behind", [b"\0", b"\n", bytes(64), b"\r\n--boundary--", b"\x8dLID\0\2T\5", "a longer file"])
+@pytest.mark.parametrize("behind", [b"\0", b"\n", bytes(64), b"\r\n--boundary--", b"\x8dLID\0\3T\5", "a longer file"])
 @pytest.mark.parametrize("truncated", [False, True])
 def test_bytes_behind_the_end_are_ignored(image, behind, truncated, monkeypatch, tmp_path):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", truncated)
@@ -237,7 +237,7 @@ def test_verify(image, fake_engine, tmp_path):
 
 def test_decompression_bomb():
     header = container.Header(30000, 30000, "L", 1, bytes(8), 7500, 64)
-    data = container.write(header, [bytes(16)] * header.tile_count)
+    data = container.write(header, [[bytes(16)]] * header.tile_count)
     with pytest.raises(Image.DecompressionBombError):
         opened(data)
 
@@ -318,7 +318,9 @@ def test_alpha_is_unpacked_after_the_tiles(image, monkeypatch):
 
     data = saved(image("RGBA"))
     chunks = container.read(data)
-    bad = container.write(chunks.header, [bytes(len(tile)) for tile in chunks.tiles], chunks.alpha)
+    bad = container.write(
+        chunks.header, [[bytes(len(stage)) for stage in tile.stages] for tile in chunks.tiles], chunks.alpha
+    )
     monkeypatch.setattr(alpha, "unpack", None)  # would raise a TypeError
     with pytest.raises(errors.LicCorruptTile):
         opened(bad).load()

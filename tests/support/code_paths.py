@@ -9,11 +9,14 @@ import pytest
 from pillow_lic.errors import LicCorruptTile
 
 if TYPE_CHECKING:
-    from random_tables import Case
+    from random_tables import Tile
 
 
-def same_or_corrupt(case: Case, data: bytes) -> bool:
-    """Whether `data` is accepted. Both twins agree, and what is accepted is the one stream of its symbols."""
+def same_or_corrupt(case: Tile, stages: bytes | list[bytes]) -> bool:
+    """Whether a tile's stages are accepted; bytes stand for one of one stage. Both twins agree, and what is
+    accepted is the one stream of its symbols.
+    """
+    data = [stages] if isinstance(stages, bytes) else stages
     try:
         z, r = case.decode(data)
     except LicCorruptTile as error:
@@ -23,5 +26,5 @@ def same_or_corrupt(case: Case, data: bytes) -> bool:
         # The same reason; the byte may be a few further on, as the fast twin reads the words of four symbols at once.
         assert str(slow.value).split("(byte")[0] == reason
         return False
-    assert case.tables.encode(case.q, z, r) == data
+    assert case.model.encode(case.coding, z, r) == data
     return True

@@ -26,7 +26,9 @@ class FakeSymbols:
     header: object
     model: object
     pixels: np.ndarray
+    shift: object = None
     missing: list = field(default_factory=list)
+    coarse: list = field(default_factory=list)
     alpha: object = None
     notes: tuple[str, ...] = ()
 
@@ -39,14 +41,14 @@ class FakeSymbols:
         return self.pixels[tile.pixel_rows(self.header), tile.pixel_columns(self.header)]
 
     def encode(self, tile):
-        return bytes(16) + zlib.compress(np.ascontiguousarray(self._part(tile)).tobytes())
+        return [bytes(16) + zlib.compress(np.ascontiguousarray(self._part(tile)).tobytes())]
 
     def decode(self, tile, stream):
-        if stream is None:
+        if not stream.complete:
             return LicTruncated(f"tile {tile.number}: missing")
         part = self._part(tile)
         try:
-            part[...] = np.frombuffer(zlib.decompress(stream[16:]), np.uint8).reshape(part.shape)
+            part[...] = np.frombuffer(zlib.decompress(stream.stages[0][16:]), np.uint8).reshape(part.shape)
         except (zlib.error, ValueError) as error:
             return LicCorruptTile(f"tile {tile.number}: {error}")
         return None
@@ -76,9 +78,9 @@ class FakeEngine:
             found.append(Arrival(FakeSymbols(picture.header, picture.model, pixels), at_once))
         return found
 
-    def blank(self, header, model):
+    def blank(self, header, model, shift=None):
         bands = () if header.layout in ("L", "LA") else (3,)
-        return FakeSymbols(header, model, np.empty((header.height, header.width, *bands), np.uint8))
+        return FakeSymbols(header, model, np.empty((header.height, header.width, *bands), np.uint8), shift)
 
     def render(self, symbols, *, scale=1, area=None):
         calls.extend("decode" for _ in symbols)

@@ -1,5 +1,6 @@
-"""Add golden files: python tests/support/make_golden.py [--sizes]. Writes only what is not there; within a version of
-the format a golden is never made again.
+"""Add golden files: python tests/support/make_golden.py [--sizes] [--draft]. Writes only what is not there; within a
+version of the format a golden is never made again. Where a draft has changed the bytes of all files, --draft writes the
+files again: with the integers that they had, to the pixels that they had.
 
 tests/golden/NAME.lic, and NAME.npz with the integers and the pixels that slow_decoder.py makes of it: the encoder's
 bytes, the second decoder's meaning of them. tests/golden/errors/CLASS-what.lic: files that must be refused with that
@@ -20,10 +21,14 @@ import numpy as np
 import slow_decoder
 from pictures import picture
 from PIL import Image
+from shortcuts import written
 
 import pillow_lic
 from pillow_lic import container
 from pillow_lic.codec import encode, overlay
+from pillow_lic.container.cut import cut
+from pillow_lic.engines.base import Picture, Symbols
+from pillow_lic.engines.native import NativeEngine
 from pillow_lic.models import registry
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -36,13 +41,13 @@ def accepted() -> dict[str, bytes]:
     """Name to file: the layouts, sizes, tiles and metadata that there are."""
     gradient = np.linspace(0, 255, 40 * 50).reshape(40, 50).astype(np.uint8)
     files = {
-        "one-pixel": pillow_lic.encode(picture(1, 1), model="toy"),
+        "one-pixel": pillow_lic.encode(picture(1, 1), model="toy", screen="off"),
         "rgb-low": pillow_lic.encode(picture(130, 190, seed=1), model="toy", quality=5),
         "rgb-fraction": pillow_lic.encode(picture(70, 90, seed=2), model="toy", quality=62.35),
         "rgb-high": pillow_lic.encode(picture(80, 64, seed=3), model="toy", quality=100),
         "escapes": _with_escapes(),
         "grey": pillow_lic.encode(picture(33, 65, 1, seed=5), model="toy"),
-        "grey-alpha": pillow_lic.encode(np.dstack([picture(40, 50, 1, seed=6), gradient]), model="toy"),
+        "grey-alpha": pillow_lic.encode(np.dstack([picture(40, 50, 1, seed=6), gradient]), model="toy", exact=True),
         "opaque": pillow_lic.encode(
             np.dstack([picture(20, 30, seed=7), np.full((20, 30), 255, np.uint8)]), model="toy"
         ),
@@ -57,8 +62,13 @@ def accepted() -> dict[str, bytes]:
     files |= _with_overlays()
     encode.TILE_SIDE, whole = 1, encode.TILE_SIDE
     files["tiles"] = pillow_lic.encode(picture(100, 150, seed=9), model="toy", quality=40)
+    files["stages"] = _with_stages()
+    files["cut"] = cut(files["stages"], size=len(files["stages"]) * 3 // 4)
     trellis = pillow_lic.register_model(TRELLIS)
     files["models/trellis"] = pillow_lic.encode(picture(100, 150, seed=9), model=trellis, quality=70)
+    files["models/trellis-stages"] = pillow_lic.encode(
+        picture(100, 150, seed=9), model=trellis, quality=70, progressive=True
+    )
     encode.TILE_SIDE = whole
     return files
 
@@ -80,7 +90,7 @@ def _with_overlays() -> dict[str, bytes]:
     )
     cut_out[cut_out[..., 3] == 0, :3] = (9, 200, 77)
     return {
-        "overlay": container.write(chunks.header, list(chunks.tiles), overlay=rectangles),
+        "overlay": container.write(chunks.header, [tile.stages for tile in chunks.tiles], overlay=rectangles),
         "lossless-rgba": pillow_lic.encode(np.dstack([array, array[..., 0]]), lossless=True),
         "lossless-grey-alpha": pillow_lic.encode(np.dstack([scale, scale.T.reshape(30, 40)]), lossless=True),
         "lossless-flat": pillow_lic.encode(np.full((300, 200, 3), (0, 255, 0), np.uint8), lossless=True),
@@ -97,6 +107,18 @@ def _with_escapes() -> bytes:
     index = tables.scale_index(9000, z, 3, 3)
     r = np.where(index < tables.skip, 0, rng.choice([0, 1, -2, 40, -700, 32767, -32768], index.shape)).astype(np.int16)
     return container.write(chunks.header, [tables.encode(9000, z, r)])
+
+
+def _with_stages() -> bytes:
+    """A file of four tiles in four stages, with a quality map."""
+    header = container.read(pillow_lic.encode(picture(100, 128, seed=10), model="toy", quality=70)).header
+    engine, model = NativeEngine(), registry.by_name("toy")
+    header = dataclasses.replace(header, tile_side=1)
+    shift = bytes([0, 8, 256 - 5, 3])
+    job = Picture(header, model, picture(100, 128, seed=10), shift, progressive=True)
+    symbols = engine.quantise(engine.analyse([job]), 2)[0].value
+    stages = [symbols.encode(tile) for tile in header.tiles()]
+    return container.write(symbols.header, stages, map=shift)
 
 
 def sizes() -> list[tuple[str, int, int]]:
@@ -121,15 +143,18 @@ def refused() -> dict[str, bytes]:
     """Name, which starts with the error's class, to file."""
     good = pillow_lic.encode(picture(24, 24, seed=8), model="toy")
     chunks = container.read(good)
-    tiles = [bytes(t) for t in chunks.tiles]
-    body = bytearray(tiles[0])
+    tiles = [tile.stages for tile in chunks.tiles]
+    body = bytearray(tiles[0][0])
     body[-1] ^= 1
     tail = good.index(b"T", 20)
     return {
         "LicBadMagic-licence": b"SERVER this_host ANY 27000\nVENDOR mlm\nINCREMENT product vendor 1.0 permanent\n",
         "LicBadMagic-version-1": b"\x8dLIC" + good[4:],
         "LicUnsupportedVersion-major": good[:4] + b"\x09" + good[5:],
-        "LicUnsupportedVersion-critical-chunk": good[:tail] + chunk(b"G", b"\0\0") + good[tail:],
+        "LicUnsupportedVersion-critical-chunk": good[:tail] + chunk(b"P", b"\0\0") + good[tail:],
+        "LicUnsupportedVersion-draft-2": good[:5] + b"\x02" + good[6:],
+        "LicCorruptChunk-quality-map": good[:tail] + chunk(b"G", zlib.compress(b"\x21")) + good[tail:],
+        "LicCorruptChunk-stage": _with_a_wrong_check(),
         "LicTruncated-signature": good[:5],
         "LicTruncated-header": good[:15],
         "LicTruncated-tiles": good[:-7],
@@ -140,7 +165,7 @@ def refused() -> dict[str, bytes]:
         "LicCorruptChunk-overlay-size": _alone(b"\0\2\x2f\x04\x40\0\0"),
         "LicUnsupportedVersion-overlay-method": _alone(b"\0\3abc"),
         "LicLimitExceeded-overlay-area": _alone(b"\2" + 2 * b"\0\0\3\2\0\3" + b"abcdef"),
-        "LicCorruptTile-word": container.write(chunks.header, [bytes(body)]),
+        "LicCorruptTile-word": container.write(chunks.header, [[bytes(body)]]),
         "LicLimitExceeded-pixels": _header_only(chunks.header, width=2**31 - 1, height=2**31 - 1),
         "LicUnknownModel-hash": container.write(
             dataclasses.replace(chunks.header, model=0, model_hash=bytes(8)), tiles
@@ -150,8 +175,17 @@ def refused() -> dict[str, bytes]:
 
 def _alone(payload: bytes) -> bytes:
     """A file of 3 x 2 pixels whose overlay stands alone; `container.write` would refuse to make it."""
-    start = b"\x8dLID\0\2H\3\3\2\x83"
+    start = b"\x8dLID\0\3H\3\3\2\x83"
     return start + struct.pack("<I", zlib.crc32(start)) + chunk(b"O", payload)
+
+
+def _with_a_wrong_check() -> bytes:
+    """A byte of a first stage changed, and the checksum of the chunk made right again."""
+    data = pillow_lic.encode(picture(24, 24, seed=8), model="toy", progressive=True)
+    tiles = container.read_head(data).chunk("T")
+    payload = bytearray(data[tiles.offset : tiles.offset + tiles.length])
+    payload[container.read(data).header.stage_count] ^= 1
+    return data[: tiles.start] + chunk(b"T", bytes(payload))
 
 
 def _header_only(header: container.Header, width: int, height: int) -> bytes:
@@ -159,9 +193,18 @@ def _header_only(header: container.Header, width: int, height: int) -> bytes:
     from pillow_lic.container.fields import varint
 
     payload = varint(width) + varint(height) + b"\x03" + varint(header.model) + header.model_hash
-    payload += struct.pack("<H", header.quality_q) + varint(header.tile_side)
-    start = b"\x8dLID\0\x02H" + varint(len(payload)) + payload
+    payload += struct.pack("<H", header.quality_q) + varint(header.tile_side) + b"\0"
+    start = b"\x8dLID\0\x03H" + varint(len(payload)) + payload
     return start + struct.pack("<I", zlib.crc32(start)) + chunk(b"T", b"")
+
+
+def with_integers(data: bytes, z: np.ndarray, r: np.ndarray) -> bytes:
+    """The file with other integers of its tiles."""
+    chunks = container.read(data)
+    header = chunks.header
+    model = registry.by_hash(header.model, header.model_hash)
+    symbols = Symbols(header, model, z, r, chunks.map)
+    return written(chunks, [symbols.encode(tile) for tile in header.tiles()])
 
 
 def integers(data: bytes, model: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -178,11 +221,16 @@ def integers(data: bytes, model: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main() -> None:
+    again = "--draft" in sys.argv
     GOLDEN.mkdir(exist_ok=True)
     ERRORS.mkdir(exist_ok=True)
     for name, data in accepted().items():
         path, model = GOLDEN / f"{name}.lic", TRELLIS if name.startswith("models/") else TOY
         if path.exists():
+            if again and name != "cut":  # which is made of another one, and has no integers of its own
+                stored = np.load(path.with_suffix(".npz"))
+                alone = container.read(data).header.alone  # exact, and without integers
+                path.write_bytes(data if alone else with_integers(data, stored["z"], stored["r"]))
             continue
         path.write_bytes(data)
         alone = container.read(data).header.alone
@@ -190,7 +238,7 @@ def main() -> None:
         np.savez_compressed(path.with_suffix(".npz"), **found, pixels=slow_decoder.decode(data, model))
     for name, data in refused().items():
         path = ERRORS / f"{name}.lic"
-        if not path.exists():
+        if again or not path.exists():
             path.write_bytes(data)
     if not SIZES.exists() or "--sizes" in sys.argv:
         SIZES.parent.mkdir(exist_ok=True)

@@ -6,9 +6,8 @@ import math
 
 import mixture_twin
 import numpy as np
-from random_tables import random_arrays, random_symbols
+from random_tables import Tile, random_arrays, random_symbols
 
-from pillow_lic import _core_test
 from pillow_lic.entropy import CELL, PLANES, Tables
 
 NORMAL = mixture_twin.normal()
@@ -19,14 +18,16 @@ def inverses(rng, scales: int) -> np.ndarray:
     return np.clip(256 / 4.25 / 16 / sigma * 65536, 2048, 1 << 24).astype(np.uint32)
 
 
-class MixedCase:
+class MixedCase(Tile):
     """Random tables of a mixture model and a tile."""
 
     def __init__(self, seed: int, h: int, w: int, components: int = 3, hidden: int = 0):
         rng = np.random.default_rng(seed)
         latent, hyper, scales, points = int(rng.integers(1, 4)), int(rng.integers(1, 8)), int(rng.integers(1, 40)), 3
         planes = PLANES * components
-        arrays = random_arrays(rng, latent * planes, hyper, points, 1, levels=int(rng.integers(1, 5)))
+        arrays = random_arrays(
+            rng, latent * planes, hyper, points, 1, levels=int(rng.integers(1, 5)), near=seed % 2 == 1
+        )
         arrays["freq"] = arrays["freq"][arrays["count"][0] :]
         arrays["count"], arrays["first"] = arrays["count"][1:], arrays["first"][1:]
         inputs = hyper
@@ -40,16 +41,8 @@ class MixedCase:
         arrays["normal"], arrays["inverse"] = NORMAL, inverses(rng, scales)
         self.arrays, self.numbers = arrays, (latent, hyper, points, scales, 0)
         self.tables = Tables(arrays, *self.numbers)
-        self.q = int(rng.integers(100, 10001))
+        self.model, self.coding = self.tables.model, int(rng.integers(100, 10001))
+        self.q = self.coding
         self.h, self.w, self.a, self.b = h, w, -(-h // 4), -(-w // 4)
         self.z = random_symbols(rng, (hyper, self.a, self.b))
         self.r = random_symbols(rng, (latent, h, w))
-
-    def encode_slow(self) -> bytes:
-        return _core_test.encode_slow(self.tables.model, self.q, self.z, self.r)
-
-    def decode_slow(self, data: bytes):
-        return _core_test.decode_slow(self.tables.model, self.q, data, (self.h, self.w))
-
-    def decode(self, data: bytes):
-        return self.tables.decode(self.q, data, self.a, self.b, self.h, self.w)

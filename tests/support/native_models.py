@@ -126,7 +126,7 @@ def case(model: tuple, size: tuple[int, int], q: int) -> tuple:
     grid = (-(-size[0] // 16), -(-size[1] // 16))
     v, r = latents_of(tensors, grid, wild=model[1] in ("full", "worst"))
     slow = slow_photo.SlowPhoto(tensors, q)
-    return grid, v, r, slow.y_hat(v, r), slow.samples(v, r, *size), slow.samples(v, r, *size, grey=True)
+    return grid, v, r, slow.y_hat(v, r), slow.samples(v, r, size), slow.samples(v, r, size, grey=True)
 
 
 @functools.cache

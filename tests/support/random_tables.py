@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
 import numpy as np
+import slow_decoder
 from hypothesis import strategies as st
 from slow_decoder import level_of, next_state
 
 from pillow_lic import _core_test
+from pillow_lic.constants import LIC_NEIGHBOUR_CLASSES, LIC_SHIFT_MAX, LIC_TILE_SIDE_MAX
 from pillow_lic.entropy import Tables
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def random_row(rng: np.random.Generator, most: int) -> np.ndarray:
@@ -20,19 +29,29 @@ def random_row(rng: np.random.Generator, most: int) -> np.ndarray:
 
 
 def random_arrays(
-    rng, latent: int, hyper: int, points: int, rows: int, most: int = 40, levels: int = 1, trellis: int | None = None
+    rng,
+    latent: int,
+    hyper: int,
+    points: int,
+    rows: int,
+    most: int = 40,
+    levels: int = 1,
+    trellis: int | None = None,
+    near: bool = False,
 ) -> dict[str, np.ndarray]:
-    """The arrays of FORMAT 9.2, with scale indices that spread over all rows."""
+    """The arrays of FORMAT 9.2, with scale indices that spread over all rows. near: with classes of neighbours."""
     scale_rows = rows if trellis is None else 2 * rows
-    bank = [random_row(rng, most) for _ in range(scale_rows + points * hyper * levels)]
+    classes = LIC_NEIGHBOUR_CLASSES if near else 1
+    bank = [random_row(rng, most) for _ in range(scale_rows + points * hyper * levels * classes)]
     count = np.array([len(row) for row in bank], np.int32)
-    near = -(count // 2)
-    first = np.where(rng.random(len(bank)) < 0.9, near, rng.choice([-32768, 32767], len(bank)))
+    around = -(count // 2)
+    first = np.where(rng.random(len(bank)) < 0.9, around, rng.choice([-32768, 32767], len(bank)))
     return {
         **(
             {"z_level": rng.integers(0, 3 * hyper, (points, hyper, levels - 1)).astype(np.uint16)} if levels > 1 else {}
         ),
         **({} if trellis is None else {"trellis": np.array([trellis], np.int32)}),
+        **({"z_near": np.array([classes], np.int32)} if near else {}),
         "freq": np.concatenate(bank),
         "count": count,
         "first": first.astype(np.int16),
@@ -53,22 +72,79 @@ def random_symbols(rng, shape: tuple[int, ...]) -> np.ndarray:
     return np.where(kind < share, np.where(kind < share / 2, ends, wild), small).astype(np.int16)
 
 
-def levels_of(symbols: np.ndarray, index: np.ndarray, trellis: int) -> np.ndarray:
-    """The levels (M, ...) of symbols, of which those beyond what i16 allows are made smaller (FORMAT 7.9)."""
+def random_thresholds(rng, count: int, most: int) -> bytes:
+    """Thresholds of `count` + 1 stages, or of fewer: of indices up to `most`, some beyond it."""
+    reach = np.arange(1, min(most + 3, 255))
+    return bytes(sorted(rng.permutation(reach)[:count].tolist(), reverse=True))
+
+
+def levels_of(symbols: np.ndarray, index: np.ndarray, trellis: int, thresholds: bytes = b"") -> np.ndarray:
+    """The levels (M, ...) of symbols, of which those beyond what i16 allows are made smaller (FORMAT 7.9), in the order
+    of their stages.
+    """
     levels, states = np.empty(symbols.shape, np.int16), np.zeros(symbols.shape[1:], int)
-    for place in np.ndindex(symbols.shape):
-        symbol, state = int(symbols[place]), int(states[place[1:]])
-        while not -32768 <= (level := level_of(symbol, index[place], state, trellis)) <= 32767:
-            symbol = int(symbol / 2)
-        levels[place] = level
-        if index[place] >= trellis:
-            states[place[1:]] = next_state(state, symbol)
+    for high, low in pairwise((256, *thresholds, 0)):
+        for place in np.argwhere((index >= low) & (index < high)):
+            at = tuple(place)
+            symbol, state = int(symbols[at]), int(states[at[1:]])
+            while not -32768 <= (level := level_of(symbol, index[at], state, trellis)) <= 32767:
+                symbol = int(symbol / 2)
+            levels[at] = level
+            if index[at] >= trellis:
+                states[at[1:]] = next_state(state, symbol)
     return levels
 
 
-class Case:
+class Tile:
+    """What both kinds of cases do with their tile. The class has model, coding, z and r."""
+
+    def encode(self) -> list[bytes]:
+        return self.model.encode(self.coding, self.z, self.r)
+
+    def encode_slow(self) -> list[bytes]:
+        return _core_test.encode_slow(self.model, self.coding, self.z, self.r)
+
+    def decode(self, stages: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        return self.model.decode(self.coding, stages, self.r.shape[1:])
+
+    def decode_slow(self, stages: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        return _core_test.decode_slow(self.model, self.coding, stages, self.r.shape[1:])
+
+    def decode_cut(self, stages: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray, bool]:
+        """z, r and whether they are all there, of a stream that may break off."""
+        z, r = np.full_like(self.z, 7), np.full_like(self.r, 7)
+        whole = self.model.read_tile(self.coding, stages, (*r.shape[1:], LIC_TILE_SIDE_MAX, 0), z, r, cut=True)
+        return z, r, whole
+
+    def decode_cut_slow(self, stages: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        return _core_test.decode_slow(self.model, self.coding, stages, self.r.shape[1:], cut=True)
+
+    def decode_by_the_document(self, stages: Sequence[bytes], cut: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """By the second decoder."""
+        q, thresholds, shift = (self.coding, b"", None) if isinstance(self.coding, int) else self.coding
+        shapes, shift = (self.z.shape[1:], self.r.shape[1:]), None if shift is None else shift.tolist()
+        z, r = slow_decoder.decode_tile(stages, self.document, (q, list(thresholds), cut), *shapes, shift)
+        return np.array(z), np.array(r)
+
+    @cached_property
+    def document(self) -> slow_decoder.Tables:
+        """The second decoder's tables."""
+        return slow_decoder.Tables(self.arrays, *self.numbers)
+
+
+def first_bytes(stages: Sequence[bytes], size: int) -> list[bytes]:
+    """So many of a tile's bytes, in its stages."""
+    part = []
+    for stage in stages:
+        part.append(stage[:size])
+        size -= len(part[-1])
+    return part
+
+
+class Case(Tile):
     """Random tables and a tile that they can hold. trellis: the first index of dependent quantisation, None for a model
-    without.
+    without. near: whether z has classes of neighbours. further: stages after the first, at most. shifted: with a
+    quality map.
     """
 
     def __init__(
@@ -82,31 +158,29 @@ class Case:
         skip: int = 2,
         levels: int = 4,
         trellis: int | None = None,
+        near: bool = False,
+        further: int = 0,
+        shifted: bool = False,
     ):
         rng = np.random.default_rng(seed)
         self.h, self.w, self.a, self.b = h, w, -(-h // 4), -(-w // 4)
         self.points = int(rng.integers(2, 6))
-        self.arrays = random_arrays(rng, latent, hyper, self.points, rows, levels=levels, trellis=trellis)
-        self.tables = Tables(self.arrays, latent, hyper, self.points, rows, skip)
+        self.arrays = random_arrays(rng, latent, hyper, self.points, rows, levels=levels, trellis=trellis, near=near)
+        self.numbers = latent, hyper, self.points, rows, skip
+        self.tables = Tables(self.arrays, *self.numbers)
+        self.model = self.tables.model
         self.q = int(rng.choice([100, 10000, rng.integers(100, 10001)]))
         self.z = random_symbols(rng, (hyper, self.a, self.b))
         self.r = random_symbols(rng, (latent, h, w))
-        self.index = self.tables.scale_index(self.q, self.z, h, w)
+        self.thresholds = random_thresholds(rng, further, rows)
+        self.shift = rng.integers(-LIC_SHIFT_MAX, LIC_SHIFT_MAX + 1, (self.a, self.b)).astype(np.int8)
+        if not shifted:
+            self.shift = None
+        self.coding = (self.q, self.thresholds, self.shift) if shifted or further else self.q
+        self.index = self.tables.scale_index(self.coding, self.z, h, w)
         self.r[self.index < skip] = 0
         if trellis is not None:
-            self.r = levels_of(self.r, self.index, trellis)
-
-    def encode(self) -> bytes:
-        return self.tables.encode(self.q, self.z, self.r)
-
-    def decode(self, data: bytes) -> tuple[np.ndarray, np.ndarray]:
-        return self.tables.decode(self.q, data, self.a, self.b, self.h, self.w)
-
-    def encode_slow(self) -> bytes:
-        return _core_test.encode_slow(self.tables.model, self.q, self.z, self.r)
-
-    def decode_slow(self, data: bytes) -> tuple[np.ndarray, np.ndarray]:
-        return _core_test.decode_slow(self.tables.model, self.q, data, (self.h, self.w))
+            self.r = levels_of(self.r, self.index, trellis, self.thresholds)
 
 
 cases = st.builds(
@@ -119,4 +193,7 @@ cases = st.builds(
     rows=st.integers(1, 12),
     levels=st.sampled_from([1, 2, 4, 16]),
     skip=st.sampled_from([0, 1]),
+    near=st.booleans(),
+    further=st.sampled_from([0, 0, 1, 3, 15]),
+    shifted=st.booleans(),
 )

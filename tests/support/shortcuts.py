@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from pillow_lic.engines import base, choice
 from pillow_lic.models import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
 
@@ -32,6 +33,13 @@ def pixels_of(chunks: container.Container, **options) -> np.ndarray:
     for note in found.notes:
         warnings.warn(note, stacklevel=2)
     return found.array()
+
+
+def written(chunks: container.Container, stages: Sequence[Sequence[bytes]] | None = None, **changes) -> bytes:
+    """The file of these chunks, with other stages of its tiles, or other fields of its header."""
+    tiles = [tile.stages for tile in chunks.tiles] if stages is None else stages
+    extra = {"icc": chunks.icc, "exif": chunks.exif, "xmp": chunks.xmp, "overlay": chunks.overlay, "map": chunks.map}
+    return container.write(dataclasses.replace(chunks.header, **changes), tiles, chunks.alpha, **extra)
 
 
 def cost(array: np.ndarray, data: bytes, quality: int = 60, model: str = "toy") -> float:

@@ -79,7 +79,7 @@ def ceil_div(a, b):
 # ---- FORMAT 2: the file from outside --------------------------------------------------------------------------------
 
 SIGNATURE = bytes.fromhex("8D4C4944")
-KNOWN = b"HcexAOT"
+KNOWN = b"HxcenpAOGsT"
 
 
 def read_chunks(data):
@@ -88,7 +88,7 @@ def read_chunks(data):
     reader = Reader(data)
     reader.take(4)
     demand(reader.u8() == 0, "unknown major version")
-    reader.u8()  # every minor version is accepted
+    demand(reader.u8() >= 3, "a draft before 0.3")
     chunks, seen, last = [], set(), None
     while reader.left() and not (chunks and chunks[-1][0] == last):
         start = reader.at if chunks else 0  # the first chunk's checksum includes signature and version
@@ -123,25 +123,33 @@ def read_header(payload):
     byte = reader.u8()
     layout, alone = byte & 7, bool(byte & 128)
     demand(layout in (L, LA, RGB, RGBA), f"reserved layout {layout}")
-    demand(byte & 0b00111000 == 0, "reserved layout bits")
+    depth = 8 + (byte >> 3 & 15)
+    demand(depth <= (8 if alone else 16), "reserved layout bits")
     if alone:
         demand(not reader.left(), "header chunk too long")
-        return types.SimpleNamespace(width=width, height=height, layout=layout, alone=True)
+        return types.SimpleNamespace(width=width, height=height, layout=layout, depth=depth, alone=True)
     model, model_hash = reader.varint(), reader.take(8)
     quality = reader.u16()
     demand(100 <= quality <= 10000, f"quality {quality} out of range")
     side = reader.varint()
     demand(1 <= side <= 64, f"tile side {side} out of range")
+    stages = reader.u8()
+    demand(stages < 32, "reserved bits of stages")
+    thresholds = list(reader.take(stages & 15))
+    demand(all(a > b for a, b in zip(thresholds, [*thresholds[1:], 0])), "thresholds that do not fall")
     demand(not reader.left(), "header chunk too long")
     return types.SimpleNamespace(
         width=width,
         height=height,
         layout=layout,
         alone=False,
+        depth=depth,
         model=model,
         model_hash=model_hash,
         quality=quality,
         side=side,
+        thresholds=thresholds,
+        cut=stages >= 16,
     )
 
 
@@ -170,18 +178,21 @@ def read_metadata(payload):
 
 
 def read_alpha(payload, header):
-    """The alpha plane, uint8 (height, width), and the colour of pixels where it is 0, or None."""
+    """The alpha plane (height, width), uint8 or, of more than 8 bits, uint16; and the colour of pixels where it is 0,
+    or None.
+    """
     reader = Reader(payload)
     method = reader.u8()
-    shape = header.height, header.width
+    shape, deep = (header.height, header.width), header.depth > 8
+    dtype = np.uint16 if deep else np.uint8
     if method == 0:
-        value = reader.u8()
-        demand(not reader.left(), "alpha: trailing bytes")
-        return np.full(shape, value, np.uint8), None
+        value = reader.u16() if deep else reader.u8()
+        demand(not reader.left() and value < 2**header.depth, "alpha: trailing bytes, or beyond the depth")
+        return np.full(shape, value, dtype), None
     demand(method in (1, 2), f"reserved alpha method {method}")
     hidden = list(reader.take(bands_of(header))) if method == 2 else None
     data = reader.rest()
-    fields = struct.pack(">II", header.width, header.height) + b"\x08\x00"  # IHDR: size, bit depth 8, colour type 0
+    fields = struct.pack(">IIBB", header.width, header.height, 16 if deep else 8, 0)  # IHDR: size, bits, colour type
     demand(data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:26] == b"IHDR" + fields, "alpha: not the PNG that it must be")
     from PIL import Image
 
@@ -189,7 +200,7 @@ def read_alpha(payload, header):
         plane = np.asarray(Image.open(io.BytesIO(data), formats=["PNG"]))
     except (OSError, SyntaxError, ValueError) as error:
         raise Refused(f"alpha: {error}") from error
-    demand(plane.shape == shape and plane.dtype == np.uint8, "alpha: wrong shape")
+    demand(plane.shape == shape and plane.dtype == dtype, "alpha: wrong shape")
     return plane, hidden
 
 
@@ -286,6 +297,23 @@ def paint(samples, parsed):
         samples[parsed.alpha == 0] = parsed.hidden
 
 
+# ---- FORMAT 5.3: quality map ----------------------------------------------------------------------------------------
+
+
+def read_map(payload, header):
+    """The rows by which the index of each block is moved, nested lists [a][b]."""
+    hz, wz = (ceil_div(ceil_div(side, 16), 4) for side in (header.height, header.width))
+    unpacker = zlib.decompressobj()
+    try:
+        data = unpacker.decompress(payload, hz * wz + 1)
+    except zlib.error as error:
+        raise Refused(f"quality map: {error}") from error
+    demand(len(data) == hz * wz and unpacker.eof and not unpacker.unused_data, "quality map: wrong size")
+    rows = np.frombuffer(data, np.int8).reshape(hz, wz).tolist()
+    demand(all(abs(k) <= 32 for row in rows for k in row), "quality map: out of range")
+    return rows
+
+
 # ---- FORMAT 6: tiles ------------------------------------------------------------------------------------------------
 
 
@@ -309,14 +337,18 @@ def tile_grid(header):
     ]
 
 
-def read_streams(payload, count):
-    """The tiles' streams (FORMAT 6.2)."""
+def read_streams(payload, count, stages):
+    """Of each tile the segments of its stages (FORMAT 6.2)."""
     reader = Reader(payload)
-    lengths = [reader.varint() for _ in range(count)]
-    demand(all(length >= 16 for length in lengths), "a tile stream under 16 bytes")
-    streams = [reader.take(length) for length in lengths]
+    lengths = [[reader.varint() for _ in range(count)] for _ in range(stages)]
+    demand(all(length >= 16 for length in lengths[0]), "a tile stream under 16 bytes")
+    segments = []
+    for k in range(stages):
+        segments.append([reader.take(length) for length in lengths[k]])
+        if k < stages - 1:
+            demand(reader.u16() == zlib.crc32(b"".join(segments[k])) & 65535, f"the check of stage {k} is wrong")
     demand(not reader.left(), "bytes after the last tile stream")
-    return streams
+    return [list(tile) for tile in zip(*segments)]
 
 
 def parse(data):
@@ -338,6 +370,7 @@ def parse(data):
         alpha=alpha,
         hidden=hidden,
         overlay=read_overlay(payloads["O"], header) if "O" in payloads else [],
+        map=read_map(payloads["G"], header) if "G" in payloads else None,
         tiles=tiles,
-        streams=[] if header.alone else read_streams(payloads["T"], len(tiles)),
+        streams=[] if header.alone else read_streams(payloads["T"], len(tiles), len(header.thresholds) + 1),
     )

@@ -53,6 +53,8 @@ class Tables:
         self.channels = 3 * self.components * latent or latent
         self.levels = 1 + arrays["z_level"].shape[-1] if "z_level" in arrays else 1
         demand(self.levels <= 16, "too many levels of z")
+        self.classes = arrays["z_near"].tolist()[0] if "z_near" in arrays else 1
+        demand(self.classes == (10 if "z_near" in arrays else 1), "z_near is not as 9.2 says")
         self.check_shapes(arrays)
         self.first = arrays["first"].tolist()
         self.freq, self.cumulative, at = [], [], 0
@@ -80,7 +82,7 @@ class Tables:
     def check_shapes(self, arrays):
         """Types, shapes and ranges of FORMAT 9.2 and 7.5."""
         m, c, p = self.channels, self.hyper, self.points
-        bank = self.scale_rows + p * c * self.levels
+        bank = self.scale_rows + p * c * self.levels * self.classes
         demand(bank <= 65536, "too many rows")
         ranges = [
             ("weight", -1023, 1023),
@@ -109,6 +111,8 @@ class Tables:
         if "z_level" in arrays:
             wanted["z_level"] = ("u2", (p, c, self.levels - 1))
             demand(self.levels > 1, "z_level is empty")
+        if "z_near" in arrays:
+            wanted["z_near"] = ("i4", (1,))
         if "trellis" in arrays:
             wanted["trellis"] = ("i4", (1,))
             demand(not self.components and self.skip <= self.trellis <= self.scales <= 128, "trellis: not as 7.9 says")
@@ -126,50 +130,76 @@ class Tables:
 # ---- FORMAT 7.3: range-ANS ------------------------------------------------------------------------------------------
 
 
-class TileStream:
-    """The bytes of one tile with its four states."""
+class Ended(Exception):
+    """The words end before the symbols do (FORMAT 6.4)."""
 
-    def __init__(self, data):
-        demand(len(data) >= 16, "stream under 16 bytes")
-        self.data, self.front, self.back = data, 16, len(data)
-        self.x = list(struct.unpack("<4I", data[:16]))
+
+class TileStream:
+    """The segments of one tile, read as one stream with four states."""
+
+    def __init__(self, segments):
+        self.ends = list(itertools.accumulate(map(len, segments)))
+        self.data, self.front, self.back = b"".join(segments), 16, self.ends[0]
+        demand(self.back >= 16, "stream under 16 bytes")
+        self.x = list(struct.unpack("<4I", self.data[:16]))
         demand(min(self.x) >= 65536, "an initial state is below 65536")
 
     def symbol(self, i, first, freq, cumulative):
-        """Symbol number i of a run, from the row (first value, frequencies, cumulative frequencies)."""
+        """Symbol number i of a run, from the row (first value, frequencies, cumulative frequencies); None for an
+        escape.
+        """
         s = i % 4
         slot = self.x[s] & 65535
         j = bisect.bisect_right(cumulative, slot) - 1
-        self.x[s] = freq[j] * (self.x[s] >> 16) + slot - cumulative[j]
-        if self.x[s] < 65536:
-            self.x[s] = self.x[s] << 16 | self.word()
-        value = self.escape(first, len(freq)) if j == len(freq) - 1 else first + j
-        demand(-32768 <= value <= 32767, f"symbol {value} outside i16")
-        return value
+        state = freq[j] * (self.x[s] >> 16) + slot - cumulative[j]
+        self.x[s] = state << 16 | self.word() if state < 65536 else state
+        demand(j == len(freq) - 1 or first + j <= 32767, f"symbol {first + j} outside i16")
+        return None if j == len(freq) - 1 else first + j
+
+    def run(self, n, row):
+        """The n symbols of a run; row(i, symbols) is the row of the next, given those before. Where words end, what
+        they tell, the others being 0, and whether they ended.
+        """
+        symbols, escaped = [0] * n, []
+        try:
+            for i in range(n):
+                first, freq, cumulative = row(i, symbols)
+                value = self.symbol(i, first, freq, cumulative)
+                if value is None:
+                    escaped.append((i, first, len(freq)))
+                else:
+                    symbols[i] = value
+            for i, first, count in escaped:
+                symbols[i] = self.escape(first, count)
+        except Ended:
+            return symbols, True
+        return symbols, False
 
     def word(self):
         """The next u16 at the front."""
-        demand(self.front + 2 <= self.back, "words run into the escapes")
+        if self.front + 2 > self.back:
+            raise Ended
         self.front += 2
         return struct.unpack_from("<H", self.data, self.front - 2)[0]
 
     def escape(self, first, n):
-        """A value outside the row, from the back."""
-        v = 0
-        for shift in (0, 7, 14):
-            demand(self.back > self.front, "escapes run into the words")
-            self.back -= 1
-            byte = self.data[self.back]
-            v |= (byte & 127) << shift
-            if byte < 128:
-                demand(byte or shift == 0, "escape is not the shortest")
-                demand(v < 2**17, "escape over 17 bits")
-                return first - 1 - (v >> 1) if v & 1 else first + n - 1 + (v >> 1)
-        raise Refused("escape of more than 3 bytes")
+        """A value outside the row."""
+        start, v = self.front, self.word()
+        if v >= 32768:
+            try:
+                high = self.word()
+            except Ended:
+                self.front = start
+                raise
+            demand(1 <= high <= 3, "escape is not the shortest or too long")
+            v += 32768 * high - 32768
+        value = first - 1 - (v >> 1) if v & 1 else first + n - 1 + (v >> 1)
+        demand(-32768 <= value <= 32767, f"symbol {value} outside i16")
+        return value
 
     def finish(self, checksum):
         """What must hold after the last run."""
-        demand(self.front == self.back, f"{self.back - self.front} bytes left over between words and escapes")
+        demand(self.front == len(self.data), f"{len(self.data) - self.front} bytes left over")
         end = [65536 + (checksum & 65535), 65536 + (checksum >> 16), 65536, 65536]
         demand(self.x == end, "the checksum in the states is not that of the symbols")
 
@@ -177,15 +207,27 @@ class TileStream:
 # ---- FORMAT 7.4 to 7.7: one tile ------------------------------------------------------------------------------------
 
 
-def z_rows(tables, quality, earlier, positions):
-    """Bank rows of the next channel of z, in coding order (FORMAT 7.4); `earlier`: flat lists of so many positions."""
+def z_base(tables, quality, earlier, positions):
+    """Bank rows of the next channel of z but for the class, in coding order (FORMAT 7.4); `earlier`: flat lists of so
+    many positions.
+    """
     nearest, c = rate_point(quality, tables.points)[2], len(earlier)
     rows = []
     for at in range(positions):
         activity = sum(min(abs(plane[at]), 3) for plane in earlier)
         level = sum(activity >= reach for reach in tables.z_level[nearest][c])
-        rows.append(tables.scale_rows + (nearest * tables.hyper + c) * tables.levels + level)
+        rows.append(tables.scale_rows + ((nearest * tables.hyper + c) * tables.levels + level) * tables.classes)
     return rows
+
+
+def z_class(tables, i, seen, columns):
+    """The class of position i of a channel, given the symbols before it, 0 where they were escaped (FORMAT 7.4)."""
+    if tables.classes == 1 or i == 0:
+        return 0
+    left = seen[i - 1] if i % columns else seen[i - columns]
+    above = seen[i - columns] if i >= columns else seen[i - 1]
+    size, total = min(abs(left) + abs(above), 3), left + above
+    return 3 * size - 1 + (total > 0) - (total < 0) if size else 0
 
 
 def dequantise(tables, quality, z):
@@ -216,8 +258,10 @@ def hidden_layers(tables, v):
     return v
 
 
-def scale_indices(tables, quality, v, rows, columns):
-    """index[m][row][column] of FORMAT 7.5 for a tile of `rows` x `columns` positions; bytes with mixtures (7.8)."""
+def scale_indices(tables, quality, v, rows, columns, shift=None):
+    """index[m][row][column] of FORMAT 7.5 for a tile of `rows` x `columns` positions; bytes with mixtures (7.8). shift:
+    the tile's part of the quality map, nested lists [a][b].
+    """
     p, f, _ = rate_point(quality, tables.points)
     most = 255 if tables.components else tables.scales - 1
     v = hidden_layers(tables, v)
@@ -232,7 +276,8 @@ def scale_indices(tables, quality, v, rows, columns):
                 b, w = divmod(column, 4)
                 k = 16 * m + 4 * u + w
                 acc = sum(weight * v[c][a][b] for c, weight in enumerate(tables.weight[k])) + tables.offset[k] + bias
-                line.append(min(max(acc >> 11, 0), most))
+                index = min(max(acc >> 11, 0), most)
+                line.append(index if shift is None else min(max(index + shift[a][b], 0), most))
             plane.append(line)
         result.append(plane)
     return result
@@ -259,9 +304,25 @@ def checksum(symbols):
     return (a * 2654435761 + b) % 2**32
 
 
-def decode_run(stream, tables, rows):
-    """One run of symbols (FORMAT 7.3); `rows` names the bank row of each."""
-    return [stream.symbol(i, tables.first[k], tables.freq[k], tables.cumulative[k]) for i, k in enumerate(rows)]
+def bank_row(tables, k):
+    """(first value, frequencies, cumulative frequencies)."""
+    return tables.first[k], tables.freq[k], tables.cumulative[k]
+
+
+def decode_z(stream, tables, quality, shape):
+    """(channels, whether words ended): z as flat lists, as far as it is there."""
+    channels, positions = [], shape[0] * shape[1]
+    for _ in range(tables.hyper):
+        base = z_base(tables, quality, channels, positions)
+
+        def row(i, seen, base=base):
+            return bank_row(tables, base[i] + z_class(tables, i, seen, shape[1]))
+
+        symbols, ended = stream.run(positions, row)
+        channels.append(symbols)
+        if ended:
+            return channels, True
+    return channels, False
 
 
 def mixture_row(tables, b):
@@ -288,15 +349,21 @@ def mixture_row(tables, b):
     return -rho, [high - low for low, high in zip(cumulative, [*cumulative[1:], 65536])], cumulative
 
 
-def decode_mixed_run(stream, tables, grids):
-    """The run of r under mixtures, every position coded."""
+def mixture_stage(stream, tables, grids):
+    """(symbols, r, whether words ended) of r under mixtures, every position coded: runs of 256."""
     bytes_of = [flatten([grid]) for grid in grids]
-    positions = len(bytes_of[0])
-    r = []
-    for i in range(tables.latent * positions):
-        m, at = divmod(i, positions)
-        r.append(stream.symbol(i, *mixture_row(tables, [plane[at] for plane in bytes_of[m :: tables.latent]])))
-    return r
+    positions, r = len(bytes_of[0]), []
+    for start in range(0, tables.latent * positions, 256):
+
+        def row(i, _, start=start):
+            m, at = divmod(start + i, positions)
+            return mixture_row(tables, [plane[at] for plane in bytes_of[m :: tables.latent]])
+
+        symbols, ended = stream.run(min(256, tables.latent * positions - start), row)
+        r += symbols
+        if ended:
+            break
+    return r, r, ended
 
 
 def next_state(state, symbol):
@@ -312,48 +379,78 @@ def level_of(symbol, index, state, trellis):
     return 4 * symbol - 2 * sign if state & 1 else 4 * symbol
 
 
-def decode_dependent_runs(stream, tables, grids):
-    """(symbols, levels) of r, a run for each channel; positions' states go from channel to channel (FORMAT 7.9)."""
-    states = [0] * len(flatten(grids[:1]))
-    symbols, levels = [], []
-    for grid in grids:
-        indices = flatten([grid])
-        odd = [index >= tables.trellis and state & 1 for index, state in zip(indices, states)]
-        rows = [index + tables.scales * one for index, one in zip(indices, odd)]
-        coded = iter(decode_run(stream, tables, [row for index, row in zip(indices, rows) if index >= tables.skip]))
-        for at, index in enumerate(indices):
-            symbol = next(coded) if index >= tables.skip else 0
-            level = level_of(symbol, index, states[at], tables.trellis)
-            demand(-32768 <= level <= 32767, "a level is outside i16")
-            symbols.append(symbol)
-            levels.append(level)
-            if index >= tables.trellis:
-                states[at] = next_state(states[at], symbol)
-    return symbols, levels
+def plain_stage(stream, tables, indices, low, high):
+    """({position: symbol}, whether words ended) of a stage (FORMAT 7.6): one run. indices: flat."""
+    there = [at for at, index in enumerate(indices) if max(low, tables.skip) <= index < high]
+    symbols, ended = stream.run(len(there), lambda i, _: bank_row(tables, indices[there[i]]))
+    return dict(zip(there, symbols)), ended
 
 
-def decode_tile(data, tables, quality, hyper_shape, latent_shape):
-    """(z, r), nested lists, of one tile with (rows, columns) hyper and latent positions."""
-    stream = TileStream(data)
-    channels = []
-    for _ in range(tables.hyper):
-        channels.append(decode_run(stream, tables, z_rows(tables, quality, channels, hyper_shape[0] * hyper_shape[1])))
-    z = [value for plane in channels for value in plane]
-    planes = unflatten(z, tables.hyper, *hyper_shape)
-    grids = scale_indices(tables, quality, dequantise(tables, quality, planes), *latent_shape)
-    if tables.components:
-        r = decode_mixed_run(stream, tables, grids)  # FORMAT 7.8
-        stream.finish(checksum(z + r))
-        return planes, unflatten(r, tables.latent, *latent_shape)
-    if tables.trellis is not None:
-        symbols, r = decode_dependent_runs(stream, tables, grids)
-        stream.finish(checksum(z + symbols))
-        return planes, unflatten(r, tables.latent, *latent_shape)
-    indices = flatten(grids)
-    coded = iter(decode_run(stream, tables, [k for k in indices if k >= tables.skip]))  # FORMAT 7.6
-    r = [next(coded) if k >= tables.skip else 0 for k in indices]
-    stream.finish(checksum(z + r))
-    return planes, unflatten(r, tables.latent, *latent_shape)
+def dependent_channel(stream, tables, indices, states, low, high):
+    """The same of a channel of a stage (FORMAT 7.9), whose positions' states move on; with levels behind it."""
+    there = [at for at, index in enumerate(indices) if max(low, tables.skip) <= index < high]
+    inside = [indices[at] >= tables.trellis for at in there]
+    rows = [indices[at] + (tables.scales if one and states[at] & 1 else 0) for at, one in zip(there, inside)]
+    symbols, ended = stream.run(len(there), lambda i, _: bank_row(tables, rows[i]))
+    levels = {}
+    for at, one, symbol in zip(there, inside, symbols):
+        levels[at] = level_of(symbol, indices[at], states[at], tables.trellis)
+        demand(-32768 <= levels[at] <= 32767, "a level is outside i16")
+        states[at] = next_state(states[at], symbol) if one else states[at]
+    return symbols, levels, ended
+
+
+def residual_stage(stream, tables, planes, states, low, high, r):
+    """(symbols, whether words ended) of a stage, whose elements are written into r, flat lists of each channel."""
+    if tables.trellis is None:
+        found, ended = plain_stage(stream, tables, [index for plane in planes for index in plane], low, high)
+        for at, value in found.items():
+            r[at // len(planes[0])][at % len(planes[0])] = value
+        return list(found.values()), ended
+    coded = []
+    for m, indices in enumerate(planes):
+        symbols, levels, ended = dependent_channel(stream, tables, indices, states, low, high)
+        coded += symbols
+        for at, level in levels.items():
+            r[m][at] = level
+        if ended:
+            return coded, True
+    return coded, False
+
+
+def decode_tile(segments, tables, coding, hyper_shape, latent_shape, shift=None):
+    """(z, r), nested lists, of one tile with (rows, columns) hyper and latent positions.
+
+    segments: of each stage. coding: Q, the thresholds of the stages, whether the stream may break off.
+    """
+    quality, thresholds, cut = coding
+    stream = TileStream(segments)
+    channels, ended = decode_z(stream, tables, quality, hyper_shape)
+    channels += [[0] * (hyper_shape[0] * hyper_shape[1])] * (tables.hyper - len(channels))
+    z, symbols = unflatten([v for plane in channels for v in plane], tables.hyper, *hyper_shape), []
+    positions = latent_shape[0] * latent_shape[1]
+    r, states = [[0] * positions for _ in range(tables.latent)], [0] * positions
+    if not ended:
+        grids = scale_indices(tables, quality, dequantise(tables, quality, z), *latent_shape, shift)
+    for k, low in enumerate([*thresholds, 0]):
+        stream.back = stream.ends[k]
+        if not ended and tables.components:
+            demand(not thresholds, "mixtures in several stages")
+            found, values, ended = mixture_stage(stream, tables, grids)
+            values += [0] * (tables.latent * positions - len(values))
+            r = [values[m * positions : (m + 1) * positions] for m in range(tables.latent)]
+            symbols += found
+        elif not ended:
+            high = thresholds[k - 1] if k else 256
+            found, ended = residual_stage(stream, tables, [flatten([g]) for g in grids], states, low, high, r)
+            symbols += found
+        if ended:
+            demand(cut and stream.ends[k] == len(stream.data), f"the words of stage {k} end too early")
+            break
+        demand(stream.front == stream.back, f"bytes are left over in stage {k}")
+    if not ended:
+        stream.finish(checksum([v for plane in channels for v in plane] + symbols))
+    return z, unflatten([value for plane in r for value in plane], tables.latent, *latent_shape)
 
 
 # ---- FORMAT 9: model directory --------------------------------------------------------------------------------------
@@ -453,9 +550,12 @@ def load_for(header, model_dir):
 
 def symbols_of(parsed, tables):
     """[(z, r)] of all tiles as int32 arrays (channels, rows, columns)."""
-    result = []
+    header, result = parsed.header, []
+    demand(parsed.map is None or not tables.components, "a quality map with mixtures")
+    coding = header.quality, header.thresholds, header.cut
     for stream, (zr, zc, yr, yc) in zip(parsed.streams, parsed.tiles):
-        z, r = decode_tile(stream, tables, parsed.header.quality, (len(zr), len(zc)), (len(yr), len(yc)))
+        shift = parsed.map and [row[zc.start : zc.stop] for row in parsed.map[zr.start : zr.stop]]
+        z, r = decode_tile(stream, tables, coding, (len(zr), len(zc)), (len(yr), len(yc)), shift)
         result.append((np.array(z, np.int32), np.array(r, np.int32)))
     return result
 
@@ -494,8 +594,8 @@ def decode(data, model_dir):
     manifest, tables, arrays = load_for(header, model_dir)
     demand(manifest["network"]["family"] == "photo", "pixels of this family are in floating point: not decoded here")
     v, r = assemble(parsed, symbols_of(parsed, tables), tables)
-    network = slow_photo.SlowPhoto(arrays, header.quality)
-    samples = network.samples(v, r, header.height, header.width, grey=header.layout in (L, LA))
+    network = slow_photo.SlowPhoto(arrays, header.quality, parsed.map)
+    samples = network.samples(v, r, (header.height, header.width), header.layout in (L, LA), header.depth)
     samples = np.array(samples)
     paint(samples if samples.ndim == 3 else samples[:, :, None], parsed)
     return with_alpha(samples, parsed.alpha)

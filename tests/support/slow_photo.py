@@ -19,10 +19,10 @@ GROUPS = ((0, 0), (1, 1), (0, 1), (1, 0))
 
 
 class SlowPhoto:
-    """The networks of a model at a quality Q."""
+    """The networks of a model at a quality Q. rows: the quality map (FORMAT 5.3), nested lists [a][b]."""
 
-    def __init__(self, tensors: Mapping[str, np.ndarray], q: int):
-        self.tensors, self.q = tensors, q
+    def __init__(self, tensors: Mapping[str, np.ndarray], q: int, rows: list[list[int]] | None = None):
+        self.tensors, self.q, self.rows = tensors, q, rows
 
     # --- 8.1: layers -------------------------------------------------------------------------------------------
 
@@ -96,6 +96,9 @@ class SlowPhoto:
         log_step = self.at("prior.gain")[:, None, None] + (
             self.tanh(clip(self.conv("prior.step", features))) * 554 + 2**14 >> 15
         )
+        if self.rows is not None:
+            blocks_of = np.array(self.rows, np.int64).repeat(4, 0).repeat(4, 1)[:h, :w]
+            log_step = log_step - (blocks_of * 9554 + 128 >> 8)
         y_hat = np.zeros(r.shape, np.int64)
         for group, (i, j) in enumerate(GROUPS):
             at = (slice(None), slice(i, None, 2), slice(j, None, 2))
@@ -127,12 +130,15 @@ class SlowPhoto:
         direct = shuffle(clip(self.conv("synthesis.direct", y_hat)), 4)
         return shuffle(clip(direct + clip(self.conv("synthesis.out", x))), 4)
 
-    def samples(self, v: np.ndarray, r: np.ndarray, height: int, width: int, grey: bool = False) -> np.ndarray:
-        """(H, W, 3) or (H, W) uint8."""
-        levels = np.clip(self.levels(self.y_hat(v, r))[:, :height, :width], 0, 255 * 16)
+    def samples(
+        self, v: np.ndarray, r: np.ndarray, size: tuple[int, int], grey: bool = False, depth: int = 8
+    ) -> np.ndarray:
+        """(H, W, 3) or (H, W), uint8 or, of more than 8 bits, uint16."""
+        levels = np.clip(self.levels(self.y_hat(v, r))[:, : size[0], : size[1]], 0, 255 * 16)
+        most, dtype = 2**depth - 1, np.uint8 if depth == 8 else np.uint16
         if grey:
-            return ((levels.sum(0) + 24) // 48).astype(np.uint8)
-        return np.ascontiguousarray((levels + 8 >> 4).transpose(1, 2, 0)).astype(np.uint8)
+            return ((levels.sum(0) * most + 6120) // 12240).astype(dtype)
+        return np.ascontiguousarray(((levels * most + 2040) // 4080).transpose(1, 2, 0)).astype(dtype)
 
 
 def clip(x: np.ndarray) -> np.ndarray:

@@ -79,7 +79,11 @@ class TorchEngine:
         y = steps.analyse(encoder, [picture.colour for picture in pictures], grid, t, side)
         z = steps.hyper_analyse(encoder, y, t, self.place.up(torch.from_numpy(model.tables.z_steps(q))), side)
         v, index = scale_map.scale_index(model, self.place, q, z, grid)
-        return Latents(pictures, t, y, z, v, index, side)
+        index, fine = scale_map.shifted(index, self.place, header, [picture.shift for picture in pictures], model)
+        if any(picture.progressive for picture in pictures):
+            hosted = z.cpu().numpy()
+            pictures = [picture.staged(one) for picture, one in zip(pictures, hosted, strict=True)]
+        return Latents(pictures, t, y, z, v, index, side, fine)
 
     def quantise(self, latents: Latents, effort: int) -> Sequence[Arrival[Symbols]]:
         """The symbols of each picture."""
@@ -99,13 +103,13 @@ class TorchEngine:
         z, r = self.place.down(latents.z), self.place.down(r)
         wait = self.place.mark()
         pairs = zip(latents.pictures, z.numpy(), r.numpy(), strict=True)
-        return [Arrival(Symbols(p.header, p.model, z, r, notes=notes), wait) for p, z, r in pairs]
+        return [Arrival(Symbols(p.header, p.model, z, r, p.shift, notes=notes), wait) for p, z, r in pairs]
 
-    def blank(self, header: container.Header, model: Model) -> Symbols:
+    def blank(self, header: container.Header, model: Model, shift: bytes | None = None) -> Symbols:
         """Memory that the place can copy from without waiting."""
         z = self.place.host(model.manifest.hyper, *header.hyper_grid, dtype=torch.int16)
         r = self.place.host(model.manifest.latent, *header.latent_grid, dtype=torch.int16)
-        return Symbols(header, model, z.numpy(), r.numpy(), memory=(z, r))
+        return Symbols(header, model, z.numpy(), r.numpy(), shift, memory=(z, r))
 
     def render(
         self, symbols: Sequence[Symbols], *, scale: int = 1, area: container.Area | None = None
@@ -145,7 +149,8 @@ class TorchEngine:
         t = self.place.up(steps.positions([one.header.quality_q for one in symbols]))
         d = np.stack([model.tables.z_steps(one.header.quality_q) for one in symbols])
         v = scale_map.dequantised(z, self.place.up(torch.from_numpy(d)))
-        steps.render(networks.decoder(model, self.place), r, v, t, images, side)
+        fine = scale_map.finer(self.place, symbols[0].header, [one.shift for one in symbols])
+        steps.render(networks.decoder(model, self.place), r, v, t, images, side, fine)
 
     def _canvas(self, header: container.Header) -> Tensor:
         """(H, W), or (H, W, 3), on the device."""

@@ -92,7 +92,9 @@ def joined(parts: Sequence[Latents]) -> Latents:
         return parts[0]
     pictures = [picture for part in parts for picture in part.pictures]
     t, y, z, v, index = (torch.cat([getattr(part, name) for part in parts]) for name in ("t", "y", "z", "v", "index"))
-    return Latents(pictures, t, y, z, v, index, min((part.side for part in parts if part.side), default=None))
+    side = min((part.side for part in parts if part.side), default=None)
+    fine = None if parts[0].fine is None else torch.cat([part.fine for part in parts])
+    return Latents(pictures, t, y, z, v, index, side, fine)
 
 
 def prior(stages: Any, v: Tensor, piece: Piece, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -134,16 +136,18 @@ def quantise(
     the steps.
     """
     y, t = latents.y, latents.t
+    stages = [picture.thresholds for picture in latents.pictures]
     r = torch.empty_like(y, dtype=torch.int16)
     for piece in pieces(y.shape[2], y.shape[3], decoder.halo, latents.side):
         outer = (..., *piece.outer)
         features, mean, step = prior(decoder.stages, latents.v, piece, t)
+        step = step if latents.fine is None else step * latents.fine[outer]
         scale = latents.index[outer].to(torch.int32)
         target = y[outer]
         symbols, y_hat = torch.empty_like(target, dtype=torch.int16), torch.zeros_like(mean)
         steps = torch.empty_like(target) if also else None
         for at, own_mean, own_step in groups(decoder.stages.refine, features, mean, step, y_hat):
-            symbols[at] = quantiser.quantise((target[at] - own_mean) / own_step, scale[at], weight)
+            symbols[at] = quantiser.quantise((target[at] - own_mean) / own_step, scale[at], weight, stages)
             y_hat[at] = own_mean + symbols[at] * own_step
             if steps is not None:
                 steps[at] = own_step
@@ -155,14 +159,21 @@ def quantise(
 
 
 def render(
-    decoder: Network, r: Tensor, v: Tensor, t: Tensor, images: Sequence[Tensor], side: int | None = None
+    decoder: Network,
+    r: Tensor,
+    v: Tensor,
+    t: Tensor,
+    images: Sequence[Tensor],
+    side: int | None = None,
+    fine: Tensor | None = None,
 ) -> None:
     """Fill images, uint8 (height, width, 3) or (height, width) each, from r (N, M, hy, wy) and v (N, C, hz, wz), both
-    int16 (FORMAT 8).
+    int16 (FORMAT 8). fine: factors (N, 1, hy, wy) of the steps, by quality maps.
     """
     s = LIC_LATENT_STRIDE
     for piece in pieces(r.shape[2], r.shape[3], decoder.halo, side):
         features, mean, step = prior(decoder.stages, v, piece, t)
+        step = step if fine is None else step * fine[(..., *piece.outer)]
         symbols, y_hat = r[(..., *piece.outer)].float(), torch.zeros_like(mean)
         for at, own_mean, own_step in groups(decoder.stages.refine, features, mean, step, y_hat):
             y_hat[at] = own_mean + symbols[at] * own_step

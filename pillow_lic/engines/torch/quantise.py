@@ -20,6 +20,8 @@ from ..base import BIT_WEIGHT
 from . import rate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from ...entropy import Tables
@@ -49,13 +51,16 @@ class Quantiser(Protocol):
         unit.
         """
 
-    def quantise(self, ratio: Tensor, index: Tensor, weight: float | Tensor | None = None) -> Tensor:
+    def quantise(
+        self, ratio: Tensor, index: Tensor, weight: float | Tensor | None = None, stages: Sequence[bytes] = ()
+    ) -> Tensor:
         """(y - mean) / step (N, M, h, w) and index to r, int16.
 
         weight: of a bit against a squared error of `unit` steps, (N, M, 1, 1) or one for all; None: BIT_WEIGHT.
+        stages: of each picture the thresholds of its stages (FORMAT 6.3); without them each has one.
         """
 
-    def bits(self, r: Tensor, index: Tensor) -> Tensor:
+    def bits(self, r: Tensor, index: Tensor, stages: Sequence[bytes] = ()) -> Tensor:
         """Bits (N,) of r."""
 
 
@@ -84,11 +89,13 @@ class RowQuantiser:
         self.more, self.rows = rate.bits_more(*listed).to(device), rate.row_bits(*listed).to(device)
         self.skip = skip
 
-    def quantise(self, ratio: Tensor, index: Tensor, weight: float | Tensor | None = None) -> Tensor:
+    def quantise(
+        self, ratio: Tensor, index: Tensor, weight: float | Tensor | None = None, stages: Sequence[bytes] = ()
+    ) -> Tensor:
         """Rounds up or down, whichever costs less."""
         return residual_symbols(ratio, index, self.more, self.skip, BIT_WEIGHT if weight is None else weight)
 
-    def bits(self, r: Tensor, index: Tensor) -> Tensor:
+    def bits(self, r: Tensor, index: Tensor, stages: Sequence[bytes] = ()) -> Tensor:
         """Bits (N,) of r."""
         return rate.listed_bits(r, index, self.rows, self.skip)
 
@@ -103,11 +110,14 @@ class TrellisQuantiser:
     def __init__(self, tables: Tables):
         self.tables = tables
 
-    def quantise(self, ratio: Tensor, index: Tensor, weight: float | Tensor | None = None) -> Tensor:
+    def quantise(
+        self, ratio: Tensor, index: Tensor, weight: float | Tensor | None = None, stages: Sequence[bytes] = ()
+    ) -> Tensor:
         """The levels of least cost."""
         n, m, h, w = ratio.shape
         one = torch.as_tensor(BIT_WEIGHT if weight is None else weight, dtype=torch.float32).cpu()
         price = one.mul(LIC_LEVEL_PLAIN**2).expand(n, m, 1, 1).flatten(1).contiguous().numpy()
+        those = stages or [b""] * n
         x, scale = ratio.float().flatten(2).cpu().numpy(), index.to(torch.uint8).flatten(2).cpu().numpy()
         parts = [(k, slice(first, first + PART)) for k in range(n) for first in range(0, h * w, PART)]
         levels = spread(
@@ -115,13 +125,14 @@ class TrellisQuantiser:
             [np.ascontiguousarray(x[k, :, part]) for k, part in parts],
             [np.ascontiguousarray(scale[k, :, part]) for k, part in parts],
             [price[k] for k, _ in parts],
+            [those[k] for k, _ in parts],
         )
         r = np.concatenate(levels, 1)  # (M, N h w)
         return torch.from_numpy(r).unflatten(1, (n, h, w)).transpose(0, 1).contiguous().to(ratio.device)
 
-    def bits(self, r: Tensor, index: Tensor) -> Tensor:
+    def bits(self, r: Tensor, index: Tensor, stages: Sequence[bytes] = ()) -> Tensor:
         """Bits (N,) of r."""
-        return rate.trellis_bits(r, index, self.tables)
+        return rate.trellis_bits(r, index, self.tables, stages)
 
 
 class MixtureQuantiser:
@@ -135,11 +146,13 @@ class MixtureQuantiser:
     def __init__(self, arrays: dict[str, NDArray[Any]], device: str):
         self.sigma = rate.mixture_sigmas(arrays["normal"], arrays["inverse"]).to(device)
 
-    def quantise(self, ratio: Tensor, index: Tensor, weight: float | Tensor | None = None) -> Tensor:
+    def quantise(
+        self, ratio: Tensor, index: Tensor, weight: float | Tensor | None = None, stages: Sequence[bytes] = ()
+    ) -> Tensor:
         """Rounds up or down, whichever costs less."""
         return mixture_symbols(ratio, index, self.sigma, BIT_WEIGHT if weight is None else weight)
 
-    def bits(self, r: Tensor, index: Tensor) -> Tensor:
+    def bits(self, r: Tensor, index: Tensor, stages: Sequence[bytes] = ()) -> Tensor:
         """Bits (N,) of r."""
         return rate.mixture_bits(r, index, self.sigma)
 

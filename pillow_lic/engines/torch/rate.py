@@ -17,9 +17,12 @@ from ...constants import (
     LIC_OFFSET_ONE,
     LIC_OFFSET_ZERO,
     LIC_PROB_BITS,
+    LIC_WORD_BITS,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from ...entropy import Tables
@@ -44,7 +47,7 @@ def bits_more(freq: NDArray[Any], count: NDArray[Any], first: NDArray[Any], rows
 
 
 def row_bits(freq: NDArray[Any], count: NDArray[Any], first: NDArray[Any], rows: int) -> Tensor:
-    """Bits of the symbols -PRICED to PRICED under each row, (rows, 2 PRICED + 1); escapes with their bytes (FORMAT
+    """Bits of the symbols -PRICED to PRICED under each row, (rows, 2 PRICED + 1); escapes with their words (FORMAT
     7.3).
     """
     table = np.empty((rows, 2 * PRICED + 1), np.float32)
@@ -54,7 +57,7 @@ def row_bits(freq: NDArray[Any], count: NDArray[Any], first: NDArray[Any], rows:
         bits = LIC_PROB_BITS - np.log2(freq[starts[row] : starts[row + 1]].astype(np.float64))
         place = symbols - int(first[row])
         beyond = np.where(place < 0, -place - 1, place - (len(bits) - 1))  # steps beyond the row, from 0
-        escape = bits[-1] + 8 * np.where(beyond < 64, 1, 2)  # of seven bits each, one of them the direction
+        escape = bits[-1] + LIC_WORD_BITS  # PRICED is within an escape's first word
         table[row] = np.where(beyond < 0, bits[place.clip(0, len(bits) - 2)], escape)
     return torch.from_numpy(table)
 
@@ -66,10 +69,11 @@ def listed_bits(r: Tensor, index: Tensor, rows: Tensor, skip: int) -> Tensor:
     return (bits * (index >= skip)).sum((1, 2, 3))
 
 
-def trellis_bits(r: Tensor, index: Tensor, tables: Tables) -> Tensor:
-    """Bits (N,) of levels r (N, M, h, w)."""
+def trellis_bits(r: Tensor, index: Tensor, tables: Tables, stages: Sequence[bytes] = ()) -> Tensor:
+    """Bits (N,) of levels r (N, M, h, w). stages: of each the thresholds of its stages (FORMAT 6.3)."""
     levels, scale = r.to(torch.int16).flatten(2).cpu().numpy(), index.to(torch.uint8).flatten(2).cpu().numpy()
-    found = [tables.price(one, where) for one, where in zip(levels, scale, strict=True)]
+    those = stages or [b""] * len(levels)
+    found = [tables.price(*one) for one in zip(levels, scale, those, strict=True)]
     return torch.tensor(found, dtype=torch.float32, device=r.device)
 
 

@@ -13,11 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...constants import LIC_HYPER_STRIDE, LIC_Z_MAX, LIC_Z_MIN
+from ...constants import LIC_HYPER_STRIDE, LIC_OCTAVE_BITS, LIC_ROW_OCTAVE, LIC_Z_MAX, LIC_Z_MIN
 from . import place as places
 from .latents import stacked
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ...container import Header
     from ...models.store import Model
     from .place import Place
 
@@ -77,3 +80,32 @@ def _layers(model: Model, device: str) -> list[tuple[Tensor, Tensor]]:
 
 def _uploaded(array: np.ndarray, device: str) -> Tensor:
     return torch.from_numpy(np.array(array, order="C")).to(device)
+
+
+def shifted(
+    index: Tensor, place: Place, header: Header, maps: Sequence[bytes | None], model: Model
+) -> tuple[Tensor, Tensor | None]:
+    """The index (N, M, hy, wy) as pictures' quality maps move it, and `finer`; both as they were where none has any."""
+    if all(one is None for one in maps):
+        return index, None
+    rows = _rows(place, header, maps)
+    moved = (index.to(torch.int16) + rows).clamp_(0, model.tables.values - 1).to(torch.uint8)
+    return moved, _finer(rows)
+
+
+def finer(place: Place, header: Header, maps: Sequence[bytes | None]) -> Tensor | None:
+    """Factors (N, 1, hy, wy) of the steps by quality maps (FORMAT 8.2), or None."""
+    return None if all(one is None for one in maps) else _finer(_rows(place, header, maps))
+
+
+def _rows(place: Place, header: Header, maps: Sequence[bytes | None]) -> Tensor:
+    """(N, 1, hy, wy) int16."""
+    flat = [np.frombuffer(one or bytes(header.hyper_grid[0] * header.hyper_grid[1]), np.int8) for one in maps]
+    blocks = np.stack(flat).reshape(len(maps), 1, *header.hyper_grid).astype(np.int16)
+    whole = blocks.repeat(LIC_HYPER_STRIDE, 2).repeat(LIC_HYPER_STRIDE, 3)
+    return place.up(torch.from_numpy(whole[:, :, : header.latent_grid[0], : header.latent_grid[1]].copy()))
+
+
+def _finer(rows: Tensor) -> Tensor:
+    octaves = -((rows.to(torch.int32) * LIC_ROW_OCTAVE + (1 << LIC_OCTAVE_BITS - 1)) >> LIC_OCTAVE_BITS)
+    return torch.exp2(octaves.float() / (1 << LIC_OCTAVE_BITS))

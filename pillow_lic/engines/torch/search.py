@@ -65,6 +65,7 @@ def quantise(
     if not passes:
         return steps.quantise(decoder, latents, quantiser), ()
     y, index = latents.y.clone(), latents.index
+    stages = [picture.thresholds for picture in latents.pictures]
     y_hat, step = also = torch.empty_like(y), torch.empty_like(y)
     r = start = steps.quantise(decoder, latents, quantiser, also=also)
     curvature: Tensor | None = None
@@ -79,7 +80,7 @@ def quantise(
         step.mul_(quantiser.unit)
         gradient.mul_(step)  # by r in whole steps
         if curvature is None:
-            before = error + bit * quantiser.bits(start, index)
+            before = error + bit * quantiser.bits(start, index, stages)
             curvature = _curvature(gradient, (y_hat - y).div_(step), bit)
         if visual:
             gradient.mul_(_slower(gradient, (y_hat - latents.y).div_(step), bit))
@@ -89,7 +90,7 @@ def quantise(
         those = replace(latents, y=_shaken(y, step, shaken, random))
         r = steps.quantise(decoder, those, quantiser, WEIGHT * 2.0 * bit / curvature, also)
     _, error = _gradient(decoder, latents, y_hat, back=False, visual=visual)
-    better = error + bit * quantiser.bits(r, index) < before
+    better = error + bit * quantiser.bits(r, index, stages) < before
     return torch.where(better[:, None, None, None], r, start), ()
 
 
