@@ -13,7 +13,7 @@ GPU_IMAGES ?= $(wildcard $(IMAGES))
 MINUTES ?= 9
 MODEL ?= photo
 
-.PHONY: help install quick test lint docs exact-elsewhere demo fuzz gpu train-gpu bench bench-rd bench-speed bench-coder bench-exact bench-large toy clean
+.PHONY: help install quick test lint docs dist exact-elsewhere demo fuzz gpu train-gpu bench bench-rd bench-speed bench-coder bench-exact bench-large toy clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/  -/'
@@ -41,10 +41,21 @@ lint: $(STAMP)   ## formatters and checkers of Python and C++, types of the pack
 	$(BIN)/python -m mypy.stubtest pillow_lic._core --ignore-disjoint-bases 2>/dev/null || $(BIN)/python -m mypy.stubtest pillow_lic._core
 	$(BIN)/clang-format --dry-run -Werror $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.inl' 'kernels/*' 'tests/*.cpp' | grep -E '\.(h|cpp|inl|cu|cuh)$$')
 	csrc/tidy.sh $(BIN)
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 docs: $(STAMP)   ## the site in build/site: guide, API, format, decisions; a warning is an error
 	$(PIP) install -q -c constraints.txt -C cmake.define.LIC_BUILD_TESTS=ON -e ".[docs]"
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+dist: $(STAMP)   ## sdist and wheel in dist/, checked as PyPI will, installed into a clean environment and tried there
+	$(PIP) install -q -c constraints.txt build twine check-wheel-contents
+	rm -rf dist build/clean
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+	$(PYTHON) -m venv build/clean
+	build/clean/bin/python -m pip install -q dist/*.whl
+	build/clean/bin/python tests/install/wheel_check.py
 
 demo: $(STAMP)   ## a real photograph to .lic and back: figures and a side-by-side picture in demo/
 	$(BIN)/lic demo -o demo/side-by-side.png --force

@@ -99,6 +99,8 @@ def test_every_model_has_a_card():
 
 def test_figures_are_those_of_the_results():
     """In a process of its own: the bench's modules have names that others have as well."""
+    if not (ROOT / "bench" / "results").exists():
+        pytest.skip("results are not in the sdist")
     command = [sys.executable, str(ROOT / "bench" / "cards.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, f"run python bench/cards.py; stale: {done.stdout}{done.stderr}"

@@ -4,7 +4,9 @@ it.
 
 from __future__ import annotations
 
+import email
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -34,6 +36,7 @@ def wheel(tmp_path_factory) -> Path:
         "scikit_build_core", reason="building a wheel offline needs scikit-build-core and pybind11 installed"
     )
     pytest.importorskip("pybind11", reason="building a wheel offline needs scikit-build-core and pybind11 installed")
+    pytest.importorskip("hatch_fancy_pypi_readme", reason="building a wheel offline needs hatch-fancy-pypi-readme")
     folder = tmp_path_factory.mktemp("wheel")
     command = [
         sys.executable,
@@ -106,6 +109,31 @@ def test_wheel_holds_what_it_should(wheel):
         "pillow_lic/csrc/lic_cdf.h",
         "pillow_lic/csrc/lic_constants.h",
     ]
+
+
+def test_metadata(wheel):
+    """As PyPI shows it: licences of what is compiled in, links that lead somewhere from there."""
+    archive = zipfile.ZipFile(wheel)
+    folder = next(name.partition("/")[0] for name in archive.namelist() if ".dist-info/" in name)
+    metadata = email.message_from_bytes(archive.read(f"{folder}/METADATA"))
+    assert metadata.get_all("License-File") == ["LICENSE", "LICENSES_bundled.txt"]
+    assert f"{folder}/licenses/LICENSES_bundled.txt" in archive.namelist()
+    assert metadata["License-Expression"] == "Apache-2.0"
+    source = next(one.partition(", ")[2] for one in metadata.get_all("Project-URL") if one.startswith("Source, "))
+    links = re.findall(r"\]\(([^)]+)\)", metadata.get_payload())
+    assert len(links) > 10
+    assert all(link.startswith(f"{source}/") for link in links)
+    for link in links:
+        path = link.removeprefix(f"{source}/").partition("#")[0].removeprefix("blob/main/").removeprefix("raw/main/")
+        assert (ROOT / path).exists(), link
+
+
+def test_fresh_environment_does_what_every_platform_must(environment):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PILLOW_LIC"))}
+    check = Path(__file__).with_name("wheel_check.py")
+    done = subprocess.run([environment, check], capture_output=True, text=True, cwd="/", env=clean)
+    assert done.returncode == 0, done.stderr
+    assert str(environment.parents[1]) in done.stdout  # not the checkout's
 
 
 def test_fresh_environment_needs_no_import(environment):
