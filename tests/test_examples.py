@@ -64,6 +64,8 @@ def examples(path: Path) -> list[Example]:
 def place(tmp_path, monkeypatch, make_picture):
     """The folder: a photograph, a folder of them, pictures in other formats, a model."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
     (tmp_path / "photos").mkdir()
     images = [Image.fromarray(make_picture(48, 80, seed=seed)) for seed in range(3)]
     for name in ("photo.png", "a.png", "b.png", "photos/photo.png", "photos/second.png"):

@@ -80,7 +80,7 @@ def _main() -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    parser = _parser()
+    parser = parser_of()
     options = parser.parse_args(arguments)
     try:
         with warnings.catch_warnings():
@@ -109,7 +109,7 @@ def show_warning(message: object) -> None:
     print(f"lic: warning: {message}" if source is None else f"lic: {source}: warning: {message}", file=sys.stderr)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser_of() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lic", description="Learned image compression: .lic files to and from other formats."
     )
@@ -170,9 +170,9 @@ def _parser() -> argparse.ArgumentParser:
     models.add_argument("--json", action="store_true", help="whole manifests, one JSON document")
     models.set_defaults(run=_models)
 
-    from . import compare, map, metrics, plot
+    from . import compare, desktop, map, metrics, plot, shell, thumbnail
 
-    for command in (metrics, compare, map, plot):
+    for command in (metrics, compare, map, plot, thumbnail, desktop, shell):
         command.add_to(commands)
     return parser
 

@@ -32,7 +32,7 @@ class Spent(NamedTuple):
     tiles: int
     rectangles: int
     alpha: int
-    rest: int  # signature, header, metadata, checksums
+    rest: int  # signature, header, metadata, preview, quality map, checksums
 
 
 def spent(data: bytes) -> Spent:
@@ -66,11 +66,13 @@ def _of_positions(chunks: Container) -> NDArray[np.float64]:
     model = registry.by_hash(header.model, header.model_hash)
     z, r, _ = decode_symbols(chunks)
     found = np.zeros(header.latent_grid)
-    for tile in header.tiles():
+    for tile, stream in zip(header.tiles(), chunks.tiles):
         within, how = np.ascontiguousarray(z[(slice(None), *tile.hyper)]), _coding(chunks, tile)
         index = model.tables.scale_index(how, within, *tile.latent_shape)
-        found[tile.latent] = _of_hyper(model, header.quality_q, within, tile.latent_shape)
-        found[tile.latent] += _of_residuals(model.tables, r[(slice(None), *tile.latent)], index, header.thresholds)
+        bits = _of_hyper(model, header.quality_q, within, tile.latent_shape)
+        bits += _of_residuals(model.tables, r[(slice(None), *tile.latent)], index, header.thresholds)
+        # What a cut stream lacks (6.4) counts as 0, which has a price: never more than the stream has.
+        found[tile.latent] = bits * min(1.0, 8 * sum(map(len, stream.stages)) / bits.sum())
     return found
 
 

@@ -11,6 +11,7 @@ import pillow_lic
 from pillow_lic import container
 from pillow_lic.cli import DONE, FAILED, USAGE, main, map
 from pillow_lic.codec import cost, encode
+from pillow_lic.container.cut import cut
 
 MODELS = ("toy", "photo", "photo-low", "gdn-mixture")
 
@@ -48,6 +49,14 @@ def test_bits_are_those_of_the_file(model, progressive, monkeypatch):
     drawn, own = spent.bits.sum() / 8, 16 * len(chunks.tiles)  # of each tile: four states
     assert 0.97 * (spent.tiles - own) < drawn < 1.01 * spent.tiles
     assert spent.bits[:, 130:].mean() > 2 * spent.bits[:, :100].mean()
+
+
+def test_cut_files_have_no_more_than_is_there():
+    data = encode.encode(half_busy(), model="photo", quality=60, effort=0, screen="off", progressive=True)
+    part = cut(data, size=len(data) // 2)
+    spent = cost.spent(part)
+    assert 0.5 * spent.tiles < spent.bits.sum() / 8 <= 1.001 * spent.tiles
+    assert spent.tiles < 0.6 * cost.spent(data).tiles
 
 
 def test_rectangles_have_their_own(make_picture):
