@@ -94,6 +94,7 @@ def given(folder: Path) -> dict[str, object]:
         "arrays": [array, array[:40]],
         "original": array,
         "decoded": array,
+        "data": (folder / "photo.lic").read_bytes(),
         "originals": [array],
         "file": folder / "photo.png",
         "paths": paths,

@@ -40,6 +40,7 @@ ARROWS = {
     "plugins": {"codec", "models", "container", *GROUND},
     "cli": {"", "plugins", "metrics", "codec", "models", "container", *GROUND},
     "LicImagePlugin": {"plugins"},
+    "__main__": {"cli"},
     "": {"imports", "plugins", "threads"},  # pillow_lic/__init__.py; its names are looked up by what _HOMES says
 }
 # The same within engines: the seam stands on nothing, an engine on the seam, and choice.py alone names the engines.

@@ -325,3 +325,10 @@ def test_fresh_process_needs_no_network_for_info(tmp_path, make_picture):
     code = f"import sys; from pillow_lic.cli import main; print(main(['info', 'a.lic']), {heavy})"
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert result.stdout.splitlines()[-1] == "0 set()", result.stderr
+
+
+def test_as_a_module():
+    """Also where nothing put `lic` on the PATH."""
+    command = [sys.executable, "-m", "pillow_lic", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("pillow-lic ")
