@@ -6,6 +6,8 @@
 #if LIC_X86 && defined(_MSC_VER) && !defined(__clang__)
 #include <immintrin.h>
 #include <intrin.h>
+#elif LIC_X86
+#include <cpuid.h>
 #endif
 
 namespace lic {
@@ -15,36 +17,39 @@ struct Features {
     bool sse41 = false, avx2 = false, fma = false, avx512 = false, vbmi2 = false, vnni = false;
 };
 
-#if LIC_X86 && defined(_MSC_VER) && !defined(__clang__)
+#if LIC_X86
+// The CPU is asked itself, not by __builtin_cpu_supports, which says no to everything in programs that zig links.
+using Leaf = int[4];  // eax, ebx, ecx, edx
+
+#if defined(_MSC_VER) && !defined(__clang__)
+void ask(int number, Leaf& leaf) { __cpuidex(leaf, number, 0); }
+unsigned long long registers_kept() { return _xgetbv(0); }
+#else
+void ask(int number, Leaf& leaf) { __cpuid_count(number, 0, leaf[0], leaf[1], leaf[2], leaf[3]); }
+unsigned long long registers_kept() {
+    unsigned low, high;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (static_cast<unsigned long long>(high) << 32) | low;
+}
+#endif
+
 Features asked() {
     Features f;
-    int leaf[4];  // eax, ebx, ecx, edx
+    Leaf leaf;
     const auto bit = [&leaf](int word, int at) { return (leaf[word] >> at & 1) != 0; };
-    __cpuid(leaf, 0);
+    ask(0, leaf);
     const int most = leaf[0];
-    __cpuid(leaf, 1);
+    ask(1, leaf);
     f.sse41 = bit(2, 19);
     if (!bit(2, 27) || most < 7) return f;  // OSXSAVE
     const bool fused = bit(2, 12);
-    const unsigned long long kept = _xgetbv(0);  // registers that the system saves
-    __cpuidex(leaf, 7, 0);
+    const unsigned long long kept = registers_kept();  // that the system saves
+    ask(7, leaf);
     f.avx2 = bit(1, 5) && (kept & 0x6) == 0x6;
     f.fma = f.avx2 && fused;
     f.avx512 = bit(1, 16) && bit(1, 17) && bit(1, 30) && bit(1, 31) && (kept & 0xE6) == 0xE6;
     f.vbmi2 = f.avx512 && bit(2, 6);
     f.vnni = f.avx512 && bit(2, 11);
-    return f;
-}
-#elif LIC_X86
-Features asked() {
-    Features f;
-    f.sse41 = __builtin_cpu_supports("sse4.1");
-    f.avx2 = __builtin_cpu_supports("avx2");
-    f.fma = f.avx2 && __builtin_cpu_supports("fma");
-    f.avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    f.vbmi2 = f.avx512 && __builtin_cpu_supports("avx512vbmi2");
-    f.vnni = f.avx512 && __builtin_cpu_supports("avx512vnni");
     return f;
 }
 #else
