@@ -17,4 +17,10 @@
 #define LIC_NEON 0
 #endif
 
+#if defined(__wasm_simd128__)  // WebAssembly's vectors, where the compiler is told of them (-msimd128)
+#define LIC_WASM 1
+#else
+#define LIC_WASM 0
+#endif
+
 #endif

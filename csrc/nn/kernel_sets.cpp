@@ -13,6 +13,8 @@ std::vector<const Kernels*> available_kernels() {
     if (cpu_has_vnni()) sets.push_back(&vnni_kernels());
 #elif LIC_NEON
     sets.push_back(&neon_kernels());
+#elif LIC_WASM
+    sets.push_back(&wasm_kernels());
 #endif
     return sets;
 }

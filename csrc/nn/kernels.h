@@ -85,6 +85,8 @@ const Kernels& avx512_kernels();
 const Kernels& vnni_kernels();
 #elif LIC_NEON
 const Kernels& neon_kernels();
+#elif LIC_WASM
+const Kernels& wasm_kernels();
 #endif
 
 }  // namespace lic::nn
