@@ -12,8 +12,9 @@ PHOTOS ?= ../shared/data/photos
 GPU_IMAGES ?= $(wildcard $(IMAGES))
 MINUTES ?= 9
 MODEL ?= photo
+ZIG    := build/zig/bin/python
 
-.PHONY: help install quick test lint docs dist exact-elsewhere demo fuzz gpu train-gpu bench bench-rd bench-speed bench-coder bench-exact bench-large toy clean
+.PHONY: help install quick test lint docs dist exact-elsewhere demo browser fuzz gpu train-gpu bench bench-rd bench-speed bench-coder bench-exact bench-large toy clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/  -/'
@@ -39,7 +40,7 @@ lint: $(STAMP)   ## formatters and checkers of Python and C++, types of the pack
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest pillow_lic._core --ignore-disjoint-bases 2>/dev/null || $(BIN)/python -m mypy.stubtest pillow_lic._core
-	$(BIN)/clang-format --dry-run -Werror $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.inl' 'kernels/*' 'tests/*.cpp' | grep -E '\.(h|cpp|inl|cu|cuh)$$')
+	$(BIN)/clang-format --dry-run -Werror $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.inl' 'kernels/*' 'tests/*.cpp' 'browser/*.cpp' | grep -E '\.(h|cpp|inl|cu|cuh)$$')
 	csrc/tidy.sh $(BIN)
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
@@ -64,9 +65,18 @@ demo: $(STAMP)   ## a real photograph to .lic and back: figures and a side-by-si
 	$(BIN)/lic info demo/photograph.lic
 	$(BIN)/lic decode --force -o demo/decoded.png demo/photograph.lic
 
-exact-elsewhere: ## the engine's integers by g++, clang++ and on 64-bit ARM (qemu): one hash; installs what Debian has
-	-apt-get install -y -q --no-install-recommends g++ clang g++-aarch64-linux-gnu qemu-user
-	tests/exact_elsewhere.sh
+exact-elsewhere: ## the engine's integers by g++, clang++, on 64-bit ARM (qemu), Windows (wine) and in WebAssembly (node): one hash; installs what Debian has
+	-apt-get install -y -q --no-install-recommends g++ clang g++-aarch64-linux-gnu qemu-user wine64
+	-command -v node > /dev/null || apt-get install -y -q --no-install-recommends nodejs
+	-$(MAKE) $(ZIG)
+	ZIG=$(ZIG) tests/exact_elsewhere.sh
+
+$(ZIG):
+	$(PYTHON) -m venv build/zig
+	$@ -m pip --disable-pip-version-check install -q ziglang==0.17.1 || { rm -rf build/zig; exit 1; }
+
+browser: $(STAMP) $(ZIG) ## the decoder for browsers and node: browser/lic.wasm and browser/models/; then serve the folder browser/
+	ZIG=$(ZIG) $(BIN)/python browser/build.py
 
 fuzz: $(STAMP)   ## FUZZ_SECONDS for each fuzzer (clang++ with libFuzzer for the C++ one)
 	tests/fuzz/run.sh $(BIN)/python $(FUZZ_SECONDS)

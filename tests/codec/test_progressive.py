@@ -15,7 +15,7 @@ import pytest
 import slow_decoder as slow
 from pictures import picture
 from PIL import Image, ImageFile
-from shortcuts import nothing_registered, symbols, written  # noqa: F401
+from shortcuts import mapped, nothing_registered, symbols, written  # noqa: F401
 
 import pillow_lic
 from pillow_lic import container, errors
@@ -23,7 +23,7 @@ from pillow_lic.codec import encode as encode_module
 from pillow_lic.codec.decode import decode_symbols
 from pillow_lic.container.cut import cut
 from pillow_lic.engines import choice
-from pillow_lic.engines.base import SHARES, Picture
+from pillow_lic.engines.base import SHARES
 from pillow_lic.models import registry
 
 pytestmark = pytest.mark.network
@@ -239,18 +239,6 @@ def test_a_damaged_first_stage_is_grey(small_tiles):
 
 
 # ---- Quality maps ----------------------------------------------------------------------------------------------------
-
-
-def mapped(model: str, shift: np.ndarray, effort: int = 0, progressive: bool = False) -> bytes:
-    """A file with a quality map, made by the engine of the day."""
-    own, array = registry.by_name(model), picture(120, 150, seed=5)
-    header = container.read(pillow_lic.encode(array, model=model, quality=60, effort=0)).header
-    engine = choice.encoder(own, "cpu")
-    job = Picture(header, own, array, shift.tobytes(), progressive)
-    arrival = engine.quantise(engine.analyse([job]), effort)[0]
-    arrival.wait()
-    found = arrival.value
-    return container.write(found.header, [found.encode(tile) for tile in header.tiles()], map=shift.tobytes())
 
 
 SHIFT = np.array([[0, 6, -7], [-32, 20, 1]], np.int8)

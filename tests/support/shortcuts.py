@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from pictures import picture
 
 import pillow_lic
 from pillow_lic import container
@@ -87,3 +88,15 @@ def nothing_registered():
     """What a test registers is unknown to the next."""
     yield
     registry.forget_registered()
+
+
+def mapped(model: str, shift: np.ndarray, effort: int = 0, progressive: bool = False) -> bytes:
+    """A file with a quality map, made by the engine of the day."""
+    own, array = registry.by_name(model), picture(120, 150, seed=5)
+    header = container.read(pillow_lic.encode(array, model=model, quality=60, effort=0)).header
+    engine = choice.encoder(own, "cpu")
+    job = base.Picture(header, own, array, shift.tobytes(), progressive)
+    arrival = engine.quantise(engine.analyse([job]), effort)[0]
+    arrival.wait()
+    found = arrival.value
+    return container.write(found.header, [found.encode(tile) for tile in header.tiles()], map=shift.tobytes())

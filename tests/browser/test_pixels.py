@@ -1,0 +1,190 @@
+"""Pixels in browsers are those of pillow_lic.decode, to the bit: the core in WebAssembly, in node and in Chromium."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import http.server
+import io
+import json
+import os
+import threading
+from pathlib import Path
+
+import chromium
+import node
+import numpy as np
+import pytest
+from pictures import picture
+from PIL import Image
+from shortcuts import mapped
+
+import pillow_lic
+from pillow_lic.codec import encode as encode_module
+
+pytestmark = pytest.mark.network
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+MODULE_MOST = 100_000  # bytes, gzipped
+
+
+@pytest.fixture(autouse=True)
+def _built():
+    node.need_module()
+
+
+@pytest.fixture
+def toy():
+    return functools.partial(pillow_lic.encode, model="toy", effort=0)
+
+
+def test_goldens_and_other_pictures(tmp_path, monkeypatch, toy):
+    node.need_node()
+    files = [path.read_bytes() for path in sorted(GOLDEN.glob("*.lic"))]
+    files += [toy(picture(*size), quality=q) for size, q in (((1, 1), 30), ((75, 211), 99), ((64, 17), 1))]
+    files += [toy(picture(90, 61, bands), quality=50) for bands in (1, 2, 4)]
+    files += [toy(picture(130, 140), progressive=True)]
+    files += [pillow_lic.encode(picture(96, 160), quality=q, effort=0) for q in (30, 75)]  # of larger models
+    files += [mapped("toy", np.array([[0, 6, -7], [-32, 20, 1]], np.int8), progressive=True)]
+    monkeypatch.setattr(encode_module, "TILE_SIDE", 1)
+    files += [toy(picture(150, 100, 4), progressive=progressive) for progressive in (False, True)]
+    assert node.decoded(files, tmp_path, imageOrientation="none") == [
+        node.shown(pillow_lic.decode(data)) for data in files
+    ]
+
+
+def test_refusals_of_tiles(tmp_path):
+    node.need_node()
+    path = GOLDEN / "errors" / "LicCorruptTile-word.lic"
+    good = (GOLDEN / "one-pixel.lic").read_bytes()
+    bad, after = node.decoded([path.read_bytes(), good], tmp_path)
+    assert bad["error"] == "LicCorruptTile"
+    assert after == node.shown(pillow_lic.decode(good)), "a refusal leaves a mark"
+
+
+def test_a_model_that_is_not_what_its_name_says_is_refused(tmp_path):
+    node.need_node()
+    (tmp_path / "models").mkdir()
+    (tmp_path / "lic.wasm").write_bytes(node.MODULE.read_bytes())
+    index = json.loads((node.BROWSER / "models" / "index.json").read_text())
+    known = next(one for one in index.values() if one["name"] == "toy")
+    weights = gzip.decompress((node.BROWSER / "models" / known["file"]).read_bytes())
+    data = (GOLDEN / "one-pixel.lic").read_bytes()
+    (tmp_path / "models" / "index.json").write_text(json.dumps(index))
+    for changed in (weights[:-1] + bytes([weights[-1] ^ 1]), weights[:-9], weights[:5]):
+        (tmp_path / "models" / known["file"]).write_bytes(gzip.compress(changed))
+        (found,) = node.decoded([data], tmp_path, assets=str(tmp_path))
+        assert found["error"] == "LicModelMissing"
+        assert "not intact" in found["message"]
+    (tmp_path / "models" / known["file"]).unlink()
+    assert node.decoded([data], tmp_path, assets=str(tmp_path))[0]["error"] == "LicModelMissing"
+
+
+def test_a_model_in_floating_point_is_named():
+    index = json.loads((node.BROWSER / "models" / "index.json").read_text())
+    assert [one["name"] for one in index.values() if "file" not in one] == ["gdn-mixture"]
+
+
+def test_the_module_is_small():
+    assert len(gzip.compress(node.MODULE.read_bytes())) <= MODULE_MOST
+
+
+# ---- In Chromium --------------------------------------------------------------------------------------------------
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def site():
+    """The address of browser/, pictures there by name, and what was asked for."""
+    pictures: dict[str, bytes] = {}
+    asked: list[str] = []
+
+    class Handler(Quiet):
+        def do_GET(self):
+            asked.append(self.path)
+            data = pictures.get(self.path)
+            if data is None:
+                return super().do_GET()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            return self.wfile.write(data)
+
+    handler = functools.partial(Handler, directory=str(node.BROWSER))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", pictures, asked
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def tab(site):
+    if why := chromium.reason():
+        pytest.skip(why)
+    with chromium.Browser() as browser:
+        yield browser.open(f"{site[0]}/index.html")
+
+
+CANVAS = """(() => { const c = document.querySelector('canvas');
+    return [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]; })()"""
+DROP = """(async () => {{ window.shown = null;
+    const bytes = await (await fetch('{path}')).arrayBuffer();
+    const data = new DataTransfer();
+    data.items.add(new File([bytes], '{name}'));
+    document.dispatchEvent(new DragEvent('drop', {{ dataTransfer: data, cancelable: true }})); }})()"""
+
+
+def dropped(tab, site, name, data):
+    """What the page shows of a file that is dropped there."""
+    site[1][f"/{name}"] = data
+    tab.run(DROP.format(path=f"/{name}", name=name))
+    tab.wait("window.shown")
+    return tab.run("window.shown")
+
+
+def test_the_page_shows_what_is_dropped(site, tab, toy):
+    exif = Image.Exif()
+    exif[0x112] = 6
+    buffer = io.BytesIO()
+    Image.fromarray(picture(40, 70)).save(buffer, "LIC", model="toy", effort=0, exif=exif)
+    turned = np.rot90(pillow_lic.decode(buffer.getvalue()), -1)
+    files = {"a": toy(picture(60, 100)), "photo": pillow_lic.encode(picture(64, 96), quality=60, effort=0)}
+    for name, data, wanted in [
+        *((name, data, pillow_lic.decode(data)) for name, data in files.items()),
+        ("turned", buffer.getvalue(), turned),
+    ]:
+        shown = dropped(tab, site, name, data)
+        assert (shown["width"], shown["height"]) == wanted.shape[1::-1], shown
+        canvas = np.array(tab.run(CANVAS), np.uint8).reshape(node.rgba(wanted).shape)
+        assert np.array_equal(canvas, node.rgba(wanted))
+    broken = dropped(tab, site, "broken", files["a"][:-5])
+    assert broken["error"]["name"] == "LicTruncated"
+    assert "LicTruncated" in tab.run("document.querySelector('output').textContent")
+    assert tab.problems() == []
+
+
+def test_transparent_pixels_are_exact_in_chromium(site, tab, toy):
+    """A canvas multiplies alpha in; decode does not."""
+    data = toy(picture(50, 40, 4))
+    site[1]["/alpha"] = data
+    found = tab.run("""(async () => {
+        const { decode, decodeToImageBitmap } = await import('/index.js');
+        const bytes = await (await fetch('/alpha')).arrayBuffer();
+        const image = await decode(bytes), bitmap = await decodeToImageBitmap(new Blob([bytes]));
+        return [image instanceof ImageData, bitmap.width, bitmap.height, [...image.data]];
+    })()""")
+    assert found[:3] == [True, 40, 50]
+    assert np.array_equal(np.array(found[3], np.uint8).reshape(50, 40, 4), pillow_lic.decode(data))
+
+
+def test_weights_are_fetched_once(site, tab, toy):
+    weights = [name for name in os.listdir(node.BROWSER / "models") if name.startswith("toy-")]
+    again = tab.browser.open(f"{site[0]}/index.html")
+    for page, name in ((tab, "first"), (again, "second")):
+        again.ask("Network.clearBrowserCache")
+        assert "width" in dropped(page, site, name, toy(picture(20, 20)))
+    assert [path for path in site[2] if path.endswith(weights[0])] == [f"/models/{weights[0]}"]

@@ -1,0 +1,71 @@
+"""node, and the decoder for browsers in it (browser/): what it makes of files. Needs Pillow and NumPy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOT = Path(__file__).parents[2]
+BROWSER = ROOT / "browser"
+MODULE = BROWSER / "lic.wasm"
+MINUTES = 5
+
+
+def need_node() -> None:
+    """Skip where it is not."""
+    if not shutil.which("node"):
+        pytest.skip("no node on the PATH")
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+    if int(version.strip().lstrip("v").split(".")[0]) < 18:
+        pytest.skip(f"node {version.strip()}, want 18 or later")
+
+
+def need_module() -> None:
+    """Skip where `make browser` has not been run since the core changed."""
+    if not MODULE.exists():
+        pytest.skip("browser/lic.wasm is not built: make browser")
+    sources = [*(ROOT / "csrc").rglob("*.h"), *(ROOT / "csrc").rglob("*.cpp"), *BROWSER.glob("*.cpp")]
+    if max(path.stat().st_mtime for path in sources) > MODULE.stat().st_mtime:
+        pytest.skip("browser/lic.wasm is older than the core: make browser")
+
+
+def node(script: str, given: object) -> Any:
+    """What a script of tests/browser prints, as JSON."""
+    command = ["node", str(ROOT / "tests" / "browser" / script)]
+    done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, timeout=60 * MINUTES)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def decoded(files: Sequence[bytes], folder: Path, **options: object) -> list[dict[str, Any]]:
+    """Of each file width, height and sha256, or error and message. folder: where they may be written."""
+    jobs = []
+    for number, data in enumerate(files):
+        path = folder / f"{number}.lic"
+        path.write_bytes(data)
+        jobs.append({"path": str(path), "options": options})
+    return node("decode.mjs", jobs)
+
+
+def rgba(pixels: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 4), as browsers have it."""
+    bands = pixels if pixels.ndim == 3 else pixels[:, :, None]
+    alpha = bands[:, :, -1:] if bands.shape[2] in (2, 4) else np.full((*pixels.shape[:2], 1), 255, np.uint8)
+    colour = bands[:, :, :3] if bands.shape[2] >= 3 else bands[:, :, [0, 0, 0]]
+    return np.concatenate([colour, alpha], axis=2)
+
+
+def shown(pixels: np.ndarray) -> dict[str, Any]:
+    """What `decoded` says of these pixels."""
+    digest = hashlib.sha256(rgba(pixels).tobytes()).hexdigest()
+    return {"width": pixels.shape[1], "height": pixels.shape[0], "sha256": digest}
