@@ -7,6 +7,7 @@ an environment of its own (`make browser` sees to both).
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from pillow_lic.models import registry, weights
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parent / "csrc"
 OBJECTS = HERE.parent / "build" / "browser"
+MADE_FROM = OBJECTS / "fingerprint"  # of the sources of the last lic.wasm
 ZIG = os.environ.get("ZIG", str(HERE.parent / "build" / "zig" / "bin" / "python"))  # the Python that has ziglang
 COMPILER = [ZIG, "-m", "ziglang", "c++", "-target", "wasm32-wasi", "-msimd128"]
 FLAGS = ["-O2", "-fvisibility=hidden", "-fno-rtti"]
@@ -27,12 +29,21 @@ PACKED = 9  # of gzip
 FAMILY = "photo"  # whose networks are integers
 
 
+def fingerprint() -> str:
+    """Of what lic.wasm is made from."""
+    sha = hashlib.sha256()
+    for path in sorted([*(path for path in CSRC.rglob("*") if path.is_file()), *HERE.glob("*.cpp"), Path(__file__)]):
+        sha.update(f"{path.name} {path.stat().st_size}\n".encode() + path.read_bytes())
+    return sha.hexdigest()
+
+
 def compile_module(out: Path) -> None:
     """lic.wasm: the core and what exports it."""
     shutil.rmtree(OBJECTS, ignore_errors=True)  # of files that are there no more
     subprocess.run([CSRC / "compile.sh", OBJECTS, " ".join(COMPILER), *FLAGS], check=True)
     sources = [*sorted(HERE.glob("*.cpp")), *sorted(OBJECTS.glob("*.o"))]
     subprocess.run([*COMPILER, *FLAGS, *LINK, *sources, "-o", out], check=True)
+    MADE_FROM.write_text(fingerprint())
 
 
 def pack_models(out: Path) -> None:

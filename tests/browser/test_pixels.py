@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import gzip
 import http.server
 import io
 import json
 import os
+import struct
 import threading
+import zlib
 from pathlib import Path
 
 import chromium
@@ -17,10 +20,12 @@ import numpy as np
 import pytest
 from pictures import picture
 from PIL import Image
-from shortcuts import mapped
+from shortcuts import mapped, written
 
 import pillow_lic
+from pillow_lic import container, errors
 from pillow_lic.codec import encode as encode_module
+from pillow_lic.models import registry, weights
 
 pytestmark = pytest.mark.network
 
@@ -53,6 +58,29 @@ def test_goldens_and_other_pictures(tmp_path, monkeypatch, toy):
     ]
 
 
+PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))  # Adam7
+
+
+def interlaced(plane: np.ndarray) -> bytes:
+    """A grey PNG of uint8 (H, W), which Pillow reads and does not write."""
+    parts = (plane[top::dy, left::dx] for left, top, dx, dy in PASSES)
+    lines = b"".join(b"\0" + line.tobytes() for part in parts if part.size for line in part)
+    head = struct.pack(">IIBBBBB", plane.shape[1], plane.shape[0], 8, 0, 0, 0, 1)
+    chunks = [(b"IHDR", head), (b"gAMA", bytes(4)), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
+    packed = [struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+@pytest.mark.parametrize("size", [(33, 45), (1, 1), (3, 9), (9, 2)])
+def test_interlaced_alpha(tmp_path, toy, size):
+    node.need_node()
+    chunks = container.read(toy(picture(*size, 4), screen="off"))
+    plane = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
+    data = written(dataclasses.replace(chunks, alpha=bytes([container.ALPHA_PNG]) + interlaced(plane)))
+    assert np.array_equal(pillow_lic.decode(data)[:, :, 3], plane)
+    assert node.decoded([data], tmp_path) == [node.shown(pillow_lic.decode(data))]
+
+
 def test_refusals_of_tiles(tmp_path):
     node.need_node()
     path = GOLDEN / "errors" / "LicCorruptTile-word.lic"
@@ -68,16 +96,60 @@ def test_a_model_that_is_not_what_its_name_says_is_refused(tmp_path):
     (tmp_path / "lic.wasm").write_bytes(node.MODULE.read_bytes())
     index = json.loads((node.BROWSER / "models" / "index.json").read_text())
     known = next(one for one in index.values() if one["name"] == "toy")
-    weights = gzip.decompress((node.BROWSER / "models" / known["file"]).read_bytes())
+    packed = gzip.decompress((node.BROWSER / "models" / known["file"]).read_bytes())
     data = (GOLDEN / "one-pixel.lic").read_bytes()
     (tmp_path / "models" / "index.json").write_text(json.dumps(index))
-    for changed in (weights[:-1] + bytes([weights[-1] ^ 1]), weights[:-9], weights[:5]):
+    for changed in (packed[:-1] + bytes([packed[-1] ^ 1]), packed[:-9], packed[:5]):
         (tmp_path / "models" / known["file"]).write_bytes(gzip.compress(changed))
         (found,) = node.decoded([data], tmp_path, assets=str(tmp_path))
         assert found["error"] == "LicModelMissing"
         assert "not intact" in found["message"]
     (tmp_path / "models" / known["file"]).unlink()
     assert node.decoded([data], tmp_path, assets=str(tmp_path))[0]["error"] == "LicModelMissing"
+
+
+def test_what_the_core_throws_is_told(tmp_path):
+    """A trap ends the instance; its message survives."""
+    node.need_node()
+    own = registry.by_name("toy")
+    integers = dict(own.manifest.integers) | {"skip": own.manifest.rows + 1}
+    known = {"name": "toy", "file": "toy.gz", "integers": integers}
+    known["identity"] = weights.identity(own.tensors, integers.values()).hex()
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "index.json").write_text(json.dumps({own.hash[:8].hex(): known}))
+    (tmp_path / "models" / "toy.gz").write_bytes(gzip.compress(weights.write(own.tensors)))
+    (tmp_path / "lic.wasm").write_bytes(node.MODULE.read_bytes())
+    data = (GOLDEN / "one-pixel.lic").read_bytes()
+    for found in node.decoded([data, data], tmp_path, assets=str(tmp_path)):
+        assert found["error"] == "LicModelMissing"
+        assert f"skip is {integers['skip']}, want at most rows = {own.manifest.rows}" in found["message"]
+
+
+def test_damaged_tiles_are_refused_alike(tmp_path, toy):
+    """Checksums of chunks are right: whoever made these files meant harm."""
+    node.need_node()
+    rng = np.random.default_rng(3)
+    files = []
+    for chunks in (container.read(toy(picture(60, 90), progressive=progressive)) for progressive in (False, True)):
+        for _ in range(40):
+            parts = [bytearray(part) for part in chunks.tiles[0].stages]
+            one = parts[rng.integers(0, len(parts))]
+            if len(one):
+                one[rng.integers(0, len(one))] ^= 1 << int(rng.integers(0, 8))
+            if rng.integers(0, 2):
+                del parts[-1][rng.integers(16, max(17, len(parts[-1]))) :]
+            files.append(written(chunks, [[bytes(part) for part in parts]]))
+
+    def outcome(data: bytes) -> str:
+        try:
+            pillow_lic.decode(data)
+        except errors.LicError as error:
+            return type(error).__name__
+        return "shown"
+
+    found = [one.get("error", "shown") for one in node.decoded(files, tmp_path)]
+    assert found == [outcome(data) for data in files]
+    assert found.count("LicCorruptTile") > len(files) // 2
 
 
 def test_a_model_in_floating_point_is_named():
@@ -182,9 +254,9 @@ def test_transparent_pixels_are_exact_in_chromium(site, tab, toy):
 
 
 def test_weights_are_fetched_once(site, tab, toy):
-    weights = [name for name in os.listdir(node.BROWSER / "models") if name.startswith("toy-")]
+    (toys,) = (name for name in os.listdir(node.BROWSER / "models") if name.startswith("toy-"))
     again = tab.browser.open(f"{site[0]}/index.html")
     for page, name in ((tab, "first"), (again, "second")):
         again.ask("Network.clearBrowserCache")
         assert "width" in dropped(page, site, name, toy(picture(20, 20)))
-    assert [path for path in site[2] if path.endswith(weights[0])] == [f"/models/{weights[0]}"]
+    assert [path for path in site[2] if path.endswith(toys)] == [f"/models/{toys}"]

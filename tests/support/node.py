@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from browser import build
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -32,11 +34,10 @@ def need_node() -> None:
 
 def need_module() -> None:
     """Skip where `make browser` has not been run since the core changed."""
-    if not MODULE.exists():
+    if not MODULE.exists() or not build.MADE_FROM.exists():
         pytest.skip("browser/lic.wasm is not built: make browser")
-    sources = [*(ROOT / "csrc").rglob("*.h"), *(ROOT / "csrc").rglob("*.cpp"), *BROWSER.glob("*.cpp")]
-    if max(path.stat().st_mtime for path in sources) > MODULE.stat().st_mtime:
-        pytest.skip("browser/lic.wasm is older than the core: make browser")
+    if build.MADE_FROM.read_text() != build.fingerprint():
+        pytest.skip("browser/lic.wasm is not of this core: make browser")
 
 
 def node(script: str, given: object) -> Any:
