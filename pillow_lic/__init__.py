@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .codec.preload import preload as preload
     from .engines.choice import set_device
     from .errors import LicError
+    from .limits import set_limits as set_limits
     from .models.registry import register as register_model
     from .plugins import register_lic_opener
     from .threads import set_threads
@@ -46,6 +47,7 @@ _HOMES = {
     "register_lic_opener": ("plugins", "register_lic_opener"),
     "register_model": ("models.registry", "register"),
     "set_device": ("engines.choice", "set_device"),
+    "set_limits": ("limits", "set_limits"),
     "set_threads": ("threads", "set_threads"),
 }
 

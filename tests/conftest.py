@@ -28,6 +28,7 @@ def image():
 
 def pytest_configure(config):
     os.environ.setdefault("MPLBACKEND", "Agg")
+    os.environ.setdefault("PILLOW_LIC_LIMITS", "models=any")  # that of tests, too
     hypothesis.settings.register_profile("any machine", deadline=None)  # a busy one is slow, not wrong
     hypothesis.settings.load_profile("any machine")
 

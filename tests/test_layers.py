@@ -22,12 +22,13 @@ PACKAGE = ROOT / "pillow_lic"
 
 # room -> rooms it may import. Arrows point down: plugins and cli -> codec -> engines -> models, entropy, container ->
 # ground -> _core.
-GROUND = {"signature", "errors", "constants", "quality", "threads", "imports"}
+GROUND = {"signature", "errors", "constants", "quality", "limits", "threads", "imports"}
 ARROWS = {
     "_core": set(),
     "signature": set(),
     "errors": set(),
     "threads": {"errors"},
+    "limits": {"errors"},
     "imports": {"threads"},
     "constants": {"_core"},
     "quality": {"constants", "errors"},
@@ -64,6 +65,7 @@ ALLOWED = {
         "codec/decode",
         "codec/encode",
         "codec/overlay",
+        "codec/room",
         "metrics",
         "cli/compare",
         "cli/convert",

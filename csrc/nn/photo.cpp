@@ -11,9 +11,10 @@
 namespace lic::nn {
 namespace {
 
-constexpr std::size_t kRows = 8;    // rows of the latent grid that refinement holds
-constexpr std::size_t kReach = 2;   // columns beyond the edges that its kernels meet
-constexpr std::size_t kGroups = 4;  // of positions (FORMAT 8.2)
+constexpr std::size_t kRows = 8;           // rows of the latent grid that refinement holds
+constexpr std::size_t kColumnsMost = 512;  // of the latent grid that are rendered at once, without their margin
+constexpr std::size_t kReach = 2;          // columns beyond the edges that its kernels meet
+constexpr std::size_t kGroups = 4;         // of positions (FORMAT 8.2)
 constexpr i32 kOctave = 1 << LIC_OCTAVE_BITS;
 constexpr i32 kLogHalf = 1 << (LIC_MANTISSA_BITS - 1);
 constexpr i32 kMeanHalf = 1 << (LIC_MEAN_BITS - 1);  // means are in 1/16 of y_hat's unit
@@ -469,36 +470,67 @@ std::size_t Photo::halo() const {
     return synthesis_reach(parts_->bodies.size(), parts_->details.size()) + kLatentReach;
 }
 
+namespace {
+
+// What is rendered at once: whole columns of a canvas, and with the margin that its samples depend on the window of the
+// latent grid over them.
+struct Part {
+    Canvas canvas;
+    Window window;
+};
+
+// Memory goes with the width of what is rendered at once, so wide images are cut into parts side by side.
+std::vector<Part> parts_of(const Image& image, const Canvas& canvas, std::size_t margin) {
+    std::vector<Part> parts;
+    for (std::size_t at = canvas.left / kStride; at * kStride < canvas.right; at += kColumnsMost) {
+        Canvas part = canvas;
+        part.left = std::max(canvas.left, at * kStride);
+        part.right = std::min(canvas.right, (at + kColumnsMost) * kStride);
+        part.data += (part.left - canvas.left) * canvas.bands;
+        const std::size_t right = (part.right + kStride - 1) / kStride;
+        const std::size_t first = at < margin ? 0 : (at - margin) / kCell * kCell;
+        const std::size_t end = std::min(image.wy, (right + margin + kCell - 1) / kCell * kCell);
+        parts.push_back({part, {first, end - first}});
+    }
+    return parts;
+}
+
+// A strip of a part's rows; `reach` of the synthesis.
+void render_strip(const Photo::Parts::At& at, const Image& image, const Part& part, std::size_t reach) {
+    const std::size_t row = part.canvas.top / kStride, from = row < reach ? 0 : row - reach;
+    const auto paint = [&](const i16* levels, std::size_t quarter) {
+        rows_of_pixels(levels, quarter, part.window, part.canvas);
+    };
+    SynthesisStream synthesis(at, part.window.columns, from == 0, {part.canvas.top / 4, (part.canvas.bottom + 3) / 4},
+                              paint);
+    std::size_t pushed = 0;
+    const RowSink sink = [&](const i16* y_hat, std::size_t stride, std::size_t at_row) {
+        if (at_row >= from && !synthesis.done()) {
+            synthesis.push(y_hat, stride, at_row);
+            pushed = at_row + 1;
+        }
+    };
+    detail::LatentStream latents(at, image, part.window, from, sink);
+    while (!synthesis.done() && latents.advance()) {
+    }
+    if (!synthesis.done() && pushed == image.hy) synthesis.finish();
+}
+
+}  // namespace
+
 void Photo::render(const Image& image, int q, const Canvas& canvas, std::size_t threads) const {
     const Parts::At at(*parts_, q);
-    const std::size_t margin = halo(), left = canvas.left / kStride, right = (canvas.right + kStride - 1) / kStride;
-    const std::size_t first = left < margin ? 0 : (left - margin) / kCell * kCell;
-    const std::size_t end = std::min(image.wy, (right + margin + kCell - 1) / kCell * kCell);
-    const Window window{first, end - first};
-    const std::size_t top = canvas.top / kStride, bottom = (canvas.bottom + kStride - 1) / kStride, rows = bottom - top;
-    in_strips(rows, kStripRows, threads, [&](std::size_t begin, std::size_t end_row) {
-        Canvas part = canvas;
-        if (begin > 0) part.top = (top + begin) * kStride;
-        if (end_row < rows) part.bottom = (top + end_row) * kStride;
-        part.data += (part.top - canvas.top) * canvas.row_stride;
-        const std::size_t reach = synthesis_reach(parts_->bodies.size(), parts_->details.size()),
-                          row = part.top / kStride;
-        const std::size_t from = row < reach ? 0 : row - reach;
-        const auto paint = [&](const i16* levels, std::size_t quarter) {
-            rows_of_pixels(levels, quarter, window, part);
-        };
-        SynthesisStream synthesis(at, window.columns, from == 0, {part.top / 4, (part.bottom + 3) / 4}, paint);
-        std::size_t pushed = 0;
-        const RowSink sink = [&](const i16* y_hat, std::size_t stride, std::size_t at_row) {
-            if (at_row >= from && !synthesis.done()) {
-                synthesis.push(y_hat, stride, at_row);
-                pushed = at_row + 1;
-            }
-        };
-        detail::LatentStream latents(at, image, window, from, sink);
-        while (!synthesis.done() && latents.advance()) {
-        }
-        if (!synthesis.done() && pushed == image.hy) synthesis.finish();
+    const std::size_t reach = synthesis_reach(parts_->bodies.size(), parts_->details.size());
+    const std::size_t top = canvas.top / kStride, rows = (canvas.bottom + kStride - 1) / kStride - top;
+    const std::vector<Part> parts = parts_of(image, canvas, halo());
+    const std::size_t strips = std::max<std::size_t>(1, std::min(threads, rows / kStripRows));
+    in_threads(parts.size() * strips, threads, [&](std::size_t n) {
+        Part part = parts[n / strips];
+        const std::size_t strip = n % strips;
+        if (strip > 0) part.canvas.top = (top + rows * strip / strips) * kStride;
+        if (strip + 1 < strips) part.canvas.bottom = (top + rows * (strip + 1) / strips) * kStride;
+        part.canvas.data += (part.canvas.top - canvas.top) * canvas.row_stride;
+        render_strip(at, image, part, reach);
     });
 }
 

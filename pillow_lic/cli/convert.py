@@ -154,8 +154,7 @@ class _Decode:
         """The image in the other format."""
         from ..plugins.pillow import image_of
 
-        height, width = result.colour.shape[:2]
-        im = image_of(result, (width, height))
+        im = image_of(result)
         im.info.update(info)
         im.save(target, self.format, **_metadata(im, file, self.format), **self.quality)
 

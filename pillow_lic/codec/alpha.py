@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 OPAQUE = 255
+STRIP = 1 << 22  # bytes of samples that are painted at once
 SMALL = 1 << 22  # pixels; what is larger is deflated once, not with every strategy
 
 
@@ -41,10 +42,14 @@ class Plane(NamedTuple):
 
     def paint(self, colour: memoryview) -> None:
         """The colour of invisible pixels into samples: flat and writable, bands side by side."""
-        mode = "L" if len(self.hidden) == 1 else "RGB"
-        image = Image.frombytes(mode, self.image.size, colour)
-        image.paste(tuple(self.hidden) if mode == "RGB" else self.hidden[0], None, self.invisible())
-        colour[:] = image.tobytes()
+        mode, hidden = ("L", self.hidden[0]) if len(self.hidden) == 1 else ("RGB", tuple(self.hidden))
+        (width, height), row = self.image.size, self.image.width * len(self.hidden)
+        for top in range(0, height, rows := max(1, STRIP // row)):
+            bottom = min(top + rows, height)
+            part = Plane(self.image.crop((0, top, width, bottom))).invisible()
+            image = Image.frombytes(mode, part.size, colour[top * row : bottom * row])
+            image.paste(hidden, None, part)
+            colour[top * row : bottom * row] = image.tobytes()
 
     def invisible(self) -> Image.Image:
         """255 where alpha is 0, else 0."""

@@ -20,11 +20,12 @@ from ..imports import imported
 from ..models import registry
 from ..threads import spread
 from . import alpha, overlay
+from . import room as rooms
 from .encode import covered
 from .options import DecodeKeywords, DecodeOptions, keywords
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -39,10 +40,10 @@ def decode(data: bytes, **options: Unpack[DecodeKeywords]) -> Any:
     Raises a LicError that says what is wrong with the file and where; LicBadOption for wrong types; LicGpuUnavailable.
     """
     checked = DecodeOptions(**options).checked()
-    found = decoded(read(data, checked), checked)
-    for note in found.notes:
+    pixels, notes = decoded(read(data, checked), checked, lambda found: (found.array(), found.notes))
+    for note in notes:
         warnings.warn(note, stacklevel=2)
-    return found.array()
+    return pixels
 
 
 class Decoded(NamedTuple):
@@ -51,9 +52,20 @@ class Decoded(NamedTuple):
     colour: Any  # uint8 (H, W, 3), of grey (H, W); a tensor of the device, with alpha, where the output is "torch"
     alpha: Image.Image | None  # of mode L
     notes: Sequence[str]  # what there is to warn of
+    image: Image.Image | None = None  # all of them, in place of colour and alpha
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.image.size if self.image is not None else (self.colour.shape[1], self.colour.shape[0])
 
     def array(self) -> Any:
         """Colour and alpha in one."""
+        if self.image is not None:
+            imported("numpy")
+            import numpy as np
+
+            return np.array(self.image)
         if not isinstance(self.colour, memoryview) and self.alpha is None:
             return self.colour
         imported("numpy")
@@ -71,12 +83,27 @@ def read(data: Any, options: DecodeOptions) -> container.Container:
     return container.read(data, truncated=options.truncated, max_pixels=options.max_pixels, metadata=False)
 
 
-def decoded(chunks: container.Container, options: DecodeOptions) -> Decoded:
-    """The pixels of a file whose chunks are read. The options are checked ones."""
+def _as_it_is(found: Decoded) -> Decoded:
+    return found
+
+
+def decoded(chunks: container.Container, options: DecodeOptions, take: Callable[[Decoded], Any] = _as_it_is) -> Any:
+    """take(the pixels), by default the pixels, of a file whose chunks are read, when it is its turn. The options are
+    checked ones.
+    """
     job = Decoding(chunks, options)
-    job.begin()
-    (arrival,) = job.run([job])
-    return job.end(arrival)
+    with rooms.room.of(rooms.work(chunks.header, job.model)):
+        job.begin()
+        (arrival,) = job.run([job])
+        found = job.end(arrival)
+        del job, arrival  # and with them the symbols
+        return take(found)
+
+
+def bomb(header: container.Header) -> Sequence[str]:
+    """What there is to warn of before a file is decoded. Raises LicUnknownModel."""
+    model = None if header.alone else registry.by_hash(header.model, header.model_hash)
+    return rooms.bomb(header, model)
 
 
 def decode_symbols(
@@ -127,7 +154,7 @@ def _coarse(symbols: Symbols) -> Sequence[str]:
 
 
 class Decoding:
-    """One file's way to pixels. Raises LicUnknownModel."""
+    """One file's way to pixels. Raises LicUnknownModel, LicLimitExceeded for what this process does not allow."""
 
     def __init__(self, chunks: container.Container, options: DecodeOptions):
         self.chunks, self.options = chunks, options
@@ -136,6 +163,7 @@ class Decoding:
             msg = f"samples of {header.depth} bits are not decoded by this version; install a newer pillow-lic"
             raise LicUnsupportedVersion(msg)
         self.model = None if header.alone else registry.by_hash(header.model, header.model_hash)
+        rooms.check(header, self.model, options)
         self.engine: Engine = IDLE if self.model is None else options.engine(self.model)
         self.pixels = covered(header)
         self.symbols: Any = None
@@ -181,6 +209,7 @@ class Decoding:
     def end(self, arrival: Arrival[Any]) -> Decoded:
         """What the engine left, in memory of its own."""
         arrival.wait()
+        self.symbols = None
         if self.model is None:
             return self._exact()
         colour = arrival.value.copy() if arrival.lent else arrival.value
@@ -218,8 +247,6 @@ class Decoding:
     def _exact(self) -> Decoded:
         """The pixels of an overlay that stands alone."""
         header = self.chunks.header
-        grey_all = (GREY,) * bands_of(header)
-        image = Image.new(header.layout, (header.width, header.height), grey_all)
         try:
             if self.chunks.overlay is None:
                 msg = "the overlay, which is the whole picture, is missing or damaged; fetch the file again"
@@ -229,12 +256,10 @@ class Decoding:
             if not self.options.truncated:
                 raise
             self.notes.append("the picture is missing or damaged; it is painted grey")
+            grey = (GREY,) * bands_of(header)
+            image = Image.new(header.layout, (header.width, header.height), grey if len(grey) > 1 else GREY)
         if self.options.output == "torch":
             import numpy as np
 
             return Decoded(engines.tensor(np.array(image), str(self.options.device)), None, self.notes)
-        plane = image.getchannel("A") if header.has_alpha else None
-        grey = header.layout in ("L", "LA")
-        colour = memoryview(bytearray(image.convert("L" if grey else "RGB").tobytes()))
-        shape = (header.height, header.width) if grey else (header.height, header.width, 3)
-        return Decoded(colour.cast("B", shape), plane, self.notes)
+        return Decoded(None, None, self.notes, image)

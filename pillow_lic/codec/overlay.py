@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, PngImagePlugin, features
 
 from ..container import Rectangle
-from ..container.overlay import CONSTANT, PNG, WEBP, WEBP_SIDE_MAX, bands_of, webp_data, webp_file
+from ..container.overlay import CONSTANT, PNG, WEBP, WEBP_PIXELS_MAX, WEBP_SIDE_MAX, bands_of, webp_data, webp_file
 from ..errors import LicCorruptChunk, LicError, LicWebpMissing
+from .alpha import STRIP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,9 +49,11 @@ def pack(image: Image.Image, left: int, top: int, effort: int = 0) -> list[Recta
 
 def _parts(image: Image.Image) -> Iterator[tuple[Image.Image, int, int]]:
     width, height = image.size
-    for y in range(0, height, WEBP_SIDE_MAX):
-        for x in range(0, width, WEBP_SIDE_MAX):
-            box = (x, y, min(x + WEBP_SIDE_MAX, width), min(y + WEBP_SIDE_MAX, height))
+    columns = min(width, WEBP_SIDE_MAX)
+    rows = min(WEBP_PIXELS_MAX // columns, WEBP_SIDE_MAX)
+    for y in range(0, height, rows):
+        for x in range(0, width, columns):
+            box = (x, y, min(x + columns, width), min(y + rows, height))
             yield (image if box == (0, 0, width, height) else image.crop(box)), x, y
 
 
@@ -103,24 +106,28 @@ def as_png(image: Image.Image) -> bytes:
 
 def unpack(one: Rectangle, bands: int) -> Image.Image:
     """The samples of a rectangle that container has checked. Raises LicCorruptChunk, LicWebpMissing."""
-    mode, size = MODES[bands], (one.width, one.height)
     if one.method == CONSTANT:
-        return Image.new(mode, size, tuple(one.data) if bands > 1 else one.data[0])
+        return Image.new(MODES[bands], one[2:4], tuple(one.data) if bands > 1 else one.data[0])
+    return _in_mode(_stored(one), MODES[bands])
+
+
+def _stored(one: Rectangle) -> Image.Image:
+    """In the mode that its PNG or WebP has."""
     where = f"overlay of {one.width} x {one.height} pixels at ({one.left}, {one.top})"
     if one.method == WEBP and not features.check("webp"):
         msg = f"{where}: it is in WebP, and this Pillow was built without WebP; install one that has it"
         raise LicWebpMissing(msg)
     try:
         found = _read_png(one.data) if one.method == PNG else _read_webp(one.data)
-    except LicError:
+    except (LicError, MemoryError):
         raise
     except Exception as error:  # whatever Pillow's readers make of damaged data
         msg = f"{where}: it cannot be unpacked ({error}); the file is damaged, fetch it again"
         raise LicCorruptChunk(msg) from error
-    if found.size != size:
+    if found.size != one[2:4]:
         msg = f"{where}: it unpacks to {found.width} x {found.height} pixels; the file is damaged, fetch it again"
         raise LicCorruptChunk(msg)
-    return _in_mode(found, mode)
+    return found
 
 
 def _read_png(data: bytes) -> Image.Image:
@@ -168,8 +175,23 @@ def paint(out: memoryview, rectangles: Sequence[Rectangle], bands: int, area: Ar
         top, bottom = max(one.top, area.rows.start), min(one.top + one.height, area.rows.stop)
         if begin >= end or top >= bottom:
             continue
-        box = (begin - one.left, top - one.top, end - one.left, bottom - one.top)
-        samples, length = unpack(one, bands).crop(box).tobytes(), (end - begin) * bands
-        for row in range(bottom - top):
-            at = ((top - area.rows.start + row) * width + begin - area.columns.start) * bands
-            out[at : at + length] = samples[row * length : (row + 1) * length]
+        parts = _strips(one, bands, (begin - one.left, top - one.top, end - one.left, bottom - one.top))
+        row, length = top - area.rows.start, (end - begin) * bands
+        for samples in parts:
+            for part in range(0, len(samples), length):
+                at = (row * width + begin - area.columns.start) * bands
+                out[at : at + length] = samples[part : part + length]
+                row += 1
+
+
+def _strips(one: Rectangle, bands: int, box: tuple[int, int, int, int]) -> Iterator[bytes]:
+    """The samples of a box of a rectangle, some of its rows at a time."""
+    left, top, right, bottom = box
+    if one.method == CONSTANT:
+        row = one.data * (right - left)
+        yield from (row for _ in range(top, bottom))
+        return
+    found, rows = _stored(one), max(1, STRIP // ((right - left) * bands))
+    for begin in range(top, bottom, rows):
+        part = found.crop((left, begin, right, min(begin + rows, bottom)))
+        yield _in_mode(part, MODES[bands]).tobytes()

@@ -179,6 +179,12 @@ class Header:
         return Grid(hyper_size(rows), hyper_size(columns))
 
     @property
+    def padded(self) -> int:
+        """Pixels under the hyper grid: what arrays are made for, and what networks see."""
+        rows, columns = self.hyper_grid
+        return rows * columns * LIC_TILE_UNIT**2
+
+    @property
     def tile_grid(self) -> Grid:
         """Rows and columns of tiles."""
         return Grid(*(_divide_up(n, self.tile_side) for n in self.hyper_grid))
@@ -202,13 +208,11 @@ class Header:
         counted = max(self.width, LIC_LATENT_STRIDE) * max(self.height, LIC_LATENT_STRIDE)  # what a thin image costs
         if max_pixels is not None and not counted <= max_pixels:  # not: true for NaN
             thin = f" (a side below {LIC_LATENT_STRIDE} counts as that)" if counted > self.width * self.height else ""
-            advice = "raise it (Image.open: twice PIL.Image.MAX_IMAGE_PIXELS), or distrust the file"
+            advice = "raise it, or distrust the file"
             msg = f"{self.width} x {self.height} pixels are more than max_pixels = {max_pixels}{thin}; {advice}"
             raise LicLimitExceeded(msg)
-        rows, columns = self.hyper_grid
-        covered = rows * columns * LIC_TILE_UNIT**2  # what the arrays are made for
-        if covered > LIC_PIXELS_MAX:
-            beyond = f"{covered} with padding, more than {LIC_PIXELS_MAX}"
+        if self.padded > LIC_PIXELS_MAX:
+            beyond = f"{self.padded} with padding, more than {LIC_PIXELS_MAX}"
             msg = f"{self.width} x {self.height} pixels take {beyond}; split the image"
             raise LicLimitExceeded(msg)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CONSTANT, PNG, WEBP = 0, 1, 2  # methods
 METHODS = {CONSTANT: "one colour", PNG: "PNG", WEBP: "lossless WebP"}  # in words
 WEBP_SIDE_MAX = 16383  # pixels, what libwebp takes
+WEBP_PIXELS_MAX = 1 << 23  # of a rectangle in WebP: readers take 16 bytes a pixel while they unpack it
 
 PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _PNG_CHUNK = 12  # bytes besides a chunk's data
@@ -145,6 +146,9 @@ def _check_webp(one: Rectangle, bands: int, offset: int) -> None:
     if size != one[2:4] or version or alpha > (bands in (2, 4)) or max(size) > WEBP_SIDE_MAX:
         what = f"an overlay's WebP is not what a rectangle of {one.width} x {one.height} pixels, {bands} bands, holds"
         refuse(LicCorruptChunk, what, offset, REFETCH)
+    if one.width * one.height > WEBP_PIXELS_MAX:
+        what = f"a rectangle in WebP of more than {WEBP_PIXELS_MAX} pixels"
+        refuse(LicLimitExceeded, what, offset, "cut it into several, or distrust the file")
 
 
 def webp_file(data: bytes) -> bytes:

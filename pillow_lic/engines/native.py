@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import _core, threads
-from ..constants import LIC_LEVEL_PLAIN
+from ..constants import LIC_LATENT_STRIDE, LIC_LEVEL_PLAIN
 from ..errors import LicBadOption, LicModelMissing
 from ..models.manifest import DECODER, ENCODER
 from ..models.store import buffers, once
 from .base import BIT_WEIGHT, GREY, PASSES, Arrival, Latents, Picture, Symbols, at_once, error_of_bit
+from .pieces import Box, there
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,18 +146,30 @@ class NativeEngine:
     def _rendered(self, symbols: Symbols, area: Area | None) -> memoryview:
         header, model = symbols.header, symbols.model
         rows, columns = (area.rows, area.columns) if area else (slice(0, header.height), slice(0, header.width))
-        bands = () if header.layout in ("L", "LA") else (3,)
-        shape = (rows.stop - rows.start, columns.stop - columns.start, *bands)
-        size = shape[0] * shape[1] * (3 if bands else 1)
-        if len(symbols.missing) == header.tile_count:
-            return memoryview(bytearray([GREY]) * size).cast("B", shape)
-        out, v, q = bytearray(size), bytearray(len(symbols.z)), header.quality_q
-        grid, box = header.latent_grid, (rows.start, columns.start, rows.stop, columns.stop)
-        model.core.dequantise_into(q, symbols.z, grid, v)
-        networks(model).photo.render(symbols.coding, v, symbols.r, grid, box, out, threads.count())
+        bands = 1 if header.layout in ("L", "LA") else 3
+        shape = (rows.stop - rows.start, columns.stop - columns.start, *((bands,) if bands > 1 else ()))
+        whole = Box(rows.start, columns.start, rows.stop, columns.stop)
+        boxes = [whole] if area or not symbols.missing else self._there(symbols)
+        out = bytearray() if boxes == [whole] else bytearray([GREY]) * (whole.pixels * bands)
+        v, q, grid = bytearray(len(symbols.z)), header.quality_q, header.latent_grid
+        if boxes:
+            model.core.dequantise_into(q, symbols.z, grid, v)
+        for box in boxes:
+            samples = bytearray(box.pixels * bands)
+            networks(model).photo.render(symbols.coding, v, symbols.r, grid, box, samples, threads.count())
+            if box == whole:
+                out = samples
+            else:
+                _put(samples, box, out, shape[1], bands)
         for tile in symbols.missing:
-            _paint(out, shape, box, tile.pixel_rows(header), tile.pixel_columns(header))
+            _paint(out, shape, whole, tile.pixel_rows(header), tile.pixel_columns(header))
         return memoryview(out).cast("B", shape)
+
+    def _there(self, symbols: Symbols) -> list[Box]:
+        """Boxes that hold every tile but the missing ones: a file with few tiles must not cost what all of them do."""
+        if len(symbols.missing) == symbols.header.tile_count:
+            return []
+        return there(symbols.header, symbols.missing, networks(symbols.model).photo.halo * LIC_LATENT_STRIDE)
 
     def hand_over(self, values: Sequence[Any]) -> None:
         """They are the caller's already."""
@@ -170,7 +183,15 @@ def _pixels(picture: Picture) -> tuple[Any, tuple[int, int, int]]:
     return pixels, (picture.header.height, picture.header.width, bands)
 
 
-def _paint(out: bytearray, shape: tuple[int, ...], box: tuple[int, int, int, int], rows: slice, columns: slice) -> None:
+def _put(samples: bytearray, box: Box, out: bytearray, width: int, bands: int) -> None:
+    """Samples of a box into those of the whole picture."""
+    length = (box.right - box.left) * bands
+    for row in range(box.bottom - box.top):
+        at = ((box.top + row) * width + box.left) * bands
+        out[at : at + length] = samples[row * length : (row + 1) * length]
+
+
+def _paint(out: bytearray, shape: tuple[int, ...], box: Box, rows: slice, columns: slice) -> None:
     """Grey where a tile is missing."""
     top, left, bottom, right = box
     begin, end = max(columns.start, left) - left, min(columns.stop, right) - left

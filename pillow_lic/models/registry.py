@@ -29,6 +29,9 @@ SHIPPED: dict[int, tuple[str, str]] = {
     6: ("photo-visual", "photo-visual"),
 }
 
+TESTS = ("toy",)  # models for tests: a file may use them where the program has named them
+named: set[str] = set()  # models that the program itself has asked for, by name or directory
+
 _lock = held(threading.RLock())  # a signal handler may open a picture meanwhile
 _shipped: dict[str, Model] = {}  # as far as they have been read
 _registered: dict[str, Model] = {}
@@ -54,6 +57,7 @@ def register(path: str | os.PathLike[str]) -> str:
         if not shipped and not unchanged:  # else what is loaded stays loaded
             _registered[model.name] = model
             _by_hash.clear()
+        named.add(model.name)
     return model.name
 
 
@@ -64,6 +68,7 @@ def _differ(a: Model, b: Model, encoders: bool) -> bool:
 def forget_registered() -> None:
     """As if nothing had been registered in this process."""
     with _lock:
+        named.difference_update(_registered)
         _registered.clear()
         _by_hash.clear()
 
@@ -78,7 +83,9 @@ def _find_shipped(name: str) -> Model | None:
 
 
 def by_name(name: str) -> Model:
-    """The model to encode with. Raises LicUnknownModel with the names that there are, LicBadOption if it is no text."""
+    """The model to encode with; files may use it from then on (limits.py). Raises LicUnknownModel with the names that
+    there are, LicBadOption if it is no text.
+    """
     if not isinstance(name, str):
         msg = f"model must be the name of a model, found {name!r}; `lic models` lists them"
         raise LicBadOption(msg)
@@ -88,6 +95,7 @@ def by_name(name: str) -> Model:
         known = ", ".join(model.name for model in every())
         msg = f"unknown model {name!r}; known are {known}; pillow_lic.register_model(path) adds your own"
         raise LicUnknownModel(msg)
+    named.add(model.name)
     return model
 
 

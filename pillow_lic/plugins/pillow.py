@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 FOR_LOADING = ("pillow_lic.codec.decode", "pillow_lic.engines.native")
 FOR_SAVING = ("numpy", "pillow_lic.codec.encode", "pillow_lic.engines.native")
 
+_LARGE = 1 << 22  # bytes of samples that may be in memory twice
+
 _NATIVE = ("L", "LA", "RGB", "RGBA")
 _EXACT = (*_NATIVE, "1", "P", "PA", "RGBX")  # modes whose colours are those of a native one
 _DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")  # grey modes of more than 8 bits
@@ -78,16 +80,16 @@ class LicImageFile(ImageFile.ImageFile):
             with self._load_lock:
                 if self.tile:
                     imported(*FOR_LOADING)
-                    from ..codec.decode import decoded
+                    from ..codec.decode import bomb, decoded
 
                     options = decode_options()
                     try:
-                        found = decoded(self.chunks(options), options)
-                    except ValueError:
+                        chunks = self.chunks(options)
+                        warn(bomb(chunks.header), Image.DecompressionBombWarning)
+                        decoded(chunks, options, self._take)
+                    except ValueError:  # a signal handler has loaded it meanwhile, and closed its file
                         if self.tile:
                             raise
-                    if self.tile:  # else a signal handler has loaded it meanwhile, and closed its file
-                        self._take(found)
         return super().load()
 
     def chunks(self, options: DecodeOptions) -> container.Container:
@@ -105,8 +107,10 @@ class LicImageFile(ImageFile.ImageFile):
         return chunks
 
     def _take(self, found: Decoded) -> None:
+        if not self.tile:  # a signal handler has loaded it meanwhile
+            return
         warn(found.notes)
-        self.im = image_of(found, self.size).im
+        self.im = image_of(found).im
         self.readonly = 0
         self.tile = []
         if self._exclusive_fp and self.fp is not None:
@@ -143,35 +147,56 @@ def _info(head: container.Head) -> dict[str, Any]:
 
 
 def decode_options(device: str | None = None) -> DecodeOptions:
-    """As Pillow's settings are now. Of pixels it refuses as many as Pillow does, which has not seen what thin images
-    cost.
-    """
+    """As Pillow's settings are now."""
     from ..codec.options import DecodeOptions
 
-    most = 2 * Image.MAX_IMAGE_PIXELS if Image.MAX_IMAGE_PIXELS else None
-    return DecodeOptions(max_pixels=most, truncated=ImageFile.LOAD_TRUNCATED_IMAGES, device=device).checked()
+    return DecodeOptions(truncated=ImageFile.LOAD_TRUNCATED_IMAGES, device=device).checked()
 
 
-def image_of(found: Decoded, size: tuple[int, int]) -> Image.Image:
-    """The pixels as an image of its own: of L, frombuffer would borrow the memory, and Pillow let nobody write into
-    that.
+def image_of(found: Decoded) -> Image.Image:
+    """The pixels as an image of its own. The memory of a large picture goes over bit by bit: `found` is of no use
+    afterwards.
     """
-    mode = "L" if len(found.colour.shape) == 2 else "RGB"
-    image = Image.frombuffer(mode, size, found.colour, "raw", mode, 0, 1)
+    image = found.image
+    if image is not None:
+        own = isinstance(image, Image.Image)  # not where Pillow was imported afresh and the codec was not
+        return image if own else Image.frombytes(image.mode, image.size, image.tobytes())
+    size, mode = found.size, "L" if len(found.colour.shape) == 2 else "RGB"
+    memory = found.colour.obj if isinstance(found.colour, memoryview) else None
+    if isinstance(memory, bytearray) and len(memory) > _LARGE:
+        found.colour.release()
+        image = _moved(memory, mode, size)
+    else:
+        image = Image.frombuffer(mode, size, found.colour, "raw", mode, 0, 1)
     plane = found.alpha
     if plane is not None:
-        own = isinstance(plane, Image.Image)  # not where Pillow was imported afresh and the codec was not
+        own = isinstance(plane, Image.Image)
         image.putalpha(plane if own else Image.frombytes("L", size, plane.tobytes()))
     return image.copy() if image.readonly else image
 
 
-def warn(notes: Iterable[str]) -> None:
+def _moved(memory: bytearray, mode: str, size: tuple[int, int]) -> Image.Image:
+    """Samples as an image, from the last row on; what has been taken over is given back each time it is half of it."""
+    width, row = size[0], len(memory) // size[1]
+    image, end = Image.new(mode, size, None), size[1]  # not filled
+    while end:
+        half = max(0, end // 2 - 1)
+        while end > half:
+            begin = max(half, end - max(1, _LARGE // row))
+            with memoryview(memory)[begin * row : end * row] as samples:
+                image.paste(Image.frombytes(mode, (width, end - begin), samples), (0, begin))
+            end = begin
+        del memory[end * row :]
+    return image
+
+
+def warn(notes: Iterable[str], kind: type[Warning] = UserWarning) -> None:
     """Warn of each, at the place in the user's program from which Pillow was called."""
     for note in notes:
         depth, frame = 1, sys._getframe()
         while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("PIL", "pillow_lic"):
             depth, frame = depth + 1, frame.f_back
-        warnings.warn(note, UserWarning, stacklevel=depth)
+        warnings.warn(note, kind, stacklevel=depth)
 
 
 # ---- Saving -------------------------------------------------------------------------------------------------------

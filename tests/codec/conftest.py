@@ -7,13 +7,14 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from fake_engine import fake_engine
 from pictures import picture
 from shortcuts import engine, on_torch
 
 import pillow_lic
 from pillow_lic.models import registry
 
-__all__ = ["engine", "on_torch"]
+__all__ = ["engine", "fake_engine", "on_torch"]
 
 SHAPES = [
     (40, 60, 3),

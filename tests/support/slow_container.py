@@ -241,6 +241,7 @@ def check_webp(data, width, height, bands):
     demand(len(data) >= 5 and data[0] == 0x2F, "overlay: no lossless WebP")
     (bits,) = struct.unpack("<I", data[1:5])
     demand((1 + bits % 2**14, 1 + (bits >> 14) % 2**14) == (width, height), "overlay: WebP of another size")
+    demand(width * height <= 2**23, "overlay: WebP of too many pixels")
     demand(bits >> 29 == 0 and max(width, height) <= 16383, "overlay: unknown version of WebP")
     demand(bands in (2, 4) or not bits >> 28 & 1, "overlay: WebP with alpha")
 

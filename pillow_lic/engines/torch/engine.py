@@ -16,6 +16,7 @@ from ... import container, threads
 from ...errors import LicBadOption
 from .. import base
 from ..base import Arrival, Latents, Picture, Symbols
+from ..pieces import is_lost, pieces
 from . import latents as steps
 from . import networks, quantise, scale_map, search
 from . import place as places
@@ -150,7 +151,13 @@ class TorchEngine:
         d = np.stack([model.tables.z_steps(one.header.quality_q) for one in symbols])
         v = scale_map.dequantised(z, self.place.up(torch.from_numpy(d)))
         fine = scale_map.finer(self.place, symbols[0].header, [one.shift for one in symbols])
-        steps.render(networks.decoder(model, self.place), r, v, t, images, side, fine)
+        decoder = networks.decoder(model, self.place)
+        those = [
+            piece  # others are painted grey afterwards
+            for piece in pieces(r.shape[2], r.shape[3], decoder.halo, side)
+            if not all(is_lost(piece, one.header, one.missing) for one in symbols)
+        ]
+        steps.render(decoder, r, v, t, images, those, fine)
 
     def _canvas(self, header: container.Header) -> Tensor:
         """(H, W), or (H, W, 3), on the device."""

@@ -164,14 +164,14 @@ def render(
     v: Tensor,
     t: Tensor,
     images: Sequence[Tensor],
-    side: int | None = None,
+    those: Sequence[Piece],
     fine: Tensor | None = None,
 ) -> None:
-    """Fill images, uint8 (height, width, 3) or (height, width) each, from r (N, M, hy, wy) and v (N, C, hz, wz), both
-    int16 (FORMAT 8). fine: factors (N, 1, hy, wy) of the steps, by quality maps.
+    """Fill pieces of images, uint8 (height, width, 3) or (height, width) each, from r (N, M, hy, wy) and v (N, C, hz,
+    wz), both int16 (FORMAT 8). fine: factors (N, 1, hy, wy) of the steps, by quality maps.
     """
     s = LIC_LATENT_STRIDE
-    for piece in pieces(r.shape[2], r.shape[3], decoder.halo, side):
+    for piece in those:
         features, mean, step = prior(decoder.stages, v, piece, t)
         step = step if fine is None else step * fine[(..., *piece.outer)]
         symbols, y_hat = r[(..., *piece.outer)].float(), torch.zeros_like(mean)

@@ -1,0 +1,26 @@
+"""Files that cost their reader as much as files of their size can."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pillow_lic import container
+from pillow_lic.constants import HASH_BYTES
+from pillow_lic.models import registry
+
+
+def forged(name: str, height: int, width: int, layout: str = "RGB", tile_side: int = 64) -> bytes:
+    """A file of a model without a picture: zeros, at the quality where they cost least."""
+    model = registry.by_name(name)
+    q = model.manifest.quality[0]
+    header = container.Header(width, height, layout, model.number, model.hash[:HASH_BYTES], q, tile_side)
+    streams: dict[object, bytes] = {}
+    tiles = []
+    for tile in header.tiles():
+        shapes = tile.hyper_shape, tile.latent_shape
+        if shapes not in streams:
+            z = np.zeros((model.manifest.hyper, *tile.hyper_shape), np.int16)
+            r = np.zeros((model.manifest.latent, *tile.latent_shape), np.int16)
+            streams[shapes] = model.tables.encode(q, z, r)
+        tiles.append(streams[shapes])
+    return container.write(header, tiles)
