@@ -46,7 +46,7 @@ class Limits:
         return model in self.models
 
 
-NAMED = {"default": Limits(None, 1 << 25, USUAL), "service": Limits(1 << 24, 1 << 24, NATIVE)}
+NAMED = {"default": Limits(None, 1 << 25, USUAL), "service": Limits(3 << 22, 3 << 22, NATIVE)}
 
 _set: Limits | None = None
 
@@ -61,7 +61,7 @@ def set_limits(
     """What files may cost in this process from now on, for Image.open, imageio, decode and the batches.
 
     name: "default": pictures as large as Pillow's own limit allows, counted in pixels of the default model, of which a
-    dearer model has fewer; "service", for files of strangers: 16.8 megapixels, no model that needs PyTorch. The other
+    dearer model has fewer; "service", for files of strangers: 12.5 megapixels, no model that needs PyTorch. The other
     arguments replace parts of it. pixels: the most work of a picture, in pixels of the default model. at_once: of
     pictures decoded at the same time, others wait. models: names of models that files may use, or "usual", "native",
     "any". Nothing at all: what the environment variable PILLOW_LIC_LIMITS says, such as "service" or

@@ -7,7 +7,7 @@ Imports Pillow and ground; numpy nowhere: planes come as arrays, and leave as Pi
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image, PngImagePlugin
 
@@ -29,9 +29,18 @@ def pack(plane: NDArray[np.uint8], hidden: bytes = b"") -> bytes:
     """
     if plane.min() == plane.max() and not hidden:
         return bytes([ALPHA_CONSTANT, plane.flat[0]])
+    png = packed(Image.fromarray(plane.copy("C")), PngImagePlugin, optimize=plane.size < SMALL)
+    return bytes([ALPHA_PAINTED if hidden else ALPHA_PNG]) + hidden + png
+
+
+def packed(image: Image.Image, plugin: Any, **options: Any) -> bytes:
+    """An image as a file by one of Pillow's plugins. `image.save` would ask for the format by its name, of which a
+    PIL.Image that was loaded again knows none.
+    """
     buffer = io.BytesIO()
-    Image.fromarray(plane.copy("C")).save(buffer, "PNG", optimize=plane.size < SMALL)
-    return bytes([ALPHA_PAINTED if hidden else ALPHA_PNG]) + hidden + buffer.getvalue()
+    image.encoderinfo, image.encoderconfig = options, ()
+    plugin._save(image, buffer, "")
+    return buffer.getvalue()
 
 
 class Plane(NamedTuple):

@@ -13,7 +13,7 @@ from PIL import Image, PngImagePlugin, features
 from ..container import Rectangle
 from ..container.overlay import CONSTANT, PNG, WEBP, WEBP_PIXELS_MAX, WEBP_SIDE_MAX, bands_of, webp_data, webp_file
 from ..errors import LicCorruptChunk, LicError, LicWebpMissing
-from .alpha import STRIP
+from .alpha import STRIP, packed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -78,9 +78,9 @@ def _webp(image: Image.Image, effort: int) -> bytes:
 
 
 def _as_webp(image: Image.Image, quality: int, method: int) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", lossless=True, quality=quality, method=method, exact=True)
-    return webp_data(buffer.getvalue())
+    from PIL import WebPImagePlugin
+
+    return webp_data(packed(image, WebPImagePlugin, lossless=True, quality=quality, method=method, exact=True))
 
 
 def as_png(image: Image.Image) -> bytes:
@@ -96,9 +96,7 @@ def as_png(image: Image.Image) -> bytes:
         else:
             given["bits"] = next(bits for most, bits in _DEPTHS if len(colours) <= most)
     plain.info.clear()
-    buffer = io.BytesIO()
-    plain.save(buffer, "PNG", optimize=True, **given)
-    return buffer.getvalue()
+    return packed(plain, PngImagePlugin, optimize=True, **given)
 
 
 # ---- Unpacking ----------------------------------------------------------------------------------------------------

@@ -90,9 +90,7 @@ def test_truncated_files_cost_what_is_there(tmp_path):
     pillow_lic.preload(models=["photo-low"], saving=False)
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     warnings.simplefilter("ignore")
-    from pillow_lic.engines import native, pieces
-from pillow_lic.engines.torch import engine as torch_engine
-from pillow_lic.engines.torch import latents
+    from pillow_lic.engines import native
     calls, render = [], native._core.Photo.render
     def watched(self, *given):
         calls.append(given[4])

@@ -46,7 +46,7 @@ def test_cost_is_what_networks_multiply(monkeypatch):
         ({}, limits.PILLOWS, True, limits.PILLOWS),
         ({"pixels": 5e6}, None, False, 5e6),
         ({"pixels": 5e6}, 1000, True, 5e6),
-        ({"name": "service"}, limits.PILLOWS, False, 1 << 24),
+        ({"name": "service"}, limits.PILLOWS, False, 3 << 22),
         ({"name": "service", "pixels": 4e6}, limits.PILLOWS, False, 4e6),
     ],
 )
@@ -59,7 +59,7 @@ def test_most_work(given, pillows, careful, most):
 def test_environment(monkeypatch):
     monkeypatch.setenv(limits.VARIABLE, "service, pixels=4e6,models=photo+photo-low")
     found = limits.current()
-    assert (found.pixels, found.at_once, found.models) == (4e6, 1 << 24, {"photo", "photo-low"})
+    assert (found.pixels, found.at_once, found.models) == (4e6, 3 << 22, {"photo", "photo-low"})
     pillow_lic.set_limits("default")
     assert limits.current().pixels is None
     pillow_lic.set_limits()

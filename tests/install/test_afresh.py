@@ -69,6 +69,12 @@ def test_pillow_imported_afresh(way, used, tmp_path):
             assert isinstance(back, ImageFile.ImageFile), "of another Pillow"
             assert back.tobytes() == im.tobytes()
             back.save(io.BytesIO(), "LIC")
+            varying = Image.linear_gradient("L").resize((40, 30))
+            cut_out = Image.merge("LA", (varying.transpose(Image.Transpose.ROTATE_180), varying))
+            for given in ({}, {"lossless": True}):
+                cut_out.save("b.lic", **given)
+                other = Image.open("b.lic")
+                assert other.getchannel("A").tobytes() == varying.tobytes()
             assert back.convert("RGB").size == (9, 9)
         assert Image.ID.count("LIC") == 1
         ours = [finder for finder in sys.meta_path if type(finder).__module__.startswith("pillow_lic")]
