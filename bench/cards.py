@@ -264,6 +264,15 @@ def load() -> list[str]:
     return lines
 
 
+def limits() -> list[str]:
+    """What forged files cost."""
+    lines = ["| limits | file | pixels | bytes | seconds | MB |", "|---|---|---:|---:|---:|---:|"]
+    for row in read(RESULTS / "limits.csv"):
+        size, cost = f"{row['width']} x {row['height']} | {row['bytes']}", f"{float(row['seconds']):.1f}"
+        lines.append(f"| {row['limits']} | {row['what']} | {size} | {cost} | {row['peak_mb']} |")
+    return lines
+
+
 def estimates(*names: str) -> list[str]:
     """Real files against the float model's own estimate."""
     lines = ["| model | quality | bits a pixel | against the estimate | of it z |", "|---|---:|---:|---:|---:|"]
@@ -304,6 +313,7 @@ BLOCKS = {
         "large": large,
     },
     "docs/guide/threads-and-servers.md": {"cold": cold, "load": load},
+    "docs/SECURITY.md": {"limits": limits},
     "docs/cards/toy.md": {
         "facts": lambda: facts("toy"),
         "cost": lambda: cost("toy"),

@@ -30,7 +30,8 @@ from pillow_lic.models import choice, cost, registry
 COLUMNS = ["limits", "what", "width", "height", "bytes", "seconds", "peak_mb"]
 SETTINGS = {"default": limits.LARGEST, "service": limits.NAMED["service"].pixels}
 DECODE = """
-import resource, sys, time, warnings
+import sys, time, warnings
+from pathlib import Path
 warnings.simplefilter("ignore")
 from PIL import Image, ImageFile
 import pillow_lic
@@ -44,7 +45,8 @@ try:
     im.load()
 except pillow_lic.LicError as error:
     print(type(error).__name__, end=" ")
-print(time.process_time() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+print(time.process_time() - begin, int(peak.split()[1]) >> 10)
 """
 
 

@@ -107,7 +107,7 @@ void decode_into(const lic::Model& model, const Coding& q, const py::sequence& d
     const Values<std::int16_t> z_values(z, "z", z_shape(s), true), r_values(r, "r", r_shape(s), true);
     lic::Outcome outcome{};
     {
-        py::gil_scoped_release release;
+        const Released released;
         outcome = model.decode(setting, s, segments.streamed(), z_values.data, r_values.data);
     }
     check_stream(outcome, segments.bytes.size());
@@ -122,7 +122,7 @@ void scale_index_into(const lic::Model& model, const Coding& q, const py::buffer
     const lic::Setting setting = setting_at(model, q, s);
     const Values<const std::int16_t> symbols(z, "z", z_shape(s));
     const Values<std::uint8_t> to(out, "out", r_shape(s, model.planes()), true);
-    py::gil_scoped_release release;
+    const Released released;
     model.index(setting, s, symbols.data, to.data);
 }
 
@@ -133,7 +133,7 @@ py::array_t<std::uint8_t> scale_index(const lic::Model& model, const Coding& q, 
     const Values<const std::int16_t> symbols(z, "z", z_shape(s));
     auto out = array_of<std::uint8_t>(model.planes() * s.M, s.h, s.w);
     std::uint8_t* to = out.mutable_data();
-    py::gil_scoped_release release;
+    const Released released;
     model.index(setting, s, symbols.data, to);
     return out;
 }
@@ -153,7 +153,7 @@ void dequantise_into(const lic::Model& model, py::ssize_t q, const py::buffer& z
     const lic::Shape s = shape_of(model, shape, kGridMost);
     const Values<const std::int16_t> symbols(z, "z", z_shape(s));
     const Values<std::int16_t> to(v, "v", z_shape(s), true);
-    py::gil_scoped_release release;
+    const Released released;
     model.dequantise(setting, symbols.data, s.a * s.b, to.data);
 }
 
@@ -162,7 +162,7 @@ py::array_t<std::int16_t> dequantise(const lic::Model& model, py::ssize_t q, con
     const Hyper symbols(model, z);
     auto out = array_of<std::int16_t>(model.C(), symbols.a, symbols.b);
     std::int16_t* to = out.mutable_data();
-    py::gil_scoped_release release;
+    const Released released;
     model.dequantise(setting, symbols.data, symbols.a * symbols.b, to);
     return out;
 }
@@ -173,7 +173,7 @@ py::array_t<std::uint16_t> z_rows(const lic::Model& model, py::ssize_t q, const 
     const lic::Shape s = model.shape(symbols.a * lic::kSide, symbols.b * lic::kSide);
     auto out = array_of<std::uint16_t>(s.C, s.a, s.b);
     std::uint16_t* to = out.mutable_data();
-    py::gil_scoped_release release;
+    const Released released;
     model.z_rows(setting, s, symbols.data, to);
     return out;
 }
@@ -198,7 +198,7 @@ double price(const lic::Model& model, const py::buffer& r, const py::buffer& ind
     double bits = 0.0;
     lic::Status status;
     {
-        py::gil_scoped_release release;
+        const Released released;
         status = model.price(all, bits);
     }
     if (status != lic::Status::ok) refuse(lic::describe(status));
@@ -216,7 +216,7 @@ py::tuple symbols(const lic::Model& model, const py::buffer& r, const py::buffer
     const lic::Coded all = coded(model, values, scale, stages);
     lic::Status status;
     {
-        py::gil_scoped_release release;
+        const Released released;
         status = model.symbols(all, symbol_at, row_at);
     }
     if (status != lic::Status::ok) refuse(lic::describe(status));
@@ -238,7 +238,7 @@ py::array_t<std::int16_t> quantise(const lic::Model& model, const py::buffer& x,
                                static_cast<std::size_t>(n),
                                r.mutable_data(),
                                lic_bind::stages_of(model, stages)};
-    py::gil_scoped_release release;
+    const Released released;
     model.quantise(all);
     return r;
 }
@@ -251,7 +251,7 @@ py::bytes stages_at(const lic::Model& model, const Coding& q, const py::buffer& 
     const Values<const std::int16_t> symbols(z, "z", z_shape(s));
     lic::Stages stages;
     {
-        py::gil_scoped_release release;
+        const Released released;
         stages = model.stages_at(setting, s, symbols.data, shares);
     }
     return py::bytes(reinterpret_cast<const char*>(stages.least), stages.count - 1);

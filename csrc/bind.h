@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "model.h"
+#include "released.h"
 
 namespace lic_bind {
 
@@ -256,7 +257,7 @@ py::list encode_with(const lic::Model& model, const Coding& q, const py::buffer&
     lic::Stream stream;
     lic::Status status;
     {
-        py::gil_scoped_release release;
+        const Released released;
         status = encode(setting, s, z_values.data, r_at, stream);
     }
     if (status != lic::Status::ok) refuse(std::string("cannot encode the tile: ") + lic::describe(status));
@@ -296,7 +297,7 @@ std::pair<py::array_t<std::int16_t>, py::array_t<std::int16_t>> decode_with(cons
     std::int16_t *z_at = z.mutable_data(), *r_at = r.mutable_data();
     lic::Outcome outcome{};
     {
-        py::gil_scoped_release release;
+        const Released released;
         outcome = decode(setting, s, segments.streamed(), z_at, r_at);
     }
     check_stream(outcome, segments.bytes.size());

@@ -128,7 +128,7 @@ void render(const nn::Photo& photo, const Coding& q, const py::buffer& v, const 
         static_cast<std::uint8_t*>(to.ptr), (right - left) * bands, bands, top, left, bottom, right};
     nn::Image image = image_of(s, from_v.data, from_r.data);
     image.shift = map.shift(s);
-    py::gil_scoped_release release;
+    const Released released;
     photo.render(image, quality, canvas, count);
 }
 
@@ -138,7 +138,7 @@ void latents(const nn::Photo& photo, py::ssize_t q, const py::buffer& v, const p
     const int quality = quality_of(q);
     const Values<const std::int16_t> from_v(v, "v", s.hyper(photo.hyper())), from_r(r, "r", s.latent(photo.latent()));
     const Values<std::int16_t> to(out, "out", s.latent(photo.latent()), true);
-    py::gil_scoped_release release;
+    const Released released;
     photo.latents(image_of(s, from_v.data, from_r.data), quality, to.data);
 }
 
@@ -158,7 +158,7 @@ void quantise(const nn::Photo& photo, const lic::Model& model, const Coding& q, 
     const Values<const std::int16_t> symbols(z, "z", s.hyper(model.C()));
     const Values<const std::int32_t> from_y(y, "y", s.rows(M));
     const Values<std::int16_t> to(r, "r", s.latent(M), true);
-    py::gil_scoped_release release;
+    const Released released;
     std::vector<std::int16_t> v(model.C() * s.hz * s.wz);
     std::vector<std::uint8_t> index(M * s.hy * s.wy);
     model.dequantise(setting, symbols.data, s.hz * s.wz, v.data());
@@ -204,7 +204,7 @@ double gradient(const nn::Photo& photo, py::ssize_t q, const py::buffer& y_hat, 
     const Values<const std::int16_t> from(y_hat, "y_hat", sides);
     std::optional<Values<float>> to;
     if (out) to.emplace(*out, "out", sides, true);
-    py::gil_scoped_release release;
+    const Released released;
     return nn::Gradient(photo, quality)(from.data, held_picture.picture, to ? to->data : nullptr, count);
 }
 
@@ -221,7 +221,7 @@ double visual(const py::buffer& levels, const py::buffer& pixels, const Volume& 
     const Values<const std::int16_t> from(levels, "levels", sides);
     std::optional<Values<float>> to;
     if (out) to.emplace(*out, "out", sides, true);
-    py::gil_scoped_release release;
+    const Released released;
     return nn::Visual(held_picture.picture, *set)(from.data, to ? to->data : nullptr, 1.0f, count);
 }
 
@@ -239,7 +239,7 @@ bool search(const nn::Photo& photo, const lic::Model& model, const Coding& q, co
     const Values<const std::int32_t> from(y, "y", s.rows(model.M()));
     const Values<std::int16_t> to(r, "r", s.latent(model.M()), true);
     const lic::Setting setting = setting_at(model, q, model.shape(s.hy, s.wy));
-    py::gil_scoped_release release;
+    const Released released;
     return nn::search({photo, model, quality, setting, held_picture.picture, symbols.data, from.data, times, weight,
                        bit, visual, count},
                       to.data);
@@ -252,7 +252,7 @@ void analyse(const nn::Analysis& analysis, py::ssize_t q, const py::buffer& pixe
     const HeldPicture held_picture(pixels, shape);
     const Sizes& s = held_picture.sizes;
     const Values<std::int32_t> to(y, "y", s.rows(analysis.latent()), true);
-    py::gil_scoped_release release;
+    const Released released;
     analysis.analyse(held_picture.picture, quality, to.data, count);
 }
 
@@ -263,7 +263,7 @@ void hyper_symbols(const nn::Analysis& analysis, const lic::Model& model, py::ss
     const lic::Setting setting = setting_at(model, q);
     const Values<const std::int32_t> from(y, "y", s.rows(analysis.latent()));
     const Values<std::int16_t> to(z, "z", s.hyper(model.C()), true);
-    py::gil_scoped_release release;
+    const Released released;
     const std::size_t n = s.hz * s.wz;
     std::vector<std::int32_t> fine(model.C() * n);
     analysis.hyper_analyse(from.data, s.hy, s.wy, static_cast<int>(q), fine.data());
@@ -302,7 +302,7 @@ bool read_tile(const lic::Model& model, const Coding& q, const py::sequence& dat
         to_r(r, "r", tile.sizes.latent(model.M()), true);
     lic::Outcome outcome{};
     {
-        py::gil_scoped_release release;
+        const Released released;
         outcome =
             lic::read_tile(model, setting, tile.tiling, tile.number, segments.streamed(cut), to_z.data, to_r.data);
     }
@@ -319,7 +319,7 @@ py::list write_tile(const lic::Model& model, const Coding& q, const Place& place
     lic::Stream stream;
     lic::Status status;
     {
-        py::gil_scoped_release release;
+        const Released released;
         status = lic::write_tile(model, setting, tile.tiling, tile.number, from_z.data, from_r.data, stream);
     }
     if (status != lic::Status::ok) refuse(std::string("cannot encode the tile: ") + lic::describe(status));
@@ -345,7 +345,7 @@ void turned(const Runs& runs, const py::buffer& data, const py::buffer& out) {
     if (!nn::size_of(all, from.size, &size) || size != from.size) {
         refuse("argument runs does not cover data, which has " + std::to_string(from.size) + " bytes");
     }
-    py::gil_scoped_release release;
+    const Released released;
     turn(all, from.data, to.data);
 }
 

@@ -63,7 +63,7 @@ py::bytes encode_run(const std::int16_t* symbols, std::size_t n, const Write& wr
     sum.add(symbols, n);
     lic::Stream stream;
     {
-        py::gil_scoped_release release;
+        const Released released;
         write(stream.start(n, sum));
     }
     const py::bytes bytes = bytes_of(stream.size());
@@ -79,7 +79,7 @@ py::array_t<std::int16_t> decode_run(const py::buffer& data, std::size_t n, cons
     std::int16_t* to = symbols.mutable_data();
     lic::Outcome outcome{};
     {
-        py::gil_scoped_release release;
+        const Released released;
         lic::Reader in{};
         lic::Status status = in.open(bytes.data, bytes.size);
         if (status == lic::Status::ok) status = read(in, to);
