@@ -10,7 +10,7 @@ import threading
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .threads import kept, with_stack
+from .threads import cramped, kept, with_stack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ def imported(*names: str) -> None:
     problems: list[BaseException] = []
     thread = threading.Thread(target=_import, args=(wanted, problems), name="pillow_lic import")
     try:
-        if threading.current_thread() is not threading.main_thread():
+        if threading.current_thread() is not threading.main_thread() and not cramped():
             _import(wanted, problems)
         else:
             with_stack(thread.start)

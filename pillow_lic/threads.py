@@ -1,11 +1,12 @@
 """Threads: one pool for all work of this process, how many there are, and what a forked child must not wait for.
 
-Imports os and sys at first, as note of forks must be taken from the start; the pool comes with the first work for
-several threads.
+Imports _thread, os and sys at first, as note of forks must be taken from the start; the pool comes with the first work
+for several threads.
 """
 
 from __future__ import annotations
 
+import _thread
 import os
 import sys
 
@@ -104,7 +105,12 @@ def spread(work: Callable[..., R], *rows: Sequence[Any]) -> list[R]:
     items = list(zip(*rows, strict=True))
     results: list[Any] = [None] * len(items)
     numbers = iter(range(len(items)))  # shared: whoever is free takes the next
-    helpers = [submit(_help, work, items, results, numbers) for _ in range(min(count(), len(items)) - 1)]
+    helpers: list[Future[None]] = []
+    try:
+        for _ in range(min(count(), len(items)) - 1):
+            helpers.append(submit(_help, work, items, results, numbers))
+    except RuntimeError:  # no more threads to be had, or the interpreter is at its end: those that are there do it all
+        pass
     try:
         for number in numbers:
             results[number] = work(*items[number])
@@ -157,21 +163,65 @@ def _forget_pool() -> None:
 
 # ---- Stacks ---------------------------------------------------------------------------------------------------------
 
+_LARGE = "pillow_lic large stack"  # threads of this name have it
 STACK = 1 << 20  # bytes of stack that imports and the core are sure to do with
+
+
+_stacks = _thread.RLock()  # of the size that new threads have
 
 
 def with_stack(start: Callable[[], R]) -> R:
     """start(), which starts threads: they have a stack that is large enough, whatever threading.stack_size says."""
+    with _stacks:
+        before = _stack_size()
+        if not 0 < before < STACK:  # 0: the system's, which is large
+            return start()
+        _thread.stack_size(STACK)
+        try:
+            return start()
+        finally:
+            _thread.stack_size(before)
+
+
+def _stack_size() -> int:
+    """What threading.stack_size was set to; asking sets it to 0."""
+    with _stacks:
+        size = _thread.stack_size()
+        if size:
+            _thread.stack_size(size)
+    return size
+
+
+def cramped() -> bool:
+    """Whether this thread may have less stack than STACK."""
     import threading
 
-    before = threading.stack_size()
-    if not 0 < before < STACK:  # 0: the system's, which is large
-        return start()
-    threading.stack_size(STACK)
-    try:
-        return start()
-    finally:
-        threading.stack_size(before)
+    return 0 < _stack_size() < STACK and not (
+        isinstance(threading.current_thread(), threading._MainThread)  # type: ignore[attr-defined]
+        or threading.current_thread().name == _LARGE
+    )
+
+
+def with_large_stack(call: Callable[..., R], *arguments: Any, **options: Any) -> R:
+    """call(...) in a thread that has STACK."""
+    import threading
+
+    results: list[Any] = []
+    problems: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            results.append(call(*arguments, **options))
+        except BaseException as error:
+            problems.append(error)
+
+    thread = threading.Thread(target=work, name=_LARGE)
+    with_stack(thread.start)
+    thread.join()
+    if problems:
+        raise problems.pop()
+    result: R = results.pop()
+    return result
 
 
 # ---- Forks --------------------------------------------------------------------------------------------------------
@@ -199,3 +249,4 @@ def _in_child() -> None:
 
 
 in_child(_in_child)
+held(_stacks)

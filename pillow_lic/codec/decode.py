@@ -18,7 +18,7 @@ from ..engines.base import GREY, IDLE, Arrival, Engine, Symbols
 from ..errors import LicBadOption, LicCorruptChunk, LicError, LicUnsupportedVersion
 from ..imports import imported
 from ..models import registry
-from ..threads import spread
+from ..threads import cramped, spread, with_large_stack
 from . import alpha, overlay
 from . import room as rooms
 from .encode import covered
@@ -39,6 +39,8 @@ def decode(data: bytes, **options: Unpack[DecodeKeywords]) -> Any:
     {options}
     Raises a LicError that says what is wrong with the file and where; LicBadOption for wrong types; LicGpuUnavailable.
     """
+    if cramped():
+        return with_large_stack(decode, data, **options)
     checked = DecodeOptions(**options).checked()
     pixels, notes = decoded(read(data, checked), checked, lambda found: (found.array(), found.notes))
     for note in notes:

@@ -13,7 +13,7 @@ from ..constants import HASH_BYTES, LIC_LATENT_STRIDE
 from ..engines.base import Arrival, Engine, Picture, at_once
 from ..errors import LicBadOption
 from ..imports import imported
-from ..threads import spread
+from ..threads import cramped, spread, with_large_stack
 from . import alpha, fill, overlay
 from .options import NO_METADATA, EncodeKeywords, EncodeOptions, EncodeSettings, Metadata, keywords
 from .screen import Plan, Scene, planned
@@ -46,6 +46,8 @@ def encode(array: NDArray[np.uint8], **options: Unpack[EncodePicture]) -> bytes:
     Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing, LicLimitExceeded, LicGpuUnavailable; all
     are LicErrors.
     """
+    if cramped():
+        return with_large_stack(encode, array, **options)
     metadata = Metadata(*(options.pop(name, None) for name in Metadata._fields))  # type: ignore[misc]
     data, notes = encoded(array, EncodeOptions(**options).checked(), metadata)  # type: ignore[misc]
     for note in notes:

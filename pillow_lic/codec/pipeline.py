@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Unpack
 
 from ..errors import LicBadOption, LicError
 from ..imports import imported
-from ..threads import submit
+from ..threads import cramped, submit, with_large_stack
 from .decode import Decoded, Decoding, read
 from .encode import LAYOUTS, Encoding
 from .options import (
@@ -65,6 +65,8 @@ def encode_batch(arrays: Iterable[NDArray[np.uint8]], **options: Unpack[EncodeKe
     and again. On a CPU the files are those of `encode`; on a GPU images may share network calls, whose rounding may
     turn residuals. Options as of `encode`. Raises as `encode` does for one that is wrong, with a note of which.
     """
+    if cramped():
+        return with_large_stack(encode_batch, arrays, **options)
     settings = EncodeOptions(**options).checked()
     shape = getattr(arrays, "shape", None)
     if shape is not None and (len(shape) < 3 or (len(shape) == 3 and shape[2] in LAYOUTS)):
@@ -80,6 +82,8 @@ def decode_batch(files: Iterable[bytes], **options: Unpack[DecodeKeywords]) -> l
 
     Options as of `decode`. Raises as `decode` does for one that is wrong, with a note of which.
     """
+    if cramped():
+        return with_large_stack(decode_batch, files, **options)
     return [pixels for _, pixels in _decoded(enumerate(files), DecodeOptions(**options).checked())]
 
 

@@ -20,6 +20,7 @@ from .. import container
 from ..errors import LicBadMagic, LicBadOption, LicCorruptChunk
 from ..imports import imported
 from ..signature import FORMAT
+from ..threads import cramped, with_large_stack
 from . import metadata
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class LicImageFile(ImageFile.ImageFile):
         Raises LicError where the file is damaged or its model unknown. With ImageFile.LOAD_TRUNCATED_IMAGES, missing
         tiles are grey.
         """
+        if self.tile and cramped():
+            return with_large_stack(self.load)
         if self._load_lock is not None:
             with self._load_lock:
                 if self.tile:
@@ -214,6 +217,8 @@ def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     Raises LicBadOption (also a ValueError) and other LicErrors; warns of a misspelt option, a profile left out, lost
     depth.
     """
+    if cramped():
+        return with_large_stack(save, im, fp, filename)
     imported(*FOR_SAVING)
     from ..codec.encode import encoded
 

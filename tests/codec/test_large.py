@@ -79,7 +79,7 @@ def test_pytorch_skips_pieces_without_a_tile(make_picture, monkeypatch, on_torch
 def test_truncated_files_cost_what_is_there(tmp_path):
     """One good tile of 64 x 64 pixels in a picture of 17 megapixels (research: 137 bytes took 7 seconds)."""
     chunks = container.read(forged("photo-low", 4112, 4112))
-    streams = [bytes(16)] * (len(chunks.tiles) - 1) + [chunks.tiles[-1]]
+    streams = [[bytes(16)]] * (len(chunks.tiles) - 1) + [chunks.tiles[-1].stages]
     small = container.write(chunks.header, streams)
     assert len(small) < 400
     (tmp_path / "a.lic").write_bytes(small)

@@ -55,12 +55,23 @@ def test_a_picture_is_loaded_while_the_interpreter_ends(tmp_path):
         print(im.size)
     threading._register_atexit(load)
     atexit.register(load)
-    class Late:
-        def __del__(self):
-            load()
-    late = Late()
     """
-    assert fresh(code) == "(300, 300)\n" * 3
+    assert fresh(code) == "(300, 300)\n" * 2
+
+
+def test_the_size_of_stacks_stays_as_it_is():
+    """Asking for threading.stack_size sets it to 0."""
+    code = """
+    import io, threading
+    from PIL import Image
+    import pillow_lic
+    for size in (65536, 1 << 24):
+        threading.stack_size(size)
+        pillow_lic.set_threads(3)
+        Image.new("RGB", (9, 9)).save(io.BytesIO(), "LIC")
+        print(threading.stack_size() == size)
+    """
+    assert fresh(code) == "True\nTrue\n"
 
 
 @pytest.mark.parametrize("way", ["load", "decode", "save"])
