@@ -10,6 +10,7 @@ import threading
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, ref
 
 from .. import _core, threads
 from ..constants import LIC_LATENT_STRIDE, LIC_LEVEL_PLAIN
@@ -29,14 +30,21 @@ if TYPE_CHECKING:
 FAMILY = "photo"
 
 _lock = threads.held(threading.RLock())
-_loaded: dict[Model, Networks] = {}
+_loaded: WeakKeyDictionary[Model, Networks] = WeakKeyDictionary()  # they go with the model
 
 
 class Networks:
     """A model's networks, packed for this CPU when they are first used."""
 
     def __init__(self, model: Model):
-        self.model = model
+        self._model = ref(model)
+
+    @property
+    def model(self) -> Model:
+        """The model, which whoever asks for its networks has."""
+        model = self._model()
+        assert model is not None
+        return model
 
     @once
     def photo(self) -> _core.Photo:

@@ -30,6 +30,7 @@ SHIPPED: dict[int, tuple[str, str]] = {
 }
 
 TESTS = ("toy",)  # models for tests: a file may use them where the program has named them
+REGISTERED_MAX = 64  # each is some 12 MB
 named: set[str] = set()  # models that the program itself has asked for, by name or directory
 
 _lock = held(threading.RLock())  # a signal handler may open a picture meanwhile
@@ -54,6 +55,10 @@ def register(path: str | os.PathLike[str]) -> str:
             msg = f"a different model named {model.name!r} is already known ({taken.path}); give yours another name"
             raise LicBadOption(msg)
         unchanged = taken and (taken.path, taken.manifest) == (model.path, model.manifest)
+        if not taken and len(_registered) >= REGISTERED_MAX:
+            advice = "register a program's models once, at its start"
+            msg = f"{REGISTERED_MAX} models are registered already, {model.name!r} would be one more; {advice}"
+            raise LicBadOption(msg)
         if not shipped and not unchanged:  # else what is loaded stays loaded
             _registered[model.name] = model
             _by_hash.clear()

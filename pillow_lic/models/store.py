@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 import threading
 from dataclasses import dataclass
@@ -32,7 +33,16 @@ SHIPPED = Path(__file__).parent  # where the directories of our own models lie
 BESIDE = "pillow_lic_models"  # the package with what the wheel leaves out: encoders that few need, gdn-mixture
 INSTALL = 'pip install "pillow-lic[models]"'
 MANIFEST_MAX = 1 << 20  # bytes of manifest.json that are read
-FILE_MAX = 1 << 29  # bytes of one file of a model
+FILE_MAX = 1 << 27  # bytes of one file of a model
+# What the tensors of a file may be called (FORMAT 9.2 to 9.4); a model's own networks say which of them they want.
+_TABLES = r"freq|count|first|weight|offset|bias|z_step|z_level|z_near|trellis|normal|inverse|hidden\d+_(weight|offset)"
+_LAYER = r"(\.[a-z_]*\d{0,2}){0,4}\.(weight|scale|bias|gain|beta|gamma)"
+_UNIT = r"unit(\.[a-z_]+\d{0,2}){1,4}"
+_PRIOR = r"hyper_rate\.(gain|mean|log_scale|logit)"  # as training knows it; only that reads it
+NAMES = {
+    DECODER: re.compile(rf"{_TABLES}|tanh|exp2|(prior|refine\d|synthesis){_LAYER}|{_UNIT}"),
+    ENCODER: re.compile(rf"(analysis|hyper|hyper_analysis){_LAYER}|{_UNIT}|{_PRIOR}"),
+}
 
 _lock = held(threading.RLock())  # of all that is loaded once; so no child inherits it half done
 
@@ -89,7 +99,11 @@ class Model:
             path = _beside(self.path.name, file)
         try:
             with _opened(path) as handle:
-                return handle.read(FILE_MAX)
+                size = os.fstat(handle.fileno()).st_size
+                if size > FILE_MAX:
+                    msg = f"it has {size} bytes, more than {FILE_MAX}"
+                    raise OSError(msg)
+                return handle.read(size)
         except OSError as error:
             msg = f"{path} cannot be read ({error}); reinstall pillow_lic or the model"
             raise LicModelMissing(msg) from error
@@ -99,7 +113,7 @@ class Model:
         """What decides symbols and pixels (FORMAT 9.2), by name. Raises LicModelMissing unless it is what the manifest
         names.
         """
-        tensors = weights.read(self._read(DECODER), str(self.path / DECODER))
+        tensors = weights.read(self._read(DECODER), str(self.path / DECODER), NAMES[DECODER])
         if weights.identity(tensors, self.manifest.integers.values()) != self.hash:
             raise _other(self.path / DECODER)
         return tensors
@@ -113,7 +127,7 @@ class Model:
         data = self._read(ENCODER)
         if hashlib.sha256(data).hexdigest() != self.manifest.encoder:
             raise _other(self.path / ENCODER)
-        return weights.read(data, str(self.path / ENCODER))
+        return weights.read(data, str(self.path / ENCODER), NAMES[ENCODER])
 
     def check_files(self) -> None:
         """Read every file once. Raises LicModelMissing."""

@@ -15,6 +15,7 @@ from .. import _core
 from ..errors import LicModelMissing
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterable, Mapping, Sequence
 
 HEADER_MAX = 1 << 20  # bytes of the description
@@ -46,8 +47,10 @@ class Tensor(NamedTuple):
 Tensors = dict[str, Tensor]
 
 
-def read(data: bytes, what: str) -> Tensors:
-    """The tensors of a file. what: its name, for messages. Raises LicModelMissing for what is no such file."""
+def read(data: bytes, what: str, names: re.Pattern[str] | None = None) -> Tensors:
+    """The tensors of a file. what: its name, for messages; names: those that it may have. Raises LicModelMissing for
+    what is no such file.
+    """
     if len(data) < 8:
         raise _bad(what, "it has less than 8 bytes")
     (length,) = struct.unpack_from("<Q", data)
@@ -62,6 +65,9 @@ def read(data: bytes, what: str) -> Tensors:
     if any("\ud800" <= character <= "\udfff" for name in described for character in name):
         raise _bad(what, "the name of a tensor is no text")
     layout = _layout(what, described.pop("__metadata__", None))
+    for name in described:
+        if names is not None and not names.fullmatch(name):
+            raise _bad(what, f"nothing of a model is called {name[:80]!r}")
     body = memoryview(data)[8 + length :]
     places: list[Place] = []
     end = 0

@@ -4,10 +4,12 @@ says.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
 import shutil
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -220,3 +222,40 @@ def test_a_file_that_is_none_is_refused_at_once(file, kind, tmp_path):
         (folder / file).mkdir()
     with pytest.raises(errors.LicModelMissing):
         registry.register(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["junk", "synthesis.junk", "prior.block.mix.weights", "tanh.weight", "unit", "x.bias"]
+)
+def test_what_is_none_of_a_model_is_refused(name, tmp_path):
+    """Before an identity is computed over it, and before it is kept."""
+    for which in ("tensors", "encoder_tensors"):
+        folder = copied(tmp_path / which, **{which: {name: np.zeros(1000, np.int16)}})
+        with pytest.raises(errors.LicModelMissing, match=f"called '{name}'"):
+            registry.register(folder)
+
+
+def test_a_file_of_half_a_gigabyte_is_refused_unread(tmp_path, monkeypatch):
+    folder = copied(tmp_path)
+    os.truncate(folder / "model.safetensors", 400 << 20)
+    monkeypatch.setattr(weights, "read", None)
+    with pytest.raises(errors.LicModelMissing, match="419430400 bytes"):
+        registry.register(folder)
+
+
+def test_registering_in_a_loop_does_not_grow_without_end(tmp_path, forget, monkeypatch, make_picture):
+    """The same name again and again: what was replaced goes, with its networks. Others: no more than there may be."""
+    monkeypatch.setattr(registry, "REGISTERED_MAX", 3)
+    folder, gone = copied(tmp_path / "0", name="again"), []
+    for number in range(3):
+        moved = tmp_path / f"moved{number}"
+        shutil.copytree(folder, moved)
+        pillow_lic.encode(make_picture(20, 20), model=registry.register(moved), effort=0)
+        gone.append(weakref.ref(registry.by_name("again")))
+    gc.collect()
+    assert [one() is None for one in gone] == [True, True, False]
+    for name in ("b", "c"):
+        registry.register(copied(tmp_path / name, name=name))
+    with pytest.raises(errors.LicBadOption, match="3 models are registered already, 'd'"):
+        registry.register(copied(tmp_path / "d", name="d"))
+    registry.register(copied(tmp_path / "e", name="c"))

@@ -11,6 +11,7 @@ import threading
 from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from .place import Place
 
 _lock = held(threading.Lock())  # of all that is loaded once; so no child inherits a network half read
-_loaded: dict[tuple[Model, str, str, str], Any] = {}  # by model, file, precision and device
+# By model, with which they go; file, precision and device.
+_loaded: WeakKeyDictionary[Model, dict[tuple[str, str, str], Any]] = WeakKeyDictionary()
 
 
 class Network(NamedTuple):
@@ -53,12 +55,13 @@ def decoder(model: Model, place: Place) -> Network:
 
 def load(model: Model, file: str, device: str = "cpu") -> Any:
     """The stages in one of a model's files, on a device, loaded once. Raises LicModelMissing."""
-    key = (model, file, precision(device), device)
+    key = (file, precision(device), device)
     with _lock:
-        if key not in _loaded:
+        loaded = _loaded.setdefault(model, {})
+        if key not in loaded:
             with torch.inference_mode(False):  # whatever the caller is in: gradients must be able to pass (search.py)
-                _loaded[key] = _placed(stages(model, file), key[2], device)
-        return _loaded[key]
+                loaded[key] = _placed(stages(model, file), key[1], device)
+        return loaded[key]
 
 
 @contextmanager
