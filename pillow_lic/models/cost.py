@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 NATIVE = "photo"  # the family that the native engine runs
 DEFAULT = 13950.0  # multiply-adds a pixel of the default model, `photo`
-PYTORCH = 10.0  # times a multiply-add of the native engine: 2.4 times its time on one core, the rest for its memory
+PYTORCH = 12.0  # times a multiply-add of the native engine: 2.4 times its time on one core, the rest for its memory
 _LATENT = 256  # pixels of a latent position
 _LEAST = 0.25  # what pixels cost beside networks: entropy coding, memory
 

@@ -224,9 +224,7 @@ def test_a_file_that_is_none_is_refused_at_once(file, kind, tmp_path):
         registry.register(folder)
 
 
-@pytest.mark.parametrize(
-    "name", ["junk", "synthesis.junk", "prior.block.mix.weights", "tanh.weight", "unit", "x.bias"]
-)
+@pytest.mark.parametrize("name", ["junk", "synthesis.junk", "prior.block.mix.weights", "tanh.weight", "unit", "x.bias"])
 def test_what_is_none_of_a_model_is_refused(name, tmp_path):
     """Before an identity is computed over it, and before it is kept."""
     for which in ("tensors", "encoder_tensors"):
