@@ -48,7 +48,7 @@ def on_config(config):
         {"Inside": ["ARCHITECTURE.md", "contributing.md", "bench.md", "research-log.md", "changelog.md"]},
         {"Decisions": listed("decisions")},
     ]
-    config["repo_url"] = source_address()
+    config["repo_url"], config["repo_name"] = source_address(), "Source"
     return config
 
 

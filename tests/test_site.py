@@ -71,6 +71,7 @@ def test_pages_are_there(site):
     assert not (site / "pending").exists()
     api = (site / "api" / "pillow_lic" / "index.html").read_text(encoding="utf-8")
     assert "{options}" not in api
+    assert api.count("register_model") >= 2  # the heading and its place in the contents: the name that users have
     assert "<li><code>quality</code>" in api.replace("\n", "")
     assert "LicCorruptTile" in (site / "api" / "errors" / "index.html").read_text(encoding="utf-8")
     from pillow_lic import metrics
