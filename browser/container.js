@@ -1,5 +1,5 @@
-// The container (FORMAT 2 to 6.2): a file's header, alpha, overlay, quality map, orientation and tile streams, each
-// checked and none unpacked that could be large. All reads are bounded by the file's size and by the limits of FORMAT 3.
+// The container (FORMAT 2 to 6.2): a file's header, alpha, overlay, quality map, EXIF and tile streams, each checked
+// and none unpacked that could be large. All reads are bounded by the file's size and by the limits of FORMAT 3.
 import { Cursor, crc32, inflate } from './bytes.js';
 import { DISTRUST, ENDS, LicError, REFETCH, UPGRADE, refuse } from './errors.js';
 import { parseOverlay, pngStates } from './overlay.js';
@@ -21,7 +21,7 @@ const SHIFT_MAX = 32;
 const LAYOUTS = { 1: 'L', 2: 'LA', 3: 'RGB', 4: 'RGBA' };
 
 /**
- * The parts of a file: {header, alpha, overlay, map, exif, tiles}.
+ * The parts of a file: {header, alpha, alphaOffset, overlay, map, exif, tiles}; alphaOffset is where alpha begins.
  *
  * bytes: a Uint8Array. maxPixels: the caller's limit on width times height, a side of less than 16 counted as 16.
  * Every checksum is checked. Throws a LicError.
@@ -36,8 +36,9 @@ export async function read(bytes, maxPixels) {
     for (const chunk of chunks) payload.set(chunk.type, payloadOf(bytes, chunk));
     const at = (type) => chunks.find((chunk) => chunk.type === type)?.offset;
     for (const type of 'xcp') if (payload.has(type)) checkMetadata(type, payload.get(type), at(type));
-    const found = { header, alpha: payload.get('A'), overlay: [], map: null, exif: null, tiles: [] };
-    if (found.alpha) checkAlpha(found.alpha, at('A'), header);
+    const alpha = payload.get('A');
+    const found = { header, alpha, alphaOffset: at('A'), overlay: [], map: null, exif: null, tiles: [] };
+    if (alpha) checkAlpha(alpha, at('A'), header);
     if (payload.has('e')) found.exif = await unpackMetadata(payload.get('e'), at('e'));
     if (payload.has('G')) found.map = await unpackMap(payload.get('G'), at('G'), header);
     if (payload.has('O')) found.overlay = parseOverlay(new Cursor(payload.get('O'), at('O')), header);
@@ -165,7 +166,8 @@ function checkLimits(header, maxPixels) {
     const { width, height } = header;
     const size = `${width} x ${height} pixels`;
     if (!(Math.max(width, 16) * Math.max(height, 16) <= maxPixels)) {
-        throw new LicError('LicLimitExceeded', `${size} are more than maxPixels = ${maxPixels}; raise it, or ${DISTRUST}`);
+        const what = `${size} are more than maxPixels = ${maxPixels}`;
+        throw new LicError('LicLimitExceeded', `${what}; raise it, or ${DISTRUST}`);
     }
     if (header.hyper[0] * header.hyper[1] * 4096 > PIXELS_MAX) {
         throw new LicError('LicLimitExceeded', `${size} take more than ${PIXELS_MAX} with padding; ${DISTRUST}`);
@@ -223,7 +225,8 @@ function checkAlpha(payload, start, header) {
 }
 
 async function unpackMap(payload, start, header) {
-    const rows = new Int8Array((await inflate(payload, header.hyper[0] * header.hyper[1], 'a quality map', start)).buffer);
+    const cells = header.hyper[0] * header.hyper[1];
+    const rows = new Int8Array((await inflate(payload, cells, 'a quality map', start)).buffer);
     if (rows.some((value) => Math.abs(value) > SHIFT_MAX)) {
         refuse('LicCorruptChunk', `a quality map with values beyond ${SHIFT_MAX}`, start, REFETCH);
     }
@@ -251,7 +254,9 @@ function splitTiles(cursor, header) {
         refuse('LicCorruptChunk', `tiles of ${total} bytes where there are ${cursor.left}`, cursor.offset, REFETCH);
     }
     const tiles = Array.from({ length: count }, () => []);
-    for (let k = 0; k < stages; k++) takeStage(cursor, lengths.slice(k * count, (k + 1) * count), tiles, k < stages - 1);
+    for (let k = 0; k < stages; k++) {
+        takeStage(cursor, lengths.slice(k * count, (k + 1) * count), tiles, k < stages - 1);
+    }
     return tiles;
 }
 

@@ -53,7 +53,10 @@ export class Engine {
     }
 
     #join(tensors, data, size, name) {
-        const runs = tensors.flatMap(({ type, begin, end }) => [...elementOf(type), (end - begin) / elementOf(type)[0]]);
+        const runs = tensors.flatMap(({ type, begin, end }) => {
+            const [bytes, signed] = elementOf(type);
+            return [bytes, signed, (end - begin) / bytes];
+        });
         const at = this.#put(Uint32Array.from(runs));
         const joined = this.#room(size);
         if (!this.#call('lic_join', at, tensors.length, data, size, joined)) damaged(name, 'its planes do not fit');
@@ -76,7 +79,9 @@ export class Engine {
             tiles.forEach((stages, number) => this.#tile(number, stages, cut));
             const out = new Uint8Array(width * height * bands);
             const rows = Math.max(Math.floor(STRIP / width / 64), 1) * 64;
-            for (let top = 0; top < height; top += rows) this.#strip(top, Math.min(top + rows, height), width, bands, out);
+            for (let top = 0; top < height; top += rows) {
+                this.#strip(top, Math.min(top + rows, height), width, bands, out);
+            }
             return out;
         } finally {
             if (!this.broken) this.#call('lic_end');

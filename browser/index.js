@@ -1,5 +1,5 @@
-// `.lic` pictures in browsers and in node: decode(source) gives an ImageData, decodeToImageBitmap(source) an ImageBitmap.
-// Pixels are those of pillow_lic.decode, to the bit. Imports every other file here but worker.js.
+// `.lic` pictures in browsers and in node: decode(source) gives an ImageData, decodeToImageBitmap(source) an
+// ImageBitmap. Pixels are those of pillow_lic.decode, to the bit. Imports every other file here but worker.js.
 import { bytesOf } from './bytes.js';
 import { alphaStart, read } from './container.js';
 import { Engine } from './engine.js';
@@ -34,7 +34,8 @@ function once(key, make) {
  * picture as its EXIF says, or 'none'; maxPixels, beyond which a file is refused; assets, the URL of the folder that
  * holds lic.wasm and models/. Rejects with a LicError, whose name is that of FORMAT appendix A.
  */
-export async function decode(source, { imageOrientation = 'from-image', maxPixels = MAX_PIXELS, assets = ASSETS } = {}) {
+export async function decode(source, options = {}) {
+    const { imageOrientation = 'from-image', maxPixels = MAX_PIXELS, assets = ASSETS } = options;
     if (!['from-image', 'none'].includes(imageOrientation)) {
         throw new LicError('LicBadOption', `imageOrientation is '${imageOrientation}', want 'from-image' or 'none'`);
     }
@@ -108,12 +109,13 @@ function paint(colour, header, one, exact) {
 }
 
 /** RGBA of a picture's samples and its alpha chunk (FORMAT 5.1). */
-async function withAlpha(colour, { header, alpha: payload }) {
+async function withAlpha(colour, { header, alpha: payload, alphaOffset }) {
     const { width, height, bands } = header;
     const step = bandsOf(header);
     const method = payload?.[0];
     const hidden = method === 2 ? payload.subarray(1, 1 + bands) : null;
-    const plane = method > 0 ? await unpackAlpha(payload.subarray(alphaStart(payload, header)), 0) : null;
+    const png = method > 0 ? alphaStart(payload, header) : 0;
+    const plane = png ? await unpackAlpha(payload.subarray(png), alphaOffset + png) : null;
     const out = new Uint8ClampedArray(width * height * 4);
     const last = bands - 1; // the band of blue, or grey
     for (let i = 0, from = 0, to = 0; i < width * height; i++, from += step, to += 4) {

@@ -29,7 +29,8 @@ async function show(name, bytes) {
     canvas.getContext('2d').putImageData(image, 0, 0);
     const bits = ((8 * size) / (image.width * image.height)).toFixed(3);
     const kilobytes = (size / 1000).toFixed(1);
-    say(`${name}: ${image.width} × ${image.height}, ${kilobytes} kB, ${bits} bits a pixel, ${milliseconds.toFixed(0)} ms`);
+    const took = `${milliseconds.toFixed(0)} ms`;
+    say(`${name}: ${image.width} × ${image.height}, ${kilobytes} kB, ${bits} bits a pixel, ${took}`);
 }
 
 function say(text) {

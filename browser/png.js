@@ -64,10 +64,12 @@ export async function readPng(bytes, start) {
     const packed = chunks.filter(([type]) => type === 'IDAT').map(([, data]) => data);
     const lines = await inflate(await new Blob(packed).arrayBuffer(), size, 'a PNG', start);
     const values = new Uint8Array(width * height * CHANNELS[kind]);
+    const step = Math.max((CHANNELS[kind] * depth) / 8, 1);
     let at = 0;
     for (const part of parts) {
-        unfilter(lines.subarray(at, (at += part.rows * (part.line + 1))), part, Math.max((CHANNELS[kind] * depth) / 8, 1));
-        spread(lines.subarray(at - part.rows * (part.line + 1)), part, depth, CHANNELS[kind], width, values);
+        const own = lines.subarray(at, (at += part.rows * (part.line + 1)));
+        unfilter(own, part, step);
+        spread(own, part, depth, CHANNELS[kind], width, values);
     }
     if (kind === 3) return coloured(values, chunks.find(([type]) => type === 'PLTE')?.[1]);
     if (depth < 8) for (let i = 0; i < values.length; i++) values[i] *= 255 / (2 ** depth - 1);
@@ -87,10 +89,11 @@ function unfilter(lines, { rows, line }, step) {
         for (let x = 0; x < line; x++) {
             const left = x < step ? 0 : lines[at + x - step];
             const up = above < 0 ? 0 : lines[above + x];
+            const corner = above < 0 || x < step ? 0 : lines[above + x - step];
             if (filter === 1) lines[at + x] += left;
             else if (filter === 2) lines[at + x] += up;
             else if (filter === 3) lines[at + x] += (left + up) >> 1;
-            else if (filter === 4) lines[at + x] += paeth(left, up, above < 0 || x < step ? 0 : lines[above + x - step]);
+            else if (filter === 4) lines[at + x] += paeth(left, up, corner);
         }
     }
 }
