@@ -34,6 +34,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <variant>
@@ -364,7 +365,8 @@ Bytes split(const Tables& t, const std::uint8_t* at, const std::uint8_t* end) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     if (size < 3) return 0;
     static std::unique_ptr<const lic::Model> all[256];  // made once each: that takes longer than most inputs
-    if (!all[data[0]]) all[data[0]].reset(new lic::Model(make_model(data[0])));
+    static std::once_flag made[256];                    // threads share them
+    std::call_once(made[data[0]], [data] { all[data[0]].reset(new lic::Model(make_model(data[0]))); });
     Tables t(*all[data[0]], data[0], data[2]);
     const lic::Shape s = t.model.shape(1 + (data[1] & 7), 1 + (data[1] >> 3 & 15));
     if (data[2] & 128 && t.model.planes() == 1) t.shift(Random{data[2]}, s);
