@@ -129,6 +129,7 @@ def parser_of() -> argparse.ArgumentParser:
     span = f"{EFFORTS[0]}..{EFFORTS[-1]}"
     efforts = f"smaller files for more time; default {DEFAULT_EFFORT}; with --tune ms-ssim 0 alone"
     encode.add_argument(
+        "-p",
         "--progressive",
         action="store_const",
         const=True,
@@ -140,6 +141,8 @@ def parser_of() -> argparse.ArgumentParser:
     encode.add_argument("--screen", choices=SCREENS, default=SCREENS[0], help=screens)
     exact = "keep the colour of invisible pixels (of alpha 0); default: with --lossless alone"
     encode.add_argument("--exact", action="store_true", default=None, help=exact)
+
+    _add_regions(encode.add_argument_group("where a picture shall be better"))
 
     decode = commands.add_parser("decode", help=".lic to another format")
     _add_batch(decode, _decode)
@@ -170,11 +173,25 @@ def parser_of() -> argparse.ArgumentParser:
     models.add_argument("--json", action="store_true", help="whole manifests, one JSON document")
     models.set_defaults(run=_models)
 
-    from . import compare, desktop, map, metrics, plot, shell, thumbnail
+    from . import compare, cut, desktop, map, metrics, plot, shell, thumbnail
 
-    for command in (metrics, compare, map, plot, thumbnail, desktop, shell):
+    for command in (cut, metrics, compare, map, plot, thumbnail, desktop, shell):
         command.add_to(commands)
     return parser
+
+
+def _add_regions(group: argparse._ArgumentGroup) -> None:
+    """What the quality map is made of."""
+    roi = (
+        "what shall have the stated quality, the rest less: a mask (white is inside) or a box X,Y,W,H; may be repeated"
+    )
+    group.add_argument("--roi", action="append", metavar="MASK|X,Y,W,H", help=roi)
+    background = "how much less, in points of quality, such as --background=-20; default -15"
+    group.add_argument("--background", type=float, metavar="POINTS", help=background)
+    importance = "auto: bytes go where busy surroundings do not hide what is lost; or a map, 128 being neutral"
+    group.add_argument("--importance", metavar="auto|MAP", help=importance)
+    uniform = "about the same PSNR in every block of 64 x 64 pixels"
+    group.add_argument("--uniform", action="store_true", help=uniform)
 
 
 class _Version(argparse.Action):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import itertools
 import os
+import re
 import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -76,7 +77,42 @@ def encode(options: argparse.Namespace) -> int:
     from ..codec.options import EncodeOptions
 
     given = {name: getattr(options, name) for name in EncodeOptions.__dataclass_fields__}
+    given["roi"], given["importance"] = _region(options.roi), _importance(options.importance)
     return _Conversion(plan, options, _Encode(EncodeOptions(**given).checked())).run()
+
+
+def _region(stated: list[str] | None) -> Any:
+    """What --roi says: boxes, or one mask. Raises UsageError."""
+    if stated is None:
+        return None
+    boxes = [_box(one) for one in stated]
+    if all(box is not None for box in boxes):
+        return boxes
+    if len(stated) > 1:
+        msg = "--roi takes boxes X,Y,W,H, as many as there are, or one mask"
+        raise UsageError(msg)
+    return _map("--roi", stated[0])
+
+
+def _box(text: str) -> tuple[int, int, int, int] | None:
+    found = re.fullmatch(r"(\d+),(\d+),(\d+),(\d+)", text)
+    if found is None:
+        return None
+    x, y, w, h = (int(number) for number in found.groups())
+    return x, y, x + w, y + h
+
+
+def _importance(stated: str | None) -> Any:
+    return stated if stated in (None, "auto") else _map("--importance", stated)
+
+
+def _map(option: str, path: str | None) -> Image.Image:
+    try:
+        with Image.open(str(path)) as im:
+            return im.convert("L")
+    except (OSError, SyntaxError, ValueError) as error:
+        msg = f"{option} {path}: {error}"
+        raise UsageError(msg) from error
 
 
 def decode(options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ Imports container, engines, models and ground; numpy when a picture comes.
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .. import container
@@ -14,7 +15,7 @@ from ..engines.base import Arrival, Engine, Picture, at_once
 from ..errors import LicBadOption
 from ..imports import imported
 from ..threads import cramped, spread, with_large_stack
-from . import alpha, fill, overlay
+from . import alpha, fill, overlay, regions
 from .options import NO_METADATA, EncodeKeywords, EncodeOptions, EncodeSettings, Metadata, keywords
 from .screen import Plan, Scene, planned
 
@@ -114,6 +115,8 @@ class Encoding:
             own = self.settings
             assert own.model is not None
             self.picture = Picture(self.header, own.model, plan.colour, progressive=own.progressive)
+            if own.regions is not None:
+                self.picture = replace(self.picture, shift=regions.map_of(own.regions, self.picture, own.engine))
 
     @staticmethod
     def run(jobs: Sequence[Encoding]) -> Sequence[Arrival[Any]]:

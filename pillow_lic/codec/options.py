@@ -20,10 +20,12 @@ from ..engines.base import IDLE
 from ..errors import LicBadOption
 from ..models import choice as models
 from ..signature import EXIF_PREFIX
+from . import regions
 
 if TYPE_CHECKING:
     from ..engines.base import Engine
     from ..models.store import Model
+    from .regions import Regions
 
 EFFORTS = range(10)
 SCREENS = ("auto", "off")
@@ -72,6 +74,10 @@ class EncodeKeywords(TypedDict, total=False):
     screen: str
     exact: bool | None
     progressive: bool | None
+    roi: Any
+    background: float | None
+    importance: Any
+    uniform: bool
 
 
 class EncodeSettings(NamedTuple):
@@ -84,6 +90,7 @@ class EncodeSettings(NamedTuple):
     screen: str = SCREENS[0]
     exact: bool = False
     progressive: bool = False
+    regions: Regions | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +103,11 @@ class EncodeOptions:
     effort: 0 to 9, smaller files at equal quality for more time; None for 2. No decoder sees a difference. With
     "ms-ssim" 0 alone.
     progressive: True lets the file be cut anywhere: what comes first is a coarser picture, for about 2 % more bytes.
+    roi: what shall have the stated quality, the rest less: a box (left, top, right, bottom) in pixels, a list of them,
+    or a mask over the picture, an image or array of any size (255, True or 1.0: inside); background: how much less, in
+    points of quality, -100 to 0; None for -15.
+    importance: "auto" spends bytes where busy surroundings do not hide what is lost; or a map of any size, 128 being
+    neutral. uniform: True gives every block of 64 x 64 pixels about the same PSNR.
     device: where the networks run: "cpu", "cuda", "cuda:N", "auto" (CUDA if it can be used, else the CPU); None: see
     `set_device`.
     lossless: True keeps every sample exactly; no model is needed then, and quality does not matter.
@@ -113,6 +125,10 @@ class EncodeOptions:
     screen: str = SCREENS[0]
     exact: bool | None = None
     progressive: bool | None = None
+    roi: Any = None
+    background: float | None = None
+    importance: Any = None
+    uniform: bool = False
 
     def checked(self) -> EncodeSettings:
         """What they come to. Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing,
@@ -125,12 +141,19 @@ class EncodeOptions:
         if self.screen not in SCREENS:
             msg = f"screen must be one of {', '.join(map(repr, SCREENS))}, found {self.screen!r}"
             raise LicBadOption(msg)
+        wanted = regions.checked(self.roi, self.background, self.importance, self.uniform)
         if lossless:
+            if wanted is not None:
+                msg = "lossless=True keeps every sample: it does not go with roi, importance or uniform"
+                raise LicBadOption(msg)
             return EncodeSettings(q, None, _checked_effort(self.effort, None), IDLE, self.screen, exact)
         model = models.chosen(self.model, self.tune, q)
         effort = _checked_effort(self.effort, model)
         engine, progressive = engines.encoder(model, device), _checked_progressive(self.progressive, model)
-        return EncodeSettings(q, model, effort, engine, self.screen, exact, progressive)
+        if wanted is not None and not model.core.staged:
+            msg = f"the model {model.name!r} codes its residuals under mixtures, whose files take no quality map"
+            raise LicBadOption(msg)
+        return EncodeSettings(q, model, effort, engine, self.screen, exact, progressive, wanted)
 
 
 def _checked_switch(name: str, value: Any) -> bool:

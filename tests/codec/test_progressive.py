@@ -19,6 +19,7 @@ from shortcuts import mapped, nothing_registered, symbols, written  # noqa: F401
 
 import pillow_lic
 from pillow_lic import container, errors
+from pillow_lic.cli import DONE, USAGE, main
 from pillow_lic.codec import encode as encode_module
 from pillow_lic.codec.decode import decode_symbols
 from pillow_lic.container.cut import cut
@@ -288,3 +289,27 @@ def test_maps_that_do_not_fit():
         written(dataclasses.replace(chunks, map=bytes(5)))
     with pytest.raises(errors.LicCorruptTile):  # the index is another without it
         pillow_lic.decode(written(dataclasses.replace(chunks, map=None)))
+
+
+def test_command(tmp_path, capsys):
+    def lic(*arguments) -> int:
+        try:
+            return main([str(argument) for argument in arguments])
+        except SystemExit as exit:
+            return exit.code
+
+    data = pillow_lic.encode(picture(256, 256), model="toy", quality=90, progressive=True, screen="off")
+    (tmp_path / "a.lic").write_bytes(data)
+    assert lic("cut", tmp_path / "a.lic", "--size", "0.8k") == DONE
+    short = (tmp_path / "a.cut.lic").read_bytes()
+    assert 790 < len(short) <= 800 < len(data)
+    assert pillow_lic.decode(short).shape == (256, 256, 3)
+    assert lic("cut", tmp_path / "a.lic", "--layers", "2", "-o", tmp_path / "b.lic") == DONE
+    assert (tmp_path / "b.lic").read_bytes() == cut(data, stages=2)
+    capsys.readouterr()
+    assert lic("cut", tmp_path / "a.lic", "--stages", "2") == USAGE
+    assert "--force" in capsys.readouterr().err
+    assert lic("cut", tmp_path / "a.lic", "--stages", "9", "-f") == USAGE
+    assert "has 4" in capsys.readouterr().err
+    for wrong in ("x", "5ki5", "-3"):
+        assert lic("cut", tmp_path / "a.lic", f"--size={wrong}") == USAGE
