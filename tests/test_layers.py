@@ -65,6 +65,7 @@ ALLOWED = {
         "codec/decode",
         "codec/encode",
         "codec/overlay",
+        "codec/preview",
         "codec/room",
         "metrics",
         "cli/compare",

@@ -142,6 +142,8 @@ def parser_of() -> argparse.ArgumentParser:
     exact = "keep the colour of invisible pixels (of alpha 0); default: with --lossless alone"
     encode.add_argument("--exact", action="store_true", default=None, help=exact)
 
+    preview = "a small picture in the file, N pixels the longer side (default 512), which thumbnails are made of"
+    encode.add_argument("--preview", nargs="?", type=int, const=True, metavar="N", help=preview)
     _add_regions(encode.add_argument_group("where a picture shall be better"))
 
     decode = commands.add_parser("decode", help=".lic to another format")

@@ -78,9 +78,13 @@ def _head_fields(head: container.Head) -> Iterator[Field]:
         yield "9.1", "model name", registry.name_of(header.model, header.model_hash)
         yield "3", "quality", header.quality
         yield "3", "tile side", header.tile_side
+        yield "3", "stages", f"{header.stage_count}{', cut' if header.cut else ''}"
     for name, payload in (("ICC bytes", head.icc), ("EXIF bytes", head.exif), ("XMP bytes", head.xmp)):
         if payload is not None:
             yield "4", name, len(payload)
+    if head.preview is not None:
+        small = head.preview
+        yield "4.2", "preview", f"{small.kind}, {small.width} x {small.height}, {len(small.data)} bytes"
     if not header.alone:
         yield "6.1", "latent grid", "{} x {}".format(*header.latent_grid)
         yield "6.1", "hyper grid", "{} x {}".format(*header.hyper_grid)
@@ -97,6 +101,9 @@ def _body_fields(whole: container.Container) -> Iterator[Field]:
     for number, one in enumerate(whole.overlay or ()):
         place = f"{one.width} x {one.height} at ({one.left}, {one.top})"
         yield "5.2", f"rectangle {number}", f"{place}, {METHODS[one.method]}, {len(one.data)} bytes"
+    if whole.map is not None:
+        rows = memoryview(whole.map).cast("b")
+        yield "5.3", "quality map", f"rows from {min(rows)} to {max(rows)}"
     for number, stream in enumerate(whole.tiles):
         yield "6.2", f"tile {number}", " + ".join(str(len(stage)) for stage in stream.stages) + " bytes"
 

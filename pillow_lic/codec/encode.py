@@ -15,7 +15,7 @@ from ..engines.base import Arrival, Engine, Picture, at_once
 from ..errors import LicBadOption
 from ..imports import imported
 from ..threads import cramped, spread, with_large_stack
-from . import alpha, fill, overlay, regions
+from . import alpha, fill, overlay, preview, regions
 from .options import NO_METADATA, EncodeKeywords, EncodeOptions, EncodeSettings, Metadata, keywords
 from .screen import Plan, Scene, planned
 
@@ -93,6 +93,8 @@ class Encoding:
 
     def begin(self) -> None:
         """Pack what is kept exactly: alpha, rectangles, or everything."""
+        if self.settings.preview:
+            self.preview = preview.made(self.source, self.settings.preview)
         exact, seen, hidden = self.source, None, b""
         if self.header.has_alpha and not self.settings.exact:
             exact, seen, hidden = fill.one_colour_unseen(self.source)

@@ -20,7 +20,7 @@ from ..engines.base import IDLE
 from ..errors import LicBadOption
 from ..models import choice as models
 from ..signature import EXIF_PREFIX
-from . import regions
+from . import preview, regions
 
 if TYPE_CHECKING:
     from ..engines.base import Engine
@@ -78,6 +78,7 @@ class EncodeKeywords(TypedDict, total=False):
     background: float | None
     importance: Any
     uniform: bool
+    preview: bool | int | None
 
 
 class EncodeSettings(NamedTuple):
@@ -91,6 +92,7 @@ class EncodeSettings(NamedTuple):
     exact: bool = False
     progressive: bool = False
     regions: Regions | None = None
+    preview: int = 0  # the longer side, 0 for none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +110,8 @@ class EncodeOptions:
     points of quality, -100 to 0; None for -15.
     importance: "auto" spends bytes where busy surroundings do not hide what is lost; or a map of any size, 128 being
     neutral. uniform: True gives every block of 64 x 64 pixels about the same PSNR.
+    preview: True, or the longer side in pixels (True: 512), puts a small picture into the file, which `thumbnail()` and
+    `draft()` take where it is large enough.
     device: where the networks run: "cpu", "cuda", "cuda:N", "auto" (CUDA if it can be used, else the CPU); None: see
     `set_device`.
     lossless: True keeps every sample exactly; no model is needed then, and quality does not matter.
@@ -129,6 +133,7 @@ class EncodeOptions:
     background: float | None = None
     importance: Any = None
     uniform: bool = False
+    preview: bool | int | None = None
 
     def checked(self) -> EncodeSettings:
         """What they come to. Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing,
@@ -142,18 +147,19 @@ class EncodeOptions:
             msg = f"screen must be one of {', '.join(map(repr, SCREENS))}, found {self.screen!r}"
             raise LicBadOption(msg)
         wanted = regions.checked(self.roi, self.background, self.importance, self.uniform)
+        small = preview.checked(self.preview)
         if lossless:
             if wanted is not None:
                 msg = "lossless=True keeps every sample: it does not go with roi, importance or uniform"
                 raise LicBadOption(msg)
-            return EncodeSettings(q, None, _checked_effort(self.effort, None), IDLE, self.screen, exact)
+            return EncodeSettings(q, None, _checked_effort(self.effort, None), IDLE, self.screen, exact, preview=small)
         model = models.chosen(self.model, self.tune, q)
         effort = _checked_effort(self.effort, model)
         engine, progressive = engines.encoder(model, device), _checked_progressive(self.progressive, model)
         if wanted is not None and not model.core.staged:
             msg = f"the model {model.name!r} codes its residuals under mixtures, whose files take no quality map"
             raise LicBadOption(msg)
-        return EncodeSettings(q, model, effort, engine, self.screen, exact, progressive, wanted)
+        return EncodeSettings(q, model, effort, engine, self.screen, exact, progressive, wanted, small)
 
 
 def _checked_switch(name: str, value: Any) -> bool:

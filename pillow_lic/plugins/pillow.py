@@ -2,7 +2,8 @@
 here.
 
 Imports Pillow and container (for the header), models' registry when a file is opened; the codec, numpy and an engine
-only when pixels are decoded or encoded. There is no `draft`: `thumbnail()` decodes the whole image and scales it down.
+only when pixels are decoded or encoded. `draft()` knows previews alone: without one `thumbnail()` decodes the whole
+image.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 # What the first file of a process imports, and no signal may cut short.
 FOR_LOADING = ("pillow_lic.codec.decode", "pillow_lic.engines.native")
+FOR_PREVIEWS = ("pillow_lic.codec.preview",)
 FOR_SAVING = ("numpy", "pillow_lic.codec.encode", "pillow_lic.engines.native")
 
 _LARGE = 1 << 22  # bytes of samples that may be in memory twice
@@ -54,6 +56,8 @@ class LicImageFile(ImageFile.ImageFile):
     n_frames = 1
     is_animated = False
 
+    _preview: container.Preview | None = None
+    _small: Image.Image | None = None  # the preview's picture, where `draft` took it
     _load_lock: threading.RLock | None = None  # set by _open: an unpickled or closed image has nothing to load
 
     def _open(self) -> None:
@@ -68,8 +72,27 @@ class LicImageFile(ImageFile.ImageFile):
         found, notes = metadata.shown(head)
         self.info.update(found)
         warn(notes)
+        self._preview = head.preview
         self.tile = [ImageFile._Tile("lic", (0, 0, *self._size), 0, None)]
         self._load_lock = threading.RLock()  # a signal handler may load it meanwhile
+
+    def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
+        """Take the file's preview in the place of its picture, if there is one and it is not smaller than `size`. The
+        mode stays. `thumbnail()` calls this.
+        """
+        small = self._preview
+        if size is None or small is None or not self.tile or self._small is not None:
+            return None
+        if small.width < min(size[0], self.width) or small.height < min(size[1], self.height):
+            return None
+        imported(*FOR_PREVIEWS)
+        from ..codec.preview import shown
+
+        self._small = shown(small, self.mode)
+        if self._small is None:
+            return None
+        self._size = self._small.size
+        return self.mode, (0, 0, *self.size)
 
     def load(self) -> Any:
         """Decode at the first call; several threads may call it.
@@ -81,7 +104,10 @@ class LicImageFile(ImageFile.ImageFile):
             return with_large_stack(self.load)
         if self._load_lock is not None:
             with self._load_lock:
-                if self.tile:
+                if self.tile and self._small is not None:
+                    self._done(self._small)
+                    self._small = None
+                elif self.tile:
                     imported(*FOR_LOADING)
                     from ..codec.decode import bomb, decoded
 
@@ -113,7 +139,10 @@ class LicImageFile(ImageFile.ImageFile):
         if not self.tile:  # a signal handler has loaded it meanwhile
             return
         warn(found.notes)
-        self.im = image_of(found).im
+        self._done(image_of(found))
+
+    def _done(self, image: Image.Image) -> None:
+        self.im = image.im
         self.readonly = 0
         self.tile = []
         if self._exclusive_fp and self.fp is not None:

@@ -140,7 +140,8 @@ def test_model_directory_with_wrong_networks(tmp_path):
     identity = weights.identity(tensors, model.manifest.integers.values()).hex()
     text = (model.path / "manifest.json").read_text("utf-8").replace(model.hash.hex(), identity)
     (tmp_path / "manifest.json").write_text(text, "utf-8")
-    found = native.networks(store.read_model(0, tmp_path))
+    held = store.read_model(0, tmp_path)  # networks do not hold their model
+    found = native.networks(held)
     assert found.model.core.latent == 8
     with pytest.raises(LicModelMissing, match=r"a bias of prior.block.mix is beyond"):
         assert found.photo
