@@ -207,6 +207,21 @@ def effort() -> list[str]:
     return lines
 
 
+def targets() -> list[str]:
+    """How near files come to what is asked for."""
+    lines = [
+        "| asked for | files | above | beside it, mean | worst | time, a plain save = 1 | longest |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in read(RESULTS / "targets-held-out.csv"):
+        size = row["target"] == "size"
+        misses = [f"{float(row[key]):.2f} {'%' if size else 'dB'}" for key in ("mean_miss", "worst_miss")]
+        times = [f"{float(row[key]):.1f}" for key in ("time_mean", "time_worst")]
+        name, above = ("a size", row["above"]) if size else ("a PSNR", "")
+        lines.append(f"| {name} | {row['files']} | {above} | {' | '.join([*misses, *times])} |")
+    return lines
+
+
 def screens() -> list[str]:
     """Some of the drawn pictures of bench/screens.py."""
     rows = {(row["picture"], float(row["quality"])): row for row in read(RESULTS / "screens.csv")}
@@ -304,7 +319,12 @@ def opening() -> list[str]:
 BLOCKS = {
     "README.md": {"size": opening},
     "docs/guide/models.md": {"models": models},
-    "docs/guide/quality-and-tuning.md": {"scores": scores, "effort": effort, "visual-effort": visual_effort},
+    "docs/guide/quality-and-tuning.md": {
+        "scores": scores,
+        "effort": effort,
+        "visual-effort": visual_effort,
+    },
+    "docs/guide/sizes-and-parts.md": {"targets": targets},
     "docs/guide/text-and-screens.md": {"screens": screens},
     "docs/guide/comparison.md": {
         "kodak": lambda: rivals("lic"),

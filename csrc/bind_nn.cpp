@@ -148,8 +148,17 @@ void check_latents(const nn::Photo& photo, const lic::Model& model) {
     }
 }
 
+// One weight for all channels, or a buffer of one for each.
+std::vector<float> weights_of(const py::object& weight, std::size_t M) {
+    const bool plain = PyFloat_Check(weight.ptr()) || PyLong_Check(weight.ptr()) || !PyObject_CheckBuffer(weight.ptr());
+    if (plain) return std::vector<float>(M, weight.cast<float>());
+    const Values<const float> each(weight.cast<py::buffer>(), "weight", {static_cast<py::ssize_t>(M)});
+    return {each.data, each.data + M};
+}
+
 void quantise(const nn::Photo& photo, const lic::Model& model, const Coding& q, const py::buffer& z,
-              const py::buffer& y, const py::buffer& r, const Sides& grid, float weight, py::ssize_t threads) {
+              const py::buffer& y, const py::buffer& r, const Sides& grid, const py::object& weight,
+              py::ssize_t threads) {
     const Sizes s(grid);
     check_latents(photo, model);
     const int quality = quality_of(q);
@@ -158,12 +167,12 @@ void quantise(const nn::Photo& photo, const lic::Model& model, const Coding& q, 
     const Values<const std::int16_t> symbols(z, "z", s.hyper(model.C()));
     const Values<const std::int32_t> from_y(y, "y", s.rows(M));
     const Values<std::int16_t> to(r, "r", s.latent(M), true);
+    const std::vector<float> weights = weights_of(weight, M);
     const Released released;
     std::vector<std::int16_t> v(model.C() * s.hz * s.wz);
     std::vector<std::uint8_t> index(M * s.hy * s.wy);
     model.dequantise(setting, symbols.data, s.hz * s.wz, v.data());
     model.index(setting, model.shape(s.hy, s.wy), symbols.data, index.data());
-    const std::vector<float> weights(M, weight);
     nn::Choice choice;
     choice.y = from_y.data, choice.index = index.data(), choice.r = to.data;
     choice.quantise = [&](const float* x, const std::uint8_t* at, std::size_t n, std::int16_t* out) {
@@ -227,7 +236,8 @@ double visual(const py::buffer& levels, const py::buffer& pixels, const Volume& 
 
 bool search(const nn::Photo& photo, const lic::Model& model, const Coding& q, const py::buffer& z, const py::buffer& y,
             const py::buffer& r, const py::buffer& pixels, const Volume& shape, py::ssize_t passes, double bit,
-            float weight, double visual, py::ssize_t threads) {
+            float weight, double visual, py::ssize_t threads, const std::optional<py::buffer>& moved,
+            const std::optional<py::buffer>& weights) {
     check_latents(photo, model);
     const int quality = quality_of(q);
     const std::size_t count = threads_of(threads), times = in_range(passes, "passes", 0, kPassesMost);
@@ -238,10 +248,15 @@ bool search(const nn::Photo& photo, const lic::Model& model, const Coding& q, co
     const Values<const std::int16_t> symbols(z, "z", s.hyper(model.C()));
     const Values<const std::int32_t> from(y, "y", s.rows(model.M()));
     const Values<std::int16_t> to(r, "r", s.latent(model.M()), true);
+    std::optional<Values<std::int32_t>> moved_to;
+    if (moved) moved_to.emplace(*moved, "moved", s.rows(model.M()), true);
+    std::optional<Values<float>> weights_to;
+    if (weights) weights_to.emplace(*weights, "weights", std::vector{static_cast<py::ssize_t>(model.M())}, true);
     const lic::Setting setting = setting_at(model, q, model.shape(s.hy, s.wy));
     const Released released;
     return nn::search({photo, model, quality, setting, held_picture.picture, symbols.data, from.data, times, weight,
-                       bit, visual, count},
+                       bit, visual, count, moved_to ? moved_to->data : nullptr,
+                       weights_to ? weights_to->data : nullptr},
                       to.data);
 }
 
@@ -367,7 +382,8 @@ void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
              py::arg("out") = py::none(), py::arg("threads") = 1)
         .def("search", &search, py::arg("model"), py::arg("q"), py::arg("z"), py::arg("y"), py::arg("r"),
              py::arg("pixels"), py::arg("shape"), py::arg("passes"), py::arg("bit"), py::arg("weight"),
-             py::arg("visual") = 0.0, py::arg("threads") = 1)
+             py::arg("visual") = 0.0, py::arg("threads") = 1, py::arg("moved") = py::none(),
+             py::arg("weights") = py::none())
         .def_property_readonly("latent", &nn::Photo::latent)
         .def_property_readonly("hyper", &nn::Photo::hyper)
         .def_property_readonly("halo", &nn::Photo::halo);

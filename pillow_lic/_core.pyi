@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-_Buffer = bytes | bytearray | memoryview | NDArray[Any]
+_Buffer = bytes | bytearray | memoryview[Any] | NDArray[Any]
 # How symbols are coded: Q; or Q, the thresholds of their stages, and the quality map's int8 (hz, wz), if there is one.
 _Coding = int | tuple[int, bytes, _Buffer | None]
 _Sides = tuple[int, int]  # h, w of the latent grid
@@ -120,12 +120,12 @@ class Photo(metaclass=_Type):
         y: _Buffer,
         r: _Buffer,
         grid: _Sides,
-        weight: float,
+        weight: float | _Buffer,
         threads: int = 1,
     ) -> None:
         """Residuals into `r`, int16 (M, h, w), from symbols z int16 (C, hz, wz) and y int32 (h, w, M) in 1/16 of
-        y_hat's unit. weight: squared errors, in the unit of r, that a bit is worth. ValueError for a model of other
-        latents or of more than one plane.
+        y_hat's unit. weight: squared errors, in the unit of r, that a bit is worth; one, or float32 (M,). ValueError
+        for a model of other latents or of more than one plane.
         """
     def gradient(
         self,
@@ -154,11 +154,14 @@ class Photo(metaclass=_Type):
         weight: float,
         visual: float = 0.0,
         threads: int = 1,
+        moved: _Buffer | None = None,
+        weights: _Buffer | None = None,
     ) -> bool:
         """Residuals into `r` as `quantise` takes and makes them, bettered for the picture (pixels, of `shape`) in as
         many passes; those of `quantise` where none that costs less is found. Returns whether one was. bit: squared
         error of samples in 0..1 that a bit is worth. visual: that squared error which a visual distance of 1 counts
-        for, a pixel; 0: it does not count.
+        for, a pixel; 0: it does not count. moved int32 (h, w, M) and weights float32 (M,) take the y and the weights
+        from which `quantise` makes the same residuals.
         """
     @property
     def latent(self) -> int:

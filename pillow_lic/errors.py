@@ -62,6 +62,10 @@ class LicBadOption(LicError, ValueError):
     """An option of encoding or decoding has the wrong type or range. Nothing was written; correct the call."""
 
 
+class LicTargetUnreachable(LicError, ValueError):
+    """No quality makes a file of the size, or of the PSNR, that was asked for. The message says what can be had."""
+
+
 class LicGpuUnavailable(LicError):
     """A GPU was asked for, and cannot be used: torch sees none, its memory is too short, CuPy is missing or of another
     CUDA release, or a kernel does not compile. Do as the message says (install `pillow-lic[cuda12]` or

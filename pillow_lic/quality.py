@@ -60,6 +60,13 @@ def rate_point(q: int, points: int) -> tuple[int, int, int]:
     return p, at - (p << LIC_FRACTION_BITS), (at + _HALF) >> LIC_FRACTION_BITS
 
 
+def coarsest(q: int, points: int) -> int:
+    """The lowest Q at which FORMAT 7.1 finds what it finds at Q, for P trained rates: some five steps share it."""
+    parts = (points - 1) << LIC_FRACTION_BITS
+    span = LIC_QUALITY_MAX - LIC_QUALITY_MIN
+    return LIC_QUALITY_MIN - (-((q - LIC_QUALITY_MIN) * parts // span) * span // parts)
+
+
 def lerp(a: Any, b: Any, f: int) -> Any:
     """lerp of FORMAT 7.1, of integers or arrays of int64."""
     return (a * ((1 << LIC_FRACTION_BITS) - f) + b * f + _HALF) >> LIC_FRACTION_BITS

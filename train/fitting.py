@@ -72,7 +72,7 @@ class Fitter:
                     bit = base.error_of_bit(quality.lambda_at(self.manifest["lambda"], q) if effort else None)
                     visual = bit * quality.lambda_at(self.manifest["visual"], q) if "visual" in self.manifest else 0.0
                     found = Latents(pictures, t, y, torch.from_numpy(z), v, index)
-                    r, _ = search.quantise(decoder, quantiser, found, effort, bit, visual)
+                    r = search.quantise(decoder, quantiser, found, effort, bit, visual).r
                     for levels, where in zip(r.flatten(2).numpy(), index.flatten(2).numpy()):
                         symbols, row = rows.residual.symbols(tables, levels, where)
                         counted.count(row.astype(np.int64), symbols)

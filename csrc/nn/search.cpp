@@ -42,8 +42,10 @@ class Searching {
         const std::size_t n = hy_ * wy_ * M_;
         if (s_.passes == 0) {
             quantise(s_.y, r_, 0.0f, 0);
+            leave(s_.y, weights_);
             return false;
         }
+        const std::vector<float> plain = weights_;
         y_.assign(s_.y, s_.y + n);
         if (s_.visual > 0.0) slower_.resize(hy_ * wy_);
         y_hat_.resize(n), step_.resize(n), gradient_.resize(n);
@@ -67,12 +69,21 @@ class Searching {
                      k + 1);
         }
         const double error = loss(y_hat_.data(), nullptr);
-        if (!(error + s_.bit * bits(found.data()) < before)) return false;
+        if (!(error + s_.bit * bits(found.data()) < before)) {
+            leave(s_.y, plain);
+            return false;
+        }
         std::copy(found.begin(), found.end(), r_);
+        leave(y_.data(), weights_);
         return true;
     }
 
  private:
+    void leave(const i32* y, const std::vector<float>& weights) const {
+        if (s_.moved) std::copy_n(y, hy_ * wy_ * M_, s_.moved);
+        if (s_.weights) std::copy(weights.begin(), weights.end(), s_.weights);
+    }
+
     static std::size_t cells(std::size_t n) { return (n + LIC_HYPER_STRIDE - 1) / LIC_HYPER_STRIDE; }
 
     void quantise(const i32* y, i16* r, float shake, std::size_t pass) {

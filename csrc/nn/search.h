@@ -29,6 +29,10 @@ struct Search {
     double bit;          // the squared error of samples in 0..1 that a bit is worth; of no use without passes
     double visual;       // that squared error which a visual distance of 1 counts for, a pixel; 0: it does not count
     std::size_t threads;
+    // Where to leave what was found, so that `Photo::quantise` makes r of it, at this quality and at those near it; may
+    // be null. y (hy, wy, M) as it was moved, and the weight (M,) of a bit of each channel.
+    i32* moved = nullptr;
+    float* weights = nullptr;
 };
 
 // r (M, hy, wy): that of effort 0 where the search finds none that costs less. The same on one machine whatever the

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 import threading
@@ -118,9 +119,7 @@ def parser_of() -> argparse.ArgumentParser:
 
     encode = commands.add_parser("encode", help="images to .lic")
     _add_batch(encode, _encode)
-    encode.add_argument(
-        "-q", "--quality", type=_quality, default=DEFAULT, help=f"1 to 100, fractions allowed; default {DEFAULT}"
-    )
+    _add_rate(encode.add_mutually_exclusive_group())
     chosen = encode.add_mutually_exclusive_group()
     chosen.add_argument(
         "--tune", choices=choice.TUNES, help=f"what the files shall be good at; default {choice.DEFAULT_TUNE}"
@@ -154,6 +153,8 @@ def parser_of() -> argparse.ArgumentParser:
     decode.add_argument(
         "-q", "--quality", type=int, help="handed to the format to write, if it has one; default: Pillow's for it"
     )
+    crop = "a part alone: width, height, left and top in pixels; only what it takes is read"
+    decode.add_argument("--crop", type=_box, metavar="WxH+X+Y", help=crop)
     decode.add_argument("--truncated", action="store_true", help="load damaged files, missing tiles in grey")
 
     info = commands.add_parser("info", help="what a .lic file says, field by field, and whether it is intact")
@@ -175,9 +176,9 @@ def parser_of() -> argparse.ArgumentParser:
     models.add_argument("--json", action="store_true", help="whole manifests, one JSON document")
     models.set_defaults(run=_models)
 
-    from . import compare, cut, desktop, map, metrics, plot, shell, thumbnail
+    from . import compare, cut, desktop, edit, map, metrics, plot, shell, thumbnail
 
-    for command in (cut, metrics, compare, map, plot, thumbnail, desktop, shell):
+    for command in (cut, metrics, compare, edit, map, plot, thumbnail, desktop, shell):
         command.add_to(commands)
     return parser
 
@@ -194,6 +195,16 @@ def _add_regions(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--importance", metavar="auto|MAP", help=importance)
     uniform = "about the same PSNR in every block of 64 x 64 pixels"
     group.add_argument("--uniform", action="store_true", help=uniform)
+
+
+def _add_rate(group: argparse._MutuallyExclusiveGroup) -> None:
+    """What decides the quality."""
+    group.add_argument("-q", "--quality", type=_quality, help=f"1 to 100, fractions allowed; default {DEFAULT}")
+    size = "bytes of each file at most, such as 50k or 1.5M; the quality is searched for that, as for the following"
+    group.add_argument("--target-size", type=_bytes, metavar="BYTES", help=size)
+    group.add_argument("--target-bpp", type=float, metavar="BPP", help="bits per pixel of each file at most")
+    group.add_argument("--ratio", type=float, metavar="N", help="each file at most a part in so many of its samples")
+    group.add_argument("--target-psnr", type=float, metavar="DB", help="PSNR of the colours, as near as can be")
 
 
 class _Version(argparse.Action):
@@ -233,6 +244,26 @@ def _quality(text: str) -> float:
     except LicBadOption as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return value
+
+
+def _bytes(text: str) -> int:
+    """A number of bytes: k and M are thousands, Ki and Mi 1024s; a B may follow."""
+    found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*([kKmM]?)([iI]?)[bB]?", text)
+    if found is None or (found[3] and not found[2]):
+        msg = f"not a number of bytes, such as 50000, 50k or 1.5M: {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    unit = 1024 if found[3] else 1000
+    return int(float(found[1]) * unit ** " km".index(found[2].lower() or " "))
+
+
+def _box(text: str) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom)."""
+    found = re.fullmatch(r"(\d+)x(\d+)\+(\d+)\+(\d+)", text)
+    if found is None:
+        msg = f"not width, height, left and top, such as 512x512+1000+2000: {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    width, height, left, top = (int(one) for one in found.groups())
+    return left, top, left + width, top + height
 
 
 def _jobs(text: str) -> int:

@@ -11,6 +11,7 @@ import itertools
 import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -131,7 +132,8 @@ def decode(options: argparse.Namespace) -> int:
     before = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = before or options.truncated  # of damaged metadata, too
     try:
-        return _Conversion(plan, options, _Decode(decode_options(options.device), format, options.quality)).run()
+        chosen = replace(decode_options(options.device), box=options.crop)
+        return _Conversion(plan, options, _Decode(chosen, format, options.quality)).run()
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 

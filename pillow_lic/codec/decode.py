@@ -5,8 +5,9 @@ Imports Pillow, container, engines, models and ground; numpy when an array is as
 
 from __future__ import annotations
 
+import os
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Unpack
 
 from PIL import Image
 
@@ -32,17 +33,22 @@ if TYPE_CHECKING:
 
 
 @keywords(DecodeOptions)
-def decode(data: bytes, **options: Unpack[DecodeKeywords]) -> Any:
+def decode(data: bytes | str | os.PathLike[str] | IO[bytes], **options: Unpack[DecodeKeywords]) -> Any:
     """Decode the bytes of a `.lic` file to uint8 pixels: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4).
 
-    data: bytes, bytearray or memoryview; for a path use PIL.Image.open.
+    data: bytes, bytearray or memoryview, a path, or a binary file that can seek, of which with `box` little is read.
     {options}
     Raises a LicError that says what is wrong with the file and where; LicBadOption for wrong types; LicGpuUnavailable.
     """
     if cramped():
         return with_large_stack(decode, data, **options)
     checked = DecodeOptions(**options).checked()
-    pixels, notes = decoded(read(data, checked), checked, lambda found: (found.array(), found.notes))
+    if isinstance(data, (str, os.PathLike)):
+        with open(data, "rb") as file:
+            chunks = read(file, checked)
+    else:
+        chunks = read(data, checked)
+    pixels, notes = decoded(chunks, checked, lambda found: (found.array(), found.notes))
     for note in notes:
         warnings.warn(note, stacklevel=2)
     return pixels
@@ -79,10 +85,22 @@ class Decoded(NamedTuple):
 
 def read(data: Any, options: DecodeOptions) -> container.Container:
     """The chunks of a file, without its metadata. Raises LicError."""
-    if not isinstance(data, (bytes, bytearray, memoryview)):
-        msg = f"data must be the bytes of a file, found {type(data).__name__}; for a path use PIL.Image.open"
+    if not (isinstance(data, (bytes, bytearray, memoryview)) or (hasattr(data, "read") and hasattr(data, "seek"))):
+        msg = f"data must be the bytes of a file, its path or a binary file that can seek, found {type(data).__name__}"
         raise LicBadOption(msg)
-    return container.read(data, truncated=options.truncated, max_pixels=options.max_pixels, metadata=False)
+    return container.read(
+        data,
+        truncated=options.truncated,
+        max_pixels=options.max_pixels,
+        metadata=False,
+        box=options.box,
+        margin=_margin,
+    )
+
+
+def _margin(header: container.Header) -> int:
+    """Latent positions around a box on which its pixels depend. Raises LicUnknownModel."""
+    return 0 if header.alone else registry.by_hash(header.model, header.model_hash).manifest.halo
 
 
 def _as_it_is(found: Decoded) -> Decoded:
@@ -94,12 +112,20 @@ def decoded(chunks: container.Container, options: DecodeOptions, take: Callable[
     checked ones.
     """
     job = Decoding(chunks, options)
-    with rooms.room.of(rooms.work(chunks.header, job.model)):
+    with rooms.room.of(rooms.work(_unpacked(chunks), job.model)):
         job.begin()
         (arrival,) = job.run([job])
         found = job.end(arrival)
         del job, arrival  # and with them the symbols
         return take(found)
+
+
+def _unpacked(chunks: container.Container) -> container.Header:
+    """The header by which it is judged what decoding costs: alpha and exact rectangles are unpacked whole, for a part
+    of a picture as well.
+    """
+    part = chunks.part
+    return part.whole if part and (chunks.alpha or chunks.overlay) else chunks.header
 
 
 def bomb(header: container.Header) -> Sequence[str]:
@@ -165,7 +191,7 @@ class Decoding:
             msg = f"samples of {header.depth} bits are not decoded by this version; install a newer pillow-lic"
             raise LicUnsupportedVersion(msg)
         self.model = None if header.alone else registry.by_hash(header.model, header.model_hash)
-        rooms.check(header, self.model, options)
+        rooms.check(_unpacked(chunks), self.model, options)
         self.engine: Engine = IDLE if self.model is None else options.engine(self.model)
         self.pixels = covered(header)
         self.symbols: Any = None
@@ -175,7 +201,8 @@ class Decoding:
     @property
     def key(self) -> Any:
         """Jobs of equal key may share a call of the engine."""
-        return self.engine, self.model, self.chunks.header.latent_grid
+        part = self.chunks.part
+        return self.engine, self.model, self.chunks.header.latent_grid, part and part.area
 
     def begin(self) -> None:
         """All that a file holds but its pixels."""
@@ -193,20 +220,34 @@ class Decoding:
             self.symbols.alpha = np.array(self.alpha.image)
 
     def _alpha(self) -> alpha.Plane:
-        header = self.chunks.header
+        header, part = self.chunks.header, self.chunks.part
         try:
             if self.chunks.alpha is not None:
-                return alpha.unpack(self.chunks.alpha, header.width, header.height, bands_of(header))
+                whole = part.whole if part else header
+                plane = alpha.unpack(self.chunks.alpha, whole.width, whole.height, bands_of(header))
+                return plane._replace(image=plane.image.crop(part.box)) if part else plane
         except LicCorruptChunk:
             if not self.options.truncated:
                 raise
         self.notes.append("the alpha plane is missing or damaged; the image is shown opaque")
-        return alpha.Plane(Image.new("L", (header.width, header.height), alpha.OPAQUE))
+        height, width = self._shape()
+        return alpha.Plane(Image.new("L", (width, height), alpha.OPAQUE))
+
+    def _area(self) -> container.Area:
+        """What is wanted of the picture of the header."""
+        header, part = self.chunks.header, self.chunks.part
+        return part.area if part else container.Area(slice(0, header.height), slice(0, header.width))
+
+    def _shape(self) -> tuple[int, int]:
+        """Height and width of what is wanted."""
+        rows, columns = self._area()
+        return rows.stop - rows.start, columns.stop - columns.start
 
     @staticmethod
     def run(jobs: Sequence[Decoding]) -> Sequence[Arrival[Any]]:
         """The pixels of jobs of equal key."""
-        return jobs[0].engine.render([job.symbols for job in jobs])
+        part = jobs[0].chunks.part
+        return jobs[0].engine.render([job.symbols for job in jobs], area=part and part.area)
 
     def end(self, arrival: Arrival[Any]) -> Decoded:
         """What the engine left, in memory of its own."""
@@ -225,9 +266,7 @@ class Decoding:
 
     def _paint(self, colour: memoryview) -> None:
         """What is stated exactly, over flat samples."""
-        header = self.chunks.header
-        area = container.Area(slice(0, header.height), slice(0, header.width))
-        overlay.paint(colour, self.chunks.overlay or (), bands_of(header), area)
+        overlay.paint(colour, self.chunks.overlay or (), bands_of(self.chunks.header), self._area())
         if self.alpha is not None and self.alpha.hidden:
             self.alpha.paint(colour)
 
@@ -235,12 +274,14 @@ class Decoding:
         """The same over a tensor (H, W) or (H, W, bands), wherever it lives."""
         import numpy as np
 
-        bands = bands_of(self.chunks.header)
+        bands, area = bands_of(self.chunks.header), self._area()
         samples = colour if colour.ndim == 3 else colour[:, :, None]
         for one in self.chunks.overlay or ():
-            rows, columns = slice(one.top, one.top + one.height), slice(one.left, one.left + one.width)
+            left, top = one.left - area.columns.start, one.top - area.rows.start
+            rows, columns = slice(max(top, 0), top + one.height), slice(max(left, 0), left + one.width)
             exact = np.array(overlay.unpack(one, bands)).reshape(one.height, one.width, bands)
-            samples[rows, columns, :bands] = colour.new_tensor(exact)
+            seen = samples[rows, columns, :bands]
+            seen[:] = colour.new_tensor(exact[rows.start - top :, columns.start - left :][: len(seen), : seen.shape[1]])
         if self.alpha is not None and self.alpha.hidden:
             invisible = colour.new_tensor(np.array(self.alpha.invisible())).bool()
             for band, value in enumerate(self.alpha.hidden):

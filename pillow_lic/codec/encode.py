@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from .. import container
 from ..constants import HASH_BYTES, LIC_LATENT_STRIDE
-from ..engines.base import Arrival, Engine, Picture, at_once
+from ..engines.base import Arrival, Engine, Picture, Symbols, at_once
 from ..errors import LicBadOption
 from ..imports import imported
 from ..threads import cramped, spread, with_large_stack
-from . import alpha, fill, overlay, preview, regions
+from . import alpha, fill, overlay, preview, rate, regions
 from .options import NO_METADATA, EncodeKeywords, EncodeOptions, EncodeSettings, Metadata, keywords
 from .screen import Plan, Scene, planned
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from ..models.store import Model
 
 TILE_SIDE = 16  # units of 64 pixels: 1024, large enough that a tile's own cost (about 20 bytes) does not show
 LAYOUTS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by the number of channels
@@ -44,8 +46,8 @@ def encode(array: NDArray[np.uint8], **options: Unpack[EncodePicture]) -> bytes:
     array: (H, W) or (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGBA. Alpha is kept exactly.
     icc, exif (a TIFF structure), xmp: bytes.
     {options}
-    Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing, LicLimitExceeded, LicGpuUnavailable; all
-    are LicErrors.
+    Raises LicBadOption and LicTargetUnreachable (also ValueErrors), LicUnknownModel, LicModelMissing, LicLimitExceeded,
+    LicGpuUnavailable; all are LicErrors.
     """
     if cramped():
         return with_large_stack(encode, array, **options)
@@ -60,8 +62,8 @@ def encoded(array: Any, settings: EncodeSettings, metadata: Metadata) -> tuple[b
     """The bytes of a file, and what there is to warn of."""
     job = Encoding(array, settings, metadata)
     job.begin()
-    (symbols,) = job.run([job])
-    return job.end(symbols), job.notes
+    (arrival,) = job.run([job])
+    return job.end(arrival), job.notes
 
 
 class Encoding:
@@ -77,6 +79,7 @@ class Encoding:
         self.picture: Picture | None = None  # what the networks see, of a picture that has something for them
         self.overlay: list[container.Rectangle] = []
         self.alpha: bytes | None = None
+        self.scene: Scene | None = None  # what it is planned from, until that is done for good
         self.preview: container.Preview | None = None
         self.notes: Sequence[str] = ()
         self.pixels = covered(self.header)
@@ -101,15 +104,19 @@ class Encoding:
         if self.settings.model is None:
             self.overlay = overlay.pack(overlay.image_of(exact), 0, 0, self.settings.effort)
             return
-        if self.header.has_alpha:
-            self.alpha = alpha.pack(exact[..., -1], hidden)
+        packed = alpha.pack(exact[..., -1], hidden) if self.header.has_alpha else None
         colour = _colour(exact)
         if seen is not None and seen.any():
             colour = fill.filled(colour, seen)
-        plan = Plan(colour, [])
-        if self.settings.screen != "off":
-            plan = planned(Scene(self.header, self.settings, colour, exact, seen, len(self.alpha or b"")))
-        self.overlay = plan.overlay
+        self.scene = Scene(self.header, self.settings, colour, exact, seen, packed)
+        if self.settings.target is None:
+            self.take(planned(self.scene))
+            self.scene = None
+
+    def take(self, plan: Plan) -> None:
+        """What becomes of the picture."""
+        assert self.scene is not None
+        self.overlay, self.header, self.alpha, self.picture = plan.overlay, self.scene.header, self.scene.alpha, None
         if plan.colour is None:
             before = self.header
             self.header, self.alpha = container.Header.of_overlay(before.width, before.height, before.layout), None
@@ -117,24 +124,56 @@ class Encoding:
             own = self.settings
             assert own.model is not None
             self.picture = Picture(self.header, own.model, plan.colour, progressive=own.progressive)
-            if own.regions is not None:
-                self.picture = replace(self.picture, shift=regions.map_of(own.regions, self.picture, own.engine))
+            if own.target is None:
+                self.picture = self._mapped(self.picture, own.engine)
+
+    def _mapped(self, picture: Picture, engine: Engine) -> Picture:
+        """With its quality map, if it is to have one."""
+        wanted = self.settings.regions
+        return picture if wanted is None else replace(picture, shift=regions.map_of(wanted, picture, engine))
+
+    def at(self, model: Model, q: int, engine: Engine) -> Picture:
+        """The picture as a model is to encode it, at quality Q, with the quality map that it has there."""
+        assert self.picture is not None
+        header = self.picture.header.named(model.number, model.hash[:HASH_BYTES], q)
+        return self._mapped(replace(self.picture, header=header, model=model), engine)
+
+    def beside(self) -> int:
+        """Bytes of what stands beside the networks' picture, but for a few that say what it is."""
+        assert self.scene is not None
+        packed = [container.pack_metadata(one) for one in self.metadata if one is not None]
+        packed += [one.data for one in self.overlay] + [
+            self.scene.alpha or b"",
+            self.preview.data if self.preview else b"",
+        ]
+        return sum(map(len, packed))
 
     @staticmethod
     def run(jobs: Sequence[Encoding]) -> Sequence[Arrival[Any]]:
-        """The symbols of jobs of equal key; of one that is an overlay alone, nothing."""
-        pictures, settings = [job.picture for job in jobs if job.picture is not None], jobs[0].settings
-        engine = settings.engine
+        """The symbols of jobs of equal key; of one that is an overlay alone, nothing; of those with a target, what
+        meets it.
+        """
+        settings = jobs[0].settings
+        if settings.target is not None:
+            return [Arrival(rate.sought(job), at_once) for job in jobs]
+        pictures, engine = [job.picture for job in jobs if job.picture is not None], settings.engine
         found = iter(engine.quantise(engine.analyse(pictures), settings.effort) if pictures else ())
         return [Arrival(None, at_once) if job.picture is None else next(found) for job in jobs]
 
     def end(self, arrival: Arrival[Any]) -> bytes:
         """The file."""
         arrival.wait()
+        if self.settings.target is None:
+            return self.file(arrival.value)
+        self.scene, self.notes = None, arrival.value.notes
+        data: bytes = arrival.value.data
+        return data
+
+    def file(self, symbols: Symbols | None) -> bytes:
+        """The file of the symbols of its picture, None where it has none."""
         streams: list[list[bytes]] = []
         header, rows = self.header, None
-        if self.picture is not None:
-            symbols = arrival.value
+        if symbols is not None:
             self.notes, header, rows = symbols.notes, symbols.header, symbols.shift
             streams = spread(symbols.encode, header.tiles())
         icc, exif, xmp = self.metadata

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import numbers
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar
@@ -30,6 +32,13 @@ if TYPE_CHECKING:
 EFFORTS = range(10)
 SCREENS = ("auto", "off")
 DEFAULT_EFFORT = 2  # of models whose manifest has a lambda; others take 0 alone
+
+TARGETS = {  # what a quality may be searched for, instead of being given, and what it is counted in
+    "target_size": "bytes",
+    "target_bpp": "bits per pixel",
+    "ratio": "bytes of samples to a byte of the file",
+    "target_psnr": "dB",
+}
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 
@@ -65,7 +74,11 @@ def _bytes(name: str, value: Any) -> bytes | None:
 class EncodeKeywords(TypedDict, total=False):
     """The options of EncodeOptions, for type checkers."""
 
-    quality: float
+    quality: float | None
+    target_size: int | None
+    target_bpp: float | None
+    ratio: float | None
+    target_psnr: float | None
     model: str | None
     tune: str | None
     effort: int | None
@@ -81,8 +94,27 @@ class EncodeKeywords(TypedDict, total=False):
     preview: bool | int | None
 
 
+class Span(NamedTuple):
+    """Qualities that a model is taken for, and how it encodes."""
+
+    q: int  # the highest
+    model: Model
+    effort: int
+    engine: Engine
+
+
+class Target(NamedTuple):
+    """What the quality is searched for (codec/rate.py)."""
+
+    kind: str  # one of TARGETS
+    value: float
+    spans: tuple[Span, ...]  # rising
+
+
 class EncodeSettings(NamedTuple):
-    """What EncodeOptions come to. model: None for what is lossless."""
+    """What EncodeOptions come to. model: None for what is lossless. With a target, q, model, effort and engine are
+    those of its highest quality.
+    """
 
     q: int
     model: Model | None
@@ -93,13 +125,19 @@ class EncodeSettings(NamedTuple):
     progressive: bool = False
     regions: Regions | None = None
     preview: int = 0  # the longer side, 0 for none
+    target: Target | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodeOptions:
     """How to encode.
 
-    quality: 1 to 100, may be fractional; below 1 it counts as 1.
+    quality: 1 to 100, may be fractional; below 1 it counts as 1; None: 75. Or, instead of it, one of these, for which
+    the quality is searched:
+    target_size: bytes of the whole file, metadata and alpha included; never more, and as near below as can be.
+    target_bpp: the same in bits per pixel. ratio: the same as the samples' bytes over the file's.
+    target_psnr: dB of the colours that are seen, as near as can be. At quality 100 a file may be smaller, and at 1
+    better, than asked, and one that is kept exactly both; what cannot be had otherwise is LicTargetUnreachable.
     tune: "psnr" (the default), "visual" or "ms-ssim", what the files shall be good at; or model: a name that
     `lic models` lists, with the quality that it is for.
     effort: 0 to 9, smaller files at equal quality for more time; None for 2. No decoder sees a difference. With
@@ -120,7 +158,11 @@ class EncodeOptions:
     exact: True keeps the colour of pixels whose alpha is 0; False lets them come back in one colour. None: as lossless.
     """
 
-    quality: float = qualities.DEFAULT
+    quality: float | None = None
+    target_size: int | None = None
+    target_bpp: float | None = None
+    ratio: float | None = None
+    target_psnr: float | None = None
     model: str | None = None
     tune: str | None = None
     effort: int | None = None
@@ -140,7 +182,8 @@ class EncodeOptions:
         LicGpuUnavailable.
         """
         device = engines.device_named(self.device)
-        q = qualities.to_q(self.quality)
+        target = self._target()
+        q = qualities.to_q(qualities.DEFAULT if self.quality is None else self.quality)
         lossless = _checked_switch("lossless", self.lossless)
         exact = lossless if self.exact is None else _checked_switch("exact", self.exact)
         if self.screen not in SCREENS:
@@ -148,18 +191,43 @@ class EncodeOptions:
             raise LicBadOption(msg)
         wanted = regions.checked(self.roi, self.background, self.importance, self.uniform)
         small = preview.checked(self.preview)
+        if lossless and target:
+            msg = f"lossless files have the size that they have: give either lossless or {target[0]}"
+            raise LicBadOption(msg)
         if lossless:
             if wanted is not None:
                 msg = "lossless=True keeps every sample: it does not go with roi, importance or uniform"
                 raise LicBadOption(msg)
             return EncodeSettings(q, None, _checked_effort(self.effort, None), IDLE, self.screen, exact, preview=small)
-        model = models.chosen(self.model, self.tune, q)
-        effort = _checked_effort(self.effort, model)
-        engine, progressive = engines.encoder(model, device), _checked_progressive(self.progressive, model)
-        if wanted is not None and not model.core.staged:
-            msg = f"the model {model.name!r} codes its residuals under mixtures, whose files take no quality map"
+        if target is None:
+            span, sought = self._span(q, models.chosen(self.model, self.tune, q), device), None
+        else:
+            spans = tuple(self._span(q, model, device) for q, model in models.ladder(self.model, self.tune))
+            span, sought = spans[-1], Target(*target, spans)
+        if wanted is not None and not span.model.core.staged:
+            msg = f"the model {span.model.name!r} codes its residuals under mixtures, whose files take no quality map"
             raise LicBadOption(msg)
-        return EncodeSettings(q, model, effort, engine, self.screen, exact, progressive, wanted, small)
+        return EncodeSettings(*span, self.screen, exact, bool(self.progressive), wanted, small, sought)
+
+    def _span(self, q: int, model: Model, device: str) -> Span:
+        _check_progressive(self.progressive, model)
+        return Span(q, model, _checked_effort(self.effort, model), engines.encoder(model, device))
+
+    def _target(self) -> tuple[str, float] | None:
+        """The one that is given, and what it asks for. Raises LicBadOption for several."""
+        given = [name for name in ("quality", *TARGETS) if getattr(self, name) is not None]
+        if len(given) > 1:
+            msg = f"{' and '.join(given)} each decide the quality: give one of them"
+            raise LicBadOption(msg)
+        if not given or given == ["quality"]:
+            return None
+        (name,), value = given, getattr(self, given[0])
+        kind = numbers.Integral if name == "target_size" else numbers.Real
+        if isinstance(value, bool) or not isinstance(value, kind) or not 0 < float(value) < math.inf:
+            what = f"a whole number of {TARGETS[name]}" if kind is numbers.Integral else TARGETS[name]
+            msg = f"{name} must be {what}, above 0, found {value!r}"
+            raise LicBadOption(msg)
+        return name, float(value)
 
 
 def _checked_switch(name: str, value: Any) -> bool:
@@ -183,14 +251,13 @@ def _checked_effort(effort: Any, model: Model | None) -> int:
     return int(effort)
 
 
-def _checked_progressive(progressive: Any, model: Model) -> bool:
+def _check_progressive(progressive: Any, model: Model) -> None:
     if progressive not in (None, True, False):
         msg = f"progressive must be True, False or None, found {progressive!r}"
         raise LicBadOption(msg)
     if progressive and not model.core.staged:
         msg = f"the model {model.name!r} codes its residuals under mixtures, whose files cannot be progressive"
         raise LicBadOption(msg)
-    return bool(progressive)
 
 
 class DecodeKeywords(TypedDict, total=False):
@@ -200,6 +267,7 @@ class DecodeKeywords(TypedDict, total=False):
     truncated: bool
     device: str | None
     output: str
+    box: tuple[int, int, int, int] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,13 +278,15 @@ class DecodeOptions:
     taken for it. None: the format's own limit, 2^30; untrusted files deserve a lower one.
     truncated: True paints missing or damaged tiles grey, with a warning, instead of raising.
     device: as of `encode`. output: "numpy", or "torch" for a tensor that stays on the device; cupy.from_dlpack takes it
-    without a copy.
+    without a copy. box: (left, top, right, bottom) in pixels, to have that part alone: it is equal to the crop of the
+    whole, and only the tiles that it takes are read and decoded.
     """
 
     max_pixels: float | None = None
     truncated: bool = False
     device: str | None = None
     output: str = engines.OUTPUTS[0]
+    box: tuple[int, int, int, int] | None = None
 
     def checked(self) -> DecodeOptions:
         """With the device's full name. Raises LicBadOption, LicGpuUnavailable."""
@@ -226,11 +296,22 @@ class DecodeOptions:
         if self.output not in engines.OUTPUTS:
             msg = f"output must be one of {', '.join(map(repr, engines.OUTPUTS))}, found {self.output!r}"
             raise LicBadOption(msg)
-        return dataclasses.replace(self, device=engines.device_named(self.device))
+        return dataclasses.replace(self, device=engines.device_named(self.device), box=_checked_box(self.box))
 
     def engine(self, model: Model) -> Engine:
         """The engine for a file of a model. The options are checked ones."""
         return engines.decoder(model, str(self.device), self.output)
+
+
+def _checked_box(box: Any) -> tuple[int, int, int, int] | None:
+    if box is None:
+        return None
+    try:
+        left, top, right, bottom = (operator.index(one) for one in box)
+    except (TypeError, ValueError):
+        msg = f"box must be four whole numbers, left, top, right and bottom, found {box!r}"
+        raise LicBadOption(msg) from None
+    return left, top, right, bottom
 
 
 def keywords(*kinds: type) -> Callable[[Call], Call]:

@@ -71,7 +71,7 @@ class Scene:
     colour: Any  # (H, W, 3) uint8, as the networks would see it
     exact: Any  # (H, W, 1 to 4) uint8, as it would be kept exactly
     seen: Any  # (H, W) bool, None: every pixel
-    alpha_bytes: int  # of the chunk that networks need beside them
+    alpha: bytes | None  # the chunk that networks need beside them
 
     @property
     def pixels(self) -> int:
@@ -82,6 +82,8 @@ class Scene:
 def planned(scene: Scene) -> Plan:
     """The cheapest of the three ways."""
     plain = Plan(scene.colour, [])
+    if scene.settings.screen == "off":
+        return plain
     looks = look(scene.colour)
     marked = looks.marked()
     drawn = looks.is_drawn()
@@ -241,7 +243,7 @@ class _Trial:
         self.errors = _block_sums(squares) * weight  # squared errors as bits
         saved = EFFORT_SAVES if settings.effort else 1.0
         self.bits = _shared(symbols, header, 8 * data * saved)
-        self.fixed = PLAIN_BITS + 8 * scene.alpha_bytes
+        self.fixed = PLAIN_BITS + 8 * len(scene.alpha or b"")
 
     def cost(self) -> float:
         """Of the whole picture."""

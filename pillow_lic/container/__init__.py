@@ -38,6 +38,7 @@ from .header import (
     parse_header,
 )
 from .overlay import Rectangle, pack_overlay, parse_overlay
+from .part import Box, Part, part_of, read_tiles
 from .payloads import (
     ALPHA_CONSTANT,
     ALPHA_PAINTED,
@@ -71,12 +72,14 @@ __all__ = [
     "Grid",
     "Head",
     "Header",
+    "Part",
     "Preview",
     "Rectangle",
     "Tile",
     "TileStream",
     "hyper_size",
     "latent_size",
+    "pack_metadata",
     "read",
     "read_head",
     "verify",
@@ -143,6 +146,7 @@ class Container:
     map: bytes | None
     tiles: list[TileStream]
     overlay: tuple[Rectangle, ...] | None = ()
+    part: Part | None = None  # where a box was asked for: header, map, tiles and overlay are those of a part
 
 
 def write(
@@ -193,13 +197,18 @@ def joined(payloads: Sequence[tuple[str, bytes]]) -> bytes:
     start = SIGNATURE + bytes([LIC_MAJOR, LIC_MINOR])
     parts = [start]
     for type, payload in payloads:
-        if len(payload) >= VARINT_LIMIT:
-            msg = f"chunk {type} of {len(payload)} bytes is 2 GiB or more; split the image or lower the quality"
-            raise LicLimitExceeded(msg)
-        head = type.encode() + varint(len(payload))
-        crc = zlib.crc32(payload, zlib.crc32(head, zlib.crc32(start) if type == "H" else 0))
-        parts += [head, payload, struct.pack("<I", crc)]
+        parts.append(chunk_bytes(type, payload, zlib.crc32(start) if type == "H" else 0))
     return b"".join(parts)
+
+
+def chunk_bytes(type: str, payload: bytes, crc: int = 0) -> bytes:
+    """A chunk. crc: of what its checksum covers before it, of the first one alone. Raises LicLimitExceeded."""
+    if len(payload) >= VARINT_LIMIT:
+        msg = f"chunk {type} of {len(payload)} bytes is 2 GiB or more; split the image or lower the quality"
+        raise LicLimitExceeded(msg)
+    head = type.encode() + varint(len(payload))
+    crc = zlib.crc32(payload, zlib.crc32(head, crc))
+    return b"".join([head, payload, struct.pack("<I", crc)])
 
 
 def read_head(source: IO[bytes] | Data, *, truncated: bool = False) -> Head:
@@ -213,7 +222,13 @@ def read_head(source: IO[bytes] | Data, *, truncated: bool = False) -> Head:
 
 
 def read(
-    source: IO[bytes] | Data, *, truncated: bool = False, max_pixels: float | None = None, metadata: bool = True
+    source: IO[bytes] | Data,
+    *,
+    truncated: bool = False,
+    max_pixels: float | None = None,
+    metadata: bool = True,
+    box: Box | None = None,
+    margin: Callable[[Header], int] | None = None,
 ) -> Container:
     """The whole file, every checksum checked; of alpha and overlay also what their PNG and WebP state.
     max_pixels: the caller's limit on width times height, a side of less than 16 counted as 16.
@@ -222,10 +237,15 @@ def read(
 
     truncated=True takes what is there of a cut or damaged file: tiles as far as they are there, no damaged alpha
     payload, overlay or metadata chunk; tiles of a `T` chunk whose checksum is wrong are kept (they have their own). A
-    damaged header is refused all the same. Raises the errors of FORMAT appendix A.
+    damaged header is refused all the same.
+
+    box: (left, top, right, bottom), the part of the picture that is wanted; of the tiles those alone that it takes are
+    read, without the chunk's checksum (they have their own). margin: how many latent positions around it its pixels
+    depend on, by the header. Raises the errors of FORMAT appendix A, LicBadOption for a box outside the picture.
     """
     reader = _Reader(source, truncated)
-    return reader.whole(reader.head(max_pixels, metadata))
+    head = reader.head(max_pixels, metadata)
+    return reader.whole(head, None if box is None else part_of(head.header, box, margin(head.header) if margin else 0))
 
 
 def verify(source: IO[bytes] | Data) -> list[str]:
@@ -288,17 +308,23 @@ class _Reader:
             return None
         return self.optional(chunk, unpack_preview)
 
-    def whole(self, head: Head) -> Container:
+    def whole(self, head: Head, part: Part | None = None) -> Container:
         if not self.truncated:
             if not head.complete:
                 refuse(LicTruncated, f"no more data{self.whole_stages(head)}", head.size, ENDS)
-            self.check_others(head)
+            if part is None:
+                self.check_others(head)
         alpha = rows = None
         if chunk := head.chunk("A"):
             alpha = self.optional(chunk, partial(checked_alpha, header=head.header))
         if chunk := head.chunk("G"):
             rows = unpack_map(self.payload(chunk), chunk.offset, head.header)
-        return Container(head.header, head.icc, head.exif, head.xmp, alpha, rows, self.tiles(head), self.overlay(head))
+        metadata, overlay = (head.icc, head.exif, head.xmp), self.overlay(head)
+        if part is None:
+            return Container(head.header, *metadata, alpha, rows, self.tiles(head), overlay)
+        rows = rows and part.map(rows)
+        shown = None if overlay is None else part.rectangles(overlay)
+        return Container(part.header, *metadata, alpha, rows, self.some_tiles(head, part), shown, part)
 
     def whole_stages(self, head: Head) -> str:
         """How much of a file that breaks off can be used all the same, for messages."""
@@ -421,6 +447,16 @@ class _Reader:
             if not self.truncated:
                 raise
             return None
+
+    def some_tiles(self, head: Head, part: Part) -> list[TileStream]:
+        """Those of a part."""
+        if head.header.alone:
+            return []
+        chunk = head.chunk("T")
+        if self.truncated or chunk is None:
+            tiles = self.tiles(head)
+            return [tiles[number] for number in part.tiles()]
+        return read_tiles(part, self.bytes_at, chunk.offset, chunk.length)
 
     def tiles(self, head: Head) -> list[TileStream]:
         if head.header.alone:

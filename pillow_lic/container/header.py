@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -141,6 +141,10 @@ class Header:
     def of_overlay(cls, width: int, height: int, layout: str) -> Header:
         """That of a file whose overlay stands alone."""
         return cls(width, height, layout, 0, bytes(HASH_BYTES), LIC_QUALITY_MAX, LIC_TILE_SIDE_MAX, alone=True)
+
+    def named(self, model: int, model_hash: bytes, q: int) -> Header:
+        """The same of a model at quality Q."""
+        return replace(self, model=model, model_hash=model_hash, quality_q=q)
 
     @property
     def stage_count(self) -> int:

@@ -150,6 +150,9 @@ def unpack_preview(payload: bytes, start: int) -> Preview | None:
 # ---- Tiles (FORMAT 6.2) -------------------------------------------------------------------------------------------
 
 
+CHECK_BYTES = 2  # behind each stage but the last
+
+
 class TileStream(NamedTuple):
     """A tile's bytes. stages: those of each stage, as far as they are there; complete: whether all of them are.
     whole: how many stages are there of every tile and undamaged, as far as their checks tell.
@@ -199,7 +202,7 @@ def split_tiles(data: bytes, header: Header, start: int, truncated: bool) -> lis
         refuse(LicCorruptChunk, f"tile chunk too short for {count} tiles", start, REFETCH)
     cursor = Cursor(data, start)
     try:
-        lengths = [_length(cursor, k) for k in range(stages) for _ in range(count)]
+        lengths = tile_lengths(cursor, header)
     except LicCorruptChunk:
         if not truncated:
             raise
@@ -208,6 +211,11 @@ def split_tiles(data: bytes, header: Header, start: int, truncated: bool) -> lis
         what = f"tiles of {sum(lengths) + checks} bytes where there are {cursor.left}"
         refuse(LicCorruptChunk, what, start, REFETCH)
     return _streams(cursor, lengths, header, truncated)
+
+
+def tile_lengths(cursor: Cursor, header: Header) -> list[int]:
+    """Those with which a `T` payload begins, stage by stage. Raises LicCorruptChunk."""
+    return [_length(cursor, k) for k in range(header.stage_count) for _ in range(header.tile_count)]
 
 
 def _length(cursor: Cursor, stage: int) -> int:

@@ -73,6 +73,10 @@ class Picture:
         """Of its stages; none where there is no file to be, as in training."""
         return b"" if self.header is None else self.header.thresholds
 
+    def at(self, q: int) -> Picture:
+        """The same at quality Q of its model, without stages."""
+        return replace(self, header=replace(self.header, quality_q=q, thresholds=b""))
+
     def staged(self, z: Any) -> Picture:
         """With stages that hold SHARES of the bits, if it is to have any. z: (C, hz, wz) int16, any buffer."""
         core = self.model.core
@@ -109,14 +113,19 @@ class Latents:
     index: Any  # (N, M, hy, wy) scale index, uint8; of mixtures (N, 3 K M, hy, wy)
     side: int | None = None  # of a piece, where memory was short; None: the engine's own
     fine: Any = None  # (N, 1, hy, wy) factors of the steps, where there are quality maps
+    # What `refined` found, if it was asked: y as it had better be, what a bit then weighs in each channel, and r.
+    moved: Any = None
+    weight: Any = None
+    r: Any = None  # at its own quality alone
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def __getitem__(self, part: slice) -> Latents:
-        t, y, z, v, index = (getattr(self, name)[part] for name in ("t", "y", "z", "v", "index"))
-        fine = None if self.fine is None else self.fine[part]
-        return Latents(self.pictures[part], t, y, z, v, index, self.side, fine)
+        names = ("pictures", "t", "y", "z", "v", "index", "fine", "moved", "weight", "r")
+        found = {name: getattr(self, name) for name in names}
+        return replace(self, **{name: value[part] for name, value in found.items() if value is not None})
 
 
 @dataclass(eq=False)
@@ -202,6 +211,14 @@ class Idle:
         """Nothing of each."""
         return [Arrival(None, at_once) for _ in latents]
 
+    def at(self, latents: Any, q: int) -> Any:
+        """The same."""
+        return latents
+
+    def refined(self, latents: Any, effort: int) -> Any:
+        """The same."""
+        return latents
+
     def blank(self, header: Header, model: Any, shift: bytes | None = None) -> Any:
         """Nothing."""
 
@@ -235,7 +252,17 @@ class Engine(Protocol):
         """The latents of pictures with the same model, quality and latent grid."""
 
     def quantise(self, latents: Latents, effort: int) -> Sequence[Arrival[Symbols]]:
-        """The symbols of each picture. effort: 0 to 9; above 0 the model's manifest has a lambda."""
+        """The symbols of each picture. effort: 0 to 9; above 0 the model's manifest has a lambda. Of latents that are
+        refined: those that were found, and at another quality their like; effort is then 0.
+        """
+
+    def at(self, latents: Latents, q: int) -> Latents:
+        """The same at another quality of their model: y as it is, which hardly depends on quality, the rest anew."""
+
+    def refined(self, latents: Latents, effort: int) -> Latents:
+        """The same with what effort finds, so that qualities near theirs are had without another search. Of one
+        picture.
+        """
 
     def blank(self, header: Header, model: Model, shift: bytes | None = None) -> Symbols:
         """Memory for the symbols of a file, not filled."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
@@ -113,29 +113,72 @@ class NativeEngine:
 
     def _analyse(self, picture: Picture) -> tuple[bytearray, bytearray]:
         header, manifest = picture.header, picture.model.manifest
-        analysis, q, grid = networks(picture.model).analysis, header.quality_q, header.latent_grid
-        y = bytearray(4 * grid.rows * grid.columns * manifest.latent)
-        analysis.analyse(q, *_pixels(picture), y, threads.count())
-        z = bytearray(2 * header.hyper_grid.rows * header.hyper_grid.columns * manifest.hyper)
-        analysis.hyper_symbols(picture.model.core, q, y, grid, z)
-        return y, z
+        y = bytearray(4 * header.latent_grid.rows * header.latent_grid.columns * manifest.latent)
+        networks(picture.model).analysis.analyse(header.quality_q, *_pixels(picture), y, threads.count())
+        return y, self._hyper(picture, y)
+
+    def _hyper(self, picture: Picture, y: bytearray) -> bytearray:
+        header, model = picture.header, picture.model
+        z = bytearray(2 * header.hyper_grid.rows * header.hyper_grid.columns * model.manifest.hyper)
+        networks(model).analysis.hyper_symbols(model.core, header.quality_q, y, header.latent_grid, z)
+        return z
+
+    def at(self, latents: Latents, q: int) -> Latents:
+        """The same at another quality: z anew."""
+        pictures = [picture.at(q) for picture in latents.pictures]
+        z = [self._hyper(picture, y) for picture, y in zip(pictures, latents.y, strict=True)]
+        pictures = [picture.staged(one) for picture, one in zip(pictures, z, strict=True)]
+        return replace(latents, pictures=pictures, z=z, r=None)
+
+    def refined(self, latents: Latents, effort: int) -> Latents:
+        """The same with what effort finds."""
+        if not PASSES[effort]:
+            return latents
+        (picture,), (y,), (z,) = latents.pictures, latents.y, latents.z
+        moved, weight = bytearray(len(y)), bytearray(4 * picture.model.manifest.latent)
+        r = self._quantised(picture, y, z, PASSES[effort], left=(moved, weight)).r
+        return replace(latents, moved=[moved], weight=[weight], r=[r])
 
     def quantise(self, latents: Latents, effort: int) -> Sequence[Arrival[Symbols]]:
         """The symbols of each picture."""
-        triples = zip(latents.pictures, latents.y, latents.z, strict=True)
-        return [Arrival(self._quantised(*triple, PASSES[effort]), at_once) for triple in triples]
-
-    def _quantised(self, picture: Picture, y: bytearray, z: bytearray, passes: int) -> Symbols:
-        header, model = picture.header, picture.model
-        symbols, count = self.blank(header, model, picture.shift), threads.count()
-        symbols.z[:] = z
-        photo, inputs = networks(model).photo, (model.core, symbols.coding, z, y, symbols.r)
-        if passes:
-            bit = error_of_bit(model.manifest.lambda_at(header.quality_q))
-            visual = bit * model.manifest.visual_at(header.quality_q)
-            photo.search(*inputs, *_pixels(picture), passes, bit, bit_weight(model), visual, count)
+        if latents.moved is None:
+            triples = zip(latents.pictures, latents.y, latents.z, strict=True)
+            found = [self._quantised(*triple, PASSES[effort]) for triple in triples]
+        elif latents.r is not None:
+            parts = zip(latents.pictures, latents.z, latents.r, strict=True)
+            found = [NativeSymbols(picture.header, picture.model, z, r, picture.shift) for picture, z, r in parts]
         else:
-            photo.quantise(*inputs, header.latent_grid, bit_weight(model), count)
+            moved = zip(latents.pictures, latents.moved, latents.z, latents.weight, strict=True)
+            found = [self._rounded(*part) for part in moved]
+        return [Arrival(symbols, at_once) for symbols in found]
+
+    def _quantised(
+        self,
+        picture: Picture,
+        y: bytearray,
+        z: bytearray,
+        passes: int,
+        left: tuple[bytearray | None, bytearray | None] = (None, None),
+    ) -> Symbols:
+        """left: what takes y as it was moved, and the weights."""
+        if not passes:
+            return self._rounded(picture, y, z, bit_weight(picture.model))
+        header, model = picture.header, picture.model
+        symbols = self.blank(header, model, picture.shift)
+        symbols.z[:] = z
+        bit = error_of_bit(model.manifest.lambda_at(header.quality_q))
+        visual = bit * model.manifest.visual_at(header.quality_q)
+        inputs = (model.core, symbols.coding, z, y, symbols.r, *_pixels(picture))
+        networks(model).photo.search(*inputs, passes, bit, bit_weight(model), visual, threads.count(), *left)
+        return symbols
+
+    def _rounded(self, picture: Picture, y: bytearray, z: bytearray, weight: float | bytearray) -> Symbols:
+        header, model = picture.header, picture.model
+        symbols = self.blank(header, model, picture.shift)
+        symbols.z[:] = z
+        held = weight if isinstance(weight, float) else memoryview(weight).cast("f")
+        inputs = (model.core, symbols.coding, z, y, symbols.r, header.latent_grid)
+        networks(model).photo.quantise(*inputs, held, threads.count())
         return symbols
 
     def blank(self, header: Header, model: Model, shift: bytes | None = None) -> Symbols:

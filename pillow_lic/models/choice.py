@@ -30,15 +30,9 @@ def chosen(model: str | None, tune: str | None, q: int) -> Model:
 
     Raises as registry.by_name, LicBadOption if both are given or the named model was not trained for the quality.
     """
+    _check(model, tune)
     if model is None:
-        tune = DEFAULT_TUNE if tune is None else tune
-        if not isinstance(tune, str) or tune not in TUNES:
-            msg = f"tune must be one of {', '.join(map(repr, TUNES))}, found {tune!r}"
-            raise LicBadOption(msg)
-        return registry.by_name(next(name for highest, name in TUNES[tune] if q <= highest))
-    if tune is not None:
-        msg = f"tune={tune!r} chooses a model, and so does model={model!r}: give one of the two"
-        raise LicBadOption(msg)
+        return registry.by_name(next(name for highest, name in TUNES[tune or DEFAULT_TUNE] if q <= highest))
     found = registry.by_name(model)
     if not found.manifest.fits(q):
         spoken = " to ".join(f"{from_q(end):g}" for end in found.manifest.quality)
@@ -46,6 +40,25 @@ def chosen(model: str | None, tune: str | None, q: int) -> Model:
         msg = f"model {model!r} is for quality {spoken}, found {from_q(q):g}; {advice}"
         raise LicBadOption(msg)
     return found
+
+
+def ladder(model: str | None, tune: str | None) -> list[tuple[int, Model]]:
+    """The models that `chosen` takes, with the highest Q that each is taken for, rising. Raises as it does."""
+    _check(model, tune)
+    if model is None:
+        return [(highest, registry.by_name(name)) for highest, name in TUNES[tune or DEFAULT_TUNE]]
+    found = registry.by_name(model)
+    return [(found.manifest.quality[1], found)]
+
+
+def _check(model: str | None, tune: str | None) -> None:
+    """Raises LicBadOption for both, and for no tune of ours."""
+    if model is not None and tune is not None:
+        msg = f"tune={tune!r} chooses a model, and so does model={model!r}: give one of the two"
+        raise LicBadOption(msg)
+    if tune is not None and (not isinstance(tune, str) or tune not in TUNES):
+        msg = f"tune must be one of {', '.join(map(repr, TUNES))}, found {tune!r}"
+        raise LicBadOption(msg)
 
 
 def names() -> list[str]:

@@ -18,11 +18,12 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from PIL import Image, ImageFile
 
 from .. import container
+from ..constants import LIC_METADATA_MAX
 from ..errors import LicBadMagic, LicBadOption, LicCorruptChunk
 from ..imports import imported
 from ..signature import FORMAT
 from ..threads import cramped, with_large_stack
-from . import metadata
+from . import keep, metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,6 +59,8 @@ class LicImageFile(ImageFile.ImageFile):
 
     _preview: container.Preview | None = None
     _small: Image.Image | None = None  # the preview's picture, where `draft` took it
+    source: bytes | None = None  # of what is loaded, the file, for save(quality="keep"); None for one of odd size
+    _file_size = 0  # bytes
     _load_lock: threading.RLock | None = None  # set by _open: an unpickled or closed image has nothing to load
 
     def _open(self) -> None:
@@ -67,7 +70,7 @@ class LicImageFile(ImageFile.ImageFile):
         except LicBadMagic as error:
             raise SyntaxError(str(error)) from error  # "not mine" in Pillow's language
         self._size = (head.header.width, head.header.height)
-        self._mode = head.header.layout
+        self._mode, self._file_size = head.header.layout, head.size
         self.info.update(_info(head))
         found, notes = metadata.shown(head)
         self.info.update(found)
@@ -115,6 +118,7 @@ class LicImageFile(ImageFile.ImageFile):
                     try:
                         chunks = self.chunks(options)
                         warn(bomb(chunks.header), Image.DecompressionBombWarning)
+                        self.source = self._bytes()
                         decoded(chunks, options, self._take)
                     except ValueError:  # a signal handler has loaded it meanwhile, and closed its file
                         if self.tile:
@@ -126,14 +130,24 @@ class LicImageFile(ImageFile.ImageFile):
         if self.fp is None or self.fp.closed:
             msg = "operation on a closed image: load() it before its file is closed"
             raise ValueError(msg)
-        most = options.max_pixels
-        chunks = container.read(self.fp, truncated=options.truncated, max_pixels=most, metadata=False)
-        header = chunks.header
+        from ..codec.decode import read
+
+        chunks = read(self.fp, options)
+        header = chunks.part.whole if chunks.part else chunks.header
         if (header.width, header.height, header.layout) != (*self.size, self.mode):
             then = f"{self.mode} of {self.width} x {self.height} pixels then"
             msg = f"the file changed after it was opened: {then}; open it again"
             raise LicCorruptChunk(msg)
         return chunks
+
+    def _bytes(self) -> bytes | None:
+        """The file, unless it takes more than its samples and metadata could."""
+        most = self.width * self.height * len(self.mode) + 4 * LIC_METADATA_MAX
+        if self.fp is None or self._file_size > most:
+            return None
+        self.fp.seek(0)
+        data: bytes = self.fp.read(self._file_size)
+        return data
 
     def _take(self, found: Decoded) -> None:
         if not self.tile:  # a signal handler has loaded it meanwhile
@@ -243,6 +257,8 @@ def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     out where it describes other colours than those stored; one that is given is written as it is. exif and xmp are
     written when given, as its WebP and AVIF plugins do; so are dpi (two numbers) and comment (bytes or str), into
     EXIF. All is checked and encoded before one write.
+    quality="keep": the streams of a .lic file that was opened and not changed, bit for bit; of its metadata all that is
+    not given.
     Raises LicBadOption (also a ValueError) and other LicErrors; warns of a misspelt option, a profile left out, lost
     depth.
     """
@@ -251,6 +267,9 @@ def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     imported(*FOR_SAVING)
     from ..codec.encode import encoded
 
+    if im.encoderinfo.get("quality") == keep.KEEP:
+        _write(fp, keep.kept(im, im.encoderinfo))
+        return
     source = prepared(im, im.encoderinfo)
     warn(source.notes)
     data, notes = encoded(source.array, source.options.checked(), source.metadata)

@@ -235,6 +235,24 @@ def test_search_never_costs_more(trellis: int | None):
     assert max(gains) > 0.01
 
 
+@pytest.mark.parametrize("trellis", [None, 2])
+@pytest.mark.parametrize("visual", [0.0, 1e-3])
+@pytest.mark.parametrize("passes", [0, 1, 2, 7])
+def test_search_leaves_what_its_residuals_are_made_of(trellis: int | None, passes: int, visual: float):
+    found = set()
+    for seed in range(4):
+        case = Searched(seed, trellis)
+        r, again = np.empty((6, *case.grid), np.int16), np.empty((6, *case.grid), np.int16)
+        moved, weights = np.empty_like(case.y), np.empty(6, np.float32)
+        inputs = case.model, case.q, case.case.z, case.y, r, case.pixels, case.pixels.shape
+        better = case.photo.search(*inputs, passes, case.bit, case.weight, visual, 2, moved, weights)
+        case.photo.quantise(case.model, case.q, case.case.z, moved, again, case.grid, weights)
+        assert np.array_equal(r, again)
+        assert better or (np.array_equal(moved, case.y) and (weights == np.float32(case.weight)).all())
+        found.add(better)
+    assert visual or (True in found) == (passes > 0)
+
+
 @pytest.mark.parametrize("passes", [2, 7])
 def test_search_is_the_same_on_any_threads(passes: int):
     case = Searched(2, 2, 330, 50)
@@ -254,6 +272,14 @@ def test_search_refuses():
     for bit in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="argument bit"):
             case.photo.search(case.model, *args, 2, bit, 0.1)
+    for left, words in [
+        ((case.y[1:], None), "moved has shape"),
+        ((None, np.zeros(5, np.float32)), "weights has shape"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            case.photo.search(case.model, *args, 2, 0.1, 0.1, 0.0, 1, *left)
+    with pytest.raises(ValueError, match="weight has shape"):
+        case.photo.quantise(case.model, *args[:4], case.grid, np.zeros(5, np.float32))
     with pytest.raises(ValueError, match="pixels has shape"):
         case.photo.search(case.model, *args[:-1], (150, 91, 3), 2, 0.1, 0.1)
     y_hat = np.zeros((*case.grid, 6), np.int16)

@@ -23,7 +23,7 @@ from . import place as places
 from .networks import running
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from ...models.store import Model
@@ -75,29 +75,75 @@ class TorchEngine:
 
     def _analyse(self, pictures: Sequence[Picture], side: int | None) -> Latents:
         model, header = pictures[0].model, pictures[0].header
-        encoder, grid, q = networks.encoder(model, self.place), header.latent_grid, header.quality_q
-        t = self.place.up(steps.positions([q] * len(pictures)))
+        encoder, grid = networks.encoder(model, self.place), header.latent_grid
+        t = self.place.up(steps.positions([header.quality_q] * len(pictures)))
         y = steps.analyse(encoder, [picture.colour for picture in pictures], grid, t, side)
-        z = steps.hyper_analyse(encoder, y, t, self.place.up(torch.from_numpy(model.tables.z_steps(q))), side)
-        v, index = scale_map.scale_index(model, self.place, q, z, grid)
+        return self._hyper(Latents(pictures, t, y, None, None, None, side))
+
+    def _hyper(self, latents: Latents) -> Latents:
+        """The same with z and what follows from it."""
+        pictures = latents.pictures
+        model, header = pictures[0].model, pictures[0].header
+        encoder, q = networks.encoder(model, self.place), header.quality_q
+        d = self.place.up(torch.from_numpy(model.tables.z_steps(q)))
+        z = steps.hyper_analyse(encoder, latents.y, latents.t, d, latents.side)
+        v, index = scale_map.scale_index(model, self.place, q, z, header.latent_grid)
         index, fine = scale_map.shifted(index, self.place, header, [picture.shift for picture in pictures], model)
         if any(picture.progressive for picture in pictures):
             hosted = z.cpu().numpy()
             pictures = [picture.staged(one) for picture, one in zip(pictures, hosted, strict=True)]
-        return Latents(pictures, t, y, z, v, index, side, fine)
+        return replace(latents, pictures=pictures, z=z, v=v, index=index, fine=fine)
+
+    def at(self, latents: Latents, q: int) -> Latents:
+        """The same at another quality: z and what follows from it anew."""
+        pictures = [picture.at(q) for picture in latents.pictures]
+        t = self.place.up(steps.positions([q] * len(pictures)))
+        there = replace(latents, pictures=pictures, t=t, r=None)
+        return self._once(there, self._hyper)
+
+    def refined(self, latents: Latents, effort: int) -> Latents:
+        """The same with what effort finds."""
+        if not base.PASSES[effort]:
+            return latents
+        return self._once(latents, lambda those: self._refined(those, effort))
+
+    def _refined(self, latents: Latents, effort: int) -> Latents:
+        found = self._searched(latents, effort)
+        return replace(latents, moved=found.y, weight=found.weight, r=found.r, notes=found.notes)
+
+    def _once(self, latents: Latents, work: Callable[[Latents], Latents]) -> Latents:
+        """What comes of one picture's latents, in pieces as small as it takes."""
+        done = None
+        for part in self.place.fitting(latents, latents.side):
+            with part, torch.inference_mode(), running(self.place.name):
+                done = work(replace(part.items, side=part.side))
+        assert done is not None
+        return done
+
+    def _searched(self, latents: Latents, effort: int) -> search.Found:
+        model, q = latents.pictures[0].model, latents.pictures[0].header.quality_q
+        bit = base.error_of_bit(model.manifest.lambda_at(q))
+        visual = bit * model.manifest.visual_at(q)
+        return search.quantise(*self._quantising(model), latents, effort, bit, visual)
+
+    def _quantising(self, model: Model) -> tuple[networks.Network, quantise.Quantiser]:
+        return networks.decoder(model, self.place), quantise.quantiser(model, self.place.name)
 
     def quantise(self, latents: Latents, effort: int) -> Sequence[Arrival[Symbols]]:
         """The symbols of each picture."""
-        model, q = latents.pictures[0].model, latents.pictures[0].header.quality_q
-        decoder, quantiser = networks.decoder(model, self.place), quantise.quantiser(model, self.place.name)
-        bit = base.error_of_bit(model.manifest.lambda_at(q))
-        visual = bit * model.manifest.visual_at(q)
+        if latents.r is not None:
+            return self._symbols(latents, latents.r, latents.notes)
         arrivals: list[Arrival[Symbols]] = []
         for part in self.place.fitting(latents, latents.side):
             with part, torch.inference_mode(), running(self.place.name):
                 those = replace(part.items, side=part.side)
-                r, notes = search.quantise(decoder, quantiser, those, effort, bit, visual)
-                arrivals += self._symbols(those, r, notes)
+                if those.moved is None:
+                    found = self._searched(those, effort)
+                    arrivals += self._symbols(those, found.r, found.notes)
+                else:
+                    decoder, quantiser = self._quantising(those.pictures[0].model)
+                    r = steps.quantise(decoder, replace(those, y=those.moved), quantiser, those.weight)
+                    arrivals += self._symbols(those, r, those.notes)
         return arrivals
 
     def _symbols(self, latents: Latents, r: Tensor, notes: tuple[str, ...]) -> list[Arrival[Symbols]]:
@@ -115,17 +161,17 @@ class TorchEngine:
     def render(
         self, symbols: Sequence[Symbols], *, scale: int = 1, area: container.Area | None = None
     ) -> Sequence[Arrival[Any]]:
-        """The pixels, whole and at full size alone."""
-        if scale != 1 or area is not None:
-            msg = f"the PyTorch engine renders whole pictures at full size, found scale={scale!r}, area={area!r}"
+        """The pixels, whole or of an area, which is cut from the whole, at full size alone."""
+        if scale != 1:
+            msg = f"the PyTorch engine renders at full size, found scale={scale!r}"
             raise LicBadOption(msg)
         arrivals: list[Arrival[Any]] = []
         for part in self.place.fitting(symbols):
             with part:
-                arrivals += self._render(part.items, part.side)
+                arrivals += self._render(part.items, part.side, area)
         return arrivals
 
-    def _render(self, symbols: Sequence[Symbols], side: int | None) -> list[Arrival[Any]]:
+    def _render(self, symbols: Sequence[Symbols], side: int | None, area: container.Area | None) -> list[Arrival[Any]]:
         images = [self._canvas(one.header) for one in symbols]  # outside inference mode: callers may write to them
         with torch.inference_mode(), running(self.place.name):
             pairs = zip(symbols, images, strict=True)
@@ -135,6 +181,8 @@ class TorchEngine:
             for one, image in zip(symbols, images, strict=True):
                 for tile in one.missing:
                     image[tile.pixel_rows(one.header), tile.pixel_columns(one.header)] = base.GREY
+        if area is not None:
+            images = [image[area.rows, area.columns].contiguous() for image in images]
         if self.keep:
             images = [self._with_alpha(image, one.alpha) for image, one in zip(images, symbols, strict=True)]
             wait = self.place.mark()

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...constants import LIC_LATENT_STRIDE
-from ..base import PASSES
+from ..base import BIT_WEIGHT, PASSES
 from ..pieces import Piece, pieces
 from . import latents as steps
 from . import visual as visuals
@@ -50,11 +50,19 @@ FORKED = (
 )
 
 
+class Found(NamedTuple):
+    """What a search found, and what there is to say about it."""
+
+    r: Tensor  # (N, M, hy, wy) int16
+    y: Tensor  # as that of the latents, where it had better be
+    weight: Tensor | None  # (N, M, 1, 1) of a bit in quantising that; None: as Quantiser has it
+    notes: tuple[str, ...] = ()
+
+
 def quantise(
     decoder: Network, quantiser: Quantiser, latents: Latents, effort: int, bit: float, visual: float = 0.0
-) -> tuple[Tensor, tuple[str, ...]]:
-    """r (N, M, hy, wy) int16, and what there is to say about it; as steps.quantise, which effort 0 is, and as much
-    better as effort says.
+) -> Found:
+    """As steps.quantise, which effort 0 is, and as much better as effort says.
 
     bit: see `error_of_bit`; unused by effort 0. visual: that squared error which a visual distance of 1 counts for, a
     pixel; 0: it does not count. An image whose cost, squared error and bits, did not fall keeps the
@@ -63,7 +71,7 @@ def quantise(
     """
     passes = PASSES[effort]
     if not passes:
-        return steps.quantise(decoder, latents, quantiser), ()
+        return Found(steps.quantise(decoder, latents, quantiser), latents.y, None)
     y, index = latents.y.clone(), latents.index
     stages = [picture.thresholds for picture in latents.pictures]
     y_hat, step = also = torch.empty_like(y), torch.empty_like(y)
@@ -76,7 +84,7 @@ def quantise(
         except RuntimeError as problem:
             if "fork" not in str(problem):
                 raise
-            return r, (FORKED,)
+            return Found(start, latents.y, None, (FORKED,))
         step.mul_(quantiser.unit)
         gradient.mul_(step)  # by r in whole steps
         if curvature is None:
@@ -88,10 +96,12 @@ def quantise(
         y.lerp_(best, STEP * (1.0 - k / passes))
         shaken = DITHER * (1.0 - (k + 1) / (0.8 * passes)) if passes >= DITHERED else 0.0
         those = replace(latents, y=_shaken(y, step, shaken, random))
-        r = steps.quantise(decoder, those, quantiser, WEIGHT * 2.0 * bit / curvature, also)
+        weight = WEIGHT * 2.0 * bit / curvature
+        r = steps.quantise(decoder, those, quantiser, weight, also)
     _, error = _gradient(decoder, latents, y_hat, back=False, visual=visual)
-    better = error + bit * quantiser.bits(r, index, stages) < before
-    return torch.where(better[:, None, None, None], r, start), ()
+    better = (error + bit * quantiser.bits(r, index, stages) < before)[:, None, None, None]
+    weight = torch.where(better, weight, BIT_WEIGHT)
+    return Found(torch.where(better, r, start), torch.where(better, y, latents.y), weight)
 
 
 def _shaken(y: Tensor, step: Tensor, width: float, random: torch.Generator) -> Tensor:
