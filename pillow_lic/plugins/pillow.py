@@ -142,7 +142,7 @@ class LicImageFile(ImageFile.ImageFile):
 
     def _bytes(self) -> bytes | None:
         """The file, unless it takes more than its samples and metadata could."""
-        most = self.width * self.height * len(self.mode) + 4 * LIC_METADATA_MAX
+        most = self.width * self.height * len(self.mode) + LIC_METADATA_MAX
         if self.fp is None or self._file_size > most:
             return None
         self.fp.seek(0)
