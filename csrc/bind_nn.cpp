@@ -254,10 +254,10 @@ bool search(const nn::Photo& photo, const lic::Model& model, const Coding& q, co
     if (weights) weights_to.emplace(*weights, "weights", std::vector{static_cast<py::ssize_t>(model.M())}, true);
     const lic::Setting setting = setting_at(model, q, model.shape(s.hy, s.wy));
     const Released released;
-    return nn::search({photo, model, quality, setting, held_picture.picture, symbols.data, from.data, times, weight,
-                       bit, visual, count, moved_to ? moved_to->data : nullptr,
-                       weights_to ? weights_to->data : nullptr},
-                      to.data);
+    return nn::search(
+        {photo, model, quality, setting, held_picture.picture, symbols.data, from.data, times, weight, bit, visual,
+         count, moved_to ? moved_to->data : nullptr, weights_to ? weights_to->data : nullptr},
+        to.data);
 }
 
 void analyse(const nn::Analysis& analysis, py::ssize_t q, const py::buffer& pixels, const Volume& shape,
