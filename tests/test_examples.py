@@ -70,6 +70,7 @@ def place(tmp_path, monkeypatch, make_picture):
     images = [Image.fromarray(make_picture(48, 80, seed=seed)) for seed in range(3)]
     for name in ("photo.png", "a.png", "b.png", "photos/photo.png", "photos/second.png"):
         images[len(name) % 3].save(tmp_path / name)
+    images[0].convert("L").save(tmp_path / "mask.png")
     for name in ("photo.avif", "other.avif"):
         Image.open(tmp_path / "photo.png").save(
             tmp_path / name, "AVIF" if ".avif" in Image.registered_extensions() else "PNG"
@@ -103,6 +104,7 @@ def given(folder: Path) -> dict[str, object]:
     }
 
 
+@pytest.mark.filterwarnings("ignore:.*shown as coarsely as:UserWarning")  # that is what they show
 @pytest.mark.parametrize("path", [path for path in DOCUMENTS if examples(path)], ids=lambda path: path.name)
 def test_examples_run(path, place):
     names = given(place)
