@@ -80,7 +80,7 @@ def unpack(payload: bytes, width: int, height: int, bands: int) -> Plane:
                 raise LicCorruptChunk(msg)
             plane.load()
             return Plane(plane, hidden)
-    except LicCorruptChunk:
+    except (LicCorruptChunk, MemoryError):
         raise
     except Exception as error:  # whatever Pillow's reader makes of a damaged PNG
         msg = f"alpha chunk: its PNG cannot be read ({error}); the file is damaged, fetch it again"
