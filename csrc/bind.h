@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "model.h"
-#include "released.h"
+#include "bind_released.h"
 
 namespace lic_bind {
 

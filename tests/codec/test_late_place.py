@@ -16,6 +16,7 @@ import pillow_lic
 from pillow_lic import container, errors
 from pillow_lic.engines import choice
 from pillow_lic.engines.torch import latents
+from pillow_lic.engines.torch.engine import TorchEngine
 
 pytestmark = pytest.mark.network
 
@@ -99,9 +100,11 @@ def test_pieces_of_the_late_place(late):
 # ---- Short of memory ----------------------------------------------------------------------------------------------
 
 
-def short_of_memory(monkeypatch, name: str, most: int):
-    """latents.NAME fails for more than `most` latent positions at once; the calls: (images, side)."""
-    real, calls = getattr(latents, name), []
+def short_of_memory(monkeypatch, owner, name: str, most: int):
+    """A function that knows its `side` fails for more than `most` latent positions at once; the calls: (images,
+    side).
+    """
+    real, calls = getattr(owner, name), []
 
     def call(network, first, *rest):
         side, images = inspect.signature(real).bind(network, first, *rest).arguments["side"], len(first)
@@ -112,13 +115,13 @@ def short_of_memory(monkeypatch, name: str, most: int):
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore words")
         return real(network, first, *rest)
 
-    monkeypatch.setattr(latents, name, call)
+    monkeypatch.setattr(owner, name, call)
     return calls
 
 
 def test_less_memory_takes_fewer_images_then_smaller_pieces(files, late, monkeypatch):
     late.side = 128
-    calls = short_of_memory(monkeypatch, "render", 64**2)
+    calls = short_of_memory(monkeypatch, TorchEngine, "_draw", 64**2)
     four = [files[0]] * 4
     found = pillow_lic.decode_batch(four, device="cuda")
     assert calls == [
@@ -139,7 +142,7 @@ def test_less_memory_takes_fewer_images_then_smaller_pieces(files, late, monkeyp
 
 
 def test_encoding_with_less_memory(arrays, late, monkeypatch):
-    calls = short_of_memory(monkeypatch, "analyse", 32**2)
+    calls = short_of_memory(monkeypatch, latents, "analyse", 32**2)
     found = pillow_lic.encode_batch([arrays[0], arrays[6]], model="toy", device="cuda", screen="off")
     assert calls == [(2, 64), (1, 64), (1, 32), (1, 64), (1, 32)]
     assert all(
@@ -148,7 +151,7 @@ def test_encoding_with_less_memory(arrays, late, monkeypatch):
 
 
 def test_not_enough_memory_at_all_is_named(files, late, monkeypatch):
-    calls = short_of_memory(monkeypatch, "render", 0)
+    calls = short_of_memory(monkeypatch, TorchEngine, "_draw", 0)
     for call in (
         lambda: pillow_lic.decode(files[0], device="cuda"),
         lambda: pillow_lic.decode_batch(files[:1], device="cuda"),

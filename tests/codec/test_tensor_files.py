@@ -105,7 +105,7 @@ def test_damaged_descriptions_raise_nothing_else():
 def shifted(tensors: weights.Tensors) -> bytes:
     """As weights.write, but every tensor at an odd byte, behind a description of an odd length."""
     names = sorted(tensors, key=lambda name: tensors[name].view.nbytes)
-    described, body = {"padding": entry(0, 1)}, b"\0"
+    described, body = {"unit.padding": entry(0, 1)}, b"\0"
     for name in names:
         kind, view = tensors[name]
         described[name] = entry(len(body), len(body) + view.nbytes, list(view.shape), kind)
@@ -118,7 +118,7 @@ def test_tensors_need_not_be_aligned(make_picture, tmp_path, engine):
     """Nothing in FORMAT 9.2 says so."""
     toy, array = registry.by_name("toy"), make_picture(70, 50)
     changed = {"tensors": shifted(toy.tensors), "encoder_tensors": shifted(toy.encoder_tensors)}
-    padded = {**toy.tensors, "padding": tensor(np.zeros(1, np.uint8))}
+    padded = {**toy.tensors, "unit.padding": tensor(np.zeros(1, np.uint8))}
     identity = weights.identity(padded, toy.manifest.integers.values()).hex()
     name = pillow_lic.register_model(copied(tmp_path, **changed, identity=identity))
     data, wanted = (pillow_lic.encode(array, model=model) for model in (name, "toy"))

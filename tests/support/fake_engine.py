@@ -78,6 +78,12 @@ class FakeEngine:
             found.append(Arrival(FakeSymbols(picture.header, picture.model, pixels), at_once))
         return found
 
+    def at(self, latents, q):
+        return [picture.at(q) for picture in latents]
+
+    def refined(self, latents, effort):
+        return latents
+
     def blank(self, header, model, shift=None):
         bands = () if header.layout in ("L", "LA") else (3,)
         return FakeSymbols(header, model, np.empty((header.height, header.width, *bands), np.uint8), shift)
