@@ -17,8 +17,8 @@
 #include <variant>
 #include <vector>
 
-#include "model.h"
 #include "bind_released.h"
+#include "model.h"
 
 namespace lic_bind {
 
