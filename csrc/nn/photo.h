@@ -47,6 +47,7 @@ struct Shift {
     // What is added to the logarithm of the step of a latent position, in 1/256 octave.
     i32 log(std::size_t row, std::size_t column) const {
         if (!rows) return 0;
+        // NOLINTNEXTLINE(bugprone-signed-char-misuse): an i8 that counts rows, no character
         const auto by = static_cast<i32>(rows[row / LIC_HYPER_STRIDE * columns + column / LIC_HYPER_STRIDE]);
         return -((by * LIC_ROW_OCTAVE + (1 << (LIC_OCTAVE_BITS - 1))) >> LIC_OCTAVE_BITS);
     }
