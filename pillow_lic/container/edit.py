@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape
 
 from ..errors import LicBadOption
 from . import chunk_bytes, pack_metadata, read, read_head
@@ -52,7 +51,13 @@ def described(caption: str | None, keywords: Sequence[str]) -> bytes:
         if _NO_XML.search(text):
             msg = f"captions and keywords may hold no control characters, found {text!r}"
             raise LicBadOption(msg)
-    parts = [] if caption is None else [_CAPTION.format(escape(caption))]
+    parts = [] if caption is None else [_CAPTION.format(_escaped(caption))]
     if keywords:
-        parts.append(_KEYWORDS.format("".join(f"<rdf:li>{escape(one)}</rdf:li>" for one in keywords)))
+        parts.append(_KEYWORDS.format("".join(f"<rdf:li>{_escaped(one)}</rdf:li>" for one in keywords)))
     return _PACKET.format("".join(parts)).encode()
+
+
+def _escaped(text: str) -> str:
+    from xml.sax.saxutils import escape  # imports the network's modules: not for everybody who opens a file
+
+    return escape(text)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .. import container
-from ..container import edit
 from ..errors import LicBadOption
 from . import metadata
 
@@ -21,6 +20,7 @@ KEEP = "keep"
 def kept(im: Any, given: dict[str, Any]) -> bytes:
     """The bytes of the file. Raises LicBadOption where the picture is not that of a file of ours, or was changed."""
     from ..codec.options import EncodeOptions
+    from ..container import edit
     from .pillow import LicImageFile
 
     others = [

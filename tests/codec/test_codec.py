@@ -314,9 +314,11 @@ def test_exif_prefix_is_not_stored(make_picture):
     assert container.read(data).exif == b"II*\0"
 
 
-def test_decode_wants_bytes():
+def test_decode_wants_bytes_or_a_file(tmp_path):
     with pytest.raises(errors.LicBadOption, match="bytes"):
-        pillow_lic.decode("photo.lic")
+        pillow_lic.decode(5)
+    with pytest.raises(FileNotFoundError):
+        pillow_lic.decode(tmp_path / "photo.lic")
 
 
 def test_thin_images_are_limited_by_what_they_are_padded_to():
