@@ -21,6 +21,7 @@ from ..codec.options import DEFAULT_EFFORT, EFFORTS, SCREENS
 from ..errors import LicBadOption
 from ..models import choice
 from ..quality import DEFAULT, to_q
+from .sizes import number_of_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -201,7 +202,7 @@ def _add_rate(group: argparse._MutuallyExclusiveGroup) -> None:
     """What decides the quality."""
     group.add_argument("-q", "--quality", type=_quality, help=f"1 to 100, fractions allowed; default {DEFAULT}")
     size = "bytes of each file at most, such as 50k or 1.5M; the quality is searched for that, as for the following"
-    group.add_argument("--target-size", type=_bytes, metavar="BYTES", help=size)
+    group.add_argument("--target-size", type=number_of_bytes, metavar="BYTES", help=size)
     group.add_argument("--target-bpp", type=float, metavar="BPP", help="bits per pixel of each file at most")
     group.add_argument("--ratio", type=float, metavar="N", help="each file at most a part in so many of its samples")
     group.add_argument("--target-psnr", type=float, metavar="DB", help="PSNR of the colours, as near as can be")
@@ -244,16 +245,6 @@ def _quality(text: str) -> float:
     except LicBadOption as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return value
-
-
-def _bytes(text: str) -> int:
-    """A number of bytes: k and M are thousands, Ki and Mi 1024s; a B may follow."""
-    found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*([kKmM]?)([iI]?)[bB]?", text)
-    if found is None or (found[3] and not found[2]):
-        msg = f"not a number of bytes, such as 50000, 50k or 1.5M: {text!r}"
-        raise argparse.ArgumentTypeError(msg)
-    unit = 1024 if found[3] else 1000
-    return int(float(found[1]) * unit ** " km".index(found[2].lower() or " "))
 
 
 def _box(text: str) -> tuple[int, int, int, int]:

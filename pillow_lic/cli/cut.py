@@ -5,14 +5,16 @@ Imports the standard library and container.
 
 from __future__ import annotations
 
-import argparse
 import os
-import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..container.cut import cut
 from ..signature import EXTENSION
+from .sizes import number_of_bytes
+
+if TYPE_CHECKING:
+    import argparse
 
 DESCRIPTION = """Make a `.lic` file shorter without decoding it: the picture gets coarser, not smaller. Files that were
 encoded with --progressive can be cut anywhere; others too, but what is lost then is lost from one corner on."""
@@ -28,16 +30,6 @@ def add_to(commands: Any) -> None:
     parser.add_argument("-o", "--output", type=Path, help=f"default: FILE with .cut{EXTENSION} behind its name")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite the output")
     parser.set_defaults(run=run)
-
-
-def number_of_bytes(text: str) -> int:
-    """A number of bytes: k and M are thousands, Ki and Mi 1024s; a B may follow."""
-    found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*([kKmM]?)([iI]?)[bB]?", text)
-    if found is None or (found[3] and not found[2]):
-        msg = f"not a number of bytes, such as 50000, 50k or 1.5M: {text!r}"
-        raise argparse.ArgumentTypeError(msg)
-    unit = 1024 if found[3] else 1000
-    return int(float(found[1]) * unit ** " km".index(found[2].lower() or " "))
 
 
 def run(options: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from PIL import Image
 
 import pillow_lic
 from pillow_lic import container, errors, quality
+from pillow_lic.cli.sizes import number_of_bytes
 from pillow_lic.codec import rate, screen
 from pillow_lic.codec.options import EncodeOptions
 
@@ -320,6 +321,6 @@ def test_commands_have_targets(image, tmp_path, capsys):
     for wrong in (["--target-size", "5x"], ["--target-size", "5k", "-q", "30"]):
         with pytest.raises(SystemExit):
             run(*wrong)
-    assert [cli._bytes(text) for text in ("7", "50k", "50KB", "1.5M", "2Ki", "1MiB")] == [
+    assert [number_of_bytes(text) for text in ("7", "50k", "50KB", "1.5M", "2Ki", "1MiB")] == [
         7, 50_000, 50_000, 1_500_000, 2048, 1 << 20,
     ]  # fmt: skip
