@@ -104,7 +104,7 @@ class Span(NamedTuple):
 
 
 class Target(NamedTuple):
-    """What the quality is searched for (codec/rate.py)."""
+    """What the quality is searched for (codec/rate)."""
 
     kind: str  # one of TARGETS
     value: float

@@ -15,8 +15,9 @@ from PIL import Image
 import pillow_lic
 from pillow_lic import container, errors, quality
 from pillow_lic.cli.sizes import number_of_bytes
-from pillow_lic.codec import rate, screen
+from pillow_lic.codec import screen
 from pillow_lic.codec.options import EncodeOptions
+from pillow_lic.codec.rate import goals, search
 
 
 def psnr(array: np.ndarray, data: bytes) -> float:
@@ -172,7 +173,7 @@ def test_one_analysis_serves_all_tries(make_picture, monkeypatch):
         monkeypatch.setattr(kind, name, counted)
     encode(make_picture(150, 130), target_size=1500)
     assert (calls["analyse"], calls["refined"]) == (1, 1)
-    assert calls["at"] <= rate.PROBES + rate.TRIES
+    assert calls["at"] <= search.PROBES + search.TRIES
 
 
 @pytest.mark.parametrize("points", [2, 4, 8])
@@ -192,11 +193,11 @@ def test_reckoned_psnr_is_that_of_pillow(make_picture):
     job = Encoding(array, settings)
     job.begin()
     job.take(screen.Plan(array, []))
-    goal = rate.goal_of(job)
+    goal = goals.goal_of(job)
     other = np.asarray(Image.fromarray(array).resize((20, 150)).resize((40, 300)))
     error = ((other.astype(float) - array) ** 2).mean()
     assert goal.psnr(other) == pytest.approx(10 * np.log10(255**2 / error))
-    assert goal.psnr(array) == rate.PSNR_MOST
+    assert goal.psnr(array) == goals.PSNR_MOST
 
 
 def test_stages_stand_in_files_of_a_size(make_picture):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import slow_decoder
+import slow_model
 from model_copies import tensor
 
 from pillow_lic import _core, errors
@@ -59,7 +59,7 @@ def test_planes_hold_what_a_plain_file_holds():
     arrays = every_type(np.random.default_rng(0))
     whole = weights.write({name: tensor(array) for name, array in arrays.items()})
     assert b"planes" in whole
-    found, slow = weights.read(whole, "x"), slow_decoder.read_tensors(whole)
+    found, slow = weights.read(whole, "x"), slow_model.read_tensors(whole)
     assert set(found) == set(slow) == set(arrays)
     for name, array in arrays.items():
         assert f"of {found[name].kind}" == f"of {slow[name][0]}" == name

@@ -14,6 +14,12 @@ import numpy as np
 import pytest
 import slow_container as container
 import slow_decoder as slow
+import slow_model
+import slow_photo
+import slow_residual
+import slow_stream
+import slow_tables
+import slow_tile
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 GOLDEN = sorted((ROOT / "golden").glob("*.lic"))
@@ -58,8 +64,8 @@ def encode_runs(stages, tables, checksum):
 def z_run(tables, quality, earlier, plane, columns):
     """A channel's run, given those before it: the classes of neighbours as a decoder sees them (FORMAT 7.4)."""
     run, seen = [], []
-    for i, (base, value) in enumerate(zip(slow.z_base(tables, quality, earlier, len(plane)), plane)):
-        k = base + slow.z_class(tables, i, seen, columns)
+    for i, (base, value) in enumerate(zip(slow_tile.z_base(tables, quality, earlier, len(plane)), plane)):
+        k = base + slow_tile.z_class(tables, i, seen, columns)
         run.append((k, value))
         seen.append(value if 0 <= value - tables.first[k] < len(tables.freq[k]) - 1 else 0)
     return run
@@ -68,11 +74,11 @@ def z_run(tables, quality, earlier, plane, columns):
 def encode_tile(z, r, tables, quality, checksum=None, thresholds=(), shift=None):
     """The stages of one tile; r is set to 0, in place, where it is skipped."""
     hyper, latent = np.shape(z)[1:], np.shape(r)[1:]
-    v = slow.dequantise(tables, quality, z)
-    indices = slow.flatten(slow.scale_indices(tables, quality, v, *latent, shift))
-    flat_z, flat_r = slow.flatten(z), slow.flatten(r)
+    v = slow_tile.dequantise(tables, quality, z)
+    indices = slow_residual.flatten(slow_tile.scale_indices(tables, quality, v, *latent, shift))
+    flat_z, flat_r = slow_residual.flatten(z), slow_residual.flatten(r)
     flat_r = [value if k >= tables.skip else 0 for k, value in zip(indices, flat_r)]
-    r[:] = slow.unflatten(flat_r, tables.latent, *latent)
+    r[:] = slow_tile.unflatten(flat_r, tables.latent, *latent)
     n = hyper[0] * hyper[1]
     planes = [flat_z[i : i + n] for i in range(0, len(flat_z), n)]
     stages = [[z_run(tables, quality, planes[:c], plane, hyper[1]) for c, plane in enumerate(planes)]]
@@ -81,7 +87,7 @@ def encode_tile(z, r, tables, quality, checksum=None, thresholds=(), shift=None)
         stages[stage:] = [[*stages[stage], run] if stage == 0 else [run]]
     if checksum is None:
         coded = [value for runs in stages for run in runs for _, value in run]
-        checksum = slow.checksum(coded)
+        checksum = slow_stream.checksum(coded)
     return encode_runs(stages, tables, checksum)
 
 
@@ -122,7 +128,7 @@ def random_tables(rng):
     latent, hyper, points, scale_rows = rng.randint(1, 5), rng.randint(1, 4), rng.randint(2, 4), rng.randint(1, 40)
     arrays = random_arrays(rng, latent, hyper, points, scale_rows)
     skip = rng.choice([0, scale_rows // 2, scale_rows])
-    return slow.Tables(arrays, latent, hyper, points, scale_rows, skip), arrays
+    return slow_tables.Tables(arrays, latent, hyper, points, scale_rows, skip), arrays
 
 
 def random_symbols(rng, channels, rows, columns):
@@ -172,7 +178,7 @@ def test_tile_there_and_back(seed):
     tables, _, quality, z, r = random_tile(rng)
     thresholds, shift = random_stages(rng, tables, z)
     stream = encode_tile(z, r, tables, quality, thresholds=thresholds, shift=shift)
-    assert slow.decode_tile(stream, tables, (quality, thresholds, False), *shapes(z, r), shift) == (z, r)
+    assert slow_tile.decode_tile(stream, tables, (quality, thresholds, False), *shapes(z, r), shift) == (z, r)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -189,7 +195,7 @@ def test_tile_damage_is_refused(seed):
         bad.append(bytes(flipped))
     for stream in bad:
         with pytest.raises(container.Refused):
-            slow.decode_tile([stream], tables, (quality, [], False), *shapes(z, r))
+            slow_tile.decode_tile([stream], tables, (quality, [], False), *shapes(z, r))
 
 
 def test_checksum_costs_nothing():
@@ -205,7 +211,7 @@ def test_checksum_costs_nothing():
 def test_escape_values(value, first, n):
     """Both sides and both ends of i16 fit the 17 bits."""
     words = escape_words(value, first, n)
-    stream = slow.TileStream([struct.pack(f"<4I{len(words)}H", *[65536] * 4, *words)])
+    stream = slow_stream.TileStream([struct.pack(f"<4I{len(words)}H", *[65536] * 4, *words)])
     assert stream.escape(first, n) == value
     assert stream.front == len(stream.data)
 
@@ -214,16 +220,16 @@ def test_escape_values(value, first, n):
 def test_escapes_have_one_form(words):
     """A second word of 0 would be a longer form of a first one alone; above 3 no value of i16 lies."""
     with pytest.raises(container.Refused, match="escape"):
-        slow.TileStream([struct.pack("<4I2H", *[65536] * 4, *words)]).escape(0, 5)
+        slow_stream.TileStream([struct.pack("<4I2H", *[65536] * 4, *words)]).escape(0, 5)
 
 
 def test_rates_at_the_ends():
     """FORMAT 7.1: the first and the last quality are the first and the last trained rate."""
-    assert slow.rate_point(100, 5) == (0, 0, 0)
-    assert slow.rate_point(10000, 5) == (3, 256, 4)
+    assert slow_tables.rate_point(100, 5) == (0, 0, 0)
+    assert slow_tables.rate_point(10000, 5) == (3, 256, 4)
     for a, b in ((-7, 12), (1, 255), (-5, -5)):
-        assert slow.lerp(a, b, 0) == a
-        assert slow.lerp(a, b, 256) == b
+        assert slow_tables.lerp(a, b, 0) == a
+        assert slow_tables.lerp(a, b, 256) == b
 
 
 @pytest.mark.parametrize(("width", "height", "side"), [(1, 1, 1), (64, 65, 1), (1000, 700, 3), (4097, 33, 64)])
@@ -368,9 +374,11 @@ def test_fast_coder_beside_the_slow_one(seed):
     assert fast_r.tolist() == r
     z16, r16 = np.array(z, np.int16), np.array(r, np.int16)
     assert fast.encode(coding, z16, r16) == stream
-    v = slow.dequantise(tables, quality, z)
+    v = slow_tile.dequantise(tables, quality, z)
     assert fast.dequantised(quality, z16).tolist() == v
-    assert fast.scale_index(coding, z16, *latent).tolist() == slow.scale_indices(tables, quality, v, *latent, shift)
+    assert fast.scale_index(coding, z16, *latent).tolist() == slow_tile.scale_indices(
+        tables, quality, v, *latent, shift
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -385,7 +393,7 @@ def test_fast_coder_refuses_what_the_slow_one_refuses(seed):
         flipped[at] ^= 1 << at % 8
         for bad in (bytes(flipped), stream[:at]):
             with pytest.raises(container.Refused):
-                slow.decode_tile([bad], tables, (quality, [], False), *shapes(z, r))
+                slow_tile.decode_tile([bad], tables, (quality, [], False), *shapes(z, r))
             with pytest.raises(LicCorruptTile):
                 fast.decode(quality, [bad], *shapes(z, r)[0], *shapes(z, r)[1])
 
@@ -451,28 +459,28 @@ def test_worked_example_states_what_the_slow_decoder_finds():
     text, data = worked_example(), (ROOT / "golden" / "one-pixel.lic").read_bytes()
     text = re.sub(r"\n  (?=\S)", " ", text)  # lines as they were before they were wrapped
     parsed = container.parse(data)
-    quality, (_, tables, arrays) = parsed.header.quality, slow.load_for(parsed.header, TOY)
+    quality, (_, tables, arrays) = parsed.header.quality, slow_model.load_for(parsed.header, TOY)
     ((tile_z, tile_r),) = slow.symbols_of(parsed, tables)
     z, r = tile_z.ravel().tolist(), tile_r.ravel().tolist()
-    p, f, nearest = slow.rate_point(quality, tables.points)
+    p, f, nearest = slow_tables.rate_point(quality, tables.points)
     assert ([p], [f], [nearest]) == tuple(stated(text, name) for name in ("p", "f", "nearest"))
     assert stated(text, "z") == z
     planes = [[value] for value in z]
-    rows = [slow.z_base(tables, quality, planes[:c], 1)[0] for c in range(len(z))]
+    rows = [slow_tile.z_base(tables, quality, planes[:c], 1)[0] for c in range(len(z))]
     assert f"The rows: {', '.join(map(str, rows))}\n" in text
-    v = slow.dequantise(tables, quality, tile_z.tolist())
-    assert stated(text, "v") == slow.flatten(v)
-    assert stated(text, "d") == [slow.lerp(*pair, f) for pair in zip(tables.z_step[p], tables.z_step[p + 1])]
-    assert stated(text, "index") == slow.flatten(slow.scale_indices(tables, quality, v, 1, 1))
+    v = slow_tile.dequantise(tables, quality, tile_z.tolist())
+    assert stated(text, "v") == slow_residual.flatten(v)
+    assert stated(text, "d") == [slow_tables.lerp(*pair, f) for pair in zip(tables.z_step[p], tables.z_step[p + 1])]
+    assert stated(text, "index") == slow_residual.flatten(slow_tile.scale_indices(tables, quality, v, 1, 1))
     assert stated(text, "r") == r
-    index = slow.flatten(slow.scale_indices(tables, quality, v, 1, 1))
+    index = slow_residual.flatten(slow_tile.scale_indices(tables, quality, v, 1, 1))
     coded = z + [value for value, k in zip(r, index) if k >= tables.skip]
-    checksum = slow.checksum(coded)
+    checksum = slow_stream.checksum(coded)
     assert (
         f"K = 0x{checksum:X}; at the end x_0 = 0x{65536 + checksum % 65536:X}, x_1 = 0x{65536 + (checksum >> 16):X},"
         in text
     )
-    network = slow.slow_photo.SlowPhoto(arrays, quality)
+    network = slow_photo.SlowPhoto(arrays, quality)
     y_hat = network.y_hat(np.array(v), tile_r)
     assert stated(text, "y_hat") == y_hat.ravel().tolist()
     m, moved = np.array(stated(text, "m")), np.array(stated(text, "moved"))

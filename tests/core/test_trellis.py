@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pytest
 from random_tables import levels_of, random_symbols
-from slow_decoder import level_of, next_state
+from slow_residual import level_of, next_state
 
 from pillow_lic import _core_test, constants
 

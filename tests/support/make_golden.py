@@ -18,6 +18,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import slow_container
 import slow_decoder
 from pictures import picture
 from PIL import Image
@@ -209,7 +210,7 @@ def with_integers(data: bytes, z: np.ndarray, r: np.ndarray) -> bytes:
 
 def integers(data: bytes, model: Path) -> tuple[np.ndarray, np.ndarray]:
     """z and r of a whole file, int16, by the second decoder."""
-    tiles = slow_decoder.parse(data).tiles
+    tiles = slow_container.parse(data).tiles
     zr, zc, yr, yc = tiles[-1]
     parts = slow_decoder.decode_symbols(data, model)
     z = np.empty((len(parts[0][0]), zr.stop, zc.stop), np.int16)

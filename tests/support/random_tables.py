@@ -7,9 +7,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-import slow_decoder
+import slow_tables
+import slow_tile
 from hypothesis import strategies as st
-from slow_decoder import level_of, next_state
+from slow_residual import level_of, next_state
 
 from pillow_lic import _core_test
 from pillow_lic.constants import LIC_NEIGHBOUR_CLASSES, LIC_SHIFT_MAX, LIC_TILE_SIDE_MAX
@@ -123,13 +124,13 @@ class Tile:
         """By the second decoder."""
         q, thresholds, shift = (self.coding, b"", None) if isinstance(self.coding, int) else self.coding
         shapes, shift = (self.z.shape[1:], self.r.shape[1:]), None if shift is None else shift.tolist()
-        z, r = slow_decoder.decode_tile(stages, self.document, (q, list(thresholds), cut), *shapes, shift)
+        z, r = slow_tile.decode_tile(stages, self.document, (q, list(thresholds), cut), *shapes, shift)
         return np.array(z), np.array(r)
 
     @cached_property
-    def document(self) -> slow_decoder.Tables:
+    def document(self) -> slow_tables.Tables:
         """The second decoder's tables."""
-        return slow_decoder.Tables(self.arrays, *self.numbers)
+        return slow_tables.Tables(self.arrays, *self.numbers)
 
 
 def first_bytes(stages: Sequence[bytes], size: int) -> list[bytes]:

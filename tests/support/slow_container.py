@@ -1,5 +1,4 @@
-"""The first half of slow_decoder.py: the container, from bytes to header, metadata, alpha and tile streams (FORMAT 1 to
-6).
+"""The slow decoder's container, from bytes to header, metadata, alpha and tile streams (FORMAT 1 to 6).
 
 Written from docs/FORMAT.md alone; imports nothing of pillow_lic. Functions stand in the order of the document's
 sections.
