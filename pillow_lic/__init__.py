@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .codec.decode import decode
     from .codec.encode import encode
     from .codec.pipeline import decode_batch, encode_batch
+    from .codec.pipeline import decode_many as decode_many
+    from .codec.pipeline import encode_many as encode_many
     from .codec.preload import preload as preload
     from .engines.choice import set_device
     from .errors import LicError
@@ -41,8 +43,10 @@ _HOMES = {
     "LicError": ("errors", "LicError"),
     "decode": ("codec.decode", "decode"),
     "decode_batch": ("codec.pipeline", "decode_batch"),
+    "decode_many": ("codec.pipeline", "decode_many"),
     "encode": ("codec.encode", "encode"),
     "encode_batch": ("codec.pipeline", "encode_batch"),
+    "encode_many": ("codec.pipeline", "encode_many"),
     "preload": ("codec.preload", "preload"),
     "register_lic_opener": ("plugins", "register_lic_opener"),
     "register_model": ("models.registry", "register"),

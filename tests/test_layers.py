@@ -39,7 +39,9 @@ ARROWS = {
     "engines": {"_core", "models", "entropy", "container", *GROUND},
     "codec": {"engines", "models", "container", *GROUND},
     "plugins": {"codec", "models", "container", *GROUND},
-    "cli": {"", "plugins", "metrics", "codec", "models", "container", *GROUND},
+    "conversion": {"plugins", "codec", "container", *GROUND},
+    "dask": {"conversion", "plugins", "codec", "container", *GROUND},
+    "cli": {"", "dask", "conversion", "plugins", "metrics", "codec", "models", "container", *GROUND},
     "LicImagePlugin": {"plugins"},
     "__main__": {"cli"},
     "": {"imports", "plugins", "threads"},  # pillow_lic/__init__.py; its names are looked up by what _HOMES says
@@ -69,6 +71,7 @@ ALLOWED = {
         "codec/room",
         "metrics",
         "cli/compare",
+        "conversion",
         "cli/convert",
         "cli/demo",
         "cli/metrics",
@@ -90,6 +93,9 @@ ALLOWED = {
         "cli/rates",
     },
     "tqdm": {"cli/progress"},
+    "dask": {"dask"},
+    "distributed": {"dask"},
+    "fsspec": {"conversion/places", "dask"},
     "matplotlib": {"cli/plot"},
     "ssimulacra2": {"metrics/tools"},
 }

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..codec.options import DEFAULT_EFFORT, EFFORTS, SCREENS
+from ..conversion import at_work
 from ..errors import LicBadOption
 from ..models import choice
 from ..quality import DEFAULT, to_q
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 DONE, FAILED, USAGE = 0, 1, 2
 INTERRUPTED = 128  # and the signal's number
 STANDARD = "-"  # names standard input and standard output
-
-at_work = threading.local()  # `source`: the file that a thread is at, for warnings
 
 
 class UsageError(Exception):
@@ -65,8 +64,8 @@ def _end(number: int, _frame: object) -> None:
 
 def _leave(number: int) -> NoReturn:
     """End without waiting for anybody: threads may be at work for a minute."""
-    if f"{__name__}.files" in sys.modules:
-        from . import files
+    if "pillow_lic.conversion.files" in sys.modules:
+        from ..conversion import files
 
         files.abandon()
     print(f"lic: interrupted by {signal.Signals(number).name}", file=sys.stderr, flush=True)
@@ -102,10 +101,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _show_warning(message: Warning | str, *_where: object) -> None:
-    show_warning(message)
-
-
-def show_warning(message: object) -> None:
     """A warning on standard error, with the file that the thread is at."""
     source = getattr(at_work, "source", None)
     print(f"lic: warning: {message}" if source is None else f"lic: {source}: warning: {message}", file=sys.stderr)
@@ -223,7 +218,7 @@ class _Version(argparse.Action):
 
 
 def _add_batch(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
-    paths = f"files, or folders with all that is in them; {STANDARD} is standard input"
+    paths = f"files, or folders with all that is in them, URLs of fsspec among them; {STANDARD} is standard input"
     parser.add_argument("paths", nargs="+", metavar="PATH", help=paths)
     output = f"file, or folder if it is one, ends in / or several files are written; {STANDARD} is standard output"
     output += "; default: beside each source"
@@ -231,6 +226,8 @@ def _add_batch(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespac
     jobs = "files that are opened ahead, and that are written, at a time; default: twice the number of threads"
     parser.add_argument("-j", "--jobs", type=_jobs, metavar="N", help=jobs)
     parser.add_argument("--device", help="cpu, cuda, cuda:N or auto; default: PILLOW_LIC_DEVICE, else cpu")
+    scheduler = "share the files out to the workers of a Dask scheduler, such as tcp://host:8786; all must reach them"
+    parser.add_argument("--scheduler", metavar="ADDRESS", help=scheduler)
     there = parser.add_mutually_exclusive_group()
     there.add_argument("-f", "--force", action="store_true", help="overwrite what is there")
     skip = "pass over files whose target is there; of several files, those that are finished are passed over anyway"

@@ -65,7 +65,8 @@ def _area(text: str) -> tuple[int, int, int, int]:
 
 def run(options: argparse.Namespace) -> int:
     """Write the page; the exit code."""
-    from . import DONE, UsageError, files, metrics, page
+    from ..conversion import files
+    from . import DONE, UsageError, metrics, page
 
     if os.path.lexists(options.output) and not options.force:
         msg = f"{options.output} exists; --force overwrites it"

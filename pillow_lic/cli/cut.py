@@ -34,7 +34,8 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the shorter file; the exit code."""
-    from . import DONE, UsageError, files
+    from ..conversion import files
+    from . import DONE, UsageError
 
     output = options.output or options.file.with_name(f"{options.file.stem}.cut{EXTENSION}")
     if os.path.lexists(output) and not options.force:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from ..conversion import files
 from ..plugins import register_lic_opener
 from ..signature import FORMAT
-from . import files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

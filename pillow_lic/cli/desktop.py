@@ -125,7 +125,7 @@ def _check_ours(path: Path) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    from . import files
+    from ..conversion import files
 
     files.begin([path.parent])
     with files.replacing(path, force=True) as file:

@@ -35,8 +35,9 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Edit the files; the exit code."""
+    from ..conversion import files
     from ..errors import LicError
-    from . import DONE, FAILED, UsageError, files, progress
+    from . import DONE, FAILED, UsageError, progress
 
     described = options.caption is not None or bool(options.keywords)
     if not (described or options.strip or options.exif or options.icc or options.xmp):
@@ -74,8 +75,8 @@ def _wanted(options: argparse.Namespace) -> Mapping[str, bytes | None]:
 
 def _edit(file: Path, options: argparse.Namespace, wanted: Mapping[str, bytes | None]) -> None:
     from ..container import edit, read_head
+    from ..conversion import files
     from ..errors import LicBadOption
-    from . import files
 
     data = file.read_bytes()
     described = options.caption is not None or bool(options.keywords)

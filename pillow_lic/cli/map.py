@@ -46,7 +46,8 @@ def run(options: argparse.Namespace) -> int:
     from PIL import Image
 
     from ..codec import cost
-    from . import DONE, UsageError, files
+    from ..conversion import files
+    from . import DONE, UsageError
 
     output = options.output or options.file.with_name(options.file.stem + ".bits.png")
     if os.path.lexists(output) and not options.force:

@@ -54,7 +54,8 @@ def _jobs(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Measure all files; the exit code."""
-    from . import DONE, FAILED, UsageError, files, progress
+    from ..conversion import files
+    from . import DONE, FAILED, UsageError, progress
 
     target = None if options.csv in (None, "-") else Path(options.csv)
     if target and os.path.lexists(target) and not options.force:

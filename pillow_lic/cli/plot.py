@@ -73,7 +73,8 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 def run(options: argparse.Namespace) -> int:
     """Code everything, draw the means; the exit code."""
-    from . import DONE, FAILED, UsageError, files, metrics, rates
+    from ..conversion import files
+    from . import DONE, FAILED, UsageError, metrics, rates
 
     targets = [path for path in (options.output, options.csv) if path is not None]
     for target in targets:

@@ -40,7 +40,8 @@ def run(options: argparse.Namespace) -> int:
     from PIL import Image, ImageOps
 
     from .. import register_lic_opener
-    from . import DONE, UsageError, files
+    from ..conversion import files
+    from . import DONE, UsageError
 
     if os.path.lexists(options.output) and not options.force:
         msg = f"{options.output} exists; --force overwrites it"

@@ -43,12 +43,7 @@ def decode(data: bytes | str | os.PathLike[str] | IO[bytes], **options: Unpack[D
     if cramped():
         return with_large_stack(decode, data, **options)
     checked = DecodeOptions(**options).checked()
-    if isinstance(data, (str, os.PathLike)):
-        with open(data, "rb") as file:
-            chunks = read(file, checked)
-    else:
-        chunks = read(data, checked)
-    pixels, notes = decoded(chunks, checked, lambda found: (found.array(), found.notes))
+    pixels, notes = decoded(read(data, checked), checked, lambda found: (found.array(), found.notes))
     for note in notes:
         warnings.warn(note, stacklevel=2)
     return pixels
@@ -83,8 +78,11 @@ class Decoded(NamedTuple):
         return colour if self.alpha is None else np.dstack([colour, np.asarray(self.alpha)])
 
 
-def read(data: Any, options: DecodeOptions) -> container.Container:
-    """The chunks of a file, without its metadata. Raises LicError."""
+def read(data: Any, options: DecodeOptions, *, metadata: bool = False) -> container.Container:
+    """The chunks of a file, its metadata if wanted. Raises LicError."""
+    if isinstance(data, (str, os.PathLike)):
+        with open(data, "rb") as file:
+            return read(file, options, metadata=metadata)
     if not (isinstance(data, (bytes, bytearray, memoryview)) or (hasattr(data, "read") and hasattr(data, "seek"))):
         msg = f"data must be the bytes of a file, its path or a binary file that can seek, found {type(data).__name__}"
         raise LicBadOption(msg)
@@ -92,7 +90,7 @@ def read(data: Any, options: DecodeOptions) -> container.Container:
         data,
         truncated=options.truncated,
         max_pixels=options.max_pixels,
-        metadata=False,
+        metadata=metadata,
         box=options.box,
         margin=_margin,
     )

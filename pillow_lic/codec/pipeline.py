@@ -1,8 +1,8 @@
 """Many pictures at once: work on threads before and after the networks, and the networks in between, overlapped, in
 bounded memory.
 
-The batches of the API, the command line and other programs' collections all stand on `encode_many`, `decode_many` or
-`outcomes`. Imports the standard library, this folder and ground; numpy when arrays come.
+The batches of the API, the command line and Dask all stand on `encode_many`, `decode_many` or `outcomes`. Imports the
+standard library, this folder and ground; numpy when arrays come.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ DEPTH = 2  # groups that an engine has been given: it computes one while the nex
 
 
 class Item(NamedTuple):
-    """A picture to encode: whatever names it, its pixels, and what goes along with it."""
+    """A picture: whatever names it, its pixels, and what goes along with it."""
 
     key: Any
     array: NDArray[np.uint8]
@@ -84,24 +84,39 @@ def decode_batch(files: Iterable[bytes], **options: Unpack[DecodeKeywords]) -> l
     """
     if cramped():
         return with_large_stack(decode_batch, files, **options)
-    return [pixels for _, pixels in _decoded(enumerate(files), DecodeOptions(**options).checked())]
+    return [item.array for item in _decoded(enumerate(files), DecodeOptions(**options).checked())]
 
 
 @keywords(EncodeOptions)
-def encode_many(items: Iterable[Item], **options: Unpack[EncodeKeywords]) -> Iterator[tuple[Any, bytes]]:
+def encode_many(items: Iterable[tuple[Any, ...]], **options: Unpack[EncodeKeywords]) -> Iterator[tuple[Any, bytes]]:
     """(key, file) of each item, in their order, as they are ready. A bounded number of pictures is in memory at any
     time.
 
-    Options as of `encode`. The options are checked at once; a wrong item ends it with an error that has a note of
-    which.
+    items: (key, array) or (key, array, metadata), where metadata is a dict with bytes as `icc`, `exif`, `xmp`, or what
+    `decode_many` gives. A generator is read as fast as there is room; each of its arrays must be its own. Options as of
+    `encode`. They are checked at once; a wrong item ends it with an error that has a note of which.
     """
-    return _encoded(items, EncodeOptions(**options).checked())
+    return _encoded(map(_item, items), EncodeOptions(**options).checked())
 
 
 @keywords(DecodeOptions)
-def decode_many(files: Iterable[tuple[Any, bytes]], **options: Unpack[DecodeKeywords]) -> Iterator[tuple[Any, Any]]:
-    """(key, pixels) of each (key, bytes of a file), likewise. Options as of `decode`."""
-    return _decoded(files, DecodeOptions(**options).checked())
+def decode_many(files: Iterable[tuple[Any, Any]], **options: Unpack[DecodeKeywords]) -> Iterator[Item]:
+    """(key, array, metadata) of each (key, file), likewise, which is what `encode_many` takes.
+
+    files: the file is its bytes, its path, or a binary file that can seek. Options as of `decode`.
+    """
+    return _decoded(files, DecodeOptions(**options).checked(), metadata=True)
+
+
+def _item(given: Any) -> Item:
+    """As an Item. Raises LicBadOption."""
+    try:
+        item = Item(*given)
+        metadata = Metadata(**item.metadata) if isinstance(item.metadata, dict) else Metadata(*item.metadata)
+    except TypeError as error:
+        msg = "an item must be (key, array) or (key, array, metadata), metadata a dict of icc, exif and xmp as bytes"
+        raise LicBadOption(msg) from error
+    return item._replace(metadata=metadata)
 
 
 def _numbered(arrays: Iterable[Any]) -> Iterator[Item]:
@@ -120,16 +135,17 @@ def _encoded(items: Iterable[Item], settings: EncodeSettings) -> Iterator[tuple[
         yield outcome.key, _unless_wrong(outcome, number)
 
 
-def _decoded(files: Iterable[tuple[Any, bytes]], options: DecodeOptions) -> Iterator[tuple[Any, Any]]:
-    def job(one: tuple[Any, bytes]) -> tuple[Any, Decoding]:
-        made = Decoding(read(one[1], options), options)
+def _decoded(files: Iterable[tuple[Any, Any]], options: DecodeOptions, *, metadata: bool = False) -> Iterator[Item]:
+    def job(one: tuple[Any, Any]) -> tuple[Any, Decoding]:
+        made = Decoding(read(one[1], options, metadata=metadata), options)
         return (one[0], made), made
 
     for number, outcome in enumerate(outcomes(_noted(files, job))):
         key, made = outcome.key
         found: Decoded = _unless_wrong(outcome, number)
         made.engine.hand_over([found.colour])
-        yield key, found.array()
+        chunks = made.chunks
+        yield Item(key, found.array(), Metadata(chunks.icc, chunks.exif, chunks.xmp))
 
 
 def _noted(items: Iterable[Any], job: Callable[[Any], tuple[Any, Job]]) -> Iterator[tuple[Any, Job]]:

@@ -96,8 +96,26 @@ def test_many_with_keys_and_metadata(arrays):
     assert [data for _, data in found] == [
         pillow_lic.encode(array, model="toy", quality=30, xmp=b"<x/>") for array in arrays
     ]
-    decoded = dict(pipeline.decode_many(found))
-    assert all(np.array_equal(decoded[key], pillow_lic.decode(data)) for key, data in found)
+    decoded = list(pillow_lic.decode_many(found))
+    assert [item.key for item in decoded] == [key for key, _ in found]
+    assert all(item.metadata == options.Metadata(xmp=b"<x/>") for item in decoded)
+    assert all(np.array_equal(item.array, pillow_lic.decode(data)) for item, (_, data) in zip(decoded, found))
+    again = pillow_lic.encode_many(decoded, lossless=True)
+    assert all(item.metadata.xmp == b"<x/>" for item in pillow_lic.decode_many(again))
+
+
+def test_many_from_tuples_and_to_paths(arrays, tmp_path):
+    items = [("a", arrays[0]), ("b", arrays[1], {"icc": None, "xmp": b"<x/>"})]
+    for key, data in pillow_lic.encode_many(items, model="toy", effort=0):
+        (tmp_path / key).write_bytes(data)
+    found = [item.metadata.xmp for item in pillow_lic.decode_many((key, tmp_path / key) for key in "ab")]
+    assert found == [None, b"<x/>"]
+
+
+@pytest.mark.parametrize("item", [("a",), 3, ("a", None, 5), ("a", None, {"iptc": b""}), ("a", None, None, None)])
+def test_items_that_are_none(item):
+    with pytest.raises(errors.LicBadOption, match="an item must be"):
+        list(pillow_lic.encode_many([item], model="toy"))
 
 
 def test_options_of_many_are_checked_at_once():

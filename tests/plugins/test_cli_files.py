@@ -18,7 +18,8 @@ import pytest
 from PIL import Image
 
 from pillow_lic import cli, container
-from pillow_lic.cli import DONE, FAILED, USAGE, convert, files, main, progress
+from pillow_lic.cli import DONE, FAILED, USAGE, main, progress
+from pillow_lic.conversion import files, places
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions, locks and signals of POSIX")
@@ -201,7 +202,7 @@ def test_a_folder_that_cannot_be_read_is_a_failure(photos, tmp_path, capsys, mon
         options["onerror"](PermissionError(13, "Permission denied", str(top / "locked")))
         return walk(top, **options)
 
-    monkeypatch.setattr(convert.os, "walk", refusing)
+    monkeypatch.setattr(places.os, "walk", refusing)
     assert lic("encode", photos, "-o", tmp_path / "out") == FAILED
     said = capsys.readouterr().err
     assert "Permission denied" in said
@@ -364,15 +365,14 @@ def test_leftovers_are_swept(photos, tmp_path):
 SLOW = """
 import sys, time
 from pillow_lic import cli
-from pillow_lic.cli import convert, files
-write = convert._Encode.write
-def slowly(self, file, target, result, info):
+from pillow_lic.conversion.directions import Encode
+def slowly(self, target, result, made):
     target.write(result[:50])
     print("writing", flush=True)
     end = time.monotonic() + 60
     while time.monotonic() < end:  # as a network that nothing stops
         pass
-convert._Encode.write = slowly
+Encode.write = slowly
 cli.script()
 """
 

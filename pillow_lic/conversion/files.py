@@ -10,7 +10,7 @@ import os
 import re
 import stat
 import threading
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -61,8 +61,13 @@ def replacing(target: Path, *, force: bool, source: Path | None = None) -> Itera
 def refuse_existing(target: Path, force: bool) -> None:
     """Raises FileExistsError, also for a link that points nowhere."""
     if os.path.lexists(target) and not force:
-        msg = f"{target} exists; --force overwrites it, --skip passes over it"
-        raise FileExistsError(msg)
+        refuse(str(target))
+
+
+def refuse(target: str) -> NoReturn:
+    """Raises FileExistsError."""
+    msg = f"{target} exists; --force overwrites it, --skip passes over it"
+    raise FileExistsError(msg)
 
 
 def abandon() -> None:
@@ -75,13 +80,20 @@ def abandon() -> None:
 
 
 def begin(folders: Iterable[Path]) -> None:
-    """To be called before files are written, and before there are threads: a umask can be read by setting it alone.
+    """To be called before files are written: notes the umask, and sweeps the folders."""
+    note_mask()
+    sweep(folders)
 
-    Takes away what killed runs have left in the folders: files of ours that no process has locked.
-    """
+
+def note_mask() -> None:
+    """Before there are threads: a umask can be read by setting it alone."""
     global _mask
     _mask = os.umask(0o077)
     os.umask(_mask)
+
+
+def sweep(folders: Iterable[Path]) -> None:
+    """Take away what killed runs have left in the folders: files of ours that no process has locked."""
     if fcntl is None:
         return
     for folder in set(folders):
