@@ -132,14 +132,20 @@ void render(const nn::Photo& photo, const Coding& q, const py::buffer& v, const 
     photo.render(image, quality, canvas, count);
 }
 
-void latents(const nn::Photo& photo, py::ssize_t q, const py::buffer& v, const py::buffer& r, const Sides& grid,
-             const py::buffer& out) {
+void latents(const nn::Photo& photo, const Coding& q, const py::buffer& v, const py::buffer& r, const Sides& grid,
+             const py::buffer& out, const std::optional<py::buffer>& log) {
     const Sizes s(grid);
     const int quality = quality_of(q);
+    const HeldShift map(q, s);
     const Values<const std::int16_t> from_v(v, "v", s.hyper(photo.hyper())), from_r(r, "r", s.latent(photo.latent()));
     const Values<std::int16_t> to(out, "out", s.latent(photo.latent()), true);
+    std::optional<Values<std::int16_t>> log_to;
+    if (log) log_to.emplace(*log, "log", s.rows(photo.latent()), true);
+    nn::Image image = image_of(s, from_v.data, from_r.data);
+    image.shift = map.shift(s);
+    image.log = log_to ? log_to->data : nullptr;
     const Released released;
-    photo.latents(image_of(s, from_v.data, from_r.data), quality, to.data);
+    photo.latents(image, quality, to.data);
 }
 
 void check_latents(const nn::Photo& photo, const lic::Model& model) {
@@ -375,7 +381,8 @@ void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
         .def(py::init(&make<nn::Photo>), py::arg("tensors"), py::arg("kernels") = "auto")
         .def("render", &render, py::arg("q"), py::arg("v"), py::arg("r"), py::arg("grid"), py::arg("box"),
              py::arg("out"), py::arg("threads") = 1)
-        .def("latents", &latents, py::arg("q"), py::arg("v"), py::arg("r"), py::arg("grid"), py::arg("out"))
+        .def("latents", &latents, py::arg("q"), py::arg("v"), py::arg("r"), py::arg("grid"), py::arg("out"),
+             py::arg("log") = py::none())
         .def("quantise", &quantise, py::arg("model"), py::arg("q"), py::arg("z"), py::arg("y"), py::arg("r"),
              py::arg("grid"), py::arg("weight"), py::arg("threads") = 1)
         .def("gradient", &gradient, py::arg("q"), py::arg("y_hat"), py::arg("pixels"), py::arg("shape"),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from .codec.decode import decode
     from .codec.encode import encode
+    from .codec.latents import latents as latents
     from .codec.pipeline import decode_batch, encode_batch
     from .codec.pipeline import decode_many as decode_many
     from .codec.pipeline import encode_many as encode_many
@@ -47,6 +48,7 @@ _HOMES = {
     "encode": ("codec.encode", "encode"),
     "encode_batch": ("codec.pipeline", "encode_batch"),
     "encode_many": ("codec.pipeline", "encode_many"),
+    "latents": ("codec.latents", "latents"),
     "preload": ("codec.preload", "preload"),
     "register_lic_opener": ("plugins", "register_lic_opener"),
     "register_model": ("models.registry", "register"),

@@ -110,8 +110,12 @@ class Photo(metaclass=_Type):
         """Samples of a box into `out`, bytes (bottom - top, right - left, bands), 1 band of grey or 3 of RGB: as many
         as its size says. v int16 (C, hz, wz) in 1/32, r int16 (M, h, w).
         """
-    def latents(self, q: int, v: _Buffer, r: _Buffer, grid: _Sides, out: _Buffer) -> None:
-        """y_hat into `out`, int16 (M, h, w), in its unit. v int16 (C, hz, wz) in 1/32, r int16 (M, h, w)."""
+    def latents(
+        self, q: _Coding, v: _Buffer, r: _Buffer, grid: _Sides, out: _Buffer, log: _Buffer | None = None
+    ) -> None:
+        """y_hat into `out`, int16 (M, h, w), in its unit. v int16 (C, hz, wz) in 1/32, r int16 (M, h, w). log: int16
+        (h, w, M), takes L of FORMAT 8.2: what r counts is 2^(L / 256) of 1/16 of that unit.
+        """
     def quantise(
         self,
         model: Model,

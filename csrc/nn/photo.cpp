@@ -333,9 +333,11 @@ void Refinement::combine(std::size_t row, std::size_t column, const i32* change,
     } else {
         for (std::size_t m = 0; m < M; ++m) y[m] = clip((mean[m] + kMeanHalf) >> LIC_MEAN_BITS);
     }
+    i16* log_out = image_.log ? image_.log + (row * image_.wy + window_.first + column) * M : nullptr;
     for (std::size_t m = 0; m < M; ++m) {
-        if (r[m] == 0) continue;
+        if (r[m] == 0 && !log_out) continue;
         const i32 l = log_step(m, log[m], step ? step + m : nullptr, shift);
+        if (log_out) log_out[m] = static_cast<i16>(l);
         const i64 product = i64{r[m]} * w_.exp2[static_cast<std::size_t>(l & (kOctave - 1))];
         const auto moved = static_cast<i32>(
             std::clamp<i64>(product >> (LIC_MANTISSA_BITS - (l >> LIC_OCTAVE_BITS)), -LIC_MEAN_MAX, LIC_MEAN_MAX));

@@ -57,6 +57,7 @@ struct Image {
     std::size_t hy = 0, wy = 0;  // the latent grid
     Grid v, r;                   // v (C, hy / 4, wy / 4) of FORMAT 7.5, r (M, hy, wy); divisions round up
     Shift shift{};
+    i16* log = nullptr;  // (hy, wy, M) takes the logarithm of the step of every element, in 1/256 octave; may be null
 };
 
 // An encoder's residuals: what y is, and how it is quantised as means and steps become known.
@@ -93,7 +94,7 @@ class Photo {
     // The residuals of an image at quality Q; its r is not read.
     void quantise(const Image& image, int q, const Choice& choice, std::size_t threads) const;
 
-    // y_hat (M, hy, wy), for tests.
+    // y_hat (M, hy, wy), without samples.
     void latents(const Image& image, int q, i16* y_hat) const;
 
     struct Parts;

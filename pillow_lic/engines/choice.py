@@ -15,6 +15,7 @@ from ..imports import imported
 if TYPE_CHECKING:
     from ..models.store import Model
     from .base import Engine
+    from .native import NativeEngine
 
 VARIABLE = "PILLOW_LIC_DEVICE"
 ENGINE_VARIABLE, ENGINES = "PILLOW_LIC_ENGINE", ("auto", "torch")
@@ -75,6 +76,18 @@ def decoder(model: Model, device: str, output: str = "numpy") -> Engine:
     output: what its pixels are to be, one of OUTPUTS. Raises LicEngineMissing.
     """
     return _engine(model, device, output)
+
+
+def integers(model: Model) -> NativeEngine:
+    """The engine in which a model's latents are integers. Raises LicBadOption for models that have none."""
+    if model.manifest.family != "photo":
+        msg = (
+            f"the model {model.name!r} is of another family than photo: its latents are no integers; decode its pixels"
+        )
+        raise LicBadOption(msg)
+    from .native import NativeEngine
+
+    return NativeEngine()
 
 
 def prepare(model: Model, *, saving: bool) -> None:

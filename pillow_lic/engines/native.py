@@ -194,6 +194,17 @@ class NativeEngine:
             raise LicBadOption(msg)
         return [Arrival(self._rendered(one, area), at_once) for one in symbols]
 
+    def latents(self, symbols: Symbols, *, steps: bool) -> tuple[bytearray, bytearray | None]:
+        """y_hat (M, hy, wy) int16 in its unit; and, if asked, L of FORMAT 8.2 (hy, wy, M) likewise, the logarithm of
+        what r counts.
+        """
+        model, q, grid = symbols.model, symbols.header.quality_q, symbols.header.latent_grid
+        v, y_hat = bytearray(len(symbols.z)), bytearray(len(symbols.r))
+        log = bytearray(len(symbols.r)) if steps else None
+        model.core.dequantise_into(q, symbols.z, grid, v)
+        networks(model).photo.latents(symbols.coding, v, symbols.r, grid, y_hat, log)
+        return y_hat, log
+
     def _rendered(self, symbols: Symbols, area: Area | None) -> memoryview:
         header, model = symbols.header, symbols.model
         rows, columns = (area.rows, area.columns) if area else (slice(0, header.height), slice(0, header.width))
