@@ -91,3 +91,7 @@ class LicMeasureMissing(LicError):
 
 class LicPackageMissing(LicError):
     """A command needs a package that is not installed: `pip install 'pillow-lic[plot]'`, or as the message says."""
+
+
+class LicDataMissing(LicError):
+    """A data set is not where it was looked for, or holds no pictures: say NAME=PATH, or set LIC_DATA."""

@@ -41,7 +41,8 @@ ARROWS = {
     "plugins": {"codec", "models", "container", *GROUND},
     "conversion": {"plugins", "codec", "container", *GROUND},
     "dask": {"conversion", "plugins", "codec", "container", *GROUND},
-    "cli": {"", "dask", "conversion", "plugins", "metrics", "codec", "models", "container", *GROUND},
+    "datasets": {"errors"},
+    "cli": {"", "dask", "datasets", "conversion", "plugins", "metrics", "codec", "models", "container", *GROUND},
     "LicImagePlugin": {"plugins"},
     "__main__": {"cli"},
     "": {"imports", "plugins", "threads"},  # pillow_lic/__init__.py; its names are looked up by what _HOMES says
@@ -70,6 +71,8 @@ ALLOWED = {
         "codec/preview",
         "codec/room",
         "metrics",
+        "datasets",
+        "cli/bench",
         "cli/compare",
         "conversion",
         "cli/convert",

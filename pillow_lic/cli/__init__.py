@@ -172,9 +172,9 @@ def parser_of() -> argparse.ArgumentParser:
     models.add_argument("--json", action="store_true", help="whole manifests, one JSON document")
     models.set_defaults(run=_models)
 
-    from . import compare, cut, desktop, edit, map, metrics, plot, shell, thumbnail
+    from . import bench, compare, cut, data, desktop, edit, map, metrics, plot, shell, thumbnail
 
-    for command in (cut, metrics, compare, edit, map, plot, thumbnail, desktop, shell):
+    for command in (cut, metrics, compare, edit, map, plot, data, bench, thumbnail, desktop, shell):
         command.add_to(commands)
     return parser
 

@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
             raise UsageError(msg)
     _check_matplotlib()
     measures = metrics.chosen(options.measures, DEFAULT_MEASURES)
-    codecs = _codecs(options.codecs)
+    codecs = codecs_of(options.codecs)
     pictures = _pictures(options.paths, options.limit)
     files.begin([target.parent for target in targets])
     tasks = [
@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
         for codec in codecs
         for quality in options.qualities or rates.CODECS[codec].qualities
     ]
-    points, problems = _points(tasks, measures, options.jobs)
+    points, problems = points_of(tasks, measures, options.jobs)
     if not points:
         return FAILED
     means = rates.means(points)
@@ -102,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
         file.write(drawn)
     if options.csv:
         with files.replacing(options.csv, force=options.force) as file:
-            file.write(_csv(points, measures))
+            file.write(csv_of(points, measures))
     print(f"{options.output}: {len(pictures)} picture{'s' * (len(pictures) > 1)}")
     return FAILED if problems else DONE
 
@@ -118,13 +118,13 @@ def _check_matplotlib() -> None:
         raise LicPackageMissing(msg)
 
 
-def _codecs(text: str | None) -> list[str]:
+def codecs_of(text: str | None, default: Sequence[str] | None = None) -> list[str]:
     """Names of codecs. Raises UsageError for those that are unknown or, if asked for, cannot be written here."""
     from .. import register_lic_opener
     from . import UsageError, progress, rates
 
     register_lic_opener()
-    asked = list(dict.fromkeys(text.split(","))) if text else list(rates.DEFAULT)
+    asked = list(dict.fromkeys(text.split(","))) if text else list(default or rates.DEFAULT)
     for name in asked:
         if name not in rates.CODECS:
             msg = f"unknown codec {name!r}; known: {', '.join(rates.CODECS)}"
@@ -156,7 +156,7 @@ def _pictures(paths: Sequence[Path], limit: int | None) -> list[Path]:
     return found
 
 
-def _points(tasks: Sequence[tuple[Path, str, float]], measures: Sequence[str], jobs: int) -> tuple[list[Point], int]:
+def points_of(tasks: Sequence[tuple[Path, str, float]], measures: Sequence[str], jobs: int) -> tuple[list[Point], int]:
     """What came of each task, and how many failed. A picture of which one task fails is left out of all means."""
     from . import progress
 
@@ -179,12 +179,12 @@ def _point(task: tuple[Path, str, float], measures: Sequence[str]) -> Point | st
 
     path, codec, quality = task
     try:
-        return rates.measured(str(path), _opaque(path), codec, quality, measures)
+        return rates.measured(str(path), opaque(path), codec, quality, measures)
     except Exception as error:  # one bad picture must not stop the others
         return f"{path}: {codec} at {quality:g}: {error or type(error).__name__}"
 
 
-def _opaque(path: Path) -> Image.Image:
+def opaque(path: Path) -> Image.Image:
     """The picture in RGB, alpha laid over white. Raises LicBadOption for more than 8 bits, OSError."""
     from PIL import Image
 
@@ -203,11 +203,11 @@ def _print_table(means: Sequence[Point], codecs: Sequence[str], measures: Sequen
     for point in means:
         values = "".join(f"{point.values[name]:>14.4g}" for name in measures)
         print(f"{point.codec:<11} {point.quality:>8g} {point.bpp:>7.3f}{values}")
-    for line in _savings(means, codecs, measures):
+    for line in savings(means, codecs, measures):
         print(line)
 
 
-def _savings(means: Sequence[Point], codecs: Sequence[str], measures: Sequence[str]) -> Iterator[str]:
+def savings(means: Sequence[Point], codecs: Sequence[str], measures: Sequence[str]) -> Iterator[str]:
     """How the first codec's sizes compare with the others'."""
     from . import rates
 
@@ -243,7 +243,7 @@ def _drawn(means: Sequence[Point], codecs: Sequence[str], measures: Sequence[str
         "of": means[0].picture,
         "head": ["codec", "quality", "bpp", *measures],
         "rows": rows,
-        "savings": list(_savings(means, codecs, measures)),
+        "savings": list(savings(means, codecs, measures)),
     }
     return page.filled(page.PAGES / "plot.html", data)
 
@@ -281,7 +281,7 @@ def _figure(means: Sequence[Point], codecs: Sequence[str], measures: Sequence[st
     return buffer.getvalue()
 
 
-def _csv(points: Sequence[Point], measures: Sequence[str]) -> bytes:
+def csv_of(points: Sequence[Point], measures: Sequence[str]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["file", "codec", "quality", "bytes", "bpp", *measures])

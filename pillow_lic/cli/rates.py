@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PERCENT = (10, 25, 40, 55, 70, 80, 90)
 RATIOS = (100, 60, 40, 25, 15, 10, 6)  # of JPEG 2000: how many times smaller
+RATIO_MAX = 800
 
 
 class Codec(NamedTuple):
@@ -32,6 +33,12 @@ class Codec(NamedTuple):
     qualities: Sequence[float] = PERCENT
     option: str = "quality"
     options: dict[str, Any] = {}  # noqa: RUF012
+
+    def every(self) -> list[float]:
+        """All qualities that are told apart here, by rising rate."""
+        if self.option == "quality_layers":
+            return [ratio / 2 for ratio in range(2 * RATIO_MAX, 2, -1)]
+        return [step / 4 for step in range(4, 401)] if self.format == FORMAT else [float(q) for q in range(1, 101)]
 
     def missing(self) -> str | None:
         """Why this Pillow cannot write it, or None."""

@@ -148,6 +148,10 @@ def plain(tmp_path):
         protocol = ("plain",)
         steps: list[str] = []  # noqa: RUF012
 
+        @classmethod
+        def _strip_protocol(cls, path):
+            return super()._strip_protocol(str(path).removeprefix("plain://"))
+
         def pipe_file(self, path, value, **options):
             self.steps.append(Path(path).name)
             super().pipe_file(path, value[:50], **options)  # as one sees it who looks too early

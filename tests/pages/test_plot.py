@@ -103,7 +103,7 @@ def test_refusals(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(rates.CODECS, "avif", rates.Codec("NOT THERE"))
     assert lic("plot", folder, "-o", out, "--codecs", "avif") == USAGE
     assert "cannot write NOT THERE" in capsys.readouterr().err
-    assert "avif" not in plot._codecs(None)
+    assert "avif" not in plot.codecs_of(None)
     assert "avif is left out" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -126,7 +126,7 @@ def test_saving_is_the_mean_distance_of_logarithms():
 def test_of_a_measure_of_which_less_is_better(folder):
     points = [rates.Point("", "a", 1, 1, rate, {"gmsd": 0.1 / rate}) for rate in (0.5, 1.0, 2.0)]
     points += [rates.Point("", "b", 1, 1, 2 * rate, {"gmsd": 0.1 / rate}) for rate in (0.5, 1.0, 2.0)]
-    assert list(plot._savings(points, ["a", "b"], ["gmsd"])) == ["a against b at equal gmsd: -50.0 % bytes"]
+    assert list(plot.savings(points, ["a", "b"], ["gmsd"])) == ["a against b at equal gmsd: -50.0 % bytes"]
 
 
 def test_means_leave_out_what_is_not_finite():
@@ -158,4 +158,4 @@ def test_turned_as_exif_says(make_picture, tmp_path):
     exif[0x0112] = 6
     picture.save(tmp_path / "a.png", exif=exif)
     with Image.open(tmp_path / "a.png") as image:
-        assert plot._opaque(tmp_path / "a.png").size == ImageOps.exif_transpose(image).size == (48, 64)
+        assert plot.opaque(tmp_path / "a.png").size == ImageOps.exif_transpose(image).size == (48, 64)
