@@ -106,9 +106,11 @@ struct HeldShift {
 };
 
 void render(const nn::Photo& photo, const Coding& q, const py::buffer& v, const py::buffer& r, const Sides& grid,
-            const Box& box, const py::buffer& out, py::ssize_t threads) {
+            const Box& box, const py::buffer& out, py::ssize_t threads, const nn::Photo* style, py::ssize_t strength) {
     const Sizes s(grid);
     const int quality = quality_of(q);
+    const auto share = static_cast<int>(in_range(strength, "strength", 0, 255));
+    if (style && !photo.fits(*style)) refuse("argument style has a synthesis of another shape");
     const HeldShift map(q, s);
     const std::size_t count = threads_of(threads);
     const auto height = static_cast<py::ssize_t>(s.hy * LIC_LATENT_STRIDE);
@@ -129,7 +131,7 @@ void render(const nn::Photo& photo, const Coding& q, const py::buffer& v, const 
     nn::Image image = image_of(s, from_v.data, from_r.data);
     image.shift = map.shift(s);
     const Released released;
-    photo.render(image, quality, canvas, count);
+    photo.render(image, quality, canvas, count, {style, share});
 }
 
 void latents(const nn::Photo& photo, const Coding& q, const py::buffer& v, const py::buffer& r, const Sides& grid,
@@ -380,7 +382,7 @@ void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
     py::class_<nn::Photo>(m, "Photo", "The decoder networks of the photo family in integers (FORMAT 8).")
         .def(py::init(&make<nn::Photo>), py::arg("tensors"), py::arg("kernels") = "auto")
         .def("render", &render, py::arg("q"), py::arg("v"), py::arg("r"), py::arg("grid"), py::arg("box"),
-             py::arg("out"), py::arg("threads") = 1)
+             py::arg("out"), py::arg("threads") = 1, py::arg("style") = py::none(), py::arg("strength") = 0)
         .def("latents", &latents, py::arg("q"), py::arg("v"), py::arg("r"), py::arg("grid"), py::arg("out"),
              py::arg("log") = py::none())
         .def("quantise", &quantise, py::arg("model"), py::arg("q"), py::arg("z"), py::arg("y"), py::arg("r"),
@@ -391,6 +393,7 @@ void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
              py::arg("pixels"), py::arg("shape"), py::arg("passes"), py::arg("bit"), py::arg("weight"),
              py::arg("visual") = 0.0, py::arg("threads") = 1, py::arg("moved") = py::none(),
              py::arg("weights") = py::none())
+        .def("fits", &nn::Photo::fits, py::arg("other"))
         .def_property_readonly("latent", &nn::Photo::latent)
         .def_property_readonly("hyper", &nn::Photo::hyper)
         .def_property_readonly("halo", &nn::Photo::halo);

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .limits import set_limits as set_limits
     from .models.registry import register as register_model
     from .plugins import register_lic_opener
+    from .style import set_style as set_style
     from .threads import set_threads
 
 __all__ = [
@@ -54,6 +55,7 @@ _HOMES = {
     "register_model": ("models.registry", "register"),
     "set_device": ("engines.choice", "set_device"),
     "set_limits": ("limits", "set_limits"),
+    "set_style": ("style", "set_style"),
     "set_threads": ("threads", "set_threads"),
 }
 

@@ -106,10 +106,15 @@ class Photo(metaclass=_Type):
         box: _Box,
         out: _Buffer,
         threads: int = 1,
+        style: Photo | None = None,
+        strength: int = 0,
     ) -> None:
         """Samples of a box into `out`, bytes (bottom - top, right - left, bands), 1 band of grey or 3 of RGB: as many
-        as its size says. v int16 (C, hz, wz) in 1/32, r int16 (M, h, w).
+        as its size says. v int16 (C, hz, wz) in 1/32, r int16 (M, h, w). style: another decoder, whose synthesis has
+        strength / 255 of the samples (FORMAT 8.5). ValueError for one of another shape.
         """
+    def fits(self, other: Photo) -> bool:
+        """Whether another decoder's synthesis has the shape of this one's."""
     def latents(
         self, q: _Coding, v: _Buffer, r: _Buffer, grid: _Sides, out: _Buffer, log: _Buffer | None = None
     ) -> None:

@@ -22,13 +22,14 @@ PACKAGE = ROOT / "pillow_lic"
 
 # room -> rooms it may import. Arrows point down: plugins and cli -> codec -> engines -> models, entropy, container ->
 # ground -> _core.
-GROUND = {"signature", "errors", "constants", "quality", "limits", "threads", "imports"}
+GROUND = {"signature", "errors", "constants", "quality", "limits", "style", "threads", "imports"}
 ARROWS = {
     "_core": set(),
     "signature": set(),
     "errors": set(),
     "threads": {"errors"},
     "limits": {"errors"},
+    "style": {"errors"},
     "imports": {"threads"},
     "constants": {"_core"},
     "quality": {"constants", "errors"},

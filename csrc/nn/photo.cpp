@@ -2,7 +2,9 @@
 
 #include <array>
 #include <cmath>
+#include <deque>
 #include <functional>
+#include <optional>
 
 #include "../threads.h"
 #include "photo_parts.h"
@@ -19,6 +21,7 @@ constexpr i32 kOctave = 1 << LIC_OCTAVE_BITS;
 constexpr i32 kLogHalf = 1 << (LIC_MANTISSA_BITS - 1);
 constexpr i32 kMeanHalf = 1 << (LIC_MEAN_BITS - 1);  // means are in 1/16 of y_hat's unit
 constexpr std::size_t kBlocksMax = 64;
+constexpr i32 kStrengthMost = 255;  // of a style
 
 struct Group {
     std::size_t row, column;
@@ -468,6 +471,11 @@ Photo::Photo(Photo&&) noexcept = default;
 std::size_t Photo::latent() const { return parts_->latent; }
 std::size_t Photo::hyper() const { return parts_->hyper; }
 const Kernels& Photo::kernels() const { return parts_->k; }
+bool Photo::fits(const Photo& other) const {
+    const Parts &a = *parts_, &b = *other.parts_;
+    return a.latent == b.latent && a.body == b.body && a.detail == b.detail && a.render_width == b.render_width &&
+           a.bodies.size() == b.bodies.size() && a.details.size() == b.details.size();
+}
 std::size_t Photo::halo() const {
     return synthesis_reach(parts_->bodies.size(), parts_->details.size()) + kLatentReach;
 }
@@ -497,31 +505,85 @@ std::vector<Part> parts_of(const Image& image, const Canvas& canvas, std::size_t
     return parts;
 }
 
+// FORMAT 8.5: levels of which `strength` / 255 are another synthesis'. Rows come from both in the same order.
+class Blend {
+ public:
+    Blend(int strength, std::size_t samples, const LevelSink& sink)
+        : strength_(strength), samples_(samples), sink_(sink) {}
+
+    void own(const i16* levels) { held_.emplace_back(levels, levels + samples_); }
+
+    void other(const i16* levels, std::size_t row) {
+        std::vector<i16>& mixed = held_.front();
+        constexpr i32 kMost = 255 << LIC_SAMPLE_BITS;
+        for (std::size_t n = 0; n < samples_; ++n) {
+            const i32 a = std::clamp<i32>(mixed[n], 0, kMost), b = std::clamp<i32>(levels[n], 0, kMost);
+            mixed[n] =
+                static_cast<i16>((a * (kStrengthMost - strength_) + b * strength_ + kStrengthMost / 2) / kStrengthMost);
+        }
+        sink_(mixed.data(), row);
+        held_.pop_front();
+    }
+
+ private:
+    i32 strength_;
+    std::size_t samples_;
+    const LevelSink& sink_;
+    std::deque<std::vector<i16>> held_;  // rows that the other synthesis has not come to
+};
+
+// The networks of a render at its quality. other: of the style, where there is one.
+struct Networks {
+    Photo::Parts::At own;
+    std::optional<Photo::Parts::At> other;
+    int strength = 0;
+
+    Networks(const Photo& photo, int q, const Style& style) : own(photo.parts(), q) {
+        if (style.other && style.strength > 0) other.emplace(style.other->parts(), q), strength = style.strength;
+    }
+    // What is rendered where nothing is blended.
+    const Photo::Parts::At& alone() const { return strength == kStrengthMost ? *other : own; }
+    bool blends() const { return strength > 0 && strength < kStrengthMost; }
+};
+
 // A strip of a part's rows; `reach` of the synthesis.
-void render_strip(const Photo::Parts::At& at, const Image& image, const Part& part, std::size_t reach) {
+void render_strip(const Networks& nets, const Image& image, const Part& part, std::size_t reach) {
     const std::size_t row = part.canvas.top / kStride, from = row < reach ? 0 : row - reach;
-    const auto paint = [&](const i16* levels, std::size_t quarter) {
+    const std::size_t columns = part.window.columns;
+    const Quarters wanted{part.canvas.top / 4, (part.canvas.bottom + 3) / 4};
+    const LevelSink paint = [&](const i16* levels, std::size_t quarter) {
         rows_of_pixels(levels, quarter, part.window, part.canvas);
     };
-    SynthesisStream synthesis(at, part.window.columns, from == 0, {part.canvas.top / 4, (part.canvas.bottom + 3) / 4},
-                              paint);
+    Blend blend(nets.strength, 4 * columns * kOut, paint);
+    std::optional<SynthesisStream> other;
+    if (nets.blends()) {
+        other.emplace(*nets.other, columns, from == 0, wanted,
+                      [&](const i16* levels, std::size_t quarter) { blend.other(levels, quarter); });
+    }
+    SynthesisStream synthesis(nets.alone(), columns, from == 0, wanted, [&](const i16* levels, std::size_t quarter) {
+        other ? blend.own(levels) : paint(levels, quarter);
+    });
     std::size_t pushed = 0;
     const RowSink sink = [&](const i16* y_hat, std::size_t stride, std::size_t at_row) {
         if (at_row >= from && !synthesis.done()) {
             synthesis.push(y_hat, stride, at_row);
+            if (other) other->push(y_hat, stride, at_row);
             pushed = at_row + 1;
         }
     };
-    detail::LatentStream latents(at, image, part.window, from, sink);
+    detail::LatentStream latents(nets.own, image, part.window, from, sink);
     while (!synthesis.done() && latents.advance()) {
     }
-    if (!synthesis.done() && pushed == image.hy) synthesis.finish();
+    if (!synthesis.done() && pushed == image.hy) {
+        synthesis.finish();
+        if (other) other->finish();
+    }
 }
 
 }  // namespace
 
-void Photo::render(const Image& image, int q, const Canvas& canvas, std::size_t threads) const {
-    const Parts::At at(*parts_, q);
+void Photo::render(const Image& image, int q, const Canvas& canvas, std::size_t threads, const Style& style) const {
+    const Networks nets(*this, q, style);
     const std::size_t reach = synthesis_reach(parts_->bodies.size(), parts_->details.size());
     const std::size_t top = canvas.top / kStride, rows = (canvas.bottom + kStride - 1) / kStride - top;
     const std::vector<Part> parts = parts_of(image, canvas, halo());
@@ -532,7 +594,7 @@ void Photo::render(const Image& image, int q, const Canvas& canvas, std::size_t 
         if (strip > 0) part.canvas.top = (top + rows * strip / strips) * kStride;
         if (strip + 1 < strips) part.canvas.bottom = (top + rows * (strip + 1) / strips) * kStride;
         part.canvas.data += (part.canvas.top - canvas.top) * canvas.row_stride;
-        render_strip(at, image, part, reach);
+        render_strip(nets, image, part, reach);
     });
 }
 

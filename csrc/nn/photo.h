@@ -75,6 +75,14 @@ struct Choice {
     std::size_t begin = 0, end = 0;  // rows that are written; Photo::quantise sets them
 };
 
+class Photo;
+
+// Another synthesis beside a decoder's own (FORMAT 8.5), and how much of it is wanted, in 1/255.
+struct Style {
+    const Photo* other = nullptr;
+    int strength = 0;
+};
+
 class Photo {
  public:
     // Checks and packs. Throws BadModel.
@@ -88,8 +96,11 @@ class Photo {
     // Latent positions beyond a box that its samples depend on.
     std::size_t halo() const;
 
-    // Samples of a box at quality Q.
-    void render(const Image& image, int q, const Canvas& canvas, std::size_t threads) const;
+    // Whether another decoder's synthesis takes this one's y_hat and has its depth and widths.
+    bool fits(const Photo& other) const;
+
+    // Samples of a box at quality Q. The style's other decoder fits.
+    void render(const Image& image, int q, const Canvas& canvas, std::size_t threads, const Style& style = {}) const;
 
     // The residuals of an image at quality Q; its r is not read.
     void quantise(const Image& image, int q, const Choice& choice, std::size_t threads) const;

@@ -17,6 +17,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from .. import style
 from ..codec.options import DEFAULT_EFFORT, EFFORTS, SCREENS
 from ..conversion import at_work
 from ..errors import LicBadOption
@@ -139,6 +140,7 @@ def parser_of() -> argparse.ArgumentParser:
 
     preview = "a small picture in the file, N pixels the longer side (default 512), which thumbnails are made of"
     encode.add_argument("--preview", nargs="?", type=int, const=True, metavar="N", help=preview)
+    _add_style(encode, "how readers that say nothing of it themselves shall show the picture")
     _add_regions(encode.add_argument_group("where a picture shall be better"))
 
     decode = commands.add_parser("decode", help=".lic to another format")
@@ -151,6 +153,7 @@ def parser_of() -> argparse.ArgumentParser:
     )
     crop = "a part alone: width, height, left and top in pixels; only what it takes is read"
     decode.add_argument("--crop", type=_box, metavar="WxH+X+Y", help=crop)
+    _add_style(decode, "perceptual: with invented texture where little was kept")
     decode.add_argument("--truncated", action="store_true", help="load damaged files, missing tiles in grey")
 
     info = commands.add_parser("info", help="what a .lic file says, field by field, and whether it is intact")
@@ -191,6 +194,12 @@ def _add_regions(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--importance", metavar="auto|MAP", help=importance)
     uniform = "about the same PSNR in every block of 64 x 64 pixels"
     group.add_argument("--uniform", action="store_true", help=uniform)
+
+
+def _add_style(parser: argparse.ArgumentParser, what: str) -> None:
+    """Which synthesis shows a picture."""
+    parser.add_argument("--style", choices=style.NAMES, help=what)
+    parser.add_argument("--strength", type=float, metavar="S", help="0 to 1: how much of the style; default 1")
 
 
 def _add_rate(group: argparse._MutuallyExclusiveGroup) -> None:

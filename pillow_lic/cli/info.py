@@ -85,6 +85,8 @@ def _head_fields(head: container.Head) -> Iterator[Field]:
     if head.preview is not None:
         small = head.preview
         yield "4.2", "preview", f"{small.kind}, {small.width} x {small.height}, {len(small.data)} bytes"
+    if head.style is not None:
+        yield "5.4", "style", "synthesis {}, strength {}".format(*head.style)
     if not header.alone:
         yield "6.1", "latent grid", "{} x {}".format(*header.latent_grid)
         yield "6.1", "hyper grid", "{} x {}".format(*header.hyper_grid)

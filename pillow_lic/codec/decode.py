@@ -19,6 +19,7 @@ from ..engines.base import GREY, IDLE, Arrival, Engine, Symbols
 from ..errors import LicBadOption, LicCorruptChunk, LicError, LicUnsupportedVersion
 from ..imports import imported
 from ..models import registry
+from ..style import PLAIN, Style
 from ..threads import cramped, spread, with_large_stack
 from . import alpha, overlay
 from . import room as rooms
@@ -110,7 +111,7 @@ def decoded(chunks: container.Container, options: DecodeOptions, take: Callable[
     checked ones.
     """
     job = Decoding(chunks, options)
-    with rooms.room.of(rooms.work(_unpacked(chunks), job.model)):
+    with rooms.room.of(rooms.work(_unpacked(chunks), job.model, job.style.blends)):
         job.begin()
         (arrival,) = job.run([job])
         found = job.end(arrival)
@@ -189,24 +190,34 @@ class Decoding:
             msg = f"samples of {header.depth} bits are not decoded by this version; install a newer pillow-lic"
             raise LicUnsupportedVersion(msg)
         self.model = None if header.alone else registry.by_hash(header.model, header.model_hash)
-        rooms.check(_unpacked(chunks), self.model, options)
+        self.notes: list[str] = []
+        self.style = self._style()
+        rooms.check(_unpacked(chunks), self.model, options, self.style.blends)
         self.engine: Engine = IDLE if self.model is None else options.engine(self.model)
         self.pixels = covered(header)
         self.symbols: Any = None
         self.alpha: alpha.Plane | None = None
-        self.notes: list[str] = []
 
     @property
     def key(self) -> Any:
         """Jobs of equal key may share a call of the engine."""
         part = self.chunks.part
-        return self.engine, self.model, self.chunks.header.latent_grid, part and part.area
+        return self.engine, self.model, self.style, self.chunks.header.latent_grid, part and part.area
+
+    def _style(self) -> Style:
+        """Which synthesis shows it."""
+        if self.model is None:
+            return PLAIN
+        style, note = self.options.shown(self.model, self.chunks.style)
+        self.notes += [note] if note else []
+        return style
 
     def begin(self) -> None:
         """All that a file holds but its pixels."""
         if self.model is None:
             return
         self.symbols = self.engine.blank(self.chunks.header, self.model, self.chunks.map)
+        self.symbols.style = self.style
         problems = spread(self.symbols.decode, self.chunks.header.tiles(), self.chunks.tiles)
         self.notes += grey_where_missing(self.symbols, problems, self.options.truncated)
         self.notes += _coarse(self.symbols)

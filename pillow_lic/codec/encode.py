@@ -178,7 +178,14 @@ class Encoding:
             streams = spread(symbols.encode, header.tiles())
         icc, exif, xmp = self.metadata
         exact = {"alpha": self.alpha, "icc": icc, "exif": exif, "xmp": xmp}
-        return container.write(header, streams, **exact, overlay=self.overlay, map=rows, preview=self.preview)
+        return container.write(
+            header, streams, **exact, overlay=self.overlay, map=rows, preview=self.preview, style=self._style()
+        )
+
+    def _style(self) -> tuple[int, int] | None:
+        """How the writer wants it shown, where that is not the default."""
+        style = self.settings.style
+        return (style.number, style.strength) if style and style.strength else None
 
 
 def _header(shape: tuple[int, ...], layout: str, settings: EncodeSettings) -> container.Header:

@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar
 
 from .. import quality as qualities
+from .. import style as styles
 from ..container import exif as tiff
 from ..engines import choice as engines
 from ..engines.base import IDLE
 from ..errors import LicBadOption
 from ..models import choice as models
 from ..signature import EXIF_PREFIX
+from ..style import Style
 from . import preview, regions
 
 if TYPE_CHECKING:
@@ -92,6 +94,8 @@ class EncodeKeywords(TypedDict, total=False):
     importance: Any
     uniform: bool
     preview: bool | int | None
+    style: str | None
+    strength: float | None
 
 
 class Span(NamedTuple):
@@ -125,6 +129,7 @@ class EncodeSettings(NamedTuple):
     progressive: bool = False
     regions: Regions | None = None
     preview: int = 0  # the longer side, 0 for none
+    style: Style | None = None  # what the writer prefers
     target: Target | None = None
 
 
@@ -148,6 +153,8 @@ class EncodeOptions:
     points of quality, -100 to 0; None for -15.
     importance: "auto" spends bytes where busy surroundings do not hide what is lost; or a map of any size, 128 being
     neutral. uniform: True gives every block of 64 x 64 pixels about the same PSNR.
+    style: "default" or "perceptual", with strength, 0 to 1: how the picture is best shown, for readers that say nothing
+    of it themselves (see `decode`). The file's other bytes stay the same.
     preview: True, or the longer side in pixels (True: 512), puts a small picture into the file, which `thumbnail()` and
     `draft()` take where it is large enough.
     device: where the networks run: "cpu", "cuda", "cuda:N", "auto" (CUDA if it can be used, else the CPU); None: see
@@ -176,6 +183,8 @@ class EncodeOptions:
     importance: Any = None
     uniform: bool = False
     preview: bool | int | None = None
+    style: str | None = None
+    strength: float | None = None
 
     def checked(self) -> EncodeSettings:
         """What they come to. Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing,
@@ -191,10 +200,14 @@ class EncodeOptions:
             raise LicBadOption(msg)
         wanted = regions.checked(self.roi, self.background, self.importance, self.uniform)
         small = preview.checked(self.preview)
+        style = styles.asked(self.style, self.strength)
         if lossless and target:
             msg = f"lossless files have the size that they have: give either lossless or {target[0]}"
             raise LicBadOption(msg)
         if lossless:
+            if style is not None:
+                msg = "lossless=True keeps every sample: it does not go with style"
+                raise LicBadOption(msg)
             if wanted is not None:
                 msg = "lossless=True keeps every sample: it does not go with roi, importance or uniform"
                 raise LicBadOption(msg)
@@ -207,7 +220,7 @@ class EncodeOptions:
         if wanted is not None and not span.model.core.staged:
             msg = f"the model {span.model.name!r} codes its residuals under mixtures, whose files take no quality map"
             raise LicBadOption(msg)
-        return EncodeSettings(*span, self.screen, exact, bool(self.progressive), wanted, small, sought)
+        return EncodeSettings(*span, self.screen, exact, bool(self.progressive), wanted, small, style, sought)
 
     def _span(self, q: int, model: Model, device: str) -> Span:
         _check_progressive(self.progressive, model)
@@ -268,6 +281,8 @@ class DecodeKeywords(TypedDict, total=False):
     device: str | None
     output: str
     box: tuple[int, int, int, int] | None
+    style: str | None
+    strength: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,6 +295,9 @@ class DecodeOptions:
     device: as of `encode`. output: "numpy", or "torch" for a tensor that stays on the device; cupy.from_dlpack takes it
     without a copy. box: (left, top, right, bottom) in pixels, to have that part alone: it is equal to the crop of the
     whole, and only the tiles that it takes are read and decoded.
+    style: "default", the picture nearest to the original; or "perceptual", the same with invented texture where little
+    was kept, and strength, 0 to 1, how much of that (1). Where the file's model has no such synthesis, the default,
+    with a warning. None: what `set_style` says, else PILLOW_LIC_STYLE, else the file's writer, else "default".
     """
 
     max_pixels: float | None = None
@@ -287,6 +305,8 @@ class DecodeOptions:
     device: str | None = None
     output: str = engines.OUTPUTS[0]
     box: tuple[int, int, int, int] | None = None
+    style: str | None = None
+    strength: float | None = None
 
     def checked(self) -> DecodeOptions:
         """With the device's full name. Raises LicBadOption, LicGpuUnavailable."""
@@ -296,11 +316,26 @@ class DecodeOptions:
         if self.output not in engines.OUTPUTS:
             msg = f"output must be one of {', '.join(map(repr, engines.OUTPUTS))}, found {self.output!r}"
             raise LicBadOption(msg)
+        styles.asked(self.style, self.strength)
         return dataclasses.replace(self, device=engines.device_named(self.device), box=_checked_box(self.box))
+
+    def shown(self, model: Model, preferred: tuple[int, int] | None) -> tuple[Style, str | None]:
+        """The style for a file of a model, and what there is to warn of. preferred: what the file says (FORMAT 5.4)."""
+        asked = styles.asked(self.style, self.strength)
+        wanted = asked or styles.standing() or _preferred(preferred)
+        if not wanted.strength or model.manifest.perceptual is not None:
+            return wanted, None
+        note = f"the model {model.name!r} has no {wanted.name} synthesis; its default picture is shown"
+        return styles.PLAIN, note if asked else None
 
     def engine(self, model: Model) -> Engine:
         """The engine for a file of a model. The options are checked ones."""
         return engines.decoder(model, str(self.device), self.output)
+
+
+def _preferred(stated: tuple[int, int] | None) -> Style:
+    number, strength = stated or (0, 0)
+    return Style(styles.NAMES[number], strength) if number < len(styles.NAMES) else styles.PLAIN
 
 
 def _checked_box(box: Any) -> tuple[int, int, int, int] | None:

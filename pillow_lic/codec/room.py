@@ -27,16 +27,19 @@ if TYPE_CHECKING:
     from .options import DecodeOptions
 
 
-def work(header: Header, model: Model | None) -> float:
+BLENDED = 1.8  # times the work where two syntheses are blended
+
+
+def work(header: Header, model: Model | None, blends: bool = False) -> float:
     """Of a picture, in pixels of the default model: what lies under its grid, times the model's cost. Without a model,
-    its pixels.
+    its pixels. blends: whether two syntheses are.
     """
     if model is None:
         return max(header.width, LIC_LATENT_STRIDE) * max(header.height, LIC_LATENT_STRIDE)
-    return header.padded * cost(model.manifest)
+    return header.padded * cost(model.manifest) * (BLENDED if blends else 1.0)
 
 
-def check(header: Header, model: Model | None, options: DecodeOptions) -> None:
+def check(header: Header, model: Model | None, options: DecodeOptions, blends: bool = False) -> None:
     """Refuse what this process does not allow. Allocates nothing. Raises LicLimitExceeded."""
     allowed = limits.current()
     if model is not None:
@@ -44,9 +47,9 @@ def check(header: Header, model: Model | None, options: DecodeOptions) -> None:
     ceiling = allowed.ceiling(Image.MAX_IMAGE_PIXELS, careful=options.truncated)
     if options.max_pixels is not None or ceiling is None:  # that has been checked where the header was read
         return
-    wanted = work(header, model)
+    wanted = work(header, model, blends)
     if wanted > ceiling:
-        size = _size(header, model)
+        size = _size(header, model, blends)
         advice = "set_limits(pixels=...), PIL.Image.MAX_IMAGE_PIXELS or decode(max_pixels=...) allow more"
         msg = f"{size} more than {ceiling:.0f}; {advice}, or distrust the file"
         raise LicLimitExceeded(msg)
@@ -66,9 +69,9 @@ def bomb(header: Header, model: Model | None) -> Sequence[str]:
     return (f"{size} more than PIL.Image.MAX_IMAGE_PIXELS = {pillows}: it could be a decompression bomb",)
 
 
-def _size(header: Header, model: Model | None) -> str:
+def _size(header: Header, model: Model | None, blends: bool = False) -> str:
     """In words, for messages."""
-    plain, wanted = header.width * header.height, work(header, model)
+    plain, wanted = header.width * header.height, work(header, model, blends)
     if model is None or wanted <= plain:
         return f"{header.width} x {header.height} = {plain} pixels are"
     of = f" of the model {model.name!r}" if cost(model.manifest) > 1 else ""

@@ -51,11 +51,13 @@ from .payloads import (
     pack_map,
     pack_metadata,
     pack_preview,
+    pack_style,
     pack_tiles,
     split_tiles,
     unpack_map,
     unpack_metadata,
     unpack_preview,
+    unpack_style,
 )
 
 if TYPE_CHECKING:
@@ -89,11 +91,12 @@ __all__ = [
 Data: TypeAlias = bytes | bytearray | memoryview
 Value = TypeVar("Value")
 
-KNOWN = "HxcepAOGT"  # chunk types, FORMAT 2.1
+KNOWN = "HxcepAOGsT"  # chunk types, FORMAT 2.1
 _START = len(SIGNATURE) + 2  # signature, major, minor
 _CRC = 4
 _BLOCK = 1 << 20  # bytes per read while a checksum is formed
 
+STYLE_MAX = 1 << 10  # bytes of `s`, far more than it has: later versions may say more
 METADATA_CHUNK_MAX = LIC_METADATA_MAX + (1 << 16)  # FORMAT 3: room for a zlib stream that did not shrink
 
 
@@ -122,6 +125,7 @@ class Head:
     exif: bytes | None
     xmp: bytes | None
     preview: Preview | None
+    style: tuple[int, int] | None  # the preferred synthesis and its strength
     chunks: tuple[Chunk, ...]
     size: int  # bytes of the file, as far as it is there; what follows its last chunk is no part of it
     trailing: int  # bytes that follow the last chunk, ignored (FORMAT 2.1)
@@ -146,6 +150,7 @@ class Container:
     map: bytes | None
     tiles: list[TileStream]
     overlay: tuple[Rectangle, ...] | None = ()
+    style: tuple[int, int] | None = None  # the preferred synthesis and its strength
     part: Part | None = None  # where a box was asked for: header, map, tiles and overlay are those of a part
 
 
@@ -160,13 +165,14 @@ def write(
     overlay: Sequence[Rectangle] = (),
     map: bytes | None = None,
     preview: Preview | None = None,
+    style: tuple[int, int] | None = None,
 ) -> bytes:
     """The bytes of a file.
 
     tiles: of each tile in raster order its stages, the first at least 16 bytes; none where the overlay stands alone.
     alpha: payload of `A` (method byte and data), demanded by layouts LA and RGBA, refused by the others and where the
-    overlay stands alone. icc, exif (TIFF structure, no prefix), xmp, map (an i8 for each hyper position), preview: None
-    leaves the chunk out. overlay: none leaves it out.
+    overlay stands alone. icc, exif (TIFF structure, no prefix), xmp, map (an i8 for each hyper position), preview,
+    style (FORMAT 5.4): None leaves the chunk out. overlay: none leaves it out.
     Raises LicBadOption on arguments that do not fit each other, LicLimitExceeded beyond FORMAT 3.
     """
     payloads = [("H", pack_header(header))]
@@ -185,6 +191,8 @@ def write(
         payloads.append(("A", alpha))
     if map is not None:
         payloads.append(("G", pack_map(map, header)))
+    if style is not None:
+        payloads.append(("s", pack_style(style)))
     if overlay or header.alone:
         payloads.append(("O", pack_overlay(overlay, header)))
     if not header.alone:
@@ -300,13 +308,20 @@ class _Reader:
         size = last.end if complete else self.size
         icc, exif, xmp = metadata.values()
         preview = self.preview(chunks) if unpacked else None
-        return Head(header, major, minor, icc, exif, xmp, preview, tuple(chunks), size, self.size - size, complete)
+        facts = (tuple(chunks), size, self.size - size, complete)
+        return Head(header, major, minor, icc, exif, xmp, preview, self.style(chunks), *facts)
 
     def preview(self, chunks: list[Chunk]) -> Preview | None:
         chunk = next((chunk for chunk in chunks if chunk.type == "p"), None)
         if chunk is None or chunk.length > LIC_METADATA_MAX:
             return None
         return self.optional(chunk, unpack_preview)
+
+    def style(self, chunks: list[Chunk]) -> tuple[int, int] | None:
+        chunk = next((chunk for chunk in chunks if chunk.type == "s"), None)
+        if chunk is None or chunk.length > STYLE_MAX:
+            return None
+        return self.optional(chunk, unpack_style)
 
     def whole(self, head: Head, part: Part | None = None) -> Container:
         if not self.truncated:
@@ -321,10 +336,10 @@ class _Reader:
             rows = unpack_map(self.payload(chunk), chunk.offset, head.header)
         metadata, overlay = (head.icc, head.exif, head.xmp), self.overlay(head)
         if part is None:
-            return Container(head.header, *metadata, alpha, rows, self.tiles(head), overlay)
+            return Container(head.header, *metadata, alpha, rows, self.tiles(head), overlay, head.style)
         rows = rows and part.map(rows)
         shown = None if overlay is None else part.rectangles(overlay)
-        return Container(part.header, *metadata, alpha, rows, self.some_tiles(head, part), shown, part)
+        return Container(part.header, *metadata, alpha, rows, self.some_tiles(head, part), shown, head.style, part)
 
     def whole_stages(self, head: Head) -> str:
         """How much of a file that breaks off can be used all the same, for messages."""

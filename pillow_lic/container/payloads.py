@@ -147,6 +147,19 @@ def unpack_preview(payload: bytes, start: int) -> Preview | None:
     return None if kind is None else Preview(kind, width, height, cursor.take(cursor.left))
 
 
+# ---- Preferred synthesis (FORMAT 5.4) -----------------------------------------------------------------------------
+
+
+def pack_style(style: tuple[int, int]) -> bytes:
+    """The payload of `s`: number and strength, u8 each."""
+    return bytes(style)
+
+
+def unpack_style(data: bytes, _start: int) -> tuple[int, int] | None:
+    """Number and strength, None where they are not both there. What follows them is left alone."""
+    return (data[0], data[1]) if len(data) >= 2 else None
+
+
 # ---- Tiles (FORMAT 6.2) -------------------------------------------------------------------------------------------
 
 

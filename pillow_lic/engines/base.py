@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias,
 
 from ..container import STREAM_MIN
 from ..errors import LicCorruptTile, LicError, LicTruncated
+from ..style import PLAIN, Style
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -140,6 +141,7 @@ class Symbols:
     z: Any
     r: Any
     shift: bytes | None = None  # the quality map
+    style: Style = PLAIN  # which synthesis renders it
     missing: list[Tile] = field(default_factory=list)  # tiles that could not be read: grey
     coarse: list[Tile] = field(default_factory=list)  # tiles of which a part could be read, the rest being 0
     alpha: Any = None  # (H, W) uint8, for an engine whose pixels stay on a device
@@ -268,7 +270,7 @@ class Engine(Protocol):
         """Memory for the symbols of a file, not filled."""
 
     def render(self, symbols: Sequence[Symbols], *, scale: int = 1, area: Area | None = None) -> Sequence[Arrival[Any]]:
-        """The pixels of files with the same model and latent grid: uint8 (H, W, 3), of grey (H, W).
+        """The pixels of files with the same model, style and latent grid: uint8 (H, W, 3), of grey (H, W).
 
         scale: 1 for full size, 2 for half, and so on. area: rows and columns of pixels, None for all. Raises
         LicBadOption for what the engine cannot do.

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary, ref
 from .. import _core, threads
 from ..constants import LIC_LATENT_STRIDE, LIC_LEVEL_PLAIN
 from ..errors import LicBadOption, LicModelMissing
-from ..models.manifest import DECODER, ENCODER
+from ..models.manifest import DECODER, ENCODER, PERCEPTUAL
 from ..models.store import buffers, once
 from .base import BIT_WEIGHT, GREY, PASSES, Arrival, Latents, Picture, Symbols, at_once, error_of_bit
 from .pieces import Box, there
@@ -51,6 +51,17 @@ class Networks:
         """The decoder's. Raises LicModelMissing."""
         made = _core.Photo(buffers(self.model.tensors))
         self._check(DECODER, made)
+        return made
+
+    @once
+    def perceptual(self) -> _core.Photo:
+        """The decoder's with the second synthesis. Raises LicModelMissing."""
+        made = _core.Photo(buffers(self.model.perceptual_tensors))
+        if not self.photo.fits(made):
+            msg = (
+                f"the model {self.model.name!r} has a {PERCEPTUAL} of other widths than its synthesis; export it again"
+            )
+            raise LicModelMissing(msg)
         return made
 
     @once
@@ -216,9 +227,11 @@ class NativeEngine:
         v, q, grid = bytearray(len(symbols.z)), header.quality_q, header.latent_grid
         if boxes:
             model.core.dequantise_into(q, symbols.z, grid, v)
+        net, strength = networks(model), symbols.style.strength
+        other = net.perceptual if strength else None
         for box in boxes:
             samples = bytearray(box.pixels * bands)
-            networks(model).photo.render(symbols.coding, v, symbols.r, grid, box, samples, threads.count())
+            net.photo.render(symbols.coding, v, symbols.r, grid, box, samples, threads.count(), other, strength)
             if box == whole:
                 out = samples
             else:

@@ -20,6 +20,7 @@ FORMAT = 3  # of manifests and of what stands beside them (FORMAT 9)
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 DIGEST = re.compile("[0-9a-f]{64}")
 DECODER, ENCODER = "model.safetensors", "encoder.safetensors"  # the files of a model
+PERCEPTUAL = "perceptual.safetensors"  # and, where there is one, of its second synthesis
 # Families of networks (FORMAT 9.3, 9.4), and the file in engines/torch/ and in train/families/ that has each.
 FAMILIES = {"photo": "photo", "factorized": "gdn", "hyperprior": "gdn", "gdn-mixture": "gdn"}
 WIDTH_MAX = 4096  # of a network
@@ -50,6 +51,7 @@ class Manifest:
     family: str
     widths: Mapping[str, int | bool]  # of the networks: what their family calls them
     encoder: str | None  # SHA-256 of the encoder's file, in hexadecimal; None where there is none
+    perceptual: str | None  # SHA-256 of the second synthesis' file, likewise; None where there is none
     stated: Mapping[str, Any] = field(compare=False, repr=False)  # all that the file holds, for people
 
     @classmethod
@@ -72,6 +74,7 @@ class Manifest:
             family=network.pop("family"),
             widths=network,
             encoder=whole.get("encoder"),
+            perceptual=whole.get("perceptual"),
             stated=whole,
             **integers,
         )
@@ -118,13 +121,15 @@ def _problem(stated: Any) -> str | None:
 
 
 def _problem_of_files(stated: dict[str, Any]) -> str | None:
-    for key, needed in (("identity", True), ("encoder", False)):
+    for key, needed in (("identity", True), ("encoder", False), ("perceptual", False)):
         digest = stated.get(key)
         if (needed or key in stated) and not (isinstance(digest, str) and DIGEST.fullmatch(digest)):
             return f"{key} must be a SHA-256 in lower-case hexadecimal, found {digest!r}"
     network = stated.get("network")
     if not isinstance(network, dict) or network.get("family") not in FAMILIES:
         return f"network must state a family of {', '.join(FAMILIES)}"
+    if "perceptual" in stated and FAMILIES[network["family"]] != "photo":
+        return f"perceptual is for networks of the photo family, found {network['family']!r}"
     for key, value in network.items():
         if key != "family" and not (type(value) is bool or (type(value) is int and 0 <= value <= WIDTH_MAX)):
             return f"network: {key} must be an integer from 0 to {WIDTH_MAX}, found {value!r}"

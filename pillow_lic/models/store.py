@@ -18,7 +18,7 @@ from .. import _core
 from ..errors import LicModelMissing
 from ..threads import held
 from . import weights
-from .manifest import DECODER, ENCODER, Manifest
+from .manifest import DECODER, ENCODER, PERCEPTUAL, Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +41,7 @@ _UNIT = r"unit(\.[a-z_]+\d{0,2}){1,4}"
 _PRIOR = r"hyper_rate\.(gain|mean|log_scale|logit)"  # as training knows it; only that reads it
 NAMES = {
     DECODER: re.compile(rf"{_TABLES}|tanh|exp2|(prior|refine\d|synthesis){_LAYER}|{_UNIT}"),
+    PERCEPTUAL: re.compile(rf"synthesis{_LAYER}|{_UNIT}"),
     ENCODER: re.compile(rf"(analysis|hyper|hyper_analysis){_LAYER}|{_UNIT}|{_PRIOR}"),
 }
 
@@ -124,16 +125,32 @@ class Model:
         if self.manifest.encoder is None:
             msg = f"the model {self.name!r} was installed without its encoder: it opens files, and cannot save any"
             raise LicModelMissing(msg)
-        data = self._read(ENCODER)
-        if hashlib.sha256(data).hexdigest() != self.manifest.encoder:
-            raise _other(self.path / ENCODER)
-        return weights.read(data, str(self.path / ENCODER), NAMES[ENCODER])
+        return self._named(ENCODER, self.manifest.encoder)
+
+    @once
+    def perceptual_tensors(self) -> weights.Tensors:
+        """What decides samples with the second synthesis (FORMAT 9.5): its layers in the place of the first one's.
+        Raises likewise.
+        """
+        if self.manifest.perceptual is None:
+            msg = f"the model {self.name!r} has no perceptual synthesis; style='default' shows its files"
+            raise LicModelMissing(msg)
+        return self.tensors | self._named(PERCEPTUAL, self.manifest.perceptual)
+
+    def _named(self, file: str, digest: str) -> weights.Tensors:
+        """The tensors of a file that the manifest knows by its SHA-256."""
+        data = self._read(file)
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise _other(self.path / file)
+        return weights.read(data, str(self.path / file), NAMES[file])
 
     def check_files(self) -> None:
         """Read every file once. Raises LicModelMissing."""
         _ = self.tensors  # reading checks
         if self.manifest.encoder is not None:
             _ = self.encoder_tensors
+        if self.manifest.perceptual is not None:
+            _ = self.perceptual_tensors
 
     @once
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -144,6 +161,11 @@ class Model:
     def encoder_arrays(self) -> dict[str, NDArray[Any]]:
         """`encoder_tensors` likewise."""
         return _as_arrays(self.encoder_tensors)
+
+    @once
+    def perceptual_arrays(self) -> dict[str, NDArray[Any]]:
+        """`perceptual_tensors` likewise."""
+        return _as_arrays(self.perceptual_tensors)
 
     @once
     def core(self) -> _core.Model:

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image, ImageFile
 
-from .. import container
+from .. import container, style
 from ..constants import LIC_METADATA_MAX
 from ..errors import LicBadMagic, LicBadOption, LicCorruptChunk
 from ..imports import imported
@@ -47,9 +47,9 @@ class LicImageFile(ImageFile.ImageFile):
     """A `.lic` file opened by Pillow: header at once, pixels at the first `load()`.
 
     `info` holds quality (float; 100 where the overlay is the whole picture), model (name, or None then), lossless (True
-    then: nothing was lost), bpp (bits per pixel of the whole file), lic_version, and icc_profile, exif (with the prefix
-    that Pillow's other plugins give it), xmp, and what EXIF says of dpi (two floats) and comment (bytes), where the
-    file has them.
+    then: nothing was lost), bpp (bits per pixel of the whole file), lic_version, style (such as "perceptual:0.7", where
+    the writer prefers one), and icc_profile, exif (with the prefix that Pillow's other plugins give it), xmp, and what
+    EXIF says of dpi (two floats) and comment (bytes), where the file has them.
     """
 
     format = FORMAT
@@ -189,6 +189,8 @@ def _info(head: container.Head) -> dict[str, Any]:
     }
     if header.alone:
         info["lossless"] = True
+    if head.style is not None and head.style[0] < len(style.NAMES):
+        info["style"] = str(style.Style(style.NAMES[head.style[0]], head.style[1]))
     return info
 
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from native_models import (
+    KINDS,
     RANDOM,
     SIZES,
+    WIDTHS,
     case,
     every_model,
     every_set,
@@ -19,6 +21,7 @@ from native_models import (
     rendered,
     shipped,
 )
+from slow_photo import SlowPhoto
 
 from pillow_lic import _core
 
@@ -64,6 +67,37 @@ def test_boxes(model, kernels):
                 size,
                 box,
             )
+
+
+@every_set
+@pytest.mark.parametrize("model", RANDOM, ids=name_of)
+def test_another_synthesis(model, kernels):
+    """FORMAT 8.5: none, all and parts of a second synthesis, whole pictures and boxes, in 1 and 3 threads."""
+    widths, kind = model
+    other_tensors = random_decoder(widths, KINDS[(KINDS.index(kind) + 1) % len(KINDS)])
+    net, other = photo(model, kernels), _core.Photo(other_tensors, kernels=kernels)
+    for size, q in zip(SIZES[1:], (10000, 6235, 5000, 101)):
+        grid, v, r, *_ = case(model, size, q)
+        slow, second = SlowPhoto(random_decoder(*model), q), SlowPhoto(other_tensors, q)
+        for strength in (0, 1, 128, 254, 255):
+            for bands in (1, 3):
+                wanted = slow.samples(v, r, size, bands == 1, style=(second, strength))
+                box = (0, 0, *size) if bands == 3 else (size[0] // 3, size[1] // 2, *size)
+                out = np.full((box[2] - box[0], box[3] - box[1], bands), 77, np.uint8)
+                net.render(q, v, r, grid, box, out, 2 * bands - 1, other, strength)
+                part = wanted[box[0] : box[2], box[1] : box[3]].reshape(out.shape)
+                assert np.array_equal(out, part), (size, strength, bands)
+
+
+def test_a_synthesis_of_another_shape():
+    net, other = (_core.Photo(random_decoder(WIDTHS[k], "gentle")) for k in (1, 2))
+    assert net.fits(net)
+    assert not net.fits(other)
+    grid, v, r, *_ = case((WIDTHS[1], "gentle"), (16, 16), 10000)
+    with pytest.raises(ValueError, match="synthesis of another shape"):
+        net.render(10000, v, r, grid, (0, 0, 16, 16), np.empty((16, 16, 3), np.uint8), 1, other, 255)
+    with pytest.raises(ValueError, match="strength"):
+        net.render(10000, v, r, grid, (0, 0, 16, 16), np.empty((16, 16, 3), np.uint8), 1, net, 256)
 
 
 @pytest.mark.parametrize("model", RANDOM, ids=name_of)

@@ -48,7 +48,7 @@ def check(data: bytes) -> bool:
     assert container.read(own) == chunks
     assert container.read(own + data) == chunks
     parts = {"icc": chunks.icc, "exif": chunks.exif, "xmp": chunks.xmp, "map": chunks.map, "preview": head.preview}
-    parts |= {"overlay": chunks.overlay}
+    parts |= {"overlay": chunks.overlay, "style": chunks.style}
     again = container.write(chunks.header, [tile.stages for tile in chunks.tiles], chunks.alpha, **parts)
     assert container.read(again) == chunks
     assert container.read_head(again).preview == head.preview
@@ -82,7 +82,7 @@ def seeds() -> list[bytes]:
         staged = replace(header, thresholds=b"\x20\x07", cut=layout == "RGB")
         stages = [[*one, b"ab" * n, b"cd" * (4 - n)] for n, one in enumerate(tiles)]
         preview = container.Preview("JPEG", 20, 14, b"\xff\xd8")
-        files.append(container.write(staged, stages, alpha, map=b"\0\xe0\x20\1", preview=preview))
+        files.append(container.write(staged, stages, alpha, map=b"\0\xe0\x20\1", preview=preview, style=(1, 178)))
     return files + overlays()
 
 

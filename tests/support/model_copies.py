@@ -10,7 +10,7 @@ import numpy as np
 
 from pillow_lic.constants import MODEL_LIMITS
 from pillow_lic.models import registry, weights
-from pillow_lic.models.manifest import DECODER, ENCODER
+from pillow_lic.models.manifest import DECODER, ENCODER, PERCEPTUAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,13 +39,14 @@ def copied(
     of: str = "toy",
     tensors: Changes = NONE,
     encoder_tensors: Changes = NONE,
+    perceptual: Mapping[str, np.ndarray] | None = None,
     **stated: object,
 ) -> Path:
     """A model's directory under another name.
 
     tensors, encoder_tensors: those that stand in the place of its own, None for those that are left out; or the bytes
-    of a whole file, whatever they are. stated: other entries of the manifest, None for those that are left out. The
-    manifest names what is there.
+    of a whole file, whatever they are. perceptual: those of a second synthesis. stated: other entries of the manifest,
+    None for those that are left out. The manifest names what is there.
     """
     model = registry.by_name(of)
     manifest = {**model.manifest.stated, "name": name, **stated}
@@ -66,6 +67,10 @@ def copied(
     (folder / ENCODER).write_bytes(data)
     if "encoder" not in stated:
         manifest["encoder"] = hashlib.sha256(data).hexdigest()
+    if perceptual is not None:
+        data = weights.write(_changed({}, perceptual))
+        (folder / PERCEPTUAL).write_bytes(data)
+        manifest["perceptual"] = hashlib.sha256(data).hexdigest()
     manifest = {key: value for key, value in manifest.items() if value is not None}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder

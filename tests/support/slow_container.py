@@ -314,6 +314,14 @@ def read_map(payload, header):
     return rows
 
 
+# ---- FORMAT 5.4: preferred synthesis ---------------------------------------------------------------------------------
+
+
+def read_style(payload):
+    """Its number and strength, None where they are not both there."""
+    return tuple(payload[:2]) if len(payload) >= 2 else None
+
+
 # ---- FORMAT 6: tiles ------------------------------------------------------------------------------------------------
 
 
@@ -371,6 +379,7 @@ def parse(data):
         hidden=hidden,
         overlay=read_overlay(payloads["O"], header) if "O" in payloads else [],
         map=read_map(payloads["G"], header) if "G" in payloads else None,
+        style=read_style(payloads["s"]) if "s" in payloads else None,
         tiles=tiles,
         streams=[] if header.alone else read_streams(payloads["T"], len(tiles), len(header.thresholds) + 1),
     )

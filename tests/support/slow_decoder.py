@@ -22,7 +22,7 @@ import sys
 import numpy as np
 import slow_photo
 from slow_container import LA, L, Refused, bands_of, demand, paint, parse
-from slow_model import load_for
+from slow_model import load_for, load_perceptual
 from slow_tile import decode_tile, dequantise
 
 # ---- FORMAT 7: integers of all tiles --------------------------------------------------------------------------------
@@ -65,8 +65,11 @@ def with_alpha(samples, alpha):
     return samples if alpha is None else np.dstack([samples, alpha])
 
 
-def decode(data, model_dir):
-    """The pixels of a file of the `photo` family: uint8, (height, width) for L, else (height, width, bands)."""
+def decode(data, model_dir, strength=0):
+    """The pixels of a file of the `photo` family: uint8, (height, width) for L, else (height, width, bands).
+
+    strength: of the model's second synthesis (8.5), 0 to 255.
+    """
     parsed = parse(data)
     header = parsed.header
     if header.alone:
@@ -75,7 +78,11 @@ def decode(data, model_dir):
     demand(manifest["network"]["family"] == "photo", "pixels of this family are in floating point: not decoded here")
     v, r = assemble(parsed, symbols_of(parsed, tables), tables)
     network = slow_photo.SlowPhoto(arrays, header.quality, parsed.map)
-    samples = network.samples(v, r, (header.height, header.width), header.layout in (L, LA), header.depth)
+    style = None
+    if strength:
+        second = slow_photo.SlowPhoto(load_perceptual(model_dir, manifest, arrays), header.quality)
+        style = second, strength
+    samples = network.samples(v, r, (header.height, header.width), header.layout in (L, LA), header.depth, style)
     samples = np.array(samples)
     paint(samples if samples.ndim == 3 else samples[:, :, None], parsed)
     return with_alpha(samples, parsed.alpha)

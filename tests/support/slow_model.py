@@ -101,6 +101,15 @@ def load_model(model_dir):
     return manifest, tables, arrays, digest
 
 
+def load_perceptual(model_dir, manifest, arrays):
+    """The arrays of a model with those of its second synthesis in the place of the first one's (9.5)."""
+    data = (pathlib.Path(model_dir) / "perceptual.safetensors").read_bytes()
+    demand(hashlib.sha256(data).hexdigest() == manifest.get("perceptual"), "not the synthesis that the manifest names")
+    second = arrays | {name: array for name, (_, array) in read_tensors(data).items()}
+    slow_photo.check(second, manifest["latent"], manifest["hyper"], manifest["points"])
+    return second
+
+
 def load_for(header, model_dir):
     """(manifest, tables, {name: array}) of the model that the header asks for."""
     *model, digest = load_model(model_dir)

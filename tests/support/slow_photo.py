@@ -131,10 +131,21 @@ class SlowPhoto:
         return shuffle(clip(direct + clip(self.conv("synthesis.out", x))), 4)
 
     def samples(
-        self, v: np.ndarray, r: np.ndarray, size: tuple[int, int], grey: bool = False, depth: int = 8
+        self,
+        v: np.ndarray,
+        r: np.ndarray,
+        size: tuple[int, int],
+        grey: bool = False,
+        depth: int = 8,
+        style: tuple[SlowPhoto, int] | None = None,
     ) -> np.ndarray:
-        """(H, W, 3) or (H, W), uint8 or, of more than 8 bits, uint16."""
-        levels = np.clip(self.levels(self.y_hat(v, r))[:, : size[0], : size[1]], 0, 255 * 16)
+        """(H, W, 3) or (H, W), uint8 or, of more than 8 bits, uint16. style: another synthesis and its strength."""
+        y_hat = self.y_hat(v, r)
+        levels = np.clip(self.levels(y_hat)[:, : size[0], : size[1]], 0, 255 * 16)
+        if style is not None:  # 8.5
+            other, strength = style
+            second = np.clip(other.levels(y_hat)[:, : size[0], : size[1]], 0, 255 * 16)
+            levels = (levels * (255 - strength) + second * strength + 127) // 255
         most, dtype = 2**depth - 1, np.uint8 if depth == 8 else np.uint16
         if grey:
             return ((levels.sum(0) * most + 6120) // 12240).astype(dtype)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from pillow_lic.engines.torch import latents
 from pillow_lic.engines.torch.exchange import SIDE
-from pillow_lic.engines.torch.photo import Block, interpolate, toned
+from pillow_lic.engines.torch.photo import Block, Synthesis, interpolate, toned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,8 +61,12 @@ def observe_decoder(
     found = torch.zeros_like(mean)
     for at, own_mean, own_step in latents.groups(refine, features, mean, step, found):
         found[at] = own_mean + residuals(at, own_mean, own_step) * own_step
-    y_hat = ranges.see("y_hat", found)
-    net = model.synthesis
+    observe_synthesis(model.synthesis, ranges.see("y_hat", found), t, ranges)
+
+
+@torch.no_grad()
+def observe_synthesis(net: Synthesis, y_hat: Tensor, t: Tensor, ranges: Ranges) -> None:
+    """The last part of a decoding."""
     x = net.enter(y_hat) * interpolate(net.tone, t).exp()[:, :, None, None]
     ranges.see("synthesis.x16", x)
     for k, block in enumerate(net.body):

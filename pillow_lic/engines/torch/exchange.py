@@ -240,6 +240,22 @@ def integer_decoder(
     return tensors | stored_units(units, of_encoder=False)
 
 
+def synthesis_layers(body_blocks: int, detail_blocks: int) -> Iterator[Layer]:
+    """Those of synthesis alone."""
+    return (one for one in decoder_layers(body_blocks, detail_blocks) if one.name.startswith("synthesis."))
+
+
+def integer_synthesis(
+    floats: Mapping[str, Array], units: Units, body_blocks: int, detail_blocks: int
+) -> dict[str, Array]:
+    """All tensors of a second synthesis. units: of its places, and y_hat's of the model, which are not stored again."""
+    tensors: dict[str, Array] = {}
+    for layer in synthesis_layers(body_blocks, detail_blocks):
+        tensors |= integer_layer(layer, floats, units)
+    own = {name: unit for name, unit in units.items() if name.startswith("synthesis.")}
+    return tensors | stored_units(own, of_encoder=False)
+
+
 def integer_encoder(floats: Mapping[str, Array], units: Units, high_blocks: int, low_blocks: int) -> dict[str, Array]:
     """All tensors of analysis and hyper-analysis."""
     tensors: dict[str, Array] = {}
@@ -310,6 +326,16 @@ def float_decoder(
         floats |= float_layer(layer, tensors, units, shapes)
     octaves = np.asarray(tensors["prior.gain"], np.float64) / OCTAVE + np.log2(mean_unit(units))
     return floats | {"prior.gain": -octaves * np.log(2)}
+
+
+def float_synthesis(
+    tensors: Mapping[str, Array], units: Units, shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, Array]:
+    """The inverse of integer_synthesis, but for rounding."""
+    floats: dict[str, Array] = {}
+    for layer in synthesis_layers(count(tensors, "synthesis.body"), count(tensors, "synthesis.detail")):
+        floats |= float_layer(layer, tensors, units, shapes)
+    return floats
 
 
 def float_encoder(

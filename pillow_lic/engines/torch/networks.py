@@ -15,19 +15,21 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ...errors import LicGpuUnavailable, LicModelMissing
-from ...models.manifest import DECODER, ENCODER, FAMILIES
+from ...models.manifest import DECODER, ENCODER, FAMILIES, PERCEPTUAL
+from ...style import PLAIN, STRENGTH_MAX
 from ...threads import held
 from .precision import keep_tf32_out, precision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
     from ...models.store import Model
+    from ...style import Style
     from .place import Place
 
 _lock = held(threading.Lock())  # of all that is loaded once; so no child inherits a network half read
@@ -48,9 +50,28 @@ def encoder(model: Model, place: Place) -> Network:
     return Network(load(model, ENCODER, place.name), model.manifest.encoder_halo, place)
 
 
-def decoder(model: Model, place: Place) -> Network:
-    """The network with `prior`, `refine` and `synthesis`."""
-    return Network(load(model, DECODER, place.name), model.manifest.halo, place)
+def decoder(model: Model, place: Place, style: Style = PLAIN) -> Network:
+    """The network with `prior`, `refine` and the `synthesis` of a style."""
+    stages = load(model, DECODER, place.name)
+    if style.strength:
+        stages = Styled(stages.prior, stages.refine, _blend(stages, load(model, PERCEPTUAL, place.name), style))
+    return Network(stages, model.manifest.halo, place)
+
+
+class Styled(NamedTuple):
+    """A decoder's stages with another synthesis: y_hat (N, M, h, w) and t (N,) to samples (N, 3, 16h, 16w)."""
+
+    prior: Any
+    refine: Any
+    synthesis: Callable[[Tensor, Tensor], Tensor]
+
+
+def _blend(own: Any, other: Any, style: Style) -> Callable[[Tensor, Tensor], Tensor]:
+    if not style.blends:
+        found: Callable[[Tensor, Tensor], Tensor] = other.synthesis
+        return found
+    share = style.strength / STRENGTH_MAX
+    return lambda y_hat, t: own.synthesis(y_hat, t).clamp(0.0, 1.0).lerp(other.synthesis(y_hat, t).clamp(0, 1), share)
 
 
 def load(model: Model, file: str, device: str = "cpu") -> Any:
@@ -96,7 +117,7 @@ class Family(Protocol):
 
     @staticmethod
     def parts(config: Any, file: str) -> dict[str, nn.Module]:
-        """The stages that DECODER or ENCODER holds, by name, not filled."""
+        """The stages that DECODER, ENCODER or, of the photo family, PERCEPTUAL holds, by name, not filled."""
 
     @staticmethod
     def floats(model: Model, file: str, shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, NDArray[Any]]:

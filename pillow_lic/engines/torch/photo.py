@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...constants import GROUPS
-from ...models.manifest import DECODER
+from ...models.manifest import DECODER, PERCEPTUAL
 from . import exchange
 
 if TYPE_CHECKING:
@@ -276,11 +276,16 @@ def config(_family: str, widths: Mapping[str, int | bool]) -> PhotoConfig:
 def parts(c: PhotoConfig, file: str) -> dict[str, nn.Module]:
     if file == DECODER:
         return {"prior": Prior(c), "refine": Refine(c), "synthesis": Synthesis(c)}
+    if file == PERCEPTUAL:
+        return {"synthesis": Synthesis(c)}
     return {"analysis": Analysis(c), "hyper_analysis": HyperAnalysis(c)}
 
 
 def floats(model: Model, file: str, shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, NDArray[Any]]:
     if file == DECODER:
         return exchange.float_decoder(model.arrays, exchange.units_of(model.arrays), shapes)
+    if file == PERCEPTUAL:
+        arrays = model.perceptual_arrays
+        return exchange.float_synthesis(arrays, exchange.units_of(arrays), shapes)
     units = exchange.units_of(model.arrays | model.encoder_arrays)
     return exchange.float_encoder(model.encoder_arrays, units, shapes)

@@ -1,0 +1,219 @@
+"""Styles (FORMAT 5.4, 8.5): a second synthesis beside the second decoder's, and who says which one is shown."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+import slow_decoder
+from model_copies import copied
+from pictures import picture
+from PIL import Image
+
+import pillow_lic
+from pillow_lic import container
+from pillow_lic.cli import main
+from pillow_lic.errors import LicBadOption, LicCorruptChunk, LicLimitExceeded, LicModelMissing
+from pillow_lic.models import registry
+from pillow_lic.models.manifest import PERCEPTUAL
+
+NAME = "toy-styled"
+
+
+def second_synthesis() -> dict[str, np.ndarray]:
+    """That of `toy`, its samples louder and moved."""
+    arrays = registry.by_name("toy").arrays
+    found = {name: array for name, array in arrays.items() if name.startswith(("synthesis.", "unit.synthesis."))}
+    found["synthesis.out.scale"] = found["synthesis.out.scale"] * 2
+    found["synthesis.direct.bias"] = found["synthesis.direct.bias"] + (300 << 32)
+    return found
+
+
+@pytest.fixture
+def styled(tmp_path):
+    """A model with a second synthesis, as `toy` is else."""
+    folder = copied(tmp_path / NAME, NAME, perceptual=second_synthesis())
+    registry.register(folder)
+    yield folder
+    registry.forget_registered()
+    pillow_lic.set_style(None)
+
+
+def encoded(bands=3, **options) -> bytes:
+    return pillow_lic.encode(picture(90, 150, bands, seed=3), model=NAME, screen="off", **options)
+
+
+@pytest.mark.parametrize("bands", [1, 3, 4])
+@pytest.mark.parametrize("strength", [0, 0.3, 0.7, 1])
+def test_beside_the_second_decoder(styled, bands, strength):
+    data = encoded(bands, quality=30)
+    found = pillow_lic.decode(data, style="perceptual", strength=strength)
+    assert np.array_equal(found, slow_decoder.decode(data, styled, round(255 * strength)))
+    changed = (found != pillow_lic.decode(data)).mean()
+    assert changed == 0 if strength == 0 else changed > 0.5
+    assert np.array_equal(pillow_lic.decode(data, style=f"perceptual:{strength}"), found)
+
+
+def test_a_box_in_a_style(styled):
+    data = encoded()
+    whole = pillow_lic.decode(data, style="perceptual", strength=0.5)
+    assert np.array_equal(pillow_lic.decode(data, style="perceptual:0.5", box=(30, 20, 97, 71)), whole[20:71, 30:97])
+
+
+def test_batches_mix_styles(styled):
+    files = [encoded(quality=q, style=style) for q, style in ((20, None), (60, "perceptual"), (20, "perceptual:0.4"))]
+    for one, found in zip(files, pillow_lic.decode_batch(files)):
+        assert np.array_equal(found, pillow_lic.decode(one))
+    assert not np.array_equal(pillow_lic.decode(files[1]), pillow_lic.decode(files[1], style="default"))
+
+
+def test_who_is_asked(styled, monkeypatch):
+    """The option, then the process, then the environment, then the file's writer."""
+    plain, file = encoded(), encoded(style="perceptual", strength=0.5)
+    shown = {
+        s: pillow_lic.decode(plain, style=s) for s in ("default", "perceptual:0.5", "perceptual:0.8", "perceptual")
+    }
+    assert len({one.tobytes() for one in shown.values()}) == len(shown)
+    assert np.array_equal(pillow_lic.decode(plain), shown["default"])
+    assert np.array_equal(pillow_lic.decode(file), shown["perceptual:0.5"])
+    monkeypatch.setenv("PILLOW_LIC_STYLE", "perceptual:0.8")
+    assert np.array_equal(pillow_lic.decode(file), shown["perceptual:0.8"])
+    assert pillow_lic.set_style("perceptual") is None
+    assert np.array_equal(pillow_lic.decode(plain), shown["perceptual"])
+    assert pillow_lic.set_style("default") == "perceptual"
+    assert np.array_equal(pillow_lic.decode(file), shown["default"])
+    assert np.array_equal(pillow_lic.decode(file, style="perceptual"), shown["perceptual"])
+
+
+def test_the_writers_wish(styled, tmp_path):
+    """A chunk of ten bytes at most; Pillow shows it, and `info` says so."""
+    im = Image.fromarray(picture(64, 80, seed=4))
+    plain, wished = tmp_path / "plain.lic", tmp_path / "wished.lic"
+    im.save(plain, model=NAME, screen="off")
+    im.save(wished, model=NAME, screen="off", style="perceptual", strength=0.5)
+    assert wished.stat().st_size == plain.stat().st_size + 8
+    with Image.open(wished) as opened:
+        assert opened.info["style"] == "perceptual:0.502"
+        assert np.array_equal(np.asarray(opened), pillow_lic.decode(plain, style="perceptual:0.5"))
+    with Image.open(plain) as opened:
+        assert "style" not in opened.info
+    assert container.read_head(wished.read_bytes()).style == (1, 128)
+    im.save(wished, model=NAME, screen="off", style="default")
+    assert wished.read_bytes() == plain.read_bytes()
+
+
+def test_a_model_without_one():
+    """The default picture; a warning where the call asked, none where a setting or the file did."""
+    data = pillow_lic.encode(picture(40, 50), model="toy", style="perceptual")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plain = pillow_lic.decode(data)
+    with pytest.warns(UserWarning, match="'toy' has no perceptual synthesis; its default picture is shown"):
+        assert np.array_equal(pillow_lic.decode(data, style="perceptual"), plain)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"style": "pretty"}, "one of 'default', 'perceptual', found 'pretty'"),
+        ({"style": 3}, "one of 'default', 'perceptual', found 3"),
+        ({"style": "perceptual", "strength": 1.5}, "from 0 to 1, found 1.5"),
+        ({"style": "perceptual", "strength": "much"}, "from 0 to 1, found 'much'"),
+        ({"style": "perceptual", "strength": float("nan")}, "from 0 to 1, found nan"),
+        ({"style": "perceptual:x"}, "from 0 to 1, found 'x'"),
+        ({"style": "perceptual:0.5", "strength": 0.5}, "states its strength already"),
+        ({"strength": 0.5}, "give style='perceptual' as well"),
+    ],
+)
+def test_wrong_wishes(options, words):
+    pixels = picture(20, 20)
+    data = pillow_lic.encode(pixels, model="toy")
+    for call in (lambda: pillow_lic.decode(data, **options), lambda: pillow_lic.encode(pixels, model="toy", **options)):
+        with pytest.raises(LicBadOption, match=words):
+            call()
+
+
+def test_lossless_has_no_style():
+    with pytest.raises(LicBadOption, match="does not go with style"):
+        pillow_lic.encode(picture(20, 20), lossless=True, style="perceptual")
+
+
+def test_the_environment_is_checked(monkeypatch):
+    data = pillow_lic.encode(picture(20, 20), model="toy")
+    monkeypatch.setenv("PILLOW_LIC_STYLE", "pretty")
+    with pytest.raises(LicBadOption, match="PILLOW_LIC_STYLE must be one of"):
+        pillow_lic.decode(data)
+
+
+def with_chunk(data: bytes, payload: bytes) -> bytes:
+    """The file with a chunk `s` behind its header."""
+    chunk = b"s" + bytes([len(payload)]) + payload
+    head = container.read_head(data).chunks[0].end
+    return data[:head] + chunk + struct.pack("<I", zlib.crc32(chunk)) + data[head:]
+
+
+def test_what_the_chunk_may_hold(styled):
+    data = encoded()
+    wanted = pillow_lic.decode(data, style="perceptual")
+    assert np.array_equal(pillow_lic.decode(with_chunk(data, b"\x01\xff")), wanted)
+    assert np.array_equal(pillow_lic.decode(with_chunk(data, b"\x01\xff, and more")), wanted)
+    plain = pillow_lic.decode(data)
+    assert np.array_equal(pillow_lic.decode(with_chunk(data, b"\x02\xff")), plain)  # a synthesis of later versions
+    assert np.array_equal(pillow_lic.decode(with_chunk(data, b"\x01\x00")), plain)
+    assert np.array_equal(pillow_lic.decode(with_chunk(data, b"\x01")), plain)
+    with pytest.raises(LicCorruptChunk, match="second chunk 's'"):
+        pillow_lic.decode(with_chunk(with_chunk(data, b"\x01\xff"), b"\x01\xff"))
+
+
+def test_a_blend_costs_more(styled):
+    """A file that wants two syntheses is counted as what it costs."""
+    data = encoded(style="perceptual:0.5")
+    pillow_lic.set_limits(pixels=8000, models="any")
+    try:
+        pillow_lic.decode(data, style="perceptual")
+        with pytest.raises(LicLimitExceeded):
+            pillow_lic.decode(data)
+    finally:
+        pillow_lic.set_limits()
+
+
+def test_damaged_and_foreign_synthesis(tmp_path):
+    second = second_synthesis()
+    folder = copied(tmp_path / "damaged", "damaged", perceptual=second)
+    data = bytearray((folder / PERCEPTUAL).read_bytes())
+    data[-1] ^= 1
+    (folder / PERCEPTUAL).write_bytes(data)
+    with pytest.raises(LicModelMissing, match=r"perceptual\.safetensors is not the file that its manifest names"):
+        registry.register(folder)
+    gdn = copied(tmp_path / "gdn", "gdn", perceptual=second, network={"family": "hyperprior"})
+    with pytest.raises(LicModelMissing, match="perceptual is for networks of the photo family"):
+        registry.register(gdn)
+
+
+def test_the_command_line(styled, tmp_path, capsys):
+    source = tmp_path / "a.lic"
+    source.write_bytes(encoded())
+    assert (
+        main(["decode", str(source), "--style", "perceptual", "--strength", "0.7", "-o", str(tmp_path / "a.png")]) == 0
+    )
+    with Image.open(tmp_path / "a.png") as im:
+        assert np.array_equal(np.asarray(im), pillow_lic.decode(source, style="perceptual:0.7"))
+    picture_file = tmp_path / "b.png"
+    Image.fromarray(picture(40, 40)).save(picture_file)
+    assert main(["encode", str(picture_file), "-m", NAME, "--screen", "off", "--style", "perceptual"]) == 0
+    assert main(["info", str(tmp_path / "b.lic")]) == 0
+    assert "synthesis 1, strength 255" in capsys.readouterr().out
+
+
+def test_pytorchs_engine(styled, monkeypatch):
+    """The same pictures but for rounding."""
+    pytest.importorskip("torch")
+    data = encoded(quality=40)
+    native = [pillow_lic.decode(data, style=style).astype(int) for style in ("default", "perceptual:0.5", "perceptual")]
+    monkeypatch.setenv("PILLOW_LIC_ENGINE", "torch")
+    for style, wanted in zip(("default", "perceptual:0.5", "perceptual"), native):
+        apart = np.abs(pillow_lic.decode(data, style=style).astype(int) - wanted)
+        assert apart.mean() < 0.5, style
