@@ -43,7 +43,7 @@ def on_config(config):
         {"Start": "index.md"},
         {"Guide": listed("guide")},
         {"API": listed("api")},
-        {"Format": ["FORMAT.md", "glossary.md", "SECURITY.md"]},
+        {"Format": ["FORMAT.md", "BANDS.md", "glossary.md", "SECURITY.md"]},
         {"Models": listed("cards")},
         {"Inside": ["ARCHITECTURE.md", "contributing.md", "bench.md", "research-log.md", "changelog.md"]},
         {"Decisions": listed("decisions")},

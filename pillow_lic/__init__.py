@@ -13,6 +13,8 @@ TYPE_CHECKING = False  # known to type checkers; spares the import of typing
 if TYPE_CHECKING:
     from typing import Any
 
+    from .codec.bands import decode_bands as decode_bands
+    from .codec.bands import encode_bands as encode_bands
     from .codec.decode import decode
     from .codec.encode import encode
     from .codec.latents import latents as latents
@@ -44,9 +46,11 @@ __all__ = [
 _HOMES = {
     "LicError": ("errors", "LicError"),
     "decode": ("codec.decode", "decode"),
+    "decode_bands": ("codec.bands", "decode_bands"),
     "decode_batch": ("codec.pipeline", "decode_batch"),
     "decode_many": ("codec.pipeline", "decode_many"),
     "encode": ("codec.encode", "encode"),
+    "encode_bands": ("codec.bands", "encode_bands"),
     "encode_batch": ("codec.pipeline", "encode_batch"),
     "encode_many": ("codec.pipeline", "encode_many"),
     "latents": ("codec.latents", "latents"),

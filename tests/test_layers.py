@@ -66,6 +66,7 @@ ALLOWED = {
     "PIL": {
         "plugins",
         "codec/alpha",
+        "codec/bands",
         "codec/decode",
         "codec/encode",
         "codec/overlay",
