@@ -12,6 +12,15 @@ namespace lic::nn {
 constexpr std::size_t kCell = LIC_HYPER_STRIDE;     // latent positions to a hyper position, on a side
 constexpr std::size_t kStride = LIC_LATENT_STRIDE;  // pixels to a latent position, on a side
 constexpr std::size_t kOut = 48;                    // samples of a position at a quarter of the resolution
+constexpr std::size_t kGroups = 4;                  // of positions (FORMAT 8.2)
+constexpr i32 kOctave = 1 << LIC_OCTAVE_BITS;
+
+// A position's 48 samples stand as rows of pixels: output u * 12 + v * 3 + c is sample (u, v) of band c.
+inline std::vector<std::size_t> quarter_order() {
+    std::vector<std::size_t> order(kOut);
+    for (std::size_t n = 0; n < kOut; ++n) order[n] = n % 3 * 16 + n / 12 * 4 + n % 12 / 3;
+    return order;
+}
 
 // What the columns of a decode are: [first, first + columns) of the latent grid, first a multiple of 4.
 struct Window {
