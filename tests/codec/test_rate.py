@@ -228,6 +228,16 @@ def test_maps_go_with_targets(make_picture, options):
     assert (container.read(data).map is None) == (container.read(plain).map is None)
 
 
+def test_an_even_map_is_that_of_the_quality_found(make_picture):
+    array = make_picture(192, 256)
+    array[:, 128:] //= 4
+    array[96:] = array[96:] // 2 + 60
+    plain = encode(array, quality=90, effort=0, uniform=True)
+    data = encode(array, target_size=len(plain), effort=0, uniform=True)
+    found, own = (np.frombuffer(container.read(one).map, np.int8).astype(int) for one in (data, plain))
+    assert np.abs(found - own).max() <= 1
+
+
 def test_what_nobody_sees_does_not_count(make_picture):
     array = make_picture(128, 96, 4)
     array[:64, :, 3] = 0

@@ -6,7 +6,7 @@ Imports engines' seam and ground.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ...quality import coarsest
@@ -97,11 +97,16 @@ class Search:
     def settle(self, q: int) -> Attempt | None:
         """The best attempt with all effort, which searches at Q; None where none may be kept."""
         q = self.within(q, self.floor)
-        if self.span.effort:
+        regions, engine = self.job.settings.regions, self.span.engine
+        mapped = regions is not None and regions.uniform
+        if self.span.effort or mapped:
             assert self.latents is not None
-            if self.latents.pictures[0].header.quality_q != q:
-                self.latents = self.span.engine.at(self.latents, q)
-            self.latents = self.span.engine.refined(self.latents, self.span.effort)
+            if mapped:  # by what blocks come to at a quality that is likely
+                self.latents = replace(self.latents, pictures=[self.job.at(self.span.model, q, engine)])
+            if mapped or self.latents.pictures[0].header.quality_q != q:
+                self.latents = engine.at(self.latents, q)
+            if self.span.effort:
+                self.latents = engine.refined(self.latents, self.span.effort)
             self.tried.clear()
             self.attempt(q)
         for count in range(TRIES + DESCENTS):
