@@ -16,6 +16,7 @@
 #include "nn/photo.h"
 #include "nn/planes.h"
 #include "nn/search.h"
+#include "nn/thumbnail.h"
 #include "nn/visual.h"
 
 namespace {
@@ -132,6 +133,32 @@ void render(const nn::Photo& photo, const Coding& q, const py::buffer& v, const 
     image.shift = map.shift(s);
     const Released released;
     photo.render(image, quality, canvas, count, {style, share});
+}
+
+void thumbnail(const nn::Thumbnail& network, const nn::Photo& photo, const Coding& q, const py::buffer& v,
+               const py::buffer& r, const Sides& grid, py::ssize_t scale, const Sides& size, const py::buffer& out,
+               py::ssize_t threads) {
+    const Sizes s(grid);
+    const int quality = quality_of(q);
+    const HeldShift map(q, s);
+    const std::size_t count = threads_of(threads);
+    if (scale != 4 && scale != 8 && scale != 16) refuse("argument scale is none of 4, 8 and 16");
+    if (photo.latent() != network.latent()) refuse("argument photo has other latents than this network");
+    const std::size_t places = static_cast<std::size_t>(LIC_LATENT_STRIDE / scale);
+    const std::size_t height = in_range(size.first, "size (rows)", 1, static_cast<py::ssize_t>(s.hy * places));
+    const std::size_t width = in_range(size.second, "size (columns)", 1, static_cast<py::ssize_t>(s.wy * places));
+    const Values<const std::int16_t> from_v(v, "v", s.hyper(photo.hyper())), from_r(r, "r", s.latent(photo.latent()));
+    const py::buffer_info to = held(out, "out", true);
+    const std::size_t bands = static_cast<std::size_t>(to.size) / (height * width);
+    if (to.itemsize != 1 || !contiguous(to) || (bands != 1 && bands != 3) ||
+        static_cast<std::size_t>(to.size) != bands * height * width) {
+        refuse("argument out is no contiguous buffer of 1 or 3 bytes for each sample of the small picture");
+    }
+    nn::Image image = image_of(s, from_v.data, from_r.data);
+    image.shift = map.shift(s);
+    const nn::Canvas canvas{static_cast<std::uint8_t*>(to.ptr), width * bands, bands, 0, 0, height, width};
+    const Released released;
+    network.render(photo, image, quality, static_cast<std::size_t>(scale), canvas, count);
 }
 
 void latents(const nn::Photo& photo, const Coding& q, const py::buffer& v, const py::buffer& r, const Sides& grid,
@@ -397,6 +424,11 @@ void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
         .def_property_readonly("latent", &nn::Photo::latent)
         .def_property_readonly("hyper", &nn::Photo::hyper)
         .def_property_readonly("halo", &nn::Photo::halo);
+    py::class_<nn::Thumbnail>(m, "Thumbnail", "A network that gives small pictures from y_hat (FORMAT 8.6).")
+        .def(py::init(&make<nn::Thumbnail>), py::arg("tensors"), py::arg("kernels") = "auto")
+        .def("render", &thumbnail, py::arg("photo"), py::arg("q"), py::arg("v"), py::arg("r"), py::arg("grid"),
+             py::arg("scale"), py::arg("size"), py::arg("out"), py::arg("threads") = 1)
+        .def_property_readonly("latent", &nn::Thumbnail::latent);
     py::class_<nn::Analysis>(m, "Analysis",
                              "The encoder networks of the photo family; nothing in them decides what a file means.")
         .def(py::init(&make<nn::Analysis>), py::arg("tensors"), py::arg("kernels") = "auto")

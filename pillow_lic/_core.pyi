@@ -182,6 +182,28 @@ class Photo(metaclass=_Type):
     def halo(self) -> int:
         """Latent positions beyond a box that its samples depend on."""
 
+class Thumbnail(metaclass=_Type):
+    """What gives small pictures of the photo family's files from y_hat (FORMAT 8.6)."""
+    def __init__(self, tensors: Mapping[str, Any], kernels: str = "auto") -> None:
+        """As of Photo."""
+    def render(
+        self,
+        photo: Photo,
+        q: _Coding,
+        v: _Buffer,
+        r: _Buffer,
+        grid: _Sides,
+        scale: int,
+        size: _Sides,
+        out: _Buffer,
+        threads: int = 1,
+    ) -> None:
+        """Samples at 1/scale of the sides, 4, 8 or 16, into `out`, bytes (*size, bands), 1 band of grey or 3 of RGB. v
+        and r as of Photo.render.
+        """
+    @property
+    def latent(self) -> int: ...
+
 class Analysis(metaclass=_Type):
     """The encoder networks of the photo family; nothing in them decides what a file means. Shapes as in Photo."""
     def __init__(self, tensors: Mapping[str, Any], kernels: str = "auto") -> None:

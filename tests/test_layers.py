@@ -71,6 +71,7 @@ ALLOWED = {
         "codec/encode",
         "codec/overlay",
         "codec/preview",
+        "codec/small",
         "codec/room",
         "metrics",
         "datasets",

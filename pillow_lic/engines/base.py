@@ -228,6 +228,10 @@ class Idle:
         """Nothing of each."""
         return [Arrival(None, at_once) for _ in symbols]
 
+    def scales(self, model: Any) -> Sequence[int]:
+        """None."""
+        return ()
+
     def hand_over(self, values: Sequence[Any]) -> None:
         """They are the caller's already."""
 
@@ -272,9 +276,12 @@ class Engine(Protocol):
     def render(self, symbols: Sequence[Symbols], *, scale: int = 1, area: Area | None = None) -> Sequence[Arrival[Any]]:
         """The pixels of files with the same model, style and latent grid: uint8 (H, W, 3), of grey (H, W).
 
-        scale: 1 for full size, 2 for half, and so on. area: rows and columns of pixels, None for all. Raises
-        LicBadOption for what the engine cannot do.
+        scale: 1, or one of `scales`, and the sides are so many times smaller, rounded up. area: rows and columns of
+        pixels at full size, None for all. Raises LicBadOption for what the engine cannot do.
         """
+
+    def scales(self, model: Model) -> Sequence[int]:
+        """By what it can render a model's files smaller, without rendering them whole."""
 
     def hand_over(self, values: Sequence[Any]) -> None:
         """Values that `render` made, all of them waited for, now belong to the caller."""

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary, ref
 from .. import _core, threads
 from ..constants import LIC_LATENT_STRIDE, LIC_LEVEL_PLAIN
 from ..errors import LicBadOption, LicModelMissing
-from ..models.manifest import DECODER, ENCODER, PERCEPTUAL
+from ..models.manifest import DECODER, ENCODER, PERCEPTUAL, THUMBNAIL
 from ..models.store import buffers, once
 from .base import BIT_WEIGHT, GREY, PASSES, Arrival, Latents, Picture, Symbols, at_once, error_of_bit
 from .pieces import Box, there
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..models.store import Model
 
 FAMILY = "photo"
+SCALES = (4, 8, 16)  # of small pictures (FORMAT 8.6)
 
 _lock = threads.held(threading.RLock())
 _loaded: WeakKeyDictionary[Model, Networks] = WeakKeyDictionary()  # they go with the model
@@ -51,6 +52,7 @@ class Networks:
         """The decoder's. Raises LicModelMissing."""
         made = _core.Photo(buffers(self.model.tensors))
         self._check(DECODER, made)
+        self.model.release()
         return made
 
     @once
@@ -69,6 +71,16 @@ class Networks:
         """The encoder's. Raises LicModelMissing."""
         made = _core.Analysis(buffers(self.model.encoder_tensors))
         self._check(ENCODER, made)
+        return made
+
+    @once
+    def thumbnail(self) -> _core.Thumbnail:
+        """What gives small pictures, of a model that has it. Raises LicModelMissing."""
+        made = _core.Thumbnail(buffers(self.model.thumbnail_tensors or {}))
+        if made.latent != self.model.manifest.latent:
+            problem = f"{THUMBNAIL} is for {made.latent} latent channels; fit it again"
+            msg = f"the model {self.model.name!r} does not do what its manifest says: {problem}"
+            raise LicModelMissing(msg)
         return made
 
     def _check(self, file: str, made: _core.Photo | _core.Analysis) -> None:
@@ -199,11 +211,33 @@ class NativeEngine:
         return NativeSymbols(header, model, z, r, shift)
 
     def render(self, symbols: Sequence[Symbols], *, scale: int = 1, area: Area | None = None) -> Sequence[Arrival[Any]]:
-        """The pixels, whole or of an area, at full size alone: memoryviews over bytearrays of their own."""
-        if scale != 1:
-            msg = f"the native engine renders at full size, found scale={scale!r}"
+        """The pixels, whole or of an area or smaller: memoryviews over bytearrays of their own."""
+        if scale == 1:
+            return [Arrival(self._rendered(one, area), at_once) for one in symbols]
+        if area or any(scale not in self.scales(one.model) for one in symbols):
+            msg = f"parts, and files of such models, are rendered at full size, found scale={scale!r}"
             raise LicBadOption(msg)
-        return [Arrival(self._rendered(one, area), at_once) for one in symbols]
+        return [Arrival(self._small(one, scale), at_once) for one in symbols]
+
+    def scales(self, model: Model) -> Sequence[int]:
+        """Those of models that have a thumbnail layer."""
+        return () if model.manifest.thumbnail is None else SCALES
+
+    def _small(self, symbols: Symbols, scale: int) -> memoryview:
+        header, model = symbols.header, symbols.model
+        bands = 1 if header.layout in ("L", "LA") else 3
+        size = -(-header.height // scale), -(-header.width // scale)
+        shape, whole = (*size, *((bands,) if bands > 1 else ())), Box(0, 0, *size)
+        out, v, grid = bytearray(whole.pixels * bands), bytearray(len(symbols.z)), header.latent_grid
+        model.core.dequantise_into(header.quality_q, symbols.z, grid, v)
+        made = networks(model)
+        inputs = (made.photo, symbols.coding, v, symbols.r, grid)
+        made.thumbnail.render(*inputs, scale, size, out, threads.count())
+        for tile in symbols.missing:
+            rows, columns = tile.pixel_rows(header), tile.pixel_columns(header)
+            small = [slice(side.start // scale, -(-side.stop // scale)) for side in (rows, columns)]
+            _paint(out, shape, whole, *small)
+        return memoryview(out).cast("B", shape)
 
     def latents(self, symbols: Symbols, *, steps: bool) -> tuple[bytearray, bytearray | None]:
         """y_hat (M, hy, wy) int16 in its unit; and, if asked, L of FORMAT 8.2 (hy, wy, M) likewise, the logarithm of

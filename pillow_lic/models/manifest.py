@@ -21,6 +21,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 DIGEST = re.compile("[0-9a-f]{64}")
 DECODER, ENCODER = "model.safetensors", "encoder.safetensors"  # the files of a model
 PERCEPTUAL = "perceptual.safetensors"  # and, where there is one, of its second synthesis
+THUMBNAIL = "thumbnail.safetensors"  # what gives small pictures without its synthesis, where it has that
 # Families of networks (FORMAT 9.3, 9.4), and the file in engines/torch/ and in train/families/ that has each.
 FAMILIES = {"photo": "photo", "factorized": "gdn", "hyperprior": "gdn", "gdn-mixture": "gdn"}
 WIDTH_MAX = 4096  # of a network
@@ -52,6 +53,7 @@ class Manifest:
     widths: Mapping[str, int | bool]  # of the networks: what their family calls them
     encoder: str | None  # SHA-256 of the encoder's file, in hexadecimal; None where there is none
     perceptual: str | None  # SHA-256 of the second synthesis' file, likewise; None where there is none
+    thumbnail: str | None  # likewise, of the file that gives small pictures
     stated: Mapping[str, Any] = field(compare=False, repr=False)  # all that the file holds, for people
 
     @classmethod
@@ -75,6 +77,7 @@ class Manifest:
             widths=network,
             encoder=whole.get("encoder"),
             perceptual=whole.get("perceptual"),
+            thumbnail=whole.get("thumbnail"),
             stated=whole,
             **integers,
         )
@@ -121,7 +124,7 @@ def _problem(stated: Any) -> str | None:
 
 
 def _problem_of_files(stated: dict[str, Any]) -> str | None:
-    for key, needed in (("identity", True), ("encoder", False), ("perceptual", False)):
+    for key, needed in (("identity", True), ("encoder", False), ("perceptual", False), ("thumbnail", False)):
         digest = stated.get(key)
         if (needed or key in stated) and not (isinstance(digest, str) and DIGEST.fullmatch(digest)):
             return f"{key} must be a SHA-256 in lower-case hexadecimal, found {digest!r}"

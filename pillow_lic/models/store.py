@@ -18,7 +18,7 @@ from .. import _core
 from ..errors import LicModelMissing
 from ..threads import held
 from . import weights
-from .manifest import DECODER, ENCODER, PERCEPTUAL, Manifest
+from .manifest import DECODER, ENCODER, PERCEPTUAL, THUMBNAIL, Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +43,7 @@ NAMES = {
     DECODER: re.compile(rf"{_TABLES}|tanh|exp2|(prior|refine\d|synthesis){_LAYER}|{_UNIT}"),
     PERCEPTUAL: re.compile(rf"synthesis{_LAYER}|{_UNIT}"),
     ENCODER: re.compile(rf"(analysis|hyper|hyper_analysis){_LAYER}|{_UNIT}|{_PRIOR}"),
+    THUMBNAIL: re.compile(rf"thumbnail{_LAYER}"),
 }
 
 _lock = held(threading.RLock())  # of all that is loaded once; so no child inherits it half done
@@ -137,12 +138,24 @@ class Model:
             raise LicModelMissing(msg)
         return self.tensors | self._named(PERCEPTUAL, self.manifest.perceptual)
 
+    @once
+    def thumbnail_tensors(self) -> weights.Tensors | None:
+        """What gives small pictures (FORMAT 9.3), by name; None for a model without. Raises likewise."""
+        return None if self.manifest.thumbnail is None else self._named(THUMBNAIL, self.manifest.thumbnail)
+
     def _named(self, file: str, digest: str) -> weights.Tensors:
         """The tensors of a file that the manifest knows by its SHA-256."""
         data = self._read(file)
         if hashlib.sha256(data).hexdigest() != digest:
             raise _other(self.path / file)
         return weights.read(data, str(self.path / file), NAMES[file])
+
+    def release(self) -> None:
+        """Give back the memory of `tensors`, of which the coder and the networks have made their own. They are read
+        again where they are asked for again.
+        """
+        _ = self.core
+        self.__dict__.pop("tensors", None)
 
     def check_files(self) -> None:
         """Read every file once. Raises LicModelMissing."""
@@ -151,6 +164,7 @@ class Model:
             _ = self.encoder_tensors
         if self.manifest.perceptual is not None:
             _ = self.perceptual_tensors
+        _ = self.thumbnail_tensors
 
     @once
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -2,28 +2,30 @@
 here.
 
 Imports Pillow and container (for the header), models' registry when a file is opened; the codec, numpy and an engine
-only when pixels are decoded or encoded. `draft()` knows previews alone: without one `thumbnail()` decodes the whole
-image.
+only when pixels are decoded or encoded.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import io
+import math
 import sys
 import threading
 import warnings
+import weakref
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image, ImageFile
 
 from .. import container, style
 from ..constants import LIC_METADATA_MAX
-from ..errors import LicBadMagic, LicBadOption, LicCorruptChunk
+from ..errors import LicBadMagic, LicBadOption, LicCorruptChunk, LicTruncated
 from ..imports import imported
 from ..signature import FORMAT
 from ..threads import cramped, with_large_stack
-from . import keep, metadata
+from . import feed, keep, metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 FOR_LOADING = ("pillow_lic.codec.decode", "pillow_lic.engines.native")
 FOR_PREVIEWS = ("pillow_lic.codec.preview",)
 FOR_SAVING = ("numpy", "pillow_lic.codec.encode", "pillow_lic.engines.native")
+
+_THUMBNAIL_GAP = 0.75  # of the reducing_gap that is given: what is decoded small is a mean already
 
 _LARGE = 1 << 22  # bytes of samples that may be in memory twice
 
@@ -59,6 +63,13 @@ class LicImageFile(ImageFile.ImageFile):
 
     _preview: container.Preview | None = None
     _small: Image.Image | None = None  # the preview's picture, where `draft` took it
+    _scale = 1  # by which it will be decoded smaller, where `draft` said so
+    _header: container.Header | None = None
+    # What thumbnail() wants of a preview, and of a picture that is decoded smaller.
+    _wanted: tuple[tuple[int, int], tuple[int, int]] | None = None
+    _begin = b""  # what a Parser opened it with
+    _fed: bytes | None = None  # what ImageFile.Parser has of the file
+    _stale = False  # whether more of it is there than is shown
     source: bytes | None = None  # of what is loaded, the file, for save(quality="keep"); None for one of odd size
     _file_size = 0  # bytes
     _load_lock: threading.RLock | None = None  # set by _open: an unpickled or closed image has nothing to load
@@ -75,27 +86,60 @@ class LicImageFile(ImageFile.ImageFile):
         found, notes = metadata.shown(head)
         self.info.update(found)
         warn(notes)
-        self._preview = head.preview
-        self.tile = [ImageFile._Tile("lic", (0, 0, *self._size), 0, None)]
+        self._preview, self._header = head.preview, head.header
+        self.tile = [ImageFile._Tile(feed.NAME, (0, 0, *self._size), 0, (weakref.ref(self),))]
         self._load_lock = threading.RLock()  # a signal handler may load it meanwhile
+        self._begin = self.fp.getvalue() if type(self.fp) is io.BytesIO else b""  # shared, not copied
 
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
-        """Take the file's preview in the place of its picture, if there is one and it is not smaller than `size`. The
-        mode stays. `thumbnail()` calls this.
+        """Take the file's preview in the place of its picture, or decode it 4, 8 or 16 times smaller, whichever is
+        smallest and not smaller than `size`. The mode stays. `thumbnail()` calls this.
         """
+        if size is None or not self.tile or self._small is not None or self._scale != 1:
+            return None
+        of_preview, of_decode = self._wanted or (size, size)
         small = self._preview
-        if size is None or small is None or not self.tile or self._small is not None:
-            return None
-        if small.width < min(size[0], self.width) or small.height < min(size[1], self.height):
-            return None
-        imported(*FOR_PREVIEWS)
-        from ..codec.preview import shown
+        if small is not None and all(
+            have >= min(wanted, side) for have, wanted, side in zip(small[1:3], of_preview, self.size, strict=True)
+        ):
+            imported(*FOR_PREVIEWS)
+            from ..codec.preview import shown
 
-        self._small = shown(small, self.mode)
-        if self._small is None:
+            self._small = shown(small, self.mode)
+            if self._small is not None:
+                self._size = self._small.size
+                return self.mode, (0, 0, *self.size)
+        return self._smaller(*of_decode)
+
+    def _smaller(self, width: int, height: int) -> tuple[str, tuple[int, int, float, float]] | None:
+        """Decode it so many times smaller that it is at least as large as that, where its model can."""
+        imported(*FOR_LOADING)
+        from ..codec.decode import scales
+
+        assert self._header is not None
+        most = min(self.width // max(width, 1), self.height // max(height, 1))
+        scale = max((one for one in scales(self._header, decode_options()) if one <= most), default=1)
+        if scale == 1:
             return None
-        self._size = self._small.size
-        return self.mode, (0, 0, *self.size)
+        self._scale, box = scale, (0, 0, self.width / scale, self.height / scale)
+        self._size = (-(-self.width // scale), -(-self.height // scale))
+        return self.mode, box
+
+    def thumbnail(
+        self,
+        size: tuple[float, float],
+        resample: Image.Resampling = Image.Resampling.BICUBIC,
+        reducing_gap: float | None = 2.0,
+    ) -> None:
+        """As of Pillow's images. A preview will do that is as large as the thumbnail."""
+        fit, gap = min(size[0] / self.width, size[1] / self.height, 1.0), (reducing_gap or 0.0) * _THUMBNAIL_GAP
+        final = [max(1, round(fit * side)) for side in self.size]
+        spare = [math.ceil(max(gap, 1.0) * side) for side in final]
+        self._wanted = (final[0], final[1]), (spare[0], spare[1])
+        try:
+            super().thumbnail(size, resample, reducing_gap)
+        finally:
+            self._wanted = None
 
     def load(self) -> Any:
         """Decode at the first call; several threads may call it.
@@ -103,22 +147,26 @@ class LicImageFile(ImageFile.ImageFile):
         Raises LicError where the file is damaged or its model unknown. With ImageFile.LOAD_TRUNCATED_IMAGES, missing
         tiles are grey.
         """
-        if self.tile and cramped():
+        if (self.tile or self._stale) and cramped():
             return with_large_stack(self.load)
         if self._load_lock is not None:
             with self._load_lock:
                 if self.tile and self._small is not None:
                     self._done(self._small)
                     self._small = None
+                elif self._fed is not None:
+                    if self._stale:
+                        imported(*FOR_LOADING)
+                        self._load_fed()
                 elif self.tile:
                     imported(*FOR_LOADING)
                     from ..codec.decode import bomb, decoded
 
-                    options = decode_options()
+                    options = decode_options(scale=self._scale)
                     try:
                         chunks = self.chunks(options)
                         warn(bomb(chunks.header), Image.DecompressionBombWarning)
-                        self.source = self._bytes()
+                        self.source = self._bytes() if self._scale == 1 else None
                         decoded(chunks, options, self._take)
                     except ValueError:  # a signal handler has loaded it meanwhile, and closed its file
                         if self.tile:
@@ -134,9 +182,11 @@ class LicImageFile(ImageFile.ImageFile):
 
         chunks = read(self.fp, options)
         header = chunks.part.whole if chunks.part else chunks.header
-        if (header.width, header.height, header.layout) != (*self.size, self.mode):
-            then = f"{self.mode} of {self.width} x {self.height} pixels then"
-            msg = f"the file changed after it was opened: {then}; open it again"
+        then = self._header
+        assert then is not None
+        if (header.width, header.height, header.layout) != (then.width, then.height, then.layout):
+            was = f"{then.layout} of {then.width} x {then.height} pixels then"
+            msg = f"the file changed after it was opened: {was}; open it again"
             raise LicCorruptChunk(msg)
         return chunks
 
@@ -156,15 +206,43 @@ class LicImageFile(ImageFile.ImageFile):
         self._done(image_of(found))
 
     def _done(self, image: Image.Image) -> None:
-        self.im = image.im
+        self.im, self._begin = image.im, b""
         self.readonly = 0
         self.tile = []
         if self._exclusive_fp and self.fp is not None:
             self.fp.close()
         self.fp = None
 
-    def load_seek(self, pos: int) -> None:
-        """Its presence makes ImageFile.Parser wait for the whole file."""
+    def load_prepare(self) -> None:
+        """ImageFile.Parser is about to feed it."""
+        self.im = Image.new(self.mode, (1, 1)).im  # until it is asked for
+        self._fed, self._stale = self._begin, True
+
+    def fed(self, data: bytes) -> bool:
+        """All that a Parser has. Returns whether that is the whole file, which is found out when the same comes twice,
+        as it does when a Parser is closed. Raises LicError for a whole file that is damaged.
+        """
+        if self._fed is None or len(data) > len(self._fed):
+            self._fed, self._stale = data, True
+            return False
+        whole, self._fed = self._fed, None
+        self.fp = io.BytesIO(whole)
+        try:
+            self._open()  # there may be more metadata than there was
+            self.load()
+        except LicTruncated:
+            self.fp, self.tile, self._fed = None, [], whole
+            return False
+        return True
+
+    def _load_fed(self) -> None:
+        """What the bytes so far show."""
+        from ..codec.decode import decoded, read
+
+        assert self._fed is not None
+        options = dataclasses.replace(decode_options(), truncated=True)
+        self._stale = False
+        self._done(image_of(decoded(read(self._fed, options), options)))
 
     def verify(self) -> None:
         """Check structure and checksums of the whole file without decoding it, then close it. Warns of bytes behind
@@ -175,6 +253,9 @@ class LicImageFile(ImageFile.ImageFile):
             raise RuntimeError(msg)  # as Pillow's PNG plugin says it
         warn(container.verify(self.fp))
         super().verify()
+
+
+Image.register_decoder(feed.NAME, feed.Decoder)
 
 
 def _info(head: container.Head) -> dict[str, Any]:
@@ -194,11 +275,11 @@ def _info(head: container.Head) -> dict[str, Any]:
     return info
 
 
-def decode_options(device: str | None = None) -> DecodeOptions:
+def decode_options(device: str | None = None, scale: int = 1) -> DecodeOptions:
     """As Pillow's settings are now."""
     from ..codec.options import DecodeOptions
 
-    return DecodeOptions(truncated=ImageFile.LOAD_TRUNCATED_IMAGES, device=device).checked()
+    return DecodeOptions(truncated=ImageFile.LOAD_TRUNCATED_IMAGES, device=device, scale=scale).checked()
 
 
 def image_of(found: Decoded) -> Image.Image:

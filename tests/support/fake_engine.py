@@ -92,6 +92,9 @@ class FakeEngine:
         calls.extend("decode" for _ in symbols)
         return [Arrival(one.pixels, at_once) for one in symbols]
 
+    def scales(self, model):
+        return ()
+
     def hand_over(self, values):
         pass
 

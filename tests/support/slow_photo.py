@@ -151,6 +151,19 @@ class SlowPhoto:
             return ((levels.sum(0) * most + 6120) // 12240).astype(dtype)
         return np.ascontiguousarray(((levels * most + 2040) // 4080).transpose(1, 2, 0)).astype(dtype)
 
+    # --- 8.6: small pictures -------------------------------------------------------------------------------------
+
+    def small(self, y_hat: np.ndarray, scale: int, size: tuple[int, int], grey: bool = False) -> np.ndarray:
+        """Of a picture of `size`, uint8 (ceil(H / scale), ceil(W / scale), 3), of grey without the bands."""
+        p = np.clip(shuffle(clip(self.conv("thumbnail.direct", y_hat)), 4), 0, 4080)
+        k = scale // 4
+        rows, columns = p.shape[1] // k, p.shape[2] // k
+        q = p.reshape(3, rows, k, columns, k).sum((2, 4))[:, : -(-size[0] // scale), : -(-size[1] // scale)]
+        n = k * k
+        if grey:
+            return ((q.sum(0) + 24 * n) // (48 * n)).astype(np.uint8)
+        return ((q + 8 * n) // (16 * n)).transpose(1, 2, 0).astype(np.uint8)
+
 
 def clip(x: np.ndarray) -> np.ndarray:
     return np.clip(x, -32768, 32767)

@@ -218,6 +218,10 @@ class TorchEngine:
         plane = self.place.up(torch.from_numpy(np.array(alpha)))[..., None]
         return torch.cat([image if image.dim() == 3 else image[..., None], plane], -1)
 
+    def scales(self, model: Model) -> Sequence[int]:
+        """None."""
+        return ()
+
     def hand_over(self, values: Sequence[Any]) -> None:
         """Tensors that other streams made, all of them marked and waited for, now belong to the caller's stream."""
         if self.keep:
