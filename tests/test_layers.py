@@ -43,6 +43,7 @@ ARROWS = {
     "conversion": {"plugins", "codec", "container", *GROUND},
     "dask": {"conversion", "plugins", "codec", "container", *GROUND},
     "datasets": {"errors"},
+    "io": {"codec", "errors"},
     "cli": {"", "dask", "datasets", "conversion", "plugins", "metrics", "codec", "models", "container", *GROUND},
     "LicImagePlugin": {"plugins"},
     "__main__": {"cli"},
@@ -60,7 +61,7 @@ WITHIN_ENGINES = {
 
 # package -> rooms, or files of them, that may import it
 ALLOWED = {
-    "torch": {"engines/torch"},
+    "torch": {"engines/torch", "io"},
     "cupy": {"engines/torch/cuda/compile"},
     "imageio": {"plugins/imageio"},
     "PIL": {

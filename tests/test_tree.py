@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,11 +19,20 @@ LARGE = {  # those that are larger, each for a reason
 }
 
 
-def test_no_file_but_the_weights_is_large():
+@pytest.fixture
+def files() -> list[str]:
+    """What git lists."""
     if not shutil.which("git") or not (ROOT / ".git").exists():
         pytest.skip("not a clone: git does not list the tree")
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    files = [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+    return [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_names_are_those_of_every_system(files):
+    assert not [name for name in files if not re.fullmatch(r"[\w./+-]+", name, re.ASCII)], "strays of a test?"
+
+
+def test_no_file_but_the_weights_is_large(files):
     large = {name for name in files if (ROOT / name).stat().st_size > LARGEST}
     weights = {name for name in large if name.startswith("pillow_lic/models/") and name.endswith(".safetensors")}
     assert large - weights <= LARGE, "larger than 500 kB: make them smaller, or say above why they are"

@@ -25,6 +25,7 @@ from . import alpha, overlay, small
 from . import room as rooms
 from .encode import covered
 from .options import DecodeKeywords, DecodeOptions, keywords
+from .order import ORDERS, turned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,7 +45,7 @@ def decode(data: bytes | str | os.PathLike[str] | IO[bytes], **options: Unpack[D
     if cramped():
         return with_large_stack(decode, data, **options)
     checked = DecodeOptions(**options).checked()
-    pixels, notes = decoded(read(data, checked), checked, lambda found: (found.array(), found.notes))
+    pixels, notes = decoded(read(data, checked), checked, lambda found: (found.array(checked.order), found.notes))
     for note in notes:
         warnings.warn(note, stacklevel=2)
     return pixels
@@ -63,8 +64,11 @@ class Decoded(NamedTuple):
         """Width and height."""
         return self.image.size if self.image is not None else (self.colour.shape[1], self.colour.shape[0])
 
-    def array(self) -> Any:
+    def array(self, order: str = ORDERS[0]) -> Any:
         """Colour and alpha in one."""
+        return turned(self._array(), order)
+
+    def _array(self) -> Any:
         if self.image is not None:
             imported("numpy")
             import numpy as np

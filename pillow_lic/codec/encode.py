@@ -17,6 +17,8 @@ from ..imports import imported
 from ..threads import cramped, spread, with_large_stack
 from . import alpha, fill, overlay, preview, rate, regions
 from .options import NO_METADATA, EncodeKeywords, EncodeOptions, EncodeSettings, Metadata, keywords
+from .order import ORDERS, Order, turned
+from .order import checked as checked_order
 from .screen import Plan, Scene, planned
 
 if TYPE_CHECKING:
@@ -37,20 +39,22 @@ class EncodePicture(EncodeKeywords, total=False):
     icc: bytes | None
     exif: bytes | None
     xmp: bytes | None
+    order: str
 
 
-@keywords(EncodeOptions, Metadata)
+@keywords(EncodeOptions, Metadata, Order)
 def encode(array: NDArray[np.uint8], **options: Unpack[EncodePicture]) -> bytes:
     """Encode uint8 pixels to the bytes of a `.lic` file.
 
     array: (H, W) or (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGBA. Alpha is kept exactly.
-    icc, exif (a TIFF structure), xmp: bytes.
+    icc, exif (a TIFF structure), xmp: bytes. order: "rgb", or "bgr" for colours as OpenCV has them.
     {options}
     Raises LicBadOption and LicTargetUnreachable (also ValueErrors), LicUnknownModel, LicModelMissing, LicLimitExceeded,
     LicGpuUnavailable; all are LicErrors.
     """
     if cramped():
         return with_large_stack(encode, array, **options)
+    array = turned(array, checked_order(options.pop("order", ORDERS[0])))
     metadata = Metadata(*(options.pop(name, None) for name in Metadata._fields))  # type: ignore[misc]
     data, notes = encoded(array, EncodeOptions(**options).checked(), metadata)  # type: ignore[misc]
     for note in notes:

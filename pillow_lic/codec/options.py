@@ -25,6 +25,8 @@ from ..models import choice as models
 from ..signature import EXIF_PREFIX
 from ..style import Style
 from . import preview, regions
+from .order import ORDERS
+from .order import checked as checked_order
 
 if TYPE_CHECKING:
     from ..engines.base import Engine
@@ -285,6 +287,7 @@ class DecodeKeywords(TypedDict, total=False):
     style: str | None
     strength: float | None
     scale: int
+    order: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,6 +302,7 @@ class DecodeOptions:
     whole, and only the tiles that it takes are read and decoded. scale: 2, 4, 8 or 16 for a picture whose sides are so
     many times smaller, rounded up. 4, 8 and 16 take a fraction of the time with the default models, which have a layer
     for that; what it gives is near to the whole picture's means, not equal.
+    order: of the colours, "rgb", or "bgr" as OpenCV has them.
     style: "default", the picture nearest to the original; or "perceptual", the same with invented texture where little
     was kept, and strength, 0 to 1, how much of that (1). Where the file's model has no such synthesis, the default,
     with a warning. None: what `set_style` says, else PILLOW_LIC_STYLE, else the file's writer, else "default".
@@ -312,6 +316,7 @@ class DecodeOptions:
     style: str | None = None
     strength: float | None = None
     scale: int = 1
+    order: str = ORDERS[0]
 
     def checked(self) -> DecodeOptions:
         """With the device's full name. Raises LicBadOption, LicGpuUnavailable."""
@@ -323,6 +328,7 @@ class DecodeOptions:
             raise LicBadOption(msg)
         styles.asked(self.style, self.strength)
         _check_scale(self)
+        checked_order(self.order)
         return dataclasses.replace(self, device=engines.device_named(self.device), box=_checked_box(self.box))
 
     def shown(self, model: Model, preferred: tuple[int, int] | None) -> tuple[Style, str | None]:

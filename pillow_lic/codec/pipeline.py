@@ -145,7 +145,7 @@ def _decoded(files: Iterable[tuple[Any, Any]], options: DecodeOptions, *, metada
         found: Decoded = _unless_wrong(outcome, number)
         made.engine.hand_over([found.colour])
         chunks = made.chunks
-        yield Item(key, found.array(), Metadata(chunks.icc, chunks.exif, chunks.xmp))
+        yield Item(key, found.array(options.order), Metadata(chunks.icc, chunks.exif, chunks.xmp))
 
 
 def _noted(items: Iterable[Any], job: Callable[[Any], tuple[Any, Job]]) -> Iterator[tuple[Any, Job]]:
