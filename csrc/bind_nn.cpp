@@ -11,6 +11,7 @@
 #include "bind.h"
 #include "image.h"
 #include "nn/analysis.h"
+#include "nn/encoder.h"
 #include "nn/gradient.h"
 #include "nn/kernel_sets.h"
 #include "nn/photo.h"
@@ -28,8 +29,6 @@ using Volume = std::tuple<py::ssize_t, py::ssize_t, py::ssize_t>;            // 
 using Box = std::tuple<py::ssize_t, py::ssize_t, py::ssize_t, py::ssize_t>;  // top, left, bottom, right, in pixels
 
 constexpr py::ssize_t kThreadsMost = 256, kPassesMost = 1000;
-constexpr std::int32_t kHyperMost =
-    127;  // an encoder's own bound on |z|; what lies beyond 7.5's clamp is clamped alike
 
 std::size_t threads_of(py::ssize_t threads) { return in_range(threads, "threads", 1, kThreadsMost); }
 
@@ -210,7 +209,7 @@ void quantise(const nn::Photo& photo, const lic::Model& model, const Coding& q, 
     model.index(setting, model.shape(s.hy, s.wy), symbols.data, index.data());
     nn::Choice choice;
     choice.y = from_y.data, choice.index = index.data(), choice.r = to.data;
-    choice.quantise = [&](const float* x, const std::uint8_t* at, std::size_t n, std::int16_t* out) {
+    choice.quantise = [&](std::size_t, const float* x, const std::uint8_t* at, std::size_t n, std::int16_t* out) {
         model.quantise({x, at, weights.data(), M, n, out, setting.stages});
     };
     nn::Image image = image_of(s, v.data(), nullptr);
@@ -310,21 +309,38 @@ void hyper_symbols(const nn::Analysis& analysis, const lic::Model& model, py::ss
                    const Sides& grid, const py::buffer& z) {
     const Sizes s(grid);
     if (model.C() != analysis.hyper()) refuse("argument model has other latents than these networks");
-    const lic::Setting setting = setting_at(model, q);
+    const int quality = quality_of(q);
     const Values<const std::int32_t> from(y, "y", s.rows(analysis.latent()));
     const Values<std::int16_t> to(z, "z", s.hyper(model.C()), true);
     const Released released;
-    const std::size_t n = s.hz * s.wz;
-    std::vector<std::int32_t> fine(model.C() * n);
-    analysis.hyper_analyse(from.data, s.hy, s.wy, static_cast<int>(q), fine.data());
-    for (std::size_t c = 0; c < model.C(); ++c) {
-        const std::int32_t step = setting.d[c] << 8;  // z in 1/8192, d in 1/32
-        for (std::size_t i = 0; i < n; ++i) {
-            const std::int32_t value = fine[c * n + i], size = (std::abs(value) + step / 2) / step;
-            to.data[c * n + i] =
-                static_cast<std::int16_t>(std::clamp(value < 0 ? -size : size, -kHyperMost, kHyperMost));
-        }
+    nn::hyper_symbols(analysis, model, quality, from.data, s.hy, s.wy, to.data);
+}
+
+// passes, bit, weight and visual of a search
+using Effort = std::tuple<py::ssize_t, double, float, double>;
+
+void encode(const nn::Analysis& analysis, const nn::Photo& photo, const lic::Model& model, const Coding& q,
+            const py::buffer& pixels, const Volume& shape, const std::tuple<py::buffer, py::buffer>& symbols,
+            const Effort& effort, py::ssize_t threads, std::size_t slice) {
+    check_latents(photo, model);
+    if (model.C() != analysis.hyper() || model.M() != analysis.latent()) {
+        refuse("argument model has other latents than these networks");
     }
+    const auto [passes, bit, weight, visual] = effort;
+    const std::size_t times = in_range(passes, "effort (passes)", 0, kPassesMost);
+    if (times && !(bit > 0.0 && bit < 1e12)) refuse("argument effort (bit) is not above 0 and below 1e12");
+    if (!(visual >= 0.0 && visual < 1e12)) refuse("argument effort (visual) is not from 0 to below 1e12");
+    const HeldPicture held_picture(pixels, shape);
+    const Sizes& s = held_picture.sizes;
+    const int quality = quality_of(q);
+    const lic::Setting setting = setting_at(model, q, model.shape(s.hy, s.wy));
+    if (setting.stages.count > 1) refuse("argument q has stages, whose thresholds come from all of z");
+    const Values<std::int16_t> z(std::get<0>(symbols), "z", s.hyper(model.C()), true),
+        r(std::get<1>(symbols), "r", s.latent(model.M()), true);
+    const nn::Encoder encoder{analysis, photo, model, quality, setting, times, weight, bit, visual, threads_of(threads),
+                              slice};
+    const Released released;
+    nn::encode(encoder, held_picture.picture, z.data, r.data);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -436,10 +452,13 @@ void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
              py::arg("threads") = 1)
         .def("hyper_symbols", &hyper_symbols, py::arg("model"), py::arg("q"), py::arg("y"), py::arg("grid"),
              py::arg("z"))
+        .def("encode", &encode, py::arg("photo"), py::arg("model"), py::arg("q"), py::arg("pixels"), py::arg("shape"),
+             py::arg("symbols"), py::arg("effort"), py::arg("threads") = 1, py::arg("slice") = nn::kSliceMost)
         .def_property_readonly("latent", &nn::Analysis::latent)
         .def_property_readonly("hyper", &nn::Analysis::hyper);
     m.def("join_planes", &turned<nn::join_planes>, py::arg("runs"), py::arg("data"), py::arg("out"))
         .def("split_planes", &turned<nn::split_planes>, py::arg("runs"), py::arg("data"), py::arg("out"));
+    m.attr("SLICE_MOST") = nn::kSliceMost;
     m.def("visual", &visual, py::arg("levels"), py::arg("pixels"), py::arg("shape"), py::arg("out") = py::none(),
           py::arg("kernels") = "auto", py::arg("threads") = 1,
           "The distance that visual models are trained for, times the pixels; its gradient is added to `out`.");

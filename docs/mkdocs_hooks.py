@@ -84,4 +84,4 @@ def led(target: str, here: str) -> str:
 
 def is_page(there: str) -> bool:
     """Whether a file of docs/ is on the site."""
-    return (ROOT / there).is_file() and not there.startswith("docs/pending/") and not there.endswith(".py")
+    return (ROOT / there).is_file() and not there.endswith(".py")

@@ -214,6 +214,22 @@ class Analysis(metaclass=_Type):
         """
     def hyper_symbols(self, model: Model, q: int, y: _Buffer, grid: _Sides, z: _Buffer) -> None:
         """z into the caller's int16 (C, hz, wz), rounded to the model's steps, from y int32 (h, w, M)."""
+    def encode(
+        self,
+        photo: Photo,
+        model: Model,
+        q: _Coding,
+        pixels: _Buffer,
+        shape: _Volume,
+        symbols: tuple[_Buffer, _Buffer],
+        effort: tuple[int, float, float, float],
+        threads: int = 1,
+        slice: int = ...,
+    ) -> None:
+        """All steps of an encoder, slice by slice of rows, so that memory is that of a slice: z (C, hz, wz) and r
+        (M, h, w) into the caller's int16. effort: passes, bit, weight and visual of Photo.search. slice: elements of y
+        that a slice has at most. Without stages.
+        """
     @property
     def latent(self) -> int:
         """M."""
@@ -245,6 +261,8 @@ def visual(
     a position at a quarter of the resolution holds 4 rows of 4 pixels of 3. out: float32 like levels, to which its
     gradient by them is added.
     """
+
+SLICE_MOST: int  # elements of y in a slice of Analysis.encode
 
 def visual_weights() -> list[float]:
     """The 108 published weights of SSIMULACRA2: channel, scale, norm (mean, 4-norm), map (structure, ringing, blur)."""

@@ -165,7 +165,7 @@ void Refinement::choose(std::size_t row, std::size_t column, std::size_t positio
             }
         }
     }
-    choice_->quantise(ratio_.data(), index_.data(), positions, chosen_.data());
+    choice_->quantise(row, ratio_.data(), index_.data(), positions, chosen_.data());
     i16* r = r_.row(row);
     for (std::size_t m = 0; m < M; ++m) {
         for (std::size_t p = 0; p < positions; ++p) {

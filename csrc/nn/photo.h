@@ -69,9 +69,9 @@ struct Choice {
     float* step = nullptr;                // (hy, wy, M) what r counts, in 1/16 of y_hat's unit; may be null
     float shake = 0.0f;                   // by so much of what r counts is y moved at random at most, in all
     std::uint32_t seed = 0;               // of those numbers
-    // x (M, n) = (y - mean) / step and index (M, n) to r (M, n), of positions that do not depend on each other.
-    // Several threads call it at once.
-    std::function<void(const float* x, const std::uint8_t* index, std::size_t n, i16* r)> quantise;
+    // x (M, n) = (y - mean) / step and index (M, n) to r (M, n), of positions of a row that do not depend on each
+    // other. Several threads call it at once.
+    std::function<void(std::size_t row, const float* x, const std::uint8_t* index, std::size_t n, i16* r)> quantise;
     std::size_t begin = 0, end = 0;  // rows that are written; Photo::quantise sets them
 };
 

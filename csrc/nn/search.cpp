@@ -91,7 +91,7 @@ class Searching {
         choice.y = y, choice.index = index_.data(), choice.r = r;
         choice.shake = shake, choice.seed = static_cast<std::uint32_t>(pass) * 0x9E3779B9u;
         if (!y_hat_.empty()) choice.y_hat = y_hat_.data(), choice.step = step_.data();
-        choice.quantise = [this](const float* x, const std::uint8_t* at, std::size_t n, i16* out) {
+        choice.quantise = [this](std::size_t, const float* x, const std::uint8_t* at, std::size_t n, i16* out) {
             s_.model.quantise({x, at, weights_.data(), M_, n, out, s_.setting.stages});
         };
         const std::size_t hz = cells(hy_), wz = cells(wy_);

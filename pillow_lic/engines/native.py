@@ -129,10 +129,20 @@ class NativeEngine:
         return [nullcontext()]
 
     def analyse(self, pictures: Sequence[Picture]) -> Latents:
-        """y and z of each picture."""
+        """y and z of each picture; of large ones nothing yet, as latents take more memory than the picture: where
+        `quantise` is all that follows, it goes slice by slice.
+        """
+        latents = Latents(pictures, None, None, None, None, None)
+        return latents if any(_is_large(picture) for picture in pictures) else self._analysed(latents)
+
+    def _analysed(self, latents: Latents) -> Latents:
+        """The same with y and z, if they were still to be made."""
+        if latents.y is not None:
+            return latents
+        pictures = latents.pictures
         found = [self._analyse(picture) for picture in pictures]
         staged = [picture.staged(z) for picture, (_, z) in zip(pictures, found, strict=True)]
-        return Latents(staged, None, [y for y, _ in found], [z for _, z in found], None, None)
+        return replace(latents, pictures=staged, y=[y for y, _ in found], z=[z for _, z in found])
 
     def _analyse(self, picture: Picture) -> tuple[bytearray, bytearray]:
         header, manifest = picture.header, picture.model.manifest
@@ -148,6 +158,7 @@ class NativeEngine:
 
     def at(self, latents: Latents, q: int) -> Latents:
         """The same at another quality: z anew."""
+        latents = self._analysed(latents)
         pictures = [picture.at(q) for picture in latents.pictures]
         z = [self._hyper(picture, y) for picture, y in zip(pictures, latents.y, strict=True)]
         pictures = [picture.staged(one) for picture, one in zip(pictures, z, strict=True)]
@@ -157,6 +168,7 @@ class NativeEngine:
         """The same with what effort finds."""
         if not PASSES[effort]:
             return latents
+        latents = self._analysed(latents)
         (picture,), (y,), (z,) = latents.pictures, latents.y, latents.z
         moved, weight = bytearray(len(y)), bytearray(4 * picture.model.manifest.latent)
         r = self._quantised(picture, y, z, PASSES[effort], left=(moved, weight)).r
@@ -164,7 +176,9 @@ class NativeEngine:
 
     def quantise(self, latents: Latents, effort: int) -> Sequence[Arrival[Symbols]]:
         """The symbols of each picture."""
-        if latents.moved is None:
+        if latents.y is None:
+            found = [self._sliced(picture, PASSES[effort]) for picture in latents.pictures]
+        elif latents.moved is None:
             triples = zip(latents.pictures, latents.y, latents.z, strict=True)
             found = [self._quantised(*triple, PASSES[effort]) for triple in triples]
         elif latents.r is not None:
@@ -189,10 +203,16 @@ class NativeEngine:
         header, model = picture.header, picture.model
         symbols = self.blank(header, model, picture.shift)
         symbols.z[:] = z
-        bit = error_of_bit(model.manifest.lambda_at(header.quality_q))
-        visual = bit * model.manifest.visual_at(header.quality_q)
         inputs = (model.core, symbols.coding, z, y, symbols.r, *_pixels(picture))
-        networks(model).photo.search(*inputs, passes, bit, bit_weight(model), visual, threads.count(), *left)
+        networks(model).photo.search(*inputs, passes, *_prices(picture), threads.count(), *left)
+        return symbols
+
+    def _sliced(self, picture: Picture, passes: int) -> Symbols:
+        """The same without the latents of the whole picture."""
+        model, nets = picture.model, networks(picture.model)
+        symbols = self.blank(picture.header, model, picture.shift)
+        inputs = (nets.photo, model.core, symbols.coding, *_pixels(picture), (symbols.z, symbols.r))
+        nets.analysis.encode(*inputs, (passes, *_prices(picture)), threads.count())
         return symbols
 
     def _rounded(self, picture: Picture, y: bytearray, z: bytearray, weight: float | bytearray) -> Symbols:
@@ -284,12 +304,25 @@ class NativeEngine:
         """They are the caller's already."""
 
 
+def _is_large(picture: Picture) -> bool:
+    """Whether it is encoded slice by slice. One with stages is not: their thresholds come from all of z."""
+    grid = picture.header.latent_grid
+    return grid.rows * grid.columns * picture.model.manifest.latent > _core.SLICE_MOST and not picture.progressive
+
+
+def _prices(picture: Picture) -> tuple[float, float, float]:
+    """What a search is told: the error that a bit is worth, a bit's weight, what a visual distance of 1 counts for."""
+    manifest, q = picture.model.manifest, picture.header.quality_q
+    bit = error_of_bit(manifest.lambda_at(q))
+    return bit, bit_weight(picture.model), bit * manifest.visual_at(q)
+
+
 def _pixels(picture: Picture) -> tuple[Any, tuple[int, int, int]]:
-    """The samples, side by side, and their height, width and bands: of grey pictures one."""
-    colour, grey = picture.colour, picture.header.layout in ("L", "LA")
-    bands = 1 if grey else 3
-    pixels = colour[:, :, :bands].tobytes()
-    return pixels, (picture.header.height, picture.header.width, bands)
+    """The samples, side by side, and their height, width and bands: of grey pictures one. Copied where they are not."""
+    bands = 1 if picture.header.layout in ("L", "LA") else 3
+    pixels = picture.colour[:, :, :bands]
+    together = pixels.data if pixels.flags.c_contiguous else pixels.tobytes()
+    return together, (picture.header.height, picture.header.width, bands)
 
 
 def _put(samples: bytearray, box: Box, out: bytearray, width: int, bands: int) -> None:
