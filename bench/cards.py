@@ -222,6 +222,31 @@ def targets() -> list[str]:
     return lines
 
 
+def cuts() -> list[str]:
+    """What cut files take beyond files made for their PSNR."""
+    rows = read(RESULTS / "excess-cut.csv")
+    shares = sorted({float(row["share"]) for row in rows}, reverse=True)
+    lines = [
+        f"| quality | {' | '.join('whole' if one == 1 else f'{100 * one:.0f} %' for one in shares)} |",
+        "|---:" * (len(shares) + 1) + "|",
+    ]
+    for quality in dict.fromkeys(row["quality"] for row in rows):
+        found = {float(row["share"]): row for row in rows if row["quality"] == quality}
+        cells = [f"{figures.percent(100 * float(found[one]['excess_mean']))}" for one in shares]
+        lines.append(f"| {quality} | {' | '.join(cells)} |")
+    return lines
+
+
+def region() -> list[str]:
+    """What files with a region take beyond the ideal of two files."""
+    lines = ["| quality | PSNR inside | outside | beyond the ideal | worst |", "|---:|---:|---:|---:|---:|"]
+    for row in read(RESULTS / "excess-region.csv"):
+        more = [figures.percent(100 * float(row[key])) for key in ("excess_mean", "excess_worst")]
+        inside, outside = (_decibels(row[f"psnr_{where}"]) for where in ("inside", "outside"))
+        lines.append(f"| {row['quality']} | {inside} | {outside} | {' | '.join(more)} |")
+    return lines
+
+
 def screens() -> list[str]:
     """Some of the drawn pictures of bench/screens.py."""
     rows = {(row["picture"], float(row["quality"])): row for row in read(RESULTS / "screens.csv")}
@@ -325,6 +350,8 @@ BLOCKS = {
         "visual-effort": visual_effort,
     },
     "docs/guide/sizes-and-parts.md": {"targets": targets},
+    "docs/guide/progressive.md": {"cuts": cuts},
+    "docs/guide/regions.md": {"region": region},
     "docs/guide/text-and-screens.md": {"screens": screens},
     "docs/guide/comparison.md": {
         "kodak": lambda: rivals("lic"),

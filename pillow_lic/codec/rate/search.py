@@ -111,7 +111,7 @@ class Search:
             self.attempt(q)
         for count in range(TRIES + DESCENTS):
             best = self.best()
-            if best is not None and (count >= TRIES or self.goal.close(best)):
+            if best is not None and (count >= TRIES or self.goal.close(best, len(self.tried))):
                 break
             missed = 0 if best is not None else len(self.tried)
             q = self.within(self.expected(self.goal.aim(missed)), self.floor)
