@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .errors import LicError
     from .limits import set_limits as set_limits
     from .models.registry import register as register_model
+    from .placeholders import placeholder as placeholder
+    from .placeholders import placeholder_image as placeholder_image
     from .plugins import register_lic_opener
     from .style import set_style as set_style
     from .threads import set_threads
@@ -54,6 +56,8 @@ _HOMES = {
     "encode_batch": ("codec.pipeline", "encode_batch"),
     "encode_many": ("codec.pipeline", "encode_many"),
     "latents": ("codec.latents", "latents"),
+    "placeholder": ("placeholders", "placeholder"),
+    "placeholder_image": ("placeholders", "placeholder_image"),
     "preload": ("codec.preload", "preload"),
     "register_lic_opener": ("plugins", "register_lic_opener"),
     "register_model": ("models.registry", "register"),

@@ -175,9 +175,9 @@ def parser_of() -> argparse.ArgumentParser:
     models.add_argument("--json", action="store_true", help="whole manifests, one JSON document")
     models.set_defaults(run=_models)
 
-    from . import bench, compare, cut, data, desktop, edit, map, metrics, plot, shell, thumbnail
+    from . import bench, compare, cut, data, desktop, edit, map, metrics, placeholder, plot, shell, thumbnail
 
-    for command in (cut, metrics, compare, edit, map, plot, data, bench, thumbnail, desktop, shell):
+    for command in (cut, metrics, compare, edit, map, plot, placeholder, data, bench, thumbnail, desktop, shell):
         command.add_to(commands)
     return parser
 

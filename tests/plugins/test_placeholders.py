@@ -1,0 +1,180 @@
+"""Placeholders: pictures in a few bytes, what they look like, what is refused, and that no bytes are."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from pictures import picture
+from PIL import Image
+
+import pillow_lic
+from pillow_lic import metrics, placeholders
+from pillow_lic.cli import main
+from pillow_lic.errors import LicBadOption, LicTruncated
+
+SIDE = 64
+
+
+def scene(seed: int) -> Image.Image:
+    """Soft shapes and a gradient, as thumbnails have them."""
+    small = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), np.uint8)
+    return Image.fromarray(small).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+
+
+def test_28_bytes_show_the_picture():
+    """Soft pictures come back at more than 20 dB, their quarters in about their colours."""
+    for seed in range(5):
+        im = scene(seed)
+        data = pillow_lic.placeholder(im)
+        assert len(data) == 28
+        shown = pillow_lic.placeholder_image(data, im.size)
+        assert (shown.mode, shown.size) == ("RGB", im.size)
+        assert metrics.psnr(im, shown) > 20
+        means = [np.asarray(one).reshape(2, 32, 2, 32, 3).mean((1, 3)) for one in (im, shown)]
+        assert np.abs(means[0] - means[1]).max() < 20
+
+
+def test_more_bytes_show_more():
+    im = scene(9)
+    found = [
+        metrics.psnr(im, pillow_lic.placeholder_image(pillow_lic.placeholder(im, n), im.size)) for n in (8, 16, 64)
+    ]
+    assert found == sorted(found)
+    assert found[2] > found[0] + 3
+
+
+@pytest.mark.parametrize("size", [8, 28, 64])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+def test_every_mode_and_extreme_pictures(mode, size):
+    for fill in (
+        np.zeros((5, 300, 3)),
+        np.full((70, 3, 3), 255),
+        picture(40, 60),
+        (np.indices((64, 64)).sum(0) % 2) * 255,
+    ):
+        array = np.asarray(fill, np.uint8)
+        im = Image.fromarray(array).convert("RGB")
+        im = im.convert("L").convert("I").convert("I;16") if mode == "I;16" else im.convert(mode)
+        data = pillow_lic.placeholder(im, size)
+        assert len(data) == size
+        assert pillow_lic.placeholder_image(data, im.size).size == im.size
+
+
+def test_one_colour_comes_back():
+    for colour in ((0, 0, 0), (255, 255, 255), (200, 30, 90), (10, 250, 120)):
+        shown = np.asarray(pillow_lic.placeholder_image(pillow_lic.placeholder(Image.new("RGB", (50, 40), colour))))
+        assert np.abs(shown.astype(int) - colour).max() <= 3
+
+
+def test_transparent_pixels_are_white():
+    im = scene(2).convert("RGBA")
+    im.putalpha(0)
+    shown = np.asarray(pillow_lic.placeholder_image(pillow_lic.placeholder(im)))
+    assert shown.min() > 250
+
+
+def test_shape_without_a_size():
+    for size, wanted in (
+        ((640, 480), (64, 48)),
+        ((480, 640), (48, 64)),
+        ((100, 100), (64, 64)),
+        ((9000, 10), (64, 16)),
+    ):
+        data = pillow_lic.placeholder(Image.new("RGB", size))
+        found = pillow_lic.placeholder_image(data).size
+        assert np.abs(np.subtract(found, wanted)).max() <= 2
+
+
+def test_what_is_read_is_what_was_written():
+    """All amplitudes, at every step, through writer and reader."""
+    rng = np.random.default_rng(0)
+    for step in range(placeholders.STEPS):
+        spectra = placeholders.amplitudes(Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)))
+        levels = placeholders.levels_of(spectra, step, 0.5)
+        writer = placeholders.Writer(2000)
+        placeholders.coded(writer, levels, step, placeholders.chances())
+        data = writer.done(2000)
+        assert data is not None
+        assert placeholders.coded(placeholders.Reader(data), None, step, placeholders.chances()) == levels
+
+
+def test_the_finest_step_that_fits():
+    """No placeholder leaves a step out that would have fitted and been nearer."""
+    im = scene(3)
+    spectra, table = placeholders.amplitudes(im), placeholders.chances()
+    tried = list(placeholders._tried(spectra, 16, 28, table))
+    assert len(tried) > 3
+    found = metrics.psnr(im, pillow_lic.placeholder_image(pillow_lic.placeholder(im), im.size))
+    others = [metrics.psnr(im, placeholders.placeholder_image(data, im.size)) for _, data in tried]
+    assert found >= max(others) - 0.2
+
+
+def test_the_same_bytes_for_ever():
+    """The bytes of a picture, and what bytes show: whoever keeps them in a database reads them with later versions."""
+    data = bytes.fromhex(KEPT)
+    shown = np.asarray(placeholders.placeholder_image(data, (4, 4)))
+    assert np.abs(shown.astype(int) - np.array(SHOWN)).max() <= 1
+
+
+def test_any_bytes_are_a_picture():
+    rng = np.random.default_rng(4)
+    for size in (8, 28, 64):
+        for fill in (bytes(size), b"\xff" * size, *(rng.bytes(size) for _ in range(40))):
+            im = pillow_lic.placeholder_image(fill, (20, 10))
+            assert im.size == (20, 10)
+
+
+def test_refusals():
+    im = scene(1)
+    for size in (7, 65, 28.0, True, "28"):
+        with pytest.raises(LicBadOption, match="whole number of bytes from 8 to 64"):
+            pillow_lic.placeholder(im, size)
+    with pytest.raises(LicBadOption, match=r"Image\.fromarray makes one"):
+        pillow_lic.placeholder(np.asarray(im))
+    with pytest.raises(LicBadOption, match="an empty image"):
+        pillow_lic.placeholder(Image.new("RGB", (0, 5)))
+    with pytest.raises(LicTruncated, match="8 to 64 bytes, found 7"):
+        pillow_lic.placeholder_image(bytes(7))
+    with pytest.raises(LicBadOption, match="found 65"):
+        pillow_lic.placeholder_image(bytes(65))
+    with pytest.raises(LicBadOption, match="a placeholder is bytes, found str"):
+        pillow_lic.placeholder_image("text")
+    for size in ((0, 5), 7, (1,), "ab", (5, -1)):
+        with pytest.raises(LicBadOption, match="width and height in pixels"):
+            pillow_lic.placeholder_image(bytes(28), size)
+
+
+def test_the_command_line(tmp_path, capsys):
+    path, target = tmp_path / "a.png", tmp_path / "b.png"
+    scene(7).save(path)
+    assert main(["placeholder", str(path), str(tmp_path / "none.png")]) == 1
+    out, err = capsys.readouterr()
+    text, name = out.split()
+    assert name == str(path)
+    assert "none.png" in err
+    assert base64.b64decode(text) == pillow_lic.placeholder(scene(7))
+    assert main(["placeholder", "--show", text, "-o", str(target), "--size", "30x20"]) == 0
+    with Image.open(target) as im:
+        assert im.size == (30, 20)
+    assert main(["placeholder", "--show", text, "-o", str(target)]) == 1  # it is there
+    assert main(["placeholder", "--show", "?", "-o", str(target)]) == 2
+    assert main(["placeholder"]) == 2
+
+
+def test_of_a_file_of_ours():
+    buffer = io.BytesIO()
+    scene(8).save(buffer, "LIC", model="toy")
+    with Image.open(buffer) as im:
+        assert len(pillow_lic.placeholder(im)) == 28
+
+
+KEPT = "8326ba91e5879a3e967297b416323ea37a7c14bb1227ce9e63e02208"
+SHOWN = [
+    [[86, 186, 117], [69, 51, 195], [185, 37, 121], [151, 39, 194]],
+    [[156, 181, 156], [128, 118, 154], [71, 122, 172], [170, 190, 154]],
+    [[219, 215, 89], [166, 139, 38], [108, 70, 154], [216, 89, 146]],
+    [[202, 128, 162], [80, 92, 76], [118, 110, 148], [88, 127, 192]],
+]
