@@ -68,7 +68,8 @@ WITHIN_ENGINES = {
     "engines/base": set(),
     "engines/pieces": set(),
     "engines/choice": {"base", "torch", "native"},
-    "engines/native": {"base", "pieces"},
+    "engines/window": {"base"},
+    "engines/native": {"base", "pieces", "window"},
     "engines/torch": {"base", "pieces", "torch"},
 }
 

@@ -16,6 +16,7 @@ from ..constants import LIC_DEPTH_MIN
 from ..container.overlay import bands_of
 from ..engines import choice as engines
 from ..engines.base import GREY, IDLE, Arrival, Engine, Symbols
+from ..engines.pieces import covered
 from ..errors import LicBadOption, LicCorruptChunk, LicError, LicUnsupportedVersion
 from ..imports import imported
 from ..models import registry
@@ -23,7 +24,6 @@ from ..style import PLAIN, Style
 from ..threads import cramped, spread, with_large_stack
 from . import alpha, overlay, small
 from . import room as rooms
-from .encode import covered
 from .options import DecodeKeywords, DecodeOptions, keywords
 from .order import ORDERS, turned
 
@@ -232,7 +232,8 @@ class Decoding:
         """All that a file holds but its pixels."""
         if self.model is None:
             return
-        self.symbols = self.engine.blank(self.chunks.header, self.model, self.chunks.map)
+        part = {"area": self.chunks.part.area} if self.chunks.part else {}
+        self.symbols = self.engine.blank(self.chunks.header, self.model, self.chunks.map, **part)
         self.symbols.style = self.style
         problems = spread(self.symbols.decode, self.chunks.header.tiles(), self.chunks.tiles)
         self.notes += grey_where_missing(self.symbols, problems, self.options.truncated)

@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .. import container
-from ..constants import HASH_BYTES, LIC_LATENT_STRIDE
+from ..constants import HASH_BYTES
 from ..engines.base import Arrival, Engine, Picture, Symbols, at_once
+from ..engines.pieces import covered
 from ..errors import LicBadOption
 from ..imports import imported
 from ..threads import cramped, spread, with_large_stack
@@ -204,11 +205,6 @@ def _header(shape: tuple[int, ...], layout: str, settings: EncodeSettings) -> co
         quality_q=settings.q,
         tile_side=TILE_SIDE,
     )
-
-
-def covered(header: container.Header) -> int:
-    """Pixels under the latent grid: what the networks see."""
-    return header.latent_grid.rows * header.latent_grid.columns * LIC_LATENT_STRIDE**2
 
 
 def _checked(array: Any) -> tuple[NDArray[np.uint8], str]:

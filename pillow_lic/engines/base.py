@@ -221,7 +221,7 @@ class Idle:
         """The same."""
         return latents
 
-    def blank(self, header: Header, model: Any, shift: bytes | None = None) -> Any:
+    def blank(self, header: Header, model: Any, shift: bytes | None = None, *, area: Area | None = None) -> Any:
         """Nothing."""
 
     def render(self, symbols: Sequence[Any], *, scale: int = 1, area: Area | None = None) -> Sequence[Arrival[Any]]:
@@ -270,8 +270,8 @@ class Engine(Protocol):
         picture.
         """
 
-    def blank(self, header: Header, model: Model, shift: bytes | None = None) -> Symbols:
-        """Memory for the symbols of a file, not filled."""
+    def blank(self, header: Header, model: Model, shift: bytes | None = None, *, area: Area | None = None) -> Symbols:
+        """Memory for the symbols of a file, not filled. area: the pixels that will be rendered, where it is not all."""
 
     def render(self, symbols: Sequence[Symbols], *, scale: int = 1, area: Area | None = None) -> Sequence[Arrival[Any]]:
         """The pixels of files with the same model, style and latent grid: uint8 (H, W, 3), of grey (H, W).

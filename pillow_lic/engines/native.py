@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary, ref
 
 from .. import _core, threads
@@ -19,12 +19,13 @@ from ..models.manifest import DECODER, ENCODER, PERCEPTUAL, THUMBNAIL
 from ..models.store import buffers, once
 from .base import BIT_WEIGHT, GREY, PASSES, Arrival, Latents, Picture, Symbols, at_once, error_of_bit
 from .pieces import Box, there
+from .window import NativeSymbols, blank
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from ..container import Area, Header, Tile
+    from ..container import Area, Header
     from ..models.store import Model
 
 FAMILY = "photo"
@@ -102,13 +103,6 @@ def networks(model: Model) -> Networks:
 def bit_weight(model: Model) -> float:
     """BIT_WEIGHT in squares of what r counts: whole steps, of a trellis parts of one."""
     return BIT_WEIGHT * (1 if model.core.trellis is None else LIC_LEVEL_PLAIN**2)
-
-
-class NativeSymbols(Symbols):
-    """Symbols in bytearrays of zeros: z (C, hz, wz) and r (M, hy, wy), int16."""
-
-    def clear(self, tile: Tile) -> None:
-        """A tile that could not be read has left nothing."""
 
 
 @dataclass(frozen=True)
@@ -224,16 +218,16 @@ class NativeEngine:
         networks(model).photo.quantise(*inputs, held, threads.count())
         return symbols
 
-    def blank(self, header: Header, model: Model, shift: bytes | None = None) -> Symbols:
+    def blank(
+        self, header: Header, model: Model, shift: bytes | None = None, *, area: Area | None = None
+    ) -> NativeSymbols:
         """Zeros."""
-        z = bytearray(2 * model.manifest.hyper * header.hyper_grid.rows * header.hyper_grid.columns)
-        r = bytearray(2 * model.manifest.latent * header.latent_grid.rows * header.latent_grid.columns)
-        return NativeSymbols(header, model, z, r, shift)
+        return blank(header, model, shift, area)
 
     def render(self, symbols: Sequence[Symbols], *, scale: int = 1, area: Area | None = None) -> Sequence[Arrival[Any]]:
         """The pixels, whole or of an area or smaller: memoryviews over bytearrays of their own."""
         if scale == 1:
-            return [Arrival(self._rendered(one, area), at_once) for one in symbols]
+            return [Arrival(self._rendered(cast("NativeSymbols", one), area), at_once) for one in symbols]
         if area or any(scale not in self.scales(one.model) for one in symbols):
             msg = f"parts, and files of such models, are rendered at full size, found scale={scale!r}"
             raise LicBadOption(msg)
@@ -270,7 +264,7 @@ class NativeEngine:
         networks(model).photo.latents(symbols.coding, v, symbols.r, grid, y_hat, log)
         return y_hat, log
 
-    def _rendered(self, symbols: Symbols, area: Area | None) -> memoryview:
+    def _rendered(self, symbols: NativeSymbols, area: Area | None) -> memoryview:
         header, model = symbols.header, symbols.model
         rows, columns = (area.rows, area.columns) if area else (slice(0, header.height), slice(0, header.width))
         bands = 1 if header.layout in ("L", "LA") else 3
@@ -278,14 +272,17 @@ class NativeEngine:
         whole = Box(rows.start, columns.start, rows.stop, columns.stop)
         boxes = [whole] if area or not symbols.missing else self._there(symbols)
         out = bytearray() if boxes == [whole] else bytearray([GREY]) * (whole.pixels * bands)
-        v, q, grid = bytearray(len(symbols.z)), header.quality_q, header.latent_grid
+        window = symbols.window
+        grid = window.rows.stop - window.rows.start, window.columns.stop - window.columns.start
+        v, how = bytearray(len(symbols.z)), symbols.window_coding
         if boxes:
-            model.core.dequantise_into(q, symbols.z, grid, v)
+            model.core.dequantise_into(header.quality_q, symbols.z, grid, v)
         net, strength = networks(model), symbols.style.strength
         other = net.perceptual if strength else None
         for box in boxes:
             samples = bytearray(box.pixels * bands)
-            net.photo.render(symbols.coding, v, symbols.r, grid, box, samples, threads.count(), other, strength)
+            there = _within(box, window)
+            net.photo.render(how, v, symbols.r, grid, there, samples, threads.count(), other, strength)
             if box == whole:
                 out = samples
             else:
@@ -323,6 +320,12 @@ def _pixels(picture: Picture) -> tuple[Any, tuple[int, int, int]]:
     pixels = picture.colour[:, :, :bands]
     together = pixels.data if pixels.flags.c_contiguous else pixels.tobytes()
     return together, (picture.header.height, picture.header.width, bands)
+
+
+def _within(box: Box, window: Area) -> Box:
+    """A box of pixels, of what a window of the latent grid covers."""
+    top, left = window.rows.start * LIC_LATENT_STRIDE, window.columns.start * LIC_LATENT_STRIDE
+    return Box(box.top - top, box.left - left, box.bottom - top, box.right - left)
 
 
 def _put(samples: bytearray, box: Box, out: bytearray, width: int, bands: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..constants import LIC_HYPER_STRIDE
+from ..constants import LIC_HYPER_STRIDE, LIC_LATENT_STRIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 # side of a piece in latent positions, without its margin: 1536 pixels, some 300 MB of activations with a margin of 8
 PIECE = 96
+
+
+def covered(header: Header) -> int:
+    """Pixels under the latent grid: what the networks see."""
+    return header.latent_grid.rows * header.latent_grid.columns * LIC_LATENT_STRIDE**2
 
 
 class Piece(NamedTuple):

@@ -71,6 +71,29 @@ def test_boxes_of_a_map(make_picture):
 
 
 @pytest.mark.network
+@pytest.mark.parametrize(
+    "options", [{}, {"roi": (300, 200, 640, 500)}, {"tile_side": 4}, {"tile_side": 4, "roi": (0, 0, 300, 300)}]
+)
+def test_no_more_is_held_than_a_box_depends_on(make_picture, options):
+    """What is dropped of its tiles makes no difference, wherever it begins and ends."""
+    from pillow_lic.codec.decode import Decoding, read
+    from pillow_lic.codec.options import DecodeOptions
+
+    data = tiled(make_picture(710, 905), **({"tile_side": 16} | options), effort=0, screen="off")
+    whole = pillow_lic.decode(data)
+    for box in ((0, 0, 20, 30), (450, 333, 480, 350), (885, 690, 905, 710), (3, 400, 905, 401), (500, 0, 501, 710)):
+        left, top, right, bottom = box
+        assert np.array_equal(pillow_lic.decode(data, box=box), whole[top:bottom, left:right])
+        checked = DecodeOptions(box=box).checked()
+        job = Decoding(read(data, checked), checked)
+        job.begin()
+        halo = 16 * job.model.manifest.halo
+        most = (right - left + 2 * halo + 2 * 64) * (bottom - top + 2 * halo + 2 * 64) / 256 * job.model.manifest.latent
+        assert len(job.symbols.r) <= 2 * most
+        job.run([job])
+
+
+@pytest.mark.network
 @pytest.mark.parametrize("bands", [1, 3, 4])
 def test_boxes_of_rectangles(make_picture, bands):
     """Exact rectangles over the networks' picture, in it, at its edges, before it."""

@@ -84,7 +84,7 @@ class FakeEngine:
     def refined(self, latents, effort):
         return latents
 
-    def blank(self, header, model, shift=None):
+    def blank(self, header, model, shift=None, *, area=None):
         bands = () if header.layout in ("L", "LA") else (3,)
         return FakeSymbols(header, model, np.empty((header.height, header.width, *bands), np.uint8), shift)
 

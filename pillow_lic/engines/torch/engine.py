@@ -152,7 +152,9 @@ class TorchEngine:
         pairs = zip(latents.pictures, z.numpy(), r.numpy(), strict=True)
         return [Arrival(Symbols(p.header, p.model, z, r, p.shift, notes=notes), wait) for p, z, r in pairs]
 
-    def blank(self, header: container.Header, model: Model, shift: bytes | None = None) -> Symbols:
+    def blank(
+        self, header: container.Header, model: Model, shift: bytes | None = None, *, area: container.Area | None = None
+    ) -> Symbols:
         """Memory that the place can copy from without waiting."""
         z = self.place.host(model.manifest.hyper, *header.hyper_grid, dtype=torch.int16)
         r = self.place.host(model.manifest.latent, *header.latent_grid, dtype=torch.int16)
