@@ -6,8 +6,8 @@ neither numpy nor torch. Names are looked up when they are first used; their des
 
 from __future__ import annotations
 
+from . import forks as _forks  # noqa: F401  takes note from here on
 from . import plugins as _plugins
-from . import threads as _threads  # noqa: F401  takes note of forks from here on
 
 TYPE_CHECKING = False  # known to type checkers; spares the import of typing
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import threading
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .threads import cramped, kept, with_stack
+from .forks import kept
+from .threads import cramped, with_stack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,21 +1,21 @@
-"""Threads: one pool for all work of this process, how many there are, and what a forked child must not wait for.
+"""Threads: one pool for all work of this process, how many there are, how much stack they have.
 
-Imports _thread, os and sys at first, as note of forks must be taken from the start; the pool comes with the first work
-for several threads.
+Imports forks and the standard library; the pool comes with the first work for several threads.
 """
 
 from __future__ import annotations
 
 import _thread
 import os
-import sys
+
+from . import forks
+from .forks import held, in_child
 
 TYPE_CHECKING = False  # known to type checkers; spares the import of typing
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future, ThreadPoolExecutor
-    from types import ModuleType
     from typing import Any, TypeVar
 
     L = TypeVar("L", bound=threading.Lock | threading.RLock)
@@ -24,12 +24,8 @@ if TYPE_CHECKING:
 
 VARIABLE = "PILLOW_LIC_THREADS"
 
-with_torch = False  # whether this process was forked from one that had imported torch
-_forked = False  # whether it was forked after this module was imported
 _set: int | None = None
-_pool: ThreadPoolExecutor | None = None
-
-kept: dict[str, dict[str, ModuleType]] = {}  # of imports.py: here from the start, so that no purge of modules takes it
+_pool: ThreadPoolExecutor | None = None  # a forked child has one of its own
 
 
 # ---- How many -----------------------------------------------------------------------------------------------------
@@ -56,7 +52,7 @@ def asked() -> int | None:
 
 def count() -> int:
     """How many threads may work at once, the caller's among them."""
-    return asked() or (1 if _forked else _cores())
+    return asked() or (1 if forks.forked else _cores())
 
 
 def _cores() -> int:
@@ -161,6 +157,15 @@ def _forget_pool() -> None:
         old.shutdown(wait=False)
 
 
+def _in_child() -> None:
+    """The parent's threads are not there."""
+    global _pool
+    _pool = None
+
+
+in_child(_in_child)
+
+
 # ---- Stacks ---------------------------------------------------------------------------------------------------------
 
 _LARGE = "pillow_lic large stack"  # threads of this name have it
@@ -224,29 +229,4 @@ def with_large_stack(call: Callable[..., R], *arguments: Any, **options: Any) ->
     return result
 
 
-# ---- Forks --------------------------------------------------------------------------------------------------------
-
-
-def held(lock: L) -> L:
-    """The lock, which from now on no fork copies while another thread has it: forks wait for it."""
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
-    return lock
-
-
-def in_child(call: Callable[[], object]) -> None:
-    """call() in every child that this process forks from now on."""
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=call)
-
-
-def _in_child() -> None:
-    """The parent's threads are not there; OpenMP's, which torch uses, would be waited for in vain."""
-    global with_torch, _forked, _pool
-    with_torch = "torch" in sys.modules
-    _forked = True
-    _pool = None
-
-
-in_child(_in_child)
 held(_stacks)

@@ -22,15 +22,17 @@ PACKAGE = ROOT / "pillow_lic"
 
 # room -> rooms it may import. Arrows point down: plugins and cli -> codec -> engines -> models, entropy, container ->
 # ground -> _core.
-GROUND = {"signature", "errors", "constants", "quality", "limits", "style", "threads", "imports"}
+GROUND = {"signature", "errors", "constants", "quality", "limits", "style", "forks", "threads", "imports", "watch"}
 ARROWS = {
     "_core": set(),
     "signature": set(),
     "errors": set(),
-    "threads": {"errors"},
+    "forks": set(),
+    "watch": set(),
+    "threads": {"errors", "forks"},
     "limits": {"errors"},
     "style": {"errors"},
-    "imports": {"threads"},
+    "imports": {"forks", "threads"},
     "constants": {"_core"},
     "quality": {"constants", "errors"},
     "container": GROUND,
@@ -60,7 +62,7 @@ ARROWS = {
     },
     "LicImagePlugin": {"plugins"},
     "__main__": {"cli"},
-    "": {"imports", "plugins", "threads"},  # pillow_lic/__init__.py; its names are looked up by what _HOMES says
+    "": {"imports", "plugins", "forks"},  # pillow_lic/__init__.py; its names are looked up by what _HOMES says
 }
 # The same within engines: the seam stands on nothing, an engine on the seam, and choice.py alone names the engines.
 WITHIN_ENGINES = {

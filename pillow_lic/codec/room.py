@@ -15,9 +15,9 @@ from PIL import Image
 from .. import limits
 from ..constants import LIC_LATENT_STRIDE
 from ..errors import LicLimitExceeded
+from ..forks import in_child
 from ..models import registry
 from ..models.cost import NATIVE, cost
-from ..threads import in_child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

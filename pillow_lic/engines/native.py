@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary, ref
 
-from .. import _core, threads
+from .. import _core, forks, threads
 from ..constants import LIC_LATENT_STRIDE, LIC_LEVEL_PLAIN
 from ..errors import LicBadOption, LicModelMissing
 from ..models.manifest import DECODER, ENCODER, PERCEPTUAL, THUMBNAIL
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 FAMILY = "photo"
 SCALES = (4, 8, 16)  # of small pictures (FORMAT 8.6)
 
-_lock = threads.held(threading.RLock())
+_lock = forks.held(threading.RLock())
 _loaded: WeakKeyDictionary[Model, Networks] = WeakKeyDictionary()  # they go with the model
 
 

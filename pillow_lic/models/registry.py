@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..constants import HASH_BYTES
 from ..errors import LicBadOption, LicModelMissing, LicUnknownModel
-from ..threads import held
+from ..forks import held
 from . import store
 from .store import Model, read_model
 

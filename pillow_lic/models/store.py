@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from .. import _core
 from ..errors import LicModelMissing
-from ..threads import held
+from ..forks import held
 from . import weights
 from .manifest import DECODER, ENCODER, PERCEPTUAL, THUMBNAIL, Manifest
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from ..signature import EXTENSION, FORMAT, MIME, SIGNATURE
-from .watch import when_imported
+from ..watch import when_imported
 
 TYPE_CHECKING = False  # known to type checkers; spares the import of typing
 if TYPE_CHECKING:

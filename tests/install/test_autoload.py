@@ -105,7 +105,7 @@ def test_loaders_are_copied_as_the_real_ones(start, tmp_path):
     code = """
     import copy, importlib.util, pickle
     loader = importlib.util.find_spec("PIL.Image").loader
-    assert type(loader).__module__ in ("_pillow_lic_autoload", "pillow_lic.plugins.watch")
+    assert type(loader).__module__ in ("_pillow_lic_autoload", "pillow_lic.watch")
     for again in (copy.copy(loader), copy.deepcopy(loader), pickle.loads(pickle.dumps(loader))):
         assert type(again).__name__ == "SourceFileLoader"
         assert again.path == loader.path
@@ -184,7 +184,7 @@ def test_hook_retires(tmp_path):
     kinds = [f"{type(f).__module__}.{type(f).__name__}" for f in sys.meta_path]
     print([kind for kind in kinds if kind.startswith(("_pillow_lic_autoload", "pillow_lic"))])
     """  # the package's own finder stays: Pillow may be imported afresh
-    stays = "['pillow_lic.plugins.watch.Finder']"
+    stays = "['pillow_lic.watch.Finder']"
     assert run(HOOK + textwrap.dedent(code), tmp_path, fake=False, **OFF) == stays
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ... import container, threads
+from ... import container, forks, threads
 from ...errors import LicBadOption
 from .. import base
 from ..base import Arrival, Latents, Picture, Symbols
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
     from ...models.store import Model
     from .place import Place
 
-if threads.with_torch:  # OpenMP's threads are the parent's
+if forks.with_torch:  # OpenMP's threads are the parent's
     torch.set_num_threads(1)
-threads.in_child(lambda: torch.set_num_threads(1))
+forks.in_child(lambda: torch.set_num_threads(1))
 
 
 def on(device: str, keep: bool = False) -> TorchEngine:
     """The engine on "cpu" or "cuda:N". keep: its pixels are tensors that stay there."""
-    if threads.with_torch and torch.get_num_threads() != 1:  # another thread than the caller's may have imported this
+    if forks.with_torch and torch.get_num_threads() != 1:  # another thread than the caller's may have imported this
         torch.set_num_threads(1)
     wanted = threads.asked()
-    if wanted is not None and wanted != torch.get_num_threads() and not threads.with_torch:
+    if wanted is not None and wanted != torch.get_num_threads() and not forks.with_torch:
         torch.set_num_threads(wanted)
     return TorchEngine(places.at(device), keep)
 

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import LicGpuUnavailable, LicModelMissing
+from ...forks import held
 from ...models.manifest import DECODER, ENCODER, FAMILIES, PERCEPTUAL
 from ...style import PLAIN, STRENGTH_MAX
-from ...threads import held
 from .precision import keep_tf32_out, precision
 
 if TYPE_CHECKING:
