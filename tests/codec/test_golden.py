@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from pillow_lic import container, errors
+from pillow_lic.engines import choice
 
 HERE = Path(__file__).parents[1]
 GOLDEN = sorted((HERE / "golden").glob("*.lic"))  # all of photo-family models: pixels are integers (FORMAT 8)
@@ -84,6 +85,23 @@ def test_network_encoded_sizes():
         recorded = {(row["picture"], int(row["quality"])): int(row["bytes"]) for row in csv.DictReader(file)}
     found = {(name, quality): size for name, quality, size in make_golden.sizes()}
     assert found == {key: pytest.approx(size, rel=0.01, abs=2) for key, size in recorded.items()}
+
+
+@pytest.mark.network
+def test_network_sizes_of_the_native_engine(monkeypatch):
+    """Five qualities of each shipped model. Effort 0 is integers all through, so its sizes are those of any machine;
+    the search of more effort is in floating point.
+    """
+    import make_golden
+
+    monkeypatch.delenv(choice.ENGINE_VARIABLE, raising=False)
+    with make_golden.NATIVE_SIZES.open(newline="") as file:
+        kinds = {"model": str, "effort": int, "quality": float, "bytes": int}
+        rows = [tuple(kind(row[name]) for name, kind in kinds.items()) for row in csv.DictReader(file)]
+    assert {row[0] for row in rows} == set(make_golden.NATIVE)
+    near = {0: 0, 2: 0.01}
+    wanted = {row[:3]: pytest.approx(row[3], rel=near[row[1]], abs=0) for row in rows}
+    assert {row[:3]: row[3] for row in make_golden.native_sizes()} == wanted
 
 
 def _outcome(data: bytes):

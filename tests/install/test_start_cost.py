@@ -28,9 +28,10 @@ def reached(code: str, limit: float, tmp_path: Path, times: int = 25) -> bool:
 
 
 def test_import_time(tmp_path):
-    """At most two milliseconds where Pillow takes 20: a ratio, as a machine's clock may halve from minute to minute.
+    """At most one and a half milliseconds where Pillow takes 20: a ratio, as a machine's clock may halve from minute to
+    minute.
 
-    Four small modules are 1.0 to 1.4 there, most of it the file system's.
+    Four small modules are 0.9 there, and 0.7 without the finder of an editable installation.
     """
     code = """
     import time
@@ -41,7 +42,7 @@ def test_import_time(tmp_path):
     print((time.process_time() - start) / (start - begin))
     """
     plain = code.replace(", pillow_lic.LicImagePlugin", "")
-    assert reached(plain, 2 / 20, tmp_path)
+    assert reached(plain, 1.5 / 20, tmp_path)
     assert reached(code, 40 / 20, tmp_path)  # also loads the plugin, which opening does otherwise
 
 
