@@ -87,7 +87,7 @@ gpu:             ## tests, then benches that need a CUDA device: GPU_PYTHON with
 	    csrc/compile.sh build/core $(CXX) -O3 -fvisibility=hidden && for module in bind:_core test/bind_test:_core_test; do \
 	    $(CXX) -O3 -std=c++17 -ffp-contract=off -fvisibility=hidden -shared -fPIC -Icsrc \
 	    $$($(GPU_PYTHON) -c 'import os, sysconfig, torch; print("-I" + sysconfig.get_path("include"), "-I" + os.path.dirname(torch.__file__) + "/include")') \
-	    csrc/$${module%:*}.cpp build/core/*.o \
+	    csrc/$${module%:*}.cpp csrc/bind_nn.cpp build/core/*.o \
 	    -o pillow_lic/$${module#*:}$$($(GPU_PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))') || exit 1; done; }
 	failed=0; \
 	OMP_NUM_THREADS=2 $(GPU_PYTHON) -m pytest -q -m gpu tests/gpu $$($(GPU_PYTHON) -c "import xdist; print('-n 8')" 2>/dev/null) || failed=1; \

@@ -34,15 +34,15 @@ def load_checkpoint(path):
     return model
 
 
-def level_bits(own, r, index, log_sigma):
+def level_bits(own, first, r, index, log_sigma):
     """Bits of levels r (M, h, w) of a model with a trellis, under normals of standard deviations in training's
     steps.
     """
-    from train.residuals import LEVEL_STEP
+    from train.residuals.trellis import LEVEL_STEP
 
     symbols, rows = (part.reshape(r.shape) for part in own.symbols(r.reshape(len(r), -1), index.reshape(len(r), -1)))
     size, odd = np.abs(r.astype(float)), rows >= own.rows
-    half = np.where(index < own.trellis, 1.5, 2.0)
+    half = np.where(index < first, 1.5, 2.0)
     lower, upper = size - half, size + half
     lower[odd & (symbols == 0)], upper[odd & (symbols == 0)] = -1.0, 1.0
     lower[odd & (np.abs(symbols) == 1)] = 1.0
@@ -68,7 +68,7 @@ def float_bits(model, own, q, z, r, t):
     if own.kind == "mixture":
         r_bits = mixture_bits(r, planes)
     elif index is not None:
-        r_bits = level_bits(own, levels, index, planes)
+        r_bits = level_bits(own, model.residual.first, levels, index, planes)
     else:
         r_bits = gaussian_bits(r, planes[:, 0] if planes.dim() == 5 else planes)
     return float(z_bits), float(r_bits)

@@ -17,13 +17,6 @@ using namespace lic_bind;
 // ---------------------------------------------------------------------------------------------------------------------
 // A model from its arrays
 
-constexpr const char* kNames[] = {"freq",   "count",   "first",  "weight",  "offset", "bias",
-                                  "z_step", "z_level", "z_near", "trellis", "normal", "inverse"};
-
-bool is_ours(const std::string& name) {
-    return name.rfind("hidden", 0) == 0 || std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
-}
-
 // The arrays of a mapping as the core wants them, held while this lives.
 struct HeldArrays {
     std::deque<py::buffer_info> infos;
@@ -33,7 +26,7 @@ struct HeldArrays {
     explicit HeldArrays(const py::object& mapping) {
         for (const py::handle& item : mapping.attr("items")()) {
             const auto [key, value] = item.cast<std::pair<std::string, py::object>>();
-            if (is_ours(key)) add(key, value);
+            if (lic::is_table(key)) add(key, value);
         }
     }
 
@@ -97,20 +90,6 @@ py::list encode(const lic::Model& model, const Coding& q, const py::buffer& z, c
 
 auto decode(const lic::Model& model, const Coding& q, const py::sequence& data, const Sides& shape) {
     return decode_with(model, q, data, shape, [&model](auto&&... all) { return model.decode(all...); });
-}
-
-void decode_into(const lic::Model& model, const Coding& q, const py::sequence& data, const Sides& shape,
-                 const py::buffer& z, const py::buffer& r) {
-    const lic::Shape s = shape_of(model, shape, kTileMost);
-    const lic::Setting setting = setting_at(model, q, s);
-    const Segments segments(data, setting);
-    const Values<std::int16_t> z_values(z, "z", z_shape(s), true), r_values(r, "r", r_shape(s), true);
-    lic::Outcome outcome{};
-    {
-        const Released released;
-        outcome = model.decode(setting, s, segments.streamed(), z_values.data, r_values.data);
-    }
-    check_stream(outcome, segments.bytes.size());
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -257,11 +236,6 @@ py::bytes stages_at(const lic::Model& model, const Coding& q, const py::buffer& 
     return py::bytes(reinterpret_cast<const char*>(stages.least), stages.count - 1);
 }
 
-std::optional<std::int32_t> trellis(const lic::Model& model) {
-    const auto* kind = std::get_if<lic::Trellis>(&model.residual());
-    return kind ? std::optional<std::int32_t>(kind->first()) : std::nullopt;
-}
-
 // ---------------------------------------------------------------------------------------------------------------------
 
 py::tuple rate_point(py::ssize_t q, py::ssize_t points) {
@@ -277,6 +251,12 @@ py::dict constants() {
     LIC_CONSTANTS(LIC_ADD)
 #undef LIC_ADD
     return all;
+}
+
+py::list residual_arrays() {
+    py::list names;
+    for (const char* name : lic::residual_arrays()) names.append(name);
+    return names;
 }
 
 py::dict model_limits() {
@@ -297,7 +277,6 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
              py::arg("rows"), py::arg("skip"))
         .def("encode", &encode, py::arg("q"), py::arg("z"), py::arg("r"), py::arg("shape") = py::none())
         .def("decode", &decode, py::arg("q"), py::arg("data"), py::arg("shape"))
-        .def("decode_into", &decode_into, py::arg("q"), py::arg("data"), py::arg("shape"), py::arg("z"), py::arg("r"))
         .def("scale_index", &scale_index, py::arg("q"), py::arg("z"), py::arg("h"), py::arg("w"))
         .def("scale_index_into", &scale_index_into, py::arg("q"), py::arg("z"), py::arg("shape"), py::arg("out"))
         .def("dequantise", &dequantise, py::arg("q"), py::arg("z"))
@@ -313,23 +292,21 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
         .def("price", &price, py::arg("r"), py::arg("index"), py::arg("stages") = py::bytes())
         .def("symbols", &symbols, py::arg("r"), py::arg("index"), py::arg("stages") = py::bytes())
         .def("quantise", &quantise, py::arg("x"), py::arg("index"), py::arg("weight"), py::arg("stages") = py::bytes())
-        .def_property_readonly("latent", [](const lic::Model& model) { return model.numbers().latent; })
-        .def_property_readonly("hyper", [](const lic::Model& model) { return model.numbers().hyper; })
-        .def_property_readonly("points", [](const lic::Model& model) { return model.numbers().points; })
-        .def_property_readonly("rows", [](const lic::Model& model) { return model.numbers().rows; })
-        .def_property_readonly("skip", [](const lic::Model& model) { return model.numbers().skip; })
         .def_property_readonly("levels", &lic::Model::levels)
         .def_property_readonly("classes", &lic::Model::classes)
         .def_property_readonly("staged", &lic::Model::staged)
+        .def_property_readonly("takes_intervals", &lic::Model::takes_intervals)
         .def_property_readonly("kind", &lic::Model::kind)
+        .def_property_readonly("spacings", &lic::Model::spacings)
+        .def_property_readonly("unit", &lic::Model::unit)
         .def_property_readonly("planes", &lic::Model::planes)
         .def_property_readonly("values", &lic::Model::values)
-        .def_property_readonly("scale_rows", &lic::Model::scale_rows)
-        .def_property_readonly("trellis", &trellis);
+        .def_property_readonly("scale_rows", &lic::Model::scale_rows);
     bind_nn(m, model);
 
     m.def("rate_point", &rate_point, py::arg("q"), py::arg("points"), "p, f and nearest of FORMAT 7.1.");
     m.def("constants", &constants, "Every constant of FORMAT 10.");
+    m.def("residual_arrays", &residual_arrays, "The arrays of FORMAT 9.2 that are some residual kind's own.");
     m.def("model_limits", &model_limits,
           "The integers of FORMAT 9.1 and their ranges, in the order of a model's hash.");
 

@@ -376,17 +376,27 @@ bool read_tile(const lic::Model& model, const Coding& q, const py::sequence& dat
     return !outcome.cut;
 }
 
+// intervals: (2, M, hy, wy), where each symbol's begins and how wide it is, for models that take them.
 py::list write_tile(const lic::Model& model, const Coding& q, const Place& place, const py::buffer& z,
-                    const py::buffer& r) {
+                    const py::buffer& r, const std::optional<py::buffer>& intervals) {
     const TileOf tile(place);
     const lic::Setting setting = setting_at(model, q, model.shape(tile.sizes.hy, tile.sizes.wy));
     const Values<const std::int16_t> from_z(z, "z", tile.sizes.hyper(model.C())),
         from_r(r, "r", tile.sizes.latent(model.M()));
+    lic::Integers from{from_z.data, from_r.data};
+    std::optional<Values<const std::int32_t>> known;
+    if (intervals) {
+        if (!model.takes_intervals()) refuse("argument intervals: this residual kind takes none");
+        std::vector<py::ssize_t> sides = tile.sizes.latent(model.M());
+        sides.insert(sides.begin(), 2);
+        known.emplace(*intervals, "intervals", sides);
+        from.start = known->data, from.freq = known->data + model.M() * tile.sizes.hy * tile.sizes.wy;
+    }
     lic::Stream stream;
     lic::Status status;
     {
         const Released released;
-        status = lic::write_tile(model, setting, tile.tiling, tile.number, from_z.data, from_r.data, stream);
+        status = lic::write_tile(model, setting, tile.tiling, tile.number, from, stream);
     }
     if (status != lic::Status::ok) refuse(std::string("cannot encode the tile: ") + lic::describe(status));
     return lic_bind::stages_of(stream, setting);
@@ -421,7 +431,8 @@ void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
     model
         .def("read_tile", &read_tile, py::arg("q"), py::arg("data"), py::arg("place"), py::arg("z"), py::arg("r"),
              py::arg("cut") = false)
-        .def("write_tile", &write_tile, py::arg("q"), py::arg("place"), py::arg("z"), py::arg("r"));
+        .def("write_tile", &write_tile, py::arg("q"), py::arg("place"), py::arg("z"), py::arg("r"),
+             py::arg("intervals") = py::none());
     py::class_<nn::Photo>(m, "Photo", "The decoder networks of the photo family in integers (FORMAT 8).")
         .def(py::init(&make<nn::Photo>), py::arg("tensors"), py::arg("kernels") = "auto")
         .def("render", &render, py::arg("q"), py::arg("v"), py::arg("r"), py::arg("grid"), py::arg("box"),
@@ -430,8 +441,6 @@ void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
              py::arg("log") = py::none())
         .def("quantise", &quantise, py::arg("model"), py::arg("q"), py::arg("z"), py::arg("y"), py::arg("r"),
              py::arg("grid"), py::arg("weight"), py::arg("threads") = 1)
-        .def("gradient", &gradient, py::arg("q"), py::arg("y_hat"), py::arg("pixels"), py::arg("shape"),
-             py::arg("out") = py::none(), py::arg("threads") = 1)
         .def("search", &search, py::arg("model"), py::arg("q"), py::arg("z"), py::arg("y"), py::arg("r"),
              py::arg("pixels"), py::arg("shape"), py::arg("passes"), py::arg("bit"), py::arg("weight"),
              py::arg("visual") = 0.0, py::arg("threads") = 1, py::arg("moved") = py::none(),
@@ -459,9 +468,6 @@ void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
     m.def("join_planes", &turned<nn::join_planes>, py::arg("runs"), py::arg("data"), py::arg("out"))
         .def("split_planes", &turned<nn::split_planes>, py::arg("runs"), py::arg("data"), py::arg("out"));
     m.attr("SLICE_MOST") = nn::kSliceMost;
-    m.def("visual", &visual, py::arg("levels"), py::arg("pixels"), py::arg("shape"), py::arg("out") = py::none(),
-          py::arg("kernels") = "auto", py::arg("threads") = 1,
-          "The distance that visual models are trained for, times the pixels; its gradient is added to `out`.");
     m.def(
         "visual_weights",
         [] {
@@ -470,6 +476,15 @@ void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
             return weights;
         },
         "The 108 published weights of SSIMULACRA2: channel, scale, norm, map.");
+}
+
+void bind_nn_parts(py::module_& m) {
+    m.def("gradient", &gradient, py::arg("photo"), py::arg("q"), py::arg("y_hat"), py::arg("pixels"), py::arg("shape"),
+          py::arg("out") = py::none(), py::arg("threads") = 1,
+          "The squared error of the pixels that y_hat makes; its gradient is added to `out`.");
+    m.def("visual", &visual, py::arg("levels"), py::arg("pixels"), py::arg("shape"), py::arg("out") = py::none(),
+          py::arg("kernels") = "auto", py::arg("threads") = 1,
+          "The distance that visual models are trained for, times the pixels; its gradient is added to `out`.");
     m.def(
         "kernel_sets",
         [] {

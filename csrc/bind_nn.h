@@ -8,4 +8,7 @@
 
 void bind_nn(pybind11::module_& m, pybind11::class_<lic::Model>& model);
 
+// For _core_test: parts of the engine that the product calls from within alone.
+void bind_nn_parts(pybind11::module_& m);
+
 #endif

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <memory>
+#include <type_traits>
+#include <vector>
 
 namespace lic {
 namespace {
@@ -71,16 +73,30 @@ Outcome read_tile(const Model& model, const Setting& q, const Tiling& t, std::si
     return outcome;
 }
 
-Status write_tile(const Model& model, const Setting& q, const Tiling& t, std::size_t number, const std::int16_t* z,
-                  const std::int16_t* r, Stream& stream) {
+Status write_tile(const Model& model, const Setting& q, const Tiling& t, std::size_t number, const Integers& from,
+                  Stream& stream) {
     const Shape whole = model.shape(t.hy, t.wy);
-    if (t.count() == 1) return model.encode(q, whole, z, r, stream);
+    Given given;
+    const Given* const known = from.start ? &given : nullptr;
+    if (t.count() == 1) {
+        const Status status = known ? given.take(from.start, from.freq, whole.r_size()) : Status::ok;
+        return status == Status::ok ? model.encode(q, whole, from.z, from.r, stream, known) : status;
+    }
     const Rectangle latent = latent_of(t, number);
     const Shape s = model.shape(latent.height, latent.width);
-    const std::unique_ptr<std::int16_t[]> own_z(new std::int16_t[s.z_size()]), own_r(new std::int16_t[s.r_size()]);
-    move<false>(z, whole.a, whole.b, hyper_of(latent), s.C, own_z.get());
-    move<false>(r, whole.h, whole.w, latent, s.M, own_r.get());
-    return model.encode(setting_of(q, whole.b, hyper_of(latent)), s, own_z.get(), own_r.get(), stream);
+    const auto part_of_r = [&](const auto* of) {
+        std::vector<std::remove_const_t<std::remove_pointer_t<decltype(of)>>> part(s.r_size());
+        move<false>(of, whole.h, whole.w, latent, s.M, part.data());
+        return part;
+    };
+    if (known) {
+        const Status status = given.take(part_of_r(from.start).data(), part_of_r(from.freq).data(), s.r_size());
+        if (status != Status::ok) return status;
+    }
+    const std::unique_ptr<std::int16_t[]> own_z(new std::int16_t[s.z_size()]);
+    move<false>(from.z, whole.a, whole.b, hyper_of(latent), s.C, own_z.get());
+    return model.encode(setting_of(q, whole.b, hyper_of(latent)), s, own_z.get(), part_of_r(from.r).data(), stream,
+                        known);
 }
 
 }  // namespace lic

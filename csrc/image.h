@@ -23,8 +23,14 @@ struct Tiling {
 Outcome read_tile(const Model& model, const Setting& q, const Tiling& tiling, std::size_t number, const Streamed& from,
                   std::int16_t* z, std::int16_t* r);
 
-Status write_tile(const Model& model, const Setting& q, const Tiling& tiling, std::size_t number, const std::int16_t* z,
-                  const std::int16_t* r, Stream& stream);
+// An image's integers as an encoder has them.
+struct Integers {
+    const std::int16_t *z, *r;
+    const std::int32_t *start = nullptr, *freq = nullptr;  // the intervals of r, or nothing: see Given
+};
+
+Status write_tile(const Model& model, const Setting& q, const Tiling& tiling, std::size_t number, const Integers& from,
+                  Stream& stream);
 
 }  // namespace lic
 

@@ -2,6 +2,7 @@
 #include "model.h"
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -10,67 +11,6 @@ namespace lic {
 namespace {
 
 constexpr std::int32_t kOne = 1 << LIC_FRACTION_BITS;  // the whole of a fraction in FORMAT 7.1
-
-// ---------------------------------------------------------------------------------------------------------------------
-// Arrays
-
-template <class T>
-constexpr const char* kTypeName = nullptr;
-template <>
-constexpr const char* kTypeName<std::uint8_t> = "uint8";
-template <>
-constexpr const char* kTypeName<std::uint16_t> = "uint16";
-template <>
-constexpr const char* kTypeName<std::uint32_t> = "uint32";
-template <>
-constexpr const char* kTypeName<std::int16_t> = "int16";
-template <>
-constexpr const char* kTypeName<std::int32_t> = "int32";
-
-using Length = std::optional<std::size_t>;  // nothing stands for any length
-
-std::string words(const std::vector<Length>& shape) {
-    std::string all;
-    for (const Length& n : shape) all += (all.empty() ? "" : ", ") + (n ? std::to_string(*n) : "any");
-    return "(" + all + ")";
-}
-
-struct Tables {
-    const Arrays& arrays;
-
-    bool has(const std::string& name) const { return arrays.count(name) != 0; }
-
-    // The array of that name, of exactly this type and shape.
-    template <class T>
-    const Array& found(const std::string& name, const std::vector<Length>& shape) const {
-        const auto at = arrays.find(name);
-        if (at == arrays.end()) throw BadModel("the array " + name + " is missing");
-        const Array& array = at->second;
-        const auto fits = [](const Length& want, std::size_t n) { return !want || *want == n; };
-        if (array.type != kTypeName<T> ||
-            !std::equal(shape.begin(), shape.end(), array.shape.begin(), array.shape.end(), fits)) {
-            throw BadModel("the array " + name + " is " + array.type + " " +
-                           words({array.shape.begin(), array.shape.end()}) + ", want " + kTypeName<T> + " " +
-                           words(shape));
-        }
-        return array;
-    }
-
-    // A copy of its values: what is checked afterwards, nobody else can change.
-    template <class T>
-    std::vector<T> copy(const std::string& name, const std::vector<Length>& shape) const {
-        const Array& array = found<T>(name, shape);
-        std::size_t size = 1;
-        for (const std::size_t n : array.shape) size *= n;
-        const T* from = static_cast<const T*>(array.data);
-        return {from, from + size};
-    }
-};
-
-std::string between(const std::string& what, std::int64_t value, std::int64_t low, std::int64_t high) {
-    return what + " is " + std::to_string(value) + ", want an integer from " + std::to_string(low) + " to " +
-           std::to_string(high);
-}
 
 Numbers checked(const Numbers& n) {
     const std::int64_t values[] = {n.latent, n.hyper, n.points, n.rows, n.skip};
@@ -85,84 +25,6 @@ Numbers checked(const Numbers& n) {
     }
     return n;
 }
-
-// ---------------------------------------------------------------------------------------------------------------------
-// Residual kinds: which one the arrays are of, and what must be known of it before the bank and the map are made
-
-struct GaussianPlan {};
-struct TrellisPlan {
-    std::int32_t first;
-};
-struct MixturePlan {
-    std::size_t components;
-};
-using Plan = std::variant<GaussianPlan, TrellisPlan, MixturePlan>;
-
-TrellisPlan trellis_plan(const Tables& tables, const Numbers& n) {
-    const std::int32_t first = tables.copy<std::int32_t>("trellis", {1})[0];
-    if (first < n.skip || first > n.rows || 2 * n.rows > kByteValues) {
-        throw BadModel("trellis is " + std::to_string(first) + ", want skip = " + std::to_string(n.skip) +
-                       " to rows = " + std::to_string(n.rows) + ", and those at most " +
-                       std::to_string(kByteValues / 2));
-    }
-    return {first};
-}
-
-// K, from the number of rows of the map: 16 * 3 K * M.
-MixturePlan mixture_plan(const Tables& tables, const Numbers& n) {
-    if (n.skip != 0 || tables.has("trellis")) {
-        throw BadModel("skip is " + std::to_string(n.skip) +
-                       ", want 0 where r is coded under mixtures, and no trellis");
-    }
-    const std::size_t one = kCell * kPlanes * static_cast<std::size_t>(n.latent);
-    const auto weight = tables.arrays.find("weight");
-    const bool flat = weight == tables.arrays.end() || weight->second.shape.empty();
-    const std::size_t rows = flat ? 0 : weight->second.shape[0];
-    if (rows % one != 0 || rows / one < 1 || rows / one > LIC_COMPONENTS_MAX) {
-        throw BadModel("weight has " + std::to_string(rows) + " rows, want " + std::to_string(one) +
-                       " for each of 1 to " + std::to_string(LIC_COMPONENTS_MAX) + " components");
-    }
-    return {rows / one};
-}
-
-Plan plan_of(const Tables& tables, const Numbers& n) {
-    if (tables.has("normal")) return mixture_plan(tables, n);
-    if (tables.has("trellis")) return trellis_plan(tables, n);
-    return GaussianPlan{};
-}
-
-struct RowsOfPlan {
-    std::size_t rows;
-    std::size_t operator()(const GaussianPlan&) const { return rows; }
-    std::size_t operator()(const TrellisPlan&) const { return 2 * rows; }
-    std::size_t operator()(const MixturePlan&) const { return 0; }
-};
-
-struct PlanesOfPlan {
-    std::size_t operator()(const GaussianPlan&) const { return 1; }
-    std::size_t operator()(const TrellisPlan&) const { return 1; }
-    std::size_t operator()(const MixturePlan& plan) const { return kPlanes * plan.components; }
-};
-
-struct ResidualOfPlan {
-    const Tables& tables;
-    const Numbers& numbers;
-    const Bank& bank;
-
-    std::int32_t rows() const { return static_cast<std::int32_t>(numbers.rows); }
-    std::int32_t skip() const { return static_cast<std::int32_t>(numbers.skip); }
-
-    Model::Residual operator()(const GaussianPlan&) const { return Gaussian(bank, rows(), skip()); }
-    Model::Residual operator()(const TrellisPlan& plan) const { return Trellis(bank, rows(), skip(), plan.first); }
-    Model::Residual operator()(const MixturePlan& plan) const {
-        const auto normal = tables.copy<std::uint16_t>("normal", {LIC_NORMAL_STEPS + 1});
-        const auto inverse = tables.copy<std::uint32_t>("inverse", {static_cast<std::size_t>(numbers.rows)});
-        Mixture mixture;
-        const auto wrong = mixture.build(normal.data(), inverse.data(), inverse.size(), plan.components);
-        if (wrong) throw BadModel(std::string("the mixture's tables: ") + *wrong);
-        return mixture;
-    }
-};
 
 // ---------------------------------------------------------------------------------------------------------------------
 // z's levels, the bank, the map, and what quality changes
@@ -294,18 +156,16 @@ RatePoint rate_point(std::int32_t q, std::size_t points) {
 struct Model::Parts {
     Tables tables;
     Numbers numbers;
-    Plan plan;
+    Planned residual;
     std::size_t P, C, channels;
 
     Parts(const Arrays& arrays, const Numbers& given)
         : tables{arrays},
           numbers(checked(given)),
-          plan(plan_of(tables, numbers)),
+          residual(planned(tables, numbers)),
           P(static_cast<std::size_t>(numbers.points)),
           C(static_cast<std::size_t>(numbers.hyper)),
-          channels(std::visit(PlanesOfPlan{}, plan) * static_cast<std::size_t>(numbers.latent)) {}
-
-    std::size_t scale_rows() const { return std::visit(RowsOfPlan{static_cast<std::size_t>(numbers.rows)}, plan); }
+          channels(residual.sizes.planes * static_cast<std::size_t>(numbers.latent)) {}
 };
 
 Model::Model(const Arrays& arrays, const Numbers& numbers) : Model(Parts(arrays, numbers)) {}
@@ -315,11 +175,11 @@ Model::Model(const Parts& parts)
       z_level_(levels_of(parts.tables, parts.P, parts.C)),
       levels_(1 + z_level_.size() / (parts.P * parts.C)),
       classes_(classes_of(parts.tables)),
-      banks_(banks_of(parts.tables, parts.scale_rows(), parts.P * parts.C * levels_ * classes_)),
+      banks_(banks_of(parts.tables, parts.residual.sizes.scale_rows, parts.P * parts.C * levels_ * classes_)),
       map_(map_of(parts.tables, parts.channels, parts.C)),
       bias_(bias_of(parts.tables, parts.P, parts.channels)),
       z_step_(step_of(parts.tables, parts.P, parts.C)),
-      residual_(std::visit(ResidualOfPlan{parts.tables, numbers_, banks_.scales}, parts.plan)),
+      residual_(parts.residual.make({parts.tables, numbers_, banks_.scales})),
       entropy_(entropies(banks_.scales)) {}
 
 const char* Model::kind() const {
@@ -327,6 +187,17 @@ const char* Model::kind() const {
 }
 std::size_t Model::planes() const {
     return std::visit([](const auto& kind) { return kind.planes(); }, residual_);
+}
+std::int32_t Model::unit() const {
+    return std::visit([](const auto& kind) { return kind.unit(); }, residual_);
+}
+std::vector<std::int32_t> Model::spacings() const {
+    std::vector<std::int32_t> all(static_cast<std::size_t>(numbers_.rows));
+    const auto of = [&](const auto& kind) {
+        for (std::size_t k = 0; k < all.size(); ++k) all[k] = kind.spacing(static_cast<std::int32_t>(k));
+    };
+    std::visit(of, residual_);
+    return all;
 }
 std::int32_t Model::values() const {
     return std::visit([](const auto& kind) { return kind.values(); }, residual_);
@@ -345,8 +216,21 @@ Setting Model::at(std::int32_t q, const Stages& stages) const {
     return {lerp(z_step_, C(), at), lerp(bias_, map_.M(), at), z, stages};
 }
 
+bool is_table(const std::string& name) {
+    constexpr const char* kNames[] = {"freq", "count",  "first",   "weight", "offset",
+                                      "bias", "z_step", "z_level", "z_near"};
+    const auto same = [&name](const char* other) { return name == other; };
+    const std::vector<const char*> own = residual_arrays();
+    return name.rfind("hidden", 0) == 0 || std::any_of(std::begin(kNames), std::end(kNames), same) ||
+           std::any_of(own.begin(), own.end(), same);
+}
+
 bool Model::staged() const {
     return std::visit([](const auto& kind) { return kind.staged(); }, residual_);
+}
+
+bool Model::takes_intervals() const {
+    return std::visit([](const auto& kind) { return kind.kTakesIntervals; }, residual_);
 }
 
 Stages Model::stages_at(const Setting& q, const Shape& s, const std::int16_t* z,
@@ -384,11 +268,11 @@ Outcome Model::decode(const Setting& q, const Shape& s, const Streamed& from, st
     return std::visit(run, residual_);
 }
 
-Status Model::encode(const Setting& q, const Shape& s, const std::int16_t* z, const std::int16_t* r,
-                     Stream& out) const {
+Status Model::encode(const Setting& q, const Shape& s, const std::int16_t* z, const std::int16_t* r, Stream& out,
+                     const Given* given) const {
     const auto run = [&](const auto& kind) {
         return encode_tile<Fast>(TileCoding<std::decay_t<decltype(kind)>>{banks_.scales, banks_.z, map_, kind, q}, s, z,
-                                 r, out);
+                                 r, out, given);
     };
     return std::visit(run, residual_);
 }

@@ -1,50 +1,19 @@
 // A model as the coder sees it (FORMAT 7 and 9.2): its tables, checked once, and all that is done with them at a
-// quality. Includes tile.h, residual/*.h and the standard library; must not include Python. Throws BadModel when it is
-// made, and otherwise nothing but std::bad_alloc. Unchanging: any number of threads may use one.
+// quality. Includes tables.h, tile.h, residual/kinds.h and the standard library; must not include Python. Throws
+// BadModel when it is made, and otherwise nothing but std::bad_alloc. Unchanging: any number of threads may use one.
 #ifndef LIC_MODEL_H
 #define LIC_MODEL_H
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
-#include <stdexcept>
 #include <string>
-#include <variant>
 #include <vector>
 
-#include "residual/gaussian.h"
-#include "residual/mixture.h"
-#include "residual/trellis.h"
+#include "residual/kinds.h"
+#include "tables.h"
 #include "tile.h"
 
 namespace lic {
-
-// An array of tables.npz as somebody holds it: contiguous, in this machine's byte order.
-struct Array {
-    std::string type;  // NumPy's word for it: "int16"
-    std::vector<std::size_t> shape;
-    const void* data;
-};
-using Arrays = std::map<std::string, Array>;
-
-// The manifest's integers that the coder needs (FORMAT 9.1).
-struct Numbers {
-    std::int64_t latent, hyper, points, rows, skip;
-};
-
-// What those and `halo` may be, in the order in which a model's hash takes them.
-struct Limit {
-    const char* name;
-    std::int64_t low, high;
-};
-constexpr Limit kLimits[] = {{"latent", 1, 1024}, {"hyper", 1, LIC_CHANNELS_MAX},
-                             {"points", 2, 64},   {"rows", 1, 256},
-                             {"skip", 0, 256},    {"halo", 0, 64}};
-
-// Tables or integers that are not as FORMAT 9 says; what() says which.
-class BadModel : public std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
 
 // Where a quality lies between the trained rates (FORMAT 7.1).
 struct RatePoint {
@@ -59,10 +28,11 @@ struct Banks {
     ZRows z;
 };
 
+// Whether an array of this name is one of a model's tables (FORMAT 9.2).
+bool is_table(const std::string& name);
+
 class Model {
  public:
-    using Residual = std::variant<Gaussian, Trellis, Mixture>;
-
     // Copies what it needs and ignores further arrays.
     Model(const Arrays& arrays, const Numbers& numbers);
 
@@ -75,18 +45,21 @@ class Model {
     const ScaleMap& map() const { return map_; }
     const Residual& residual() const { return residual_; }
 
-    const char* kind() const;        // "gaussian", "trellis" or "mixture"
-    std::size_t planes() const;      // of the map for each channel of r: 3 K, or 1
-    std::int32_t values() const;     // that a byte of the map may take
-    std::size_t scale_rows() const;  // of the bank, before those of z
+    const char* kind() const;                    // the residual kind's name
+    std::int32_t unit() const;                   // what r is made of: 1, or as many to a step of the network
+    std::size_t planes() const;                  // of the map for each channel of r: 3 K, or 1
+    std::vector<std::int32_t> spacings() const;  // from one level of r to the next, of each scale
+    std::int32_t values() const;                 // that a byte of the map may take
+    std::size_t scale_rows() const;              // of the bank, before those of z
 
     Shape shape(std::size_t h, std::size_t w) const;  // of a tile or an image of h x w latent positions
 
     // Q from LIC_QUALITY_MIN to LIC_QUALITY_MAX. The result refers to this model.
     Setting at(std::int32_t q, const Stages& stages = {}) const;
 
-    // Whether residuals can stand in more stages than one.
+    // Whether residuals can stand in more stages than one; whether their intervals may be given.
     bool staged() const;
+    bool takes_intervals() const;
 
     // Thresholds of the scale index at which about so large shares of an image's bits lie before, rising from 0 to 1;
     // fewer where they fall together. z: (C, a, b).
@@ -94,7 +67,8 @@ class Model {
 
     // A tile's stream and its integers (FORMAT 6.3, 7). z: (C, a, b), r: (M, h, w), both at most as a tile may be.
     Outcome decode(const Setting& q, const Shape& s, const Streamed& from, std::int16_t* z, std::int16_t* r) const;
-    Status encode(const Setting& q, const Shape& s, const std::int16_t* z, const std::int16_t* r, Stream& out) const;
+    Status encode(const Setting& q, const Shape& s, const std::int16_t* z, const std::int16_t* r, Stream& out,
+                  const Given* given = nullptr) const;
 
     // The scale index (FORMAT 7.5), or the bytes of mixtures (7.8): (planes * M, h, w).
     void index(const Setting& q, const Shape& s, const std::int16_t* z, std::uint8_t* out) const;

@@ -53,6 +53,7 @@ enum class Status {
     skipped_not_zero,
     no_level,  // of the quantiser that the state says, FORMAT 7.9
     no_rows,   // of a model of mixtures
+    no_interval,
 };
 
 inline const char* describe(Status status) {
@@ -77,6 +78,8 @@ inline const char* describe(Status status) {
             return "r is not 0 at a skipped position";
         case Status::no_level:
             return "r is no level that its state allows";
+        case Status::no_interval:
+            return "an interval does not lie within 65536";
         case Status::no_rows:
             return "a model of mixtures has no scale rows";
     }

@@ -1,5 +1,5 @@
 // The integers of a tile from its bytes and back (FORMAT 6.3, 7): z, the index that follows from it, and r of whatever
-// kind. Includes bank.h, scale_map.h and the standard library; must not include Python.
+// kind. Includes bank.h, residual/given.h, scale_map.h and the standard library; must not include Python.
 //
 // READ ME FIRST
 // - A residual kind is a class with `read`, `gather` and `write` (residual/*.h): nothing here knows which one.
@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "bank.h"
+#include "residual/given.h"
 #include "scale_map.h"
 #include "stages.h"
 #include "z_rows.h"
@@ -196,12 +197,17 @@ Outcome decode_tile(const TileCoding<Kind>& p, const Shape& s, const Streamed& f
     return outcome(in.close(sum.value()));
 }
 
-// The stream of a tile: the inverse.
+// The stream of a tile: the inverse. given: intervals of r, if they are known, of a kind that takes them; what the map
+// yields is then asked for where there are escapes.
 template <class Coder, class Kind>
-Status encode_tile(const TileCoding<Kind>& p, const Shape& s, const std::int16_t* z, const std::int16_t* r,
-                   Stream& out) {
-    const auto index = index_of_tile<Coder>(p.map, p.kind, s, p.q, z);
+Status encode_tile(const TileCoding<Kind>& p, const Shape& s, const std::int16_t* z, const std::int16_t* r, Stream& out,
+                   const Given* given = nullptr) {
     typename Kind::Work work(s);
+    if constexpr (Kind::kTakesIntervals) work.given = given;
+    std::unique_ptr<std::uint8_t[]> index;
+    if (!Kind::kTakesIntervals || !given || given->escapes()) {
+        index = index_of_tile<Coder>(p.map, p.kind, s, p.q, z);
+    }
     Checksum sum;
     for (std::size_t c = 0; c < s.C; ++c) sum.add(z + c * s.a * s.b, s.a * s.b);
     const Status status = p.kind.gather(s, p.q.stages, index.get(), r, work, sum);

@@ -8,7 +8,7 @@ h x w, `planes` of the map for each of them.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +32,6 @@ class Model(metaclass=_Type):
         """The stages of a tile: z int16 (C, a, b), r int16 (M, h, w). shape: where r is a run of bytes."""
     def decode(self, q: _Coding, data: Sequence[_Buffer], shape: _Sides) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
         """z (C, a, b) and r (M, h, w) of a stream. Raises LicCorruptTile."""
-    def decode_into(self, q: _Coding, data: Sequence[_Buffer], shape: _Sides, z: _Buffer, r: _Buffer) -> None:
-        """The same into the caller's memory, whose contents mean nothing if it raises."""
     def scale_index(self, q: _Coding, z: _Buffer, h: int, w: int) -> NDArray[np.uint8]:
         """z int16 (C, a, b) to indices (planes M, h, w)."""
     def scale_index_into(self, q: _Coding, z: _Buffer, shape: _Sides, out: _Buffer) -> None: ...
@@ -59,18 +57,14 @@ class Model(metaclass=_Type):
         caller's. Whether all of it is there: with `cut` the stages may break off, and what is missing is 0. Raises
         LicCorruptTile, after which the tile's part holds zeros or what it held.
         """
-    def write_tile(self, q: _Coding, place: _Place, z: _Buffer, r: _Buffer) -> list[bytes]:
-        """The stages of a tile, from its part of the whole image's z int16 (C, hz, wz) and r int16 (M, h, w)."""
-    @property
-    def latent(self) -> int: ...
-    @property
-    def hyper(self) -> int: ...
-    @property
-    def points(self) -> int: ...
-    @property
-    def rows(self) -> int: ...
-    @property
-    def skip(self) -> int: ...
+    def write_tile(
+        self, q: _Coding, place: _Place, z: _Buffer, r: _Buffer, intervals: _Buffer | None = None
+    ) -> list[bytes]:
+        """The stages of a tile, from its part of the whole image's z int16 (C, hz, wz) and r int16 (M, h, w).
+
+        intervals: int32 (2, M, h, w), where the interval of each symbol begins and how wide it is, of the escape where
+        there is one: of a model that `takes_intervals`, from who has them already. They are believed.
+        """
     @property
     def levels(self) -> int: ...
     @property
@@ -78,15 +72,19 @@ class Model(metaclass=_Type):
     @property
     def staged(self) -> bool: ...
     @property
-    def kind(self) -> Literal["gaussian", "trellis", "mixture"]: ...
+    def takes_intervals(self) -> bool: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def unit(self) -> int: ...
+    @property
+    def spacings(self) -> list[int]: ...
     @property
     def planes(self) -> int: ...
     @property
     def values(self) -> int: ...
     @property
     def scale_rows(self) -> int: ...
-    @property
-    def trellis(self) -> int | None: ...
 
 class Photo(metaclass=_Type):
     """The decoder networks of the photo family in integers (FORMAT 8). The grid is that of the latents, h x w, over
@@ -135,19 +133,6 @@ class Photo(metaclass=_Type):
         """Residuals into `r`, int16 (M, h, w), from symbols z int16 (C, hz, wz) and y int32 (h, w, M) in 1/16 of
         y_hat's unit. weight: squared errors, in the unit of r, that a bit is worth; one, or float32 (M,). ValueError
         for a model of other latents or of more than one plane.
-        """
-    def gradient(
-        self,
-        q: int,
-        y_hat: _Buffer,
-        pixels: _Buffer,
-        shape: _Volume,
-        out: _Buffer | None = None,
-        threads: int = 1,
-    ) -> float:
-        """The squared error, of samples in 0..1, of what y_hat int16 (h, w, M) gives for a picture: samples are
-        clipped, not rounded. pixels: bytes of shape (height, width, bands), 1 band of grey or 3 of RGB. out: float32
-        (h, w, M) that takes its gradient by y_hat in its own units, as if nothing had been clipped or rounded.
         """
     def search(
         self,
@@ -239,6 +224,7 @@ class Analysis(metaclass=_Type):
 
 def rate_point(q: int, points: int) -> tuple[int, int, int]: ...
 def constants() -> dict[str, int]: ...
+def residual_arrays() -> list[str]: ...
 def model_limits() -> dict[str, tuple[int, int]]: ...
 def join_planes(runs: Sequence[tuple[int, bool, int]], data: _Buffer, out: _Buffer) -> None:
     """Elements from planes of their bytes (FORMAT 9.2). runs: bytes of an element, whether it is signed, and how many
@@ -248,24 +234,7 @@ def join_planes(runs: Sequence[tuple[int, bool, int]], data: _Buffer, out: _Buff
 def split_planes(runs: Sequence[tuple[int, bool, int]], data: _Buffer, out: _Buffer) -> None:
     """The inverse."""
 
-def visual(
-    levels: _Buffer,
-    pixels: _Buffer,
-    shape: _Volume,
-    out: _Buffer | None = None,
-    kernels: str = "auto",
-    threads: int = 1,
-) -> float:
-    """The distance that visual models are trained for, times the pixels, between a picture (bytes of shape (height,
-    width, bands), 1 band of grey or 3 of RGB) and samples of a decoder, levels int16 (4 h, 4 w, 48) in 1/16 of a level:
-    a position at a quarter of the resolution holds 4 rows of 4 pixels of 3. out: float32 like levels, to which its
-    gradient by them is added.
-    """
-
 SLICE_MOST: int  # elements of y in a slice of Analysis.encode
 
 def visual_weights() -> list[float]:
     """The 108 published weights of SSIMULACRA2: channel, scale, norm (mean, 4-norm), map (structure, ringing, blur)."""
-
-def kernel_sets() -> list[str]:
-    """The kernel sets of the native engine that this CPU can run, slowest first."""

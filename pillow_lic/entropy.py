@@ -31,9 +31,9 @@ class Tables:
     """The tables of FORMAT 9.2, checked, and what can be done with them at a quality Q (100 to 10000).
 
     `model` does the work, and takes any buffers; here are NumPy's arrays of any layout. Its `kind` says how r is coded:
-    "gaussian", symbols under rows of the bank; "trellis", levels of dependent quantisation from the scale index
-    `trellis` on (FORMAT 7.9); "mixture", symbols under mixtures of `components` normals (7.8). Unchanging, so any
-    number of threads may use one; methods release the GIL while they work.
+    "gaussian", symbols under rows of the bank; "trellis", levels of dependent quantisation (FORMAT 7.9); "mixture",
+    symbols under mixtures of `components` normals (7.8). Unchanging, so any number of threads may use one; methods
+    release the GIL while they work.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Tables:
     ) -> None:
         """arrays: those of tables.npz; the integers: the manifest's. Raises LicModelMissing for any that is wrong."""
         model = _core.Model(arrays, latent=latent, hyper=hyper, points=points, rows=rows, skip=skip)
-        self.model, self.kind, self.trellis = model, model.kind, model.trellis
+        self.model, self.kind = model, model.kind
         self.latent, self.hyper, self.points, self.rows, self.skip = latent, hyper, points, rows, skip
         self.planes, self.values = model.planes, model.values  # of the map: for each channel of r, of a byte
         self.components = model.planes // PLANES

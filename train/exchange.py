@@ -18,8 +18,9 @@ from pillow_lic.engines.torch.networks import stages
 from pillow_lic.entropy import CELL
 from pillow_lic.models import manifest as manifests
 from pillow_lic.models import store
-from train import residuals
-from train.layers import Z_COMPONENTS, HyperRate, logistic_mass
+from train.layers import ROWS, Z_COMPONENTS, HyperRate, logistic_mass
+from train.residuals import kind_of
+from train.residuals.kind import SCALE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from pillow_lic.models.store import Model as Exported
     from train.families import Model
+    from train.residuals.kind import Residual
 
 ONE = 1 << LIC_MAP_SHIFT
 Z_ONE = 1 << LIC_Z_STEP_BITS
@@ -78,12 +80,12 @@ def integer_map(model: Model) -> Arrays:
 
 
 @torch.no_grad()
-def read_map(model: Model, arrays: Arrays, kind: residuals.Residual, rows: int) -> None:
+def read_map(model: Model, arrays: Arrays, kind: Residual, rows: int) -> None:
     """The inverse of integer_map. kind, rows: of the exported model. Channels of y that it has not are zero."""
     tables = {name: torch.from_numpy(array.astype(np.float64)) for name, array in arrays.items()}
     planes = torch.from_numpy(kind.planes())
-    if rows != residuals.ROWS:  # the exported bank is as wide, with other rows
-        planes[planes[:, 0] == residuals.SCALE[0]] *= (rows - 1) / (residuals.ROWS - 1)
+    if rows != ROWS:  # the exported bank is as wide, with other rows
+        planes[planes[:, 0] == SCALE[0]] *= (rows - 1) / (ROWS - 1)
     channels = tables["bias"].shape[1] // len(planes)
     scale, zero = planes.repeat_interleave(channels, 0).T
     cell_scale, cell_zero = scale.repeat_interleave(CELL), zero.repeat_interleave(CELL)
@@ -176,7 +178,7 @@ def start_from_model(model: Model, folder: Path, prior: bool = True, fresh_synth
         block = model.get_submodule(name)
         for layer in (block.join, block.contract):  # changes nothing at first
             layer.weight.zero_()
-    kind = residuals.kind_of(exported.arrays, getattr(model.config, "components", 0))
+    kind = kind_of(exported.arrays, exported.manifest.latent)
     model.prior.gain += math.log(kind.unit)
     read_map(model, exported.arrays, kind, exported.manifest.rows)
     if prior:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Z_COMPONENTS = 3  # logistics in the prior of each channel of z
-SIGMA_MIN, SIGMA_MAX, ROWS = 0.11, 64.0, 64  # the bank of Gaussians, geometric: residuals.py makes it from the same
+SIGMA_MIN, SIGMA_MAX, ROWS = 0.11, 64.0, 64  # the bank of Gaussians, geometric: residuals/ makes it from the same
 
 
 class HyperRate(nn.Module):

@@ -15,7 +15,7 @@ from pillow_lic.engines.torch.quantise import Z_LIMIT
 from train.layers import Z_COMPONENTS, HyperRate
 
 if TYPE_CHECKING:
-    from train.residuals import Residual, Row
+    from train.residuals.kind import Residual, Row
 
 PRIOR_COUNT = 400.0  # weight, in symbols, of the parametric shape against the counted one
 LEVEL_COUNT = 20.0  # weight, in symbols, of the channel's shape at all levels against the one counted at a level

@@ -28,7 +28,7 @@ class Searching {
           hy_(search.picture.hy()),
           wy_(search.picture.wy()),
           M_(search.model.M()),
-          unit_(std::holds_alternative<Trellis>(search.model.residual()) ? LIC_LEVEL_PLAIN : 1),
+          unit_(search.model.unit()),
           r_(r),
           v_(search.model.C() * cells(hy_) * cells(wy_)),
           index_(M_ * hy_ * wy_),

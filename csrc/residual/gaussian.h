@@ -1,9 +1,10 @@
 // r as symbols under rows of the bank (FORMAT 7.6): read, write, price, quantise.
-// Includes bits.h, pack.h, scale_map.h for the shape, and the standard library; must not include Python.
+// Includes bits.h, kind.h, pack.h, scale_map.h for the shape, and the standard library; must not include Python.
 #ifndef LIC_GAUSSIAN_H
 #define LIC_GAUSSIAN_H
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -12,6 +13,7 @@
 
 #include "../scale_map.h"
 #include "bits.h"
+#include "kind.h"
 #include "pack.h"
 
 namespace lic {
@@ -27,9 +29,17 @@ class Gaussian {
     }
 
     static const char* name() { return "gaussian"; }
-    std::size_t planes() const { return 1; }           // of the map, for each channel of r
-    std::int32_t values() const { return rows_; }      // that the map may yield
-    std::int32_t scale_rows() const { return rows_; }  // of the bank, before those of z
+    static constexpr bool kTakesIntervals = false;
+    static constexpr std::array<const char*, 0> kArrays{};
+    static bool holds(const Tables&) { return true; }
+    static KindSizes sizes(const Tables&, const Numbers& n) { return {static_cast<std::size_t>(n.rows), 1}; }
+    static Gaussian made(const KindParts& parts) { return {parts.bank, parts.rows(), parts.skip()}; }
+
+    std::size_t planes() const { return 1; }                // of the map, for each channel of r
+    std::int32_t unit() const { return 1; }                 // what r is made of: as many to a step of the network
+    std::int32_t spacing(std::int32_t) const { return 1; }  // from one level of r to the next, under a scale
+    std::int32_t values() const { return rows_; }           // that the map may yield
+    std::int32_t scale_rows() const { return rows_; }       // of the bank, before those of z
 
     struct Work {
         std::unique_ptr<std::uint8_t[]> rows;   // (r_size,) the row of every r of a stage, of an encoder of all of them

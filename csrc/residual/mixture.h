@@ -1,6 +1,6 @@
 // r under mixtures of normals (FORMAT 7.8): lic_cdf.h tabulated, eight points of a cumulative frequency at once; read,
-// write, price, quantise. Includes lic_cdf.h, bits.h, scale_map.h for the shape, the standard library and SSE2, which
-// every x86-64 has; must not include Python.
+// write, price, quantise. Includes lic_cdf.h, bits.h, given.h, kind.h, scale_map.h for the shape, the standard library
+// and SSE2, which every x86-64 has; must not include Python.
 //
 // READ ME FIRST
 // - A component's offset is o = 16 q + phase. Its normal at the edge below x depends on x - q, the scale and the phase
@@ -15,16 +15,20 @@
 #define LIC_MIXTURE_H
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <type_traits>
 #include <vector>
 
 #include "../lic_cdf.h"
 #include "../scale_map.h"
 #include "bits.h"
+#include "given.h"
+#include "kind.h"
 
 #if defined(__SSE2__) || defined(_M_X64)
 #define LIC_SSE2 1
@@ -38,7 +42,6 @@ namespace lic {
 constexpr std::size_t kComponents = LIC_COMPONENTS_MAX;
 constexpr std::size_t kPlanes = 3;   // bytes of a component: scale, offset, weight
 constexpr std::int32_t kWindow = 8;  // edges in one load
-constexpr std::int32_t kByteValues = 256;
 constexpr std::uint32_t kUnit = 65535;
 constexpr std::size_t kScalesMax = 256;                   // that a byte can name
 constexpr std::size_t kBlockPositions = LIC_MIXTURE_RUN;  // prepared at once
@@ -76,7 +79,24 @@ class Mixture {
     }
 
     static const char* name() { return "mixture"; }
+    static constexpr bool kTakesIntervals = true;  // from a GPU, kernels/mixture_cdf.cu
+    static constexpr std::array<const char*, 2> kArrays{"normal", "inverse"};
+    static bool holds(const Tables& tables) { return tables.has("normal"); }
+    static KindSizes sizes(const Tables& tables, const Numbers& n) { return {0, kPlanes * components_of(tables, n)}; }
+    static Mixture made(const KindParts& parts) {
+        const auto normal = parts.tables.copy<std::uint16_t>("normal", {LIC_NORMAL_STEPS + 1});
+        const auto scales = static_cast<std::size_t>(parts.numbers.rows);
+        const auto inverse = parts.tables.copy<std::uint32_t>("inverse", {scales});
+        Mixture mixture;
+        const auto wrong =
+            mixture.build(normal.data(), inverse.data(), scales, components_of(parts.tables, parts.numbers));
+        if (wrong) throw BadModel(std::string("the mixture's tables: ") + *wrong);
+        return mixture;
+    }
+
     std::size_t planes() const { return kPlanes * components_; }
+    std::int32_t unit() const { return 1; }
+    std::int32_t spacing(std::int32_t) const { return 1; }
     std::int32_t values() const { return kByteValues; }
     std::int32_t scale_rows() const { return 0; }
 
@@ -93,6 +113,7 @@ class Mixture {
     std::uint32_t below_slow(const LicMixture& m, std::int32_t x) const { return lic_below(normal_.data(), &m, x); }
 
     struct Work {
+        const Given* given = nullptr;  // of an encoder: the intervals of r
         explicit Work(const Shape&) {}
     };
 
@@ -118,8 +139,12 @@ class Mixture {
 
     template <class Coder>
     void write(Writer& to, const Bank&, const Shape& s, std::size_t, const std::uint8_t* planes, const std::int16_t* r,
-               const Work&) const {
-        write_run_of<Coder>(to, planes, s.r_size(), r);
+               const Work& work) const {
+        if (work.given) {
+            write_given<Coder>(to, *work.given, planes, s.r_size(), r);
+        } else {
+            write_run_of<Coder>(to, planes, s.r_size(), r);
+        }
     }
 
     // `size` symbols under planes (3 K, size).
@@ -127,6 +152,11 @@ class Mixture {
     Status read_run_of(Reader& in, const std::uint8_t* planes, std::size_t size, std::int16_t* r) const;
     template <class Coder>
     void write_run_of(Writer& to, const std::uint8_t* planes, std::size_t size, const std::int16_t* r) const;
+
+    // The same with the symbols' intervals at hand. planes: nothing where there are no escapes.
+    template <class Coder>
+    void write_given(Writer& to, const Given& given, const std::uint8_t* planes, std::size_t size,
+                     const std::int16_t* r) const;
 
     // Bits of r (M, n) under planes (3 K M, n), exactly, escapes with their words.
     Status price(const Coded& t, double& bits) const {
@@ -222,6 +252,23 @@ class Mixture {
     // Calls function(position, its block, its place there) for all positions of planes (3 K, size).
     template <class Function>
     void each(const std::uint8_t* planes, std::size_t size, const Function& function) const;
+
+    // K, from the number of rows of the map: 16 * 3 K * M.
+    static std::size_t components_of(const Tables& tables, const Numbers& n) {
+        if (n.skip != 0 || tables.has("trellis")) {
+            throw BadModel("skip is " + std::to_string(n.skip) +
+                           ", want 0 where r is coded under mixtures, and no trellis");
+        }
+        const std::size_t one = kCell * kPlanes * static_cast<std::size_t>(n.latent);
+        const auto weight = tables.arrays.find("weight");
+        const bool flat = weight == tables.arrays.end() || weight->second.shape.empty();
+        const std::size_t rows = flat ? 0 : weight->second.shape[0];
+        if (rows % one != 0 || rows / one < 1 || rows / one > LIC_COMPONENTS_MAX) {
+            throw BadModel("weight has " + std::to_string(rows) + " rows, want " + std::to_string(one) +
+                           " for each of 1 to " + std::to_string(LIC_COMPONENTS_MAX) + " components");
+        }
+        return rows / one;
+    }
 
     static constexpr std::int32_t kOffsets = 2 * LIC_OFFSET_ZERO;
 
@@ -361,6 +408,16 @@ struct Block {
     }
 };
 
+// Symbols of known intervals, as the coder asks for them: row i holds symbol i alone.
+struct GivenBlock {
+    const Passing* intervals;
+    const std::int16_t* symbols;
+
+    std::int32_t first(std::size_t i) const { return symbols[i]; }
+    std::uint32_t last(std::size_t) const { return 1; }
+    const Passing& coding(std::size_t i, std::uint32_t) const { return intervals[i]; }
+};
+
 struct Positions {  // the rows of a run under mixtures: position i of the block has mixture i
     std::size_t operator[](std::size_t i) const { return i; }
 };
@@ -403,6 +460,24 @@ void Mixture::write_run_of(Writer& to, const std::uint8_t* planes, std::size_t s
             const std::size_t i = (end - 1) / kBlockPositions * kBlockPositions;
             prepare<K()>(planes + i, size, end - i, ready);
             Coder::write(to, Block<K()>{*this, ready, planes + i, size}, Positions{}, r + i, end - i);
+            end = i;
+        }
+    });
+}
+
+template <class Coder>
+void Mixture::write_given(Writer& to, const Given& given, const std::uint8_t* planes, std::size_t size,
+                          const std::int16_t* r) const {
+    with_components(components_, [&](auto K) {
+        Ready ready[kBlockPositions];
+        for (std::size_t end = size; end > 0;) {
+            const std::size_t i = (end - 1) / kBlockPositions * kBlockPositions;
+            const Passing *from = given.intervals() + i, *to_here = given.intervals() + end;
+            if (std::any_of(from, to_here, Given::is_escape)) {
+                prepare<K()>(planes + i, size, end - i, ready);
+                write_escapes(to, Block<K()>{*this, ready, planes + i, size}, Positions{}, r + i, end - i);
+            }
+            Coder::write(to, GivenBlock{from, r + i}, Positions{}, r + i, end - i);
             end = i;
         }
     });

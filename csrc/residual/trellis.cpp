@@ -9,6 +9,8 @@ namespace {
 
 constexpr std::size_t kSizes = kPriced + 1;
 
+std::int32_t first_of(const Tables& tables) { return tables.copy<std::int32_t>("trellis", {1})[0]; }
+
 // Calls visit(channel, the range of its stage, indices (n,), symbols (n,), rows (n,)) for every channel of every stage.
 // Returns whether every level is one.
 template <class Visit>
@@ -31,6 +33,20 @@ bool walk(const Coded& t, std::int32_t first, std::int32_t rows, const Visit& vi
 }
 
 }  // namespace
+
+KindSizes Trellis::sizes(const Tables& tables, const Numbers& n) {
+    const std::int32_t first = first_of(tables);
+    if (first < n.skip || first > n.rows || 2 * n.rows > kByteValues) {
+        throw BadModel("trellis is " + std::to_string(first) + ", want skip = " + std::to_string(n.skip) +
+                       " to rows = " + std::to_string(n.rows) + ", and those at most " +
+                       std::to_string(kByteValues / 2));
+    }
+    return {2 * static_cast<std::size_t>(n.rows), 1};
+}
+
+Trellis Trellis::made(const KindParts& parts) {
+    return {parts.bank, parts.rows(), parts.skip(), first_of(parts.tables)};
+}
 
 Trellis::Trellis(const Bank& bank, std::int32_t rows, std::int32_t skip, std::int32_t first)
     : rows_(rows), skip_(skip), first_(first) {

@@ -1,6 +1,6 @@
 // r as levels of dependent quantisation (FORMAT 7.9): read, write, price, quantise.
-// Includes bits.h, pack.h, trellis_search.h, scale_map.h for the shape, and the standard library; must not include
-// Python.
+// Includes bits.h, kind.h, pack.h, trellis_search.h, scale_map.h for the shape, and the standard library; must not
+// include Python.
 //
 // READ ME FIRST
 // - Every latent position has a state of its own, that goes from channel to channel. An even state quantises to
@@ -19,6 +19,7 @@
 #define LIC_TRELLIS_H
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -27,6 +28,7 @@
 
 #include "../scale_map.h"
 #include "bits.h"
+#include "kind.h"
 #include "pack.h"
 #include "trellis_rules.h"
 #include "trellis_search.h"
@@ -79,10 +81,17 @@ class Trellis {
     Trellis(const Bank& bank, std::int32_t rows, std::int32_t skip, std::int32_t first);
 
     static const char* name() { return "trellis"; }
+    static constexpr bool kTakesIntervals = false;
+    static constexpr std::array<const char*, 1> kArrays{"trellis"};
+    static bool holds(const Tables& tables) { return tables.has("trellis"); }
+    static KindSizes sizes(const Tables& tables, const Numbers& n);
+    static Trellis made(const KindParts& parts);
+
     std::size_t planes() const { return 1; }
+    std::int32_t unit() const { return LIC_LEVEL_PLAIN; }
+    std::int32_t spacing(std::int32_t row) const { return row < first_ ? LIC_LEVEL_PLAIN : LIC_LEVEL_TRELLIS; }
     std::int32_t values() const { return rows_; }
     std::int32_t scale_rows() const { return 2 * rows_; }
-    std::int32_t first() const { return first_; }  // the scale index from which r is quantised dependently
 
     struct Work {
         std::unique_ptr<std::uint8_t[]> rows;    // (r_size + 1,) the row of every r of a run, of an encoder of all
@@ -170,8 +179,8 @@ class Trellis {
     void quantise(const Unquantised& t) const;
 
  private:
-    std::int32_t rows_, skip_, first_;
-    std::vector<float> sizes_;  // (2 rows, kPriced + 1) bits of a symbol by its size
+    std::int32_t rows_, skip_, first_;  // first_: the scale index from which r is quantised dependently
+    std::vector<float> sizes_;          // (2 rows, kPriced + 1) bits of a symbol by its size
 };
 
 }  // namespace lic

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "../bind_nn.h"
 #include "../cpu.h"
 #include "slow.h"
 
@@ -356,6 +357,7 @@ PYBIND11_MODULE(_core_test, m, py::mod_gil_not_used()) {
           py::arg("rows"), py::arg("trellis"), py::arg("skip"));
     m.def("trellis_symbols", &trellis_symbols, py::arg("r"), py::arg("index"), py::arg("rows"), py::arg("trellis"));
 
+    bind_nn_parts(m);
     m.def("simd", &simd);
     m.def("set_simd", &set_simd, py::arg("path"));
 }

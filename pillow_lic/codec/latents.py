@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from .. import quality
-from ..constants import LIC_LEVEL_PLAIN, LIC_LEVEL_TRELLIS, LIC_MEAN_BITS, LIC_OCTAVE_BITS
+from ..constants import LIC_MEAN_BITS, LIC_OCTAVE_BITS
 from ..engines import choice as engines
 from ..errors import LicBadOption
 from ..imports import imported
@@ -102,6 +102,4 @@ def _deviations(model: Model) -> NDArray[np.float64]:
     chance[ends - 1] = 0  # escapes are rare, and of no known size
     starts = ends - tables["count"][:rows]
     found = np.sqrt(np.add.reduceat(chance * values**2.0, starts) / np.add.reduceat(chance, starts))
-    if model.core.trellis is not None:
-        found *= np.where(np.arange(rows) < model.core.trellis, LIC_LEVEL_PLAIN, LIC_LEVEL_TRELLIS)
-    return found
+    return found * model.core.spacings

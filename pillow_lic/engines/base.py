@@ -144,6 +144,7 @@ class Symbols:
     style: Style = PLAIN  # which synthesis renders it
     missing: list[Tile] = field(default_factory=list)  # tiles that could not be read: grey
     coarse: list[Tile] = field(default_factory=list)  # tiles of which a part could be read, the rest being 0
+    intervals: Any = None  # (2, M, hy, wy) int32: of r, as its maker found them, for core.write_tile
     alpha: Any = None  # (H, W) uint8, for an engine whose pixels stay on a device
     memory: Any = None  # what z and r look at, if the engine keeps that
     notes: tuple[str, ...] = ()  # what its maker has to say to people
@@ -193,7 +194,7 @@ class Symbols:
 
     def encode(self, tile: Tile) -> list[bytes]:
         """The stages of a tile."""
-        return self.model.core.write_tile(self.coding, self._place(tile), self.z, self.r)
+        return self.model.core.write_tile(self.coding, self._place(tile), self.z, self.r, self.intervals)
 
 
 class Idle:

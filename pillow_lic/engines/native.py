@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary, ref
 
 from .. import _core, forks, threads
-from ..constants import LIC_LATENT_STRIDE, LIC_LEVEL_PLAIN
+from ..constants import LIC_LATENT_STRIDE
 from ..errors import LicBadOption, LicModelMissing
 from ..models.manifest import DECODER, ENCODER, PERCEPTUAL, THUMBNAIL
 from ..models.store import buffers, once
@@ -102,7 +102,7 @@ def networks(model: Model) -> Networks:
 
 def bit_weight(model: Model) -> float:
     """BIT_WEIGHT in squares of what r counts: whole steps, of a trellis parts of one."""
-    return BIT_WEIGHT * (1 if model.core.trellis is None else LIC_LEVEL_PLAIN**2)
+    return BIT_WEIGHT * model.core.unit**2
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,8 @@ INSTALL = 'pip install "pillow-lic[models]"'
 MANIFEST_MAX = 1 << 20  # bytes of manifest.json that are read
 FILE_MAX = 1 << 27  # bytes of one file of a model
 # What the tensors of a file may be called (FORMAT 9.2 to 9.4); a model's own networks say which of them they want.
-_TABLES = r"freq|count|first|weight|offset|bias|z_step|z_level|z_near|trellis|normal|inverse|hidden\d+_(weight|offset)"
+_OWN = "|".join(_core.residual_arrays())  # of a residual kind
+_TABLES = rf"freq|count|first|weight|offset|bias|z_step|z_level|z_near|{_OWN}|hidden\d+_(weight|offset)"
 _LAYER = r"(\.[a-z_]*\d{0,2}){0,4}\.(weight|scale|bias|gain|beta|gamma)"
 _UNIT = r"unit(\.[a-z_]+\d{0,2}){1,4}"
 _PRIOR = r"hyper_rate\.(gain|mean|log_scale|logit)"  # as training knows it; only that reads it

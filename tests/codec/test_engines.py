@@ -106,41 +106,49 @@ def test_unknown_options_are_refused():
 # ---- Depth --------------------------------------------------------------------------------------------------------
 
 
-def own_frames(call, patch, name: str) -> int:
-    """The most frames of ours above calls of a core's method, "Class.method"."""
-    depths = []
-    kind, name = getattr(_core, name.partition(".")[0]), name.partition(".")[2]
-    real = getattr(kind, name)
+def own_frames(call, patch) -> dict[str, int]:
+    """The most frames of ours above each of the core's methods that is called, by "Class.method"."""
+    depths: dict[str, int] = {}
 
-    def counted(*arguments, **more):
-        frames = traceback.extract_stack()
-        depths.append(sum("/pillow_lic/" in frame.filename.replace("\\", "/") for frame in frames))
-        return real(*arguments, **more)
+    def counted(label, real):
+        def method(*arguments, **more):
+            frames = traceback.extract_stack()
+            depth = sum("/pillow_lic/" in frame.filename.replace("\\", "/") for frame in frames)
+            depths[label] = max(depth, depths.get(label, 0))
+            return real(*arguments, **more)
+
+        return method
 
     with patch.context() as patched:
-        patched.setattr(kind, name, counted)
+        for kind in (_core.Model, _core.Photo, _core.Analysis):
+            for name, real in list(vars(kind).items()):
+                if callable(real) and not name.startswith("_"):
+                    patched.setattr(kind, name, counted(f"{kind.__name__}.{name}", real))
         call()
-    assert depths, f"nobody called {name}"
-    return max(depths)
+    return depths
 
 
-def test_depth_of_save_and_load(monkeypatch, one_thread, engine):
+@pytest.mark.parametrize("options", [{}, {"effort": 0}, {"progressive": True}, {"importance": "auto"}], ids=str)
+def test_depth_of_save_and_load(options, monkeypatch, one_thread, engine):
+    """Nine and six frames at most, into whatever of the core is called."""
     name = pillow_lic.register_model(TRELLIS)
     im = Image.fromarray(picture(70, 100, 4))
     buffer = io.BytesIO()
 
     def save():
         buffer.seek(0)
-        im.save(buffer, "LIC", model=name)
+        im.save(buffer, "LIC", model=name, **options)
 
     def load():
         Image.open(buffer).load()
 
     native = engine == "auto"
-    for method in ("Photo.search", "Model.write_tile") if native else ("Model.quantise", "Model.write_tile"):
-        assert own_frames(save, monkeypatch, method) <= (9 if native else 10)
-    for method in ("Model.read_tile", "Photo.render") if native else ("Model.read_tile",):
-        assert own_frames(load, monkeypatch, method) <= 6
+    saved, loaded = own_frames(save, monkeypatch), own_frames(load, monkeypatch)
+    found = "Model.quantise" if not native else "Photo.search" if "effort" not in options else "Photo.quantise"
+    assert {found, "Model.write_tile"} <= saved.keys()
+    assert {"Model.read_tile", "Photo.render"} <= loaded.keys() if native else "Model.read_tile" in loaded
+    assert {name: depth for name, depth in saved.items() if depth > 9} == {}
+    assert {name: depth for name, depth in loaded.items() if depth > 6} == {}
 
 
 # ---- The seam -----------------------------------------------------------------------------------------------------

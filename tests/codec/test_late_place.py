@@ -67,6 +67,18 @@ def test_models_at_the_late_place(model, quality, arrays, late):
         assert np.abs(a.astype(int) - b).max() <= 1
 
 
+@pytest.mark.parametrize("quality", [10, 50, 95])
+def test_mixtures_take_their_intervals_from_the_kernel(quality, arrays, late, monkeypatch):
+    """Byte for byte what the core finds by itself, of pictures one by one and in groups."""
+    options = {"model": "gdn-mixture", "quality": quality, "effort": 0, "device": "cuda", "screen": "off"}
+    few = [*arrays[:3], np.random.default_rng(5).integers(0, 256, (70, 90, 3), np.uint8)]
+    found = [*pillow_lic.encode_batch(few, **options), pillow_lic.encode(few[1], **options)]
+    assert [name for name, *_ in late.kernels].count("mixture_intervals") == len(few) + 1
+    monkeypatch.setattr(TorchEngine, "_intervals", lambda self, latents, r: [None] * len(latents))
+    assert found == [*pillow_lic.encode_batch(few, **options), pillow_lic.encode(few[1], **options)]
+    assert [name for name, *_ in late.kernels].count("mixture_intervals") == len(few) + 1
+
+
 def test_pixels_of_the_late_place_are_the_same(files, late):
     wanted = [pillow_lic.decode(data) for data in files]
     for found in (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pillow_lic import _core
+from pillow_lic import _core_test
 
 NEEDED = {
     "sse4.1": {"sse4_1"},
@@ -24,4 +24,4 @@ def test_kernel_sets_are_those_of_the_cpu() -> None:
     flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     assert flags is not None
     has = set(flags[1].split())
-    assert set(_core.kernel_sets()) == {"plain"} | {name for name, needed in NEEDED.items() if needed <= has}
+    assert set(_core_test.kernel_sets()) == {"plain"} | {name for name, needed in NEEDED.items() if needed <= has}

@@ -237,8 +237,9 @@ def test_wrong_arrays(what: str, name: str):
         model.encode(case.q, **arrays)
     if what == "empty":
         return
+    place = case.h, case.w, case.h + case.w, 0  # one tile
     with pytest.raises(ValueError, match=f"argument {name} "):
-        model.decode_into(case.q, case.encode(), (case.h, case.w), **arrays)
+        model.read_tile(case.q, case.encode(), place, **arrays)
     if name == "z":
         for call in (model.scale_index, model.dequantise, model.z_rows):
             with pytest.raises(ValueError, match="argument z "):
@@ -265,11 +266,8 @@ def test_wrong_arrays(what: str, name: str):
 def test_wrong_numbers(change: dict):
     case = Case(2, 8, 8)
     arguments = {"q": case.q, "data": case.encode(), "shape": (8, 8), **change}
-    into = {"z": bytearray(case.z.nbytes), "r": bytearray(case.r.nbytes)}
     with pytest.raises(ValueError, match=r"^argument "):
         case.tables.model.decode(**arguments)
-    with pytest.raises(ValueError, match=r"^argument "):
-        case.tables.model.decode_into(**arguments, **into)
     with pytest.raises(ValueError, match=r"^argument "):
         _core_test.decode_slow(case.tables.model, **arguments)
 
@@ -306,8 +304,8 @@ def test_into_memory_of_the_caller():
     """Integers come and go in any writable memory, as arrays or as runs of bytes; NumPy is not asked for."""
     case = Case(5, 9, 14)
     model, shape, data = case.tables.model, (case.h, case.w), case.encode()
-    z, r = bytearray(case.z.nbytes), bytearray(case.r.nbytes)
-    model.decode_into(case.q, data, shape, z, r)
+    z, r, place = bytearray(case.z.nbytes), bytearray(case.r.nbytes), (*shape, case.h + case.w, 0)
+    model.read_tile(case.q, data, place, z, r)
     assert z == case.z.tobytes()
     assert r == case.r.tobytes()
     assert model.encode(case.q, bytes(z), memoryview(r), shape) == data
@@ -320,9 +318,9 @@ def test_into_memory_of_the_caller():
     model.dequantise_into(case.q, case.z, (case.h, case.w), v)
     assert v == case.tables.dequantised(case.q, case.z).tobytes()
     with pytest.raises(ValueError, match="argument r cannot be written to"):
-        model.decode_into(case.q, data, shape, z, bytes(r))
+        model.read_tile(case.q, data, place, z, bytes(r))
     with pytest.raises(ValueError, match="argument z has "):
-        model.decode_into(case.q, data, shape, bytearray(3), r)
+        model.read_tile(case.q, data, place, bytearray(3), r)
     with pytest.raises(ValueError, match="argument r has "):
         model.encode(case.q, case.z, bytes(r))
 
@@ -342,7 +340,7 @@ loader.exec_module(core)
 arrays = {{k: memoryview(b).cast("B").cast(c, s) for k, (b, c, s) in {arrays!r}.items()}}
 z, r = bytearray({case.z.nbytes}), bytearray({case.r.nbytes})
 model = core.Model(arrays, **{numbers!r})
-model.decode_into({case.q}, {case.encode()!r}, {(case.h, case.w)!r}, z, r)
+model.read_tile({case.q}, {case.encode()!r}, {(case.h, case.w, case.h + case.w, 0)!r}, z, r)
 assert (bytes(z), bytes(r)) == {(case.z.tobytes(), case.r.tobytes())!r}
 assert model.encode({case.q}, z, r, {(case.h, case.w)!r}) == {case.encode()!r}
 assert "numpy" not in sys.modules

@@ -7,7 +7,7 @@ import pytest
 from random_tables import Case
 from slow_photo import SlowPhoto, blocks, clip, leaky, shuffle
 
-from pillow_lic import _core
+from pillow_lic import _core, _core_test
 
 SLOPE = 3277 / 32768
 WHITE = 255 * 16
@@ -129,7 +129,7 @@ def test_unshuffle():
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
-@pytest.mark.parametrize("kernels", _core.kernel_sets())
+@pytest.mark.parametrize("kernels", _core_test.kernel_sets())
 def test_gradient(kernels: str, height: int, width: int):
     """Every kernel set, edges of every kind, and bit for bit the same on any number of threads."""
     rng = np.random.default_rng(height)
@@ -139,16 +139,16 @@ def test_gradient(kernels: str, height: int, width: int):
     pixels = random_picture(rng, height, width)
     photo = _core.Photo(tensors, kernels)
     found = np.empty(y_hat.shape, np.float32)
-    error = photo.gradient(q, y_hat, pixels, pixels.shape, found)
+    error = _core_test.gradient(photo, q, y_hat, pixels, pixels.shape, found)
     slow_error, slow = SlowGradient(tensors, q).gradient(y_hat.transpose(2, 0, 1).astype(np.int64), pixels)
     assert error == pytest.approx(slow_error, rel=1e-9)
     slow = slow.transpose(1, 2, 0)
     assert np.abs(found - slow).max() <= 1e-5 * np.abs(slow).max()
     for threads in (2, 3, 8):
         again = np.empty_like(found)
-        assert photo.gradient(q, y_hat, pixels, pixels.shape, again, threads) == error
+        assert _core_test.gradient(photo, q, y_hat, pixels, pixels.shape, again, threads) == error
         assert np.array_equal(again, found)
-        assert photo.gradient(q, y_hat, pixels, pixels.shape, None, threads) == error
+        assert _core_test.gradient(photo, q, y_hat, pixels, pixels.shape, None, threads) == error
 
 
 @pytest.mark.parametrize(
@@ -165,10 +165,10 @@ def test_depths_and_widths(shape: dict):
     pixels = random_picture(rng, 290, 40)
     y_hat = np.round(rng.normal(0, 1000, (19, 3, shape.get("latent", 6)))).astype(np.int16)
     error, slow = SlowGradient(tensors, 4321).gradient(y_hat.transpose(2, 0, 1).astype(np.int64), pixels)
-    for kernels in _core.kernel_sets():
+    for kernels in _core_test.kernel_sets():
         found = np.empty(y_hat.shape, np.float32)
         photo = _core.Photo(tensors, kernels)
-        assert photo.gradient(4321, y_hat, pixels, pixels.shape, found, 2) == pytest.approx(error, rel=1e-9)
+        assert _core_test.gradient(photo, 4321, y_hat, pixels, pixels.shape, found, 2) == pytest.approx(error, rel=1e-9)
         assert np.abs(found.transpose(2, 0, 1) - slow).max() <= 1e-5 * np.abs(slow).max()
 
 
@@ -178,7 +178,8 @@ def test_grey_counts_three_times():
     pixels = random_picture(rng, 40, 37, 1)
     found = [np.empty((3, 3, 6), np.float32) for _ in range(2)]
     errors = [
-        photo.gradient(900, y_hat, part, part.shape, to) for part, to in zip((pixels, pixels.repeat(3, 2)), found)
+        _core_test.gradient(photo, 900, y_hat, part, part.shape, to)
+        for part, to in zip((pixels, pixels.repeat(3, 2)), found)
     ]
     assert errors[0] == errors[1]
     assert np.array_equal(*found)
@@ -213,7 +214,7 @@ class Searched:
         rows = np.ascontiguousarray(y_hat.transpose(1, 2, 0))
         index = self.case.tables.scale_index(self.q, self.case.z, *self.grid)
         bits = self.model.price(r.reshape(6, -1), index.reshape(6, -1))
-        return self.photo.gradient(self.q, rows, self.pixels, self.pixels.shape) + self.bit * bits
+        return _core_test.gradient(self.photo, self.q, rows, self.pixels, self.pixels.shape) + self.bit * bits
 
 
 @pytest.mark.parametrize("trellis", [None, 2])
@@ -284,4 +285,4 @@ def test_search_refuses():
         case.photo.search(case.model, *args[:-1], (150, 91, 3), 2, 0.1, 0.1)
     y_hat = np.zeros((*case.grid, 6), np.int16)
     with pytest.raises(ValueError, match="argument out"):
-        case.photo.gradient(case.q, y_hat, case.pixels, case.pixels.shape, y_hat)
+        _core_test.gradient(case.photo, case.q, y_hat, case.pixels, case.pixels.shape, y_hat)

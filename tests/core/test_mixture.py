@@ -10,8 +10,8 @@ from code_paths import same_or_corrupt
 from hypothesis import given
 from hypothesis import strategies as st
 from mixed_case import NORMAL, MixedCase, inverses
-from on_host import COMPILER
-from random_tables import random_symbols
+from on_host import COMPILER, intervals
+from random_tables import Case, random_symbols
 
 from pillow_lic import _core_test
 from pillow_lic.entropy import CELL, PLANES, Tables
@@ -175,3 +175,72 @@ def test_skip_is_refused():
     latent, hyper, points, rows, _ = case.numbers
     with pytest.raises(LicModelMissing, match="skip"):
         Tables(case.arrays, latent, hyper, points, rows, 1)
+
+
+# ---- Intervals that are given -------------------------------------------------------------------------------------
+
+
+def known(case: MixedCase) -> np.ndarray:
+    """(2, M, h, w) int32: the intervals of r, by the core's definition, as a GPU makes them by the same source."""
+    components = case.tables.components
+    mixture = _core_test.Mixture(NORMAL, case.arrays["inverse"], components)
+    planes = case.tables.scale_index(case.q, case.z, case.h, case.w).reshape(PLANES * components, -1)
+    return np.stack(intervals(mixture, planes, case.r.ravel())).reshape(2, *case.r.shape).astype(np.int32)
+
+
+def tiles(case: MixedCase, side: int, given: np.ndarray | None = None) -> list[list[bytes]]:
+    """All tiles of `side` hyper positions, as bytes."""
+    count = -(-case.a // side) * -(-case.b // side)
+    places = [(case.h, case.w, side, number) for number in range(count)]
+    return [case.model.write_tile(case.q, place, case.z, case.r, given) for place in places]
+
+
+@pytest.mark.parametrize("components", [1, 2, 3, 4])
+@pytest.mark.parametrize("wild", [False, True])
+def test_given_intervals_make_the_same_bytes(components: int, wild: bool):
+    """One tile and several, symbols within their mixtures and escapes of one and of two words."""
+    escapes = far = 0
+    for seed in range(12):
+        case = MixedCase(10 * seed + components, 1 + 3 * seed, 2 + 5 * (seed % 5), components, hidden=seed % 2)
+        spread = np.random.default_rng(seed).standard_t(0.7, case.r.shape) * (300 if wild else 1)
+        case.r = np.round(spread).clip(-32768, 32767).astype(np.int16) if wild else case.r.clip(-1, 1)
+        given = known(case)
+        beyond = np.abs(case.r.astype(np.int32))[given.sum(0) == 65536]
+        escapes, far = escapes + len(beyond), far + int((beyond > 17000).sum())
+        for side in (case.a + case.b, 2):
+            assert tiles(case, side, given) == tiles(case, side)
+    assert escapes > 1000 and far > 50 if wild else escapes == 0
+
+
+def test_given_intervals_spare_the_map():
+    """Without escapes nothing is looked up: intervals that are other than the map's are believed."""
+    case = MixedCase(3, 9, 10, 2)
+    case.r = np.zeros_like(case.r)
+    other = np.stack([np.full(case.r.shape, start, np.int32) for start in (7, 1000)])
+    assert tiles(case, 4, other) != tiles(case, 4)
+
+
+@pytest.mark.parametrize(
+    ("start", "freq"),
+    [(-1, 5), (0, 0), (0, -3), (65536, 1), (65535, 2), (1, 65536), (1 << 30, 1 << 30), (5, 2**31 - 1)],
+)
+def test_intervals_that_are_none(start: int, freq: int):
+    case = MixedCase(4, 6, 9, 3)
+    for side in (1, 3):
+        given = known(case)
+        given[:, -1, -1, -1] = start, freq
+        with pytest.raises(ValueError, match="an interval does not lie within 65536"):
+            tiles(case, side, given)
+
+
+def test_intervals_of_other_shapes_and_kinds():
+    case = MixedCase(4, 6, 9, 3)
+    given = known(case)
+    for wrong in (given[0], given[:, :, :, :-1].copy(), given.astype(np.int64), given[::-1]):
+        with pytest.raises(ValueError, match="argument intervals"):
+            tiles(case, 3, wrong)
+    rows = Case(1, 6, 9)
+    assert not rows.model.takes_intervals
+    place, given = (6, 9, 3, 0), np.zeros((2, *rows.r.shape), np.int32)
+    with pytest.raises(ValueError, match="argument intervals: this residual kind takes none"):
+        rows.model.write_tile(rows.q, place, rows.z, rows.r, given)

@@ -142,7 +142,7 @@ def test_model_directory_with_wrong_networks(tmp_path):
     (tmp_path / "manifest.json").write_text(text, "utf-8")
     held = store.read_model(0, tmp_path)  # networks do not hold their model
     found = native.networks(held)
-    assert found.model.core.latent == 8
+    assert found.model.tables.latent == 8
     with pytest.raises(LicModelMissing, match=r"a bias of prior.block.mix is beyond"):
         assert found.photo
 

@@ -46,7 +46,7 @@ class Setup(NamedTuple):
 @pytest.fixture(scope="module")
 def toy() -> Setup:
     model = registry.by_name("toy")
-    unit = 1 if model.core.trellis is None else 3
+    unit = model.core.unit
     analysis, photo = _core.Analysis(buffers(model.encoder_tensors)), _core.Photo(buffers(model.tensors))
     return Setup(analysis, photo, model.core, unit, (photo.hyper, photo.latent))
 

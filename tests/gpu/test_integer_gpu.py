@@ -10,12 +10,14 @@ from integer_twins import MANY, case_model, compare_maps, compare_mixtures, comp
 from mixed_case import MixedCase
 from pictures import picture
 
+import pillow_lic
 from pillow_lic import _core_test
 from pillow_lic.codec.encode import Encoding
 from pillow_lic.codec.options import EncodeOptions
 from pillow_lic.engines import choice
 from pillow_lic.engines.torch import intervals, scale_map
 from pillow_lic.engines.torch import place as places
+from pillow_lic.engines.torch.engine import TorchEngine
 from pillow_lic.models import registry
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
@@ -69,6 +71,17 @@ def test_maps_on_a_stream_of_their_own():
         _, index = scale_map.scale_index(model, place, 5000, late, (20, 24))
     stream.synchronize()
     assert np.array_equal(index[0].cpu().numpy(), model.tables.scale_index(5000, z[0], 20, 24))
+
+
+@pytest.mark.parametrize("quality", [5, 20, 50, 80, 95])
+def test_files_of_mixtures_by_given_intervals(quality, monkeypatch):
+    """The coder takes the kernel's intervals: byte for byte what it finds by itself, escapes included."""
+    noise = np.random.default_rng(quality).integers(0, 256, (200, 300, 3), np.uint8)
+    pictures = [picture(300, 420, 3, 1), noise]
+    options = {"model": "gdn-mixture", "quality": quality, "effort": 0, "device": "cuda", "screen": "off"}
+    found = [pillow_lic.encode(one, **options) for one in pictures]
+    monkeypatch.setattr(TorchEngine, "_intervals", lambda self, latents, r: [None] * len(latents))
+    assert found == [pillow_lic.encode(one, **options) for one in pictures]
 
 
 @pytest.mark.parametrize("quality", [20, 80])

@@ -13,7 +13,7 @@ from pillow_lic.constants import LIC_NORMAL_STEPS
 
 
 def normal() -> np.ndarray:
-    """The table of train/residuals.py: the normal distribution up to 4.25 deviations, its upper half in 16 bits."""
+    """As train/residuals/mixture.py: the normal distribution up to 4.25 deviations, its upper half in 16 bits."""
     values = [round(65536 * 0.5 * math.erf(4.25 * i / LIC_NORMAL_STEPS / 2**0.5)) for i in range(LIC_NORMAL_STEPS)]
     return np.array([*values, 32768], np.uint16)
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import slow_photo
 
-from pillow_lic import _core
+from pillow_lic import _core, _core_test
 from pillow_lic.models import store
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "pillow_lic" / "models"
-KERNELS = _core.kernel_sets()
+KERNELS = _core_test.kernel_sets()
 I16, I32 = np.iinfo(np.int16), np.iinfo(np.int32)
 BIAS_MOST = 2**53
 

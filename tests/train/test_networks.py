@@ -13,8 +13,9 @@ from pillow_lic.engines.torch import latents, rate
 pytest.importorskip("tqdm", reason="the train extra is not installed")
 from toy_runs import CONFIG
 
-from train import data, layers, residuals, train
+from train import data, layers, train
 from train.families import gdn, photo
+from train.residuals import kind
 from train.rows import to_frequencies
 
 pytestmark = pytest.mark.network
@@ -108,7 +109,7 @@ def test_gradients_reach_every_parameter():
 
 def test_training_rounds_as_the_encoder_does():
     """The bits of `hard` passes are those of the exported rows before they are bent towards counts."""
-    shapes = [residuals.gaussian_row(sigma) for sigma in residuals.scale_grid()]
+    shapes = [kind.gaussian_row(sigma) for sigma in kind.scale_grid()]
     freqs = [to_frequencies(mass) for _, mass in shapes]
     first, counts = np.array([first for first, _ in shapes]), np.array([len(f) for f in freqs])
     rows = rate.bits_more(np.concatenate(freqs), counts, first, layers.ROWS)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from train.layers import HyperRate
-    from train.residuals import Residual
+    from train.residuals.kind import Residual
 
 
 class Model(Protocol):

@@ -42,7 +42,8 @@ from train.layers import (
     start_gain,
     straight_through_round,
 )
-from train.residuals import WEIGHT_UNIT, Gaussian, Mixture, Residual
+from train.residuals import Gaussian, Mixture
+from train.residuals.mixture import WEIGHT_UNIT
 
 Config = GdnConfig
 
@@ -141,7 +142,7 @@ class Model(nn.Module):
         return self.shape
 
     @property
-    def residual(self) -> Residual:
+    def residual(self) -> Gaussian | Mixture:
         return Mixture(self.config.components) if self.config.components else Gaussian()
 
     def start(self, x: Tensor, lowest: float, highest: float) -> None:

@@ -17,8 +17,8 @@ from ...errors import LicBadOption
 from .. import base
 from ..base import Arrival, Latents, Picture, Symbols
 from ..pieces import is_lost, pieces
+from . import intervals, networks, quantise, scale_map, search
 from . import latents as steps
-from . import networks, quantise, scale_map, search
 from . import place as places
 from .networks import running
 
@@ -70,15 +70,15 @@ class TorchEngine:
         found = []
         for part in self.place.fitting(pictures):
             with part, torch.inference_mode(), running(self.place.name):
-                found.append(self._analyse(part.items, part.side))
+                found.append(self._hyper(self._analysed(part.items, part.side)))
         return steps.joined(found)
 
-    def _analyse(self, pictures: Sequence[Picture], side: int | None) -> Latents:
+    def _analysed(self, pictures: Sequence[Picture], side: int | None) -> Latents:
         model, header = pictures[0].model, pictures[0].header
         encoder, grid = networks.encoder(model, self.place), header.latent_grid
         t = self.place.up(steps.positions([header.quality_q] * len(pictures)))
         y = steps.analyse(encoder, [picture.colour for picture in pictures], grid, t, side)
-        return self._hyper(Latents(pictures, t, y, None, None, None, side))
+        return Latents(pictures, t, y, None, None, None, side)
 
     def _hyper(self, latents: Latents) -> Latents:
         """The same with z and what follows from it."""
@@ -108,7 +108,7 @@ class TorchEngine:
         return self._once(latents, lambda those: self._refined(those, effort))
 
     def _refined(self, latents: Latents, effort: int) -> Latents:
-        found = self._searched(latents, effort)
+        found = search.quantise(*self._quantising(latents), latents, effort, *self._prices(latents))
         return replace(latents, moved=found.y, weight=found.weight, r=found.r, notes=found.notes)
 
     def _once(self, latents: Latents, work: Callable[[Latents], Latents]) -> Latents:
@@ -120,13 +120,14 @@ class TorchEngine:
         assert done is not None
         return done
 
-    def _searched(self, latents: Latents, effort: int) -> search.Found:
+    def _prices(self, latents: Latents) -> tuple[float, float]:
+        """What search.quantise wants to know of a bit and of the visual distance."""
         model, q = latents.pictures[0].model, latents.pictures[0].header.quality_q
         bit = base.error_of_bit(model.manifest.lambda_at(q))
-        visual = bit * model.manifest.visual_at(q)
-        return search.quantise(*self._quantising(model), latents, effort, bit, visual)
+        return bit, bit * model.manifest.visual_at(q)
 
-    def _quantising(self, model: Model) -> tuple[networks.Network, quantise.Quantiser]:
+    def _quantising(self, latents: Latents) -> tuple[networks.Network, quantise.Quantiser]:
+        model = latents.pictures[0].model
         return networks.decoder(model, self.place), quantise.quantiser(model, self.place.name)
 
     def quantise(self, latents: Latents, effort: int) -> Sequence[Arrival[Symbols]]:
@@ -137,20 +138,32 @@ class TorchEngine:
         for part in self.place.fitting(latents, latents.side):
             with part, torch.inference_mode(), running(self.place.name):
                 those = replace(part.items, side=part.side)
+                decoder, quantiser = self._quantising(those)
                 if those.moved is None:
-                    found = self._searched(those, effort)
+                    found = search.quantise(decoder, quantiser, those, effort, *self._prices(those))
                     arrivals += self._symbols(those, found.r, found.notes)
                 else:
-                    decoder, quantiser = self._quantising(those.pictures[0].model)
                     r = steps.quantise(decoder, replace(those, y=those.moved), quantiser, those.weight)
                     arrivals += self._symbols(those, r, those.notes)
         return arrivals
 
     def _symbols(self, latents: Latents, r: Tensor, notes: tuple[str, ...]) -> list[Arrival[Symbols]]:
+        known = self._intervals(latents, r)
         z, r = self.place.down(latents.z), self.place.down(r)
         wait = self.place.mark()
-        pairs = zip(latents.pictures, z.numpy(), r.numpy(), strict=True)
-        return [Arrival(Symbols(p.header, p.model, z, r, p.shift, notes=notes), wait) for p, z, r in pairs]
+        rows = zip(latents.pictures, z.numpy(), r.numpy(), known, strict=True)
+        return [
+            Arrival(Symbols(p.header, p.model, z, r, p.shift, intervals=those, notes=notes), wait)
+            for p, z, r, those in rows
+        ]
+
+    def _intervals(self, latents: Latents, r: Tensor) -> Sequence[np.ndarray | None]:
+        """Of each picture's symbols those that the coder can be spared; none where the core is as near as the map."""
+        model = latents.pictures[0].model
+        if not (self.place.gpu and model.core.takes_intervals):
+            return [None] * len(latents)
+        found = [intervals.intervals(model, index, symbols) for index, symbols in zip(latents.index, r, strict=True)]
+        return [self.place.down(one).numpy() for one in found]
 
     def blank(
         self, header: container.Header, model: Model, shift: bytes | None = None, *, area: container.Area | None = None
@@ -198,7 +211,7 @@ class TorchEngine:
         held = [one.memory or (torch.from_numpy(one.z), torch.from_numpy(one.r)) for one in symbols]
         z, r = (steps.stacked([self.place.up(part) for part in parts]) for parts in zip(*held, strict=True))
         t = self.place.up(steps.positions([one.header.quality_q for one in symbols]))
-        d = np.stack([model.tables.z_steps(one.header.quality_q) for one in symbols])
+        d = np.stack(list(map(model.core.z_steps, [one.header.quality_q for one in symbols])))
         v = scale_map.dequantised(z, self.place.up(torch.from_numpy(d)))
         fine = scale_map.finer(self.place, symbols[0].header, [one.shift for one in symbols])
         decoder = networks.decoder(model, self.place, symbols[0].style)

@@ -1,8 +1,8 @@
 """What the range coder needs of symbols under mixtures (FORMAT 7.8), from the GPU that made them: equal to the bit to
 the core's.
 
-A seam: the core's coder takes symbols, and finds their intervals itself. Once it takes intervals as well,
-TorchEngine.quantise may hand these over beside r. Imports numpy and torch, and cuda/ when a tensor on a GPU arrives.
+Where networks run on a GPU, TorchEngine.quantise hands them over beside r, and the coder of the core takes them as they
+are; escapes alone it looks up in the map. Imports numpy and torch, and cuda/ when a tensor on a GPU arrives.
 """
 
 from __future__ import annotations
@@ -21,22 +21,20 @@ if TYPE_CHECKING:
     from ...models.store import Model
 
 
-def intervals(model: Model, index: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
-    """start and frequency, both (M, h, w) int32 with the bits of uint32, of r (M, h, w) int16 under the bytes index (3
-    K M, h, w).
+def intervals(model: Model, index: Tensor, r: Tensor) -> Tensor:
+    """(2, M, h, w) int32, start and frequency of r (M, h, w) int16 under the bytes index (3 K M, h, w).
 
     Of a symbol beyond what its mixture holds: of the escape. All on one GPU, in the order of the current stream.
     """
     from .cuda import mixture
 
     inverse, normal = _constants(model, str(r.device))
-    start, frequency = (torch.empty(r.shape, dtype=torch.int32, device=r.device) for _ in range(2))
-    arrays = index.contiguous(), r.contiguous(), inverse, normal, start, frequency
-    planes, symbols, *rest = (array.data_ptr() for array in arrays)
-    components = len(index) // (3 * len(r))
-    addresses = planes, symbols, rest[0], rest[1], rest[2], rest[3]
-    mixture.intervals(addresses, r.numel(), components, len(inverse), places.where(r))
-    return start, frequency
+    index, r = index.contiguous(), r.contiguous()
+    found = torch.empty((2, *r.shape), dtype=torch.int32, device=r.device)
+    tables = inverse.data_ptr(), normal.data_ptr()
+    addresses = index.data_ptr(), r.data_ptr(), *tables, found[0].data_ptr(), found[1].data_ptr()
+    mixture.intervals(addresses, r.numel(), len(index) // (3 * len(r)), len(inverse), places.where(r))
+    return found
 
 
 @lru_cache(maxsize=8)

@@ -1,7 +1,7 @@
 """The float/integer boundary: the one file that rounds latents. Nothing after it sees a float.
 
-Under a trellis csrc/residual/trellis.h rounds, which this file alone calls. Imports numpy, torch, entropy, models and
-how work is spread over threads; knows shapes and tables, no networks and no bytes.
+Where the core rounds, as under a trellis (csrc/residual/trellis.h), this file alone calls it. Imports numpy, torch,
+entropy, models and how work is spread over threads; knows shapes and tables, no networks and no bytes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...constants import LIC_LEVEL_PLAIN, LIC_PROB_BITS, LIC_SYMBOL_MAX, LIC_SYMBOL_MIN, LIC_Z_STEP_BITS
+from ...constants import LIC_PROB_BITS, LIC_SYMBOL_MAX, LIC_SYMBOL_MIN, LIC_Z_STEP_BITS
 from ...threads import spread
 from ..base import BIT_WEIGHT
 from . import rate
@@ -74,9 +74,9 @@ def of_tables(tables: Tables, arrays: dict[str, NDArray[Any]], skip: int, device
     """That of tables, and of the arrays that they were made of, on a device. skip: 0, or that of the model."""
     if tables.kind == "mixture":
         return MixtureQuantiser(arrays, device)
-    if tables.kind == "trellis":
-        return TrellisQuantiser(tables)
-    return RowQuantiser(arrays, tables.rows, skip, device)
+    if tables.kind == "gaussian":
+        return RowQuantiser(arrays, tables.rows, skip, device)
+    return CoreQuantiser(tables)
 
 
 class RowQuantiser:
@@ -100,15 +100,13 @@ class RowQuantiser:
         return rate.listed_bits(r, index, self.rows, self.skip)
 
 
-class TrellisQuantiser:
-    """Of dependent quantisation (FORMAT 7.9): Viterbi's search over the channels of each position, on the CPU wherever
-    the tensors are.
+class CoreQuantiser:
+    """Of any kind, by the core, on the CPU wherever the tensors are: of dependent quantisation (FORMAT 7.9), Viterbi's
+    search over the channels of each position.
     """
 
-    unit = LIC_LEVEL_PLAIN
-
     def __init__(self, tables: Tables):
-        self.tables = tables
+        self.tables, self.unit = tables, tables.model.unit
 
     def quantise(
         self, ratio: Tensor, index: Tensor, weight: float | Tensor | None = None, stages: Sequence[bytes] = ()
@@ -116,7 +114,7 @@ class TrellisQuantiser:
         """The levels of least cost."""
         n, m, h, w = ratio.shape
         one = torch.as_tensor(BIT_WEIGHT if weight is None else weight, dtype=torch.float32).cpu()
-        price = one.mul(LIC_LEVEL_PLAIN**2).expand(n, m, 1, 1).flatten(1).contiguous().numpy()
+        price = one.mul(self.unit**2).expand(n, m, 1, 1).flatten(1).contiguous().numpy()
         those = stages or [b""] * n
         x, scale = ratio.float().flatten(2).cpu().numpy(), index.to(torch.uint8).flatten(2).cpu().numpy()
         parts = [(k, slice(first, first + PART)) for k in range(n) for first in range(0, h * w, PART)]
@@ -132,7 +130,7 @@ class TrellisQuantiser:
 
     def bits(self, r: Tensor, index: Tensor, stages: Sequence[bytes] = ()) -> Tensor:
         """Bits (N,) of r."""
-        return rate.trellis_bits(r, index, self.tables, stages)
+        return rate.core_bits(r, index, self.tables, stages)
 
 
 class MixtureQuantiser:

@@ -69,11 +69,12 @@ def listed_bits(r: Tensor, index: Tensor, rows: Tensor, skip: int) -> Tensor:
     return (bits * (index >= skip)).sum((1, 2, 3))
 
 
-def trellis_bits(r: Tensor, index: Tensor, tables: Tables, stages: Sequence[bytes] = ()) -> Tensor:
-    """Bits (N,) of levels r (N, M, h, w). stages: of each the thresholds of its stages (FORMAT 6.3)."""
+def core_bits(r: Tensor, index: Tensor, tables: Tables, stages: Sequence[bytes] = ()) -> Tensor:
+    """Bits (N,) of r (N, M, h, w) by the core. stages: of each the thresholds of its stages (FORMAT 6.3)."""
     levels, scale = r.to(torch.int16).flatten(2).cpu().numpy(), index.to(torch.uint8).flatten(2).cpu().numpy()
     those = stages or [b""] * len(levels)
-    found = [tables.price(*one) for one in zip(levels, scale, those, strict=True)]
+    pairs = zip(np.ascontiguousarray(levels), np.ascontiguousarray(scale), those, strict=True)
+    found = [tables.model.price(*one) for one in pairs]
     return torch.tensor(found, dtype=torch.float32, device=r.device)
 
 

@@ -41,8 +41,8 @@ def dequantised(z: Tensor, d: Tensor) -> Tensor:
 
 
 def _on_cpu(model: Model, _place: Place, q: int, z: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    tables, symbols = model.tables, z.numpy()
-    v, index = tables.dequantised(q, symbols), tables.scale_index(q, symbols, *grid)
+    symbols = np.ascontiguousarray(z.numpy())
+    v, index = model.core.dequantise(q, symbols), model.core.scale_index(q, symbols, *grid)
     return torch.from_numpy(v), torch.from_numpy(index)
 
 

@@ -1,0 +1,48 @@
+"""What the shipped core offers is what the package or training uses: what tests alone want is in `_core_test`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pillow_lic import _core
+
+pytestmark = pytest.mark.quick
+
+ROOT = Path(__file__).parents[2]
+SOURCES = [path.read_text(encoding="utf-8") for room in ("pillow_lic", "train") for path in (ROOT / room).rglob("*.py")]
+# What holds an object of each class, or the module, where it is used.
+HOLDERS = {
+    "": r"_core",
+    "Model": r"core|model",
+    "Photo": r"photo|made|_core\.Photo",
+    "Analysis": r"analysis|made|_core\.Analysis",
+    "Thumbnail": r"thumbnail|made|_core\.Thumbnail",
+}
+
+
+def names() -> list[str]:
+    """All public names: functions and classes of the module, methods and properties of its classes."""
+    found = [name for name in vars(_core) if not name.startswith("_")]
+    kinds = [name for name in found if isinstance(getattr(_core, name), type)]
+    return found + [f"{kind}.{name}" for kind in kinds for name in vars(getattr(_core, kind)) if name[0] != "_"]
+
+
+def users(name: str) -> int:
+    """How many files use it."""
+    kind, _, plain = name.rpartition(".")
+    use = re.compile(rf"\b(?:{HOLDERS[kind]})\.{plain}\b|from \S*_core import {plain}\b")
+    return sum(use.search(source) is not None for source in SOURCES)
+
+
+@pytest.mark.parametrize("name", names())
+def test_somebody_uses_it(name):
+    assert users(name), f"_core.{name} is for tests alone: move it to csrc/test/bind_test.cpp"
+
+
+def test_names_that_nobody_uses_are_found():
+    assert len(names()) > 25
+    assert not users("Model.decode_into")
+    assert not users("visual")
