@@ -49,11 +49,12 @@ docs: $(STAMP)   ## the site in build/site: guide, API, format, decisions; a war
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 dist: $(STAMP)   ## sdist and wheel in dist/, checked as PyPI will, installed into a clean environment and tried there
-	$(PIP) install -q -c constraints.txt build twine check-wheel-contents
+	$(PIP) install -q -c constraints.txt build twine check-wheel-contents auditwheel
 	rm -rf dist build/clean
 	$(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/check-wheel-contents dist/*.whl
+	test "$$(uname)" != Linux || $(BIN)/auditwheel show dist/*.whl
 	$(PYTHON) -m venv build/clean
 	build/clean/bin/python -m pip install -q dist/*.whl
 	build/clean/bin/python tests/install/wheel_check.py
