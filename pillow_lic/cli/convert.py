@@ -92,9 +92,8 @@ def decode(options: argparse.Namespace) -> int:
     before = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = before or options.truncated  # of damaged metadata, too
     try:
-        chosen = replace(
-            decode_options(options.device), box=options.crop, style=options.style, strength=options.strength
-        ).checked()
+        given = {"box": options.crop, "style": options.style, "strength": options.strength}
+        chosen = replace(decode_options(options.device, options.scale), **given).checked()
         direction = Decode(chosen, suffix, options.quality)
         return _run(_plan(options, suffix), options, direction)
     finally:

@@ -82,7 +82,8 @@ def test_options_are_stated_once():
         (options.DecodeOptions, options.DecodeKeywords),
     ):
         assert {field.name for field in dataclasses.fields(kind)} == set(typed.__annotations__)
-    wanted = [*(field.name for field in dataclasses.fields(options.EncodeOptions)), *options.Metadata._fields]
+    fields = [field.name for field in dataclasses.fields(options.EncodeOptions)]
+    wanted = [*fields, *options.Metadata._fields, "order"]
     assert list(inspect.signature(encode).parameters) == ["array", *wanted]
     assert set(wanted) == {name for one in (EncodePicture, options.EncodeKeywords) for name in one.__annotations__}
     assert "device" in inspect.signature(decode).parameters

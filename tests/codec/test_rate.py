@@ -228,6 +228,19 @@ def test_maps_go_with_targets(make_picture, options):
     assert (container.read(data).map is None) == (container.read(plain).map is None)
 
 
+def test_a_psnr_between_two_models(make_picture):
+    """The upper model's lowest quality is too good, and the lower's highest too poor before effort is spent on it."""
+    rough = np.clip(128 + np.random.default_rng(1).normal(0, 60, (64, 80, 3)), 0, 255).astype(np.uint8)
+    rough = np.asarray(Image.fromarray(rough).resize((160, 128), Image.Resampling.BILINEAR)).astype(float)
+    array = np.clip(make_picture(128, 160) + rough - 128, 0, 255).astype(np.uint8)
+
+    def psnr(data: bytes) -> float:
+        return 10 * np.log10(255**2 / ((pillow_lic.decode(data).astype(float) - array) ** 2).mean())
+
+    wanted = psnr(pillow_lic.encode(array, quality=48, screen="off")) + 0.037
+    assert psnr(pillow_lic.encode(array, target_psnr=wanted, screen="off")) == pytest.approx(wanted, abs=0.1)
+
+
 def test_an_even_map_is_that_of_the_quality_found(make_picture):
     array = make_picture(192, 256)
     array[:, 128:] //= 4

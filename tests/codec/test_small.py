@@ -169,3 +169,15 @@ def test_thumbnails(large, side, monkeypatch):
     small.thumbnail((side, side))
     assert bool(drawn) == (side > 1203 / 4 / 1.5)
     assert psnr(np.asarray(small), np.asarray(whole)) > 34
+
+
+def test_the_command(large, tmp_path, capsys):
+    from pillow_lic.cli import main
+
+    (tmp_path / "a.lic").write_bytes(large)
+    assert main(["decode", str(tmp_path / "a.lic"), "--scale", "8", "-o", str(tmp_path / "a.png")]) == 0
+    with Image.open(tmp_path / "a.png") as image:
+        assert np.array_equal(np.asarray(image), pillow_lic.decode(large, scale=8))
+    wrong = ["--scale", "8", "--crop", "8x8+0+0", "-o", str(tmp_path / "b.png")]
+    assert main(["decode", str(tmp_path / "a.lic"), *wrong]) != 0
+    assert "leave out box" in capsys.readouterr().err

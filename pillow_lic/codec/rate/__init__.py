@@ -22,7 +22,7 @@ from ...errors import LicTargetUnreachable
 from ...quality import coarsest
 from ..screen import Plan, planned
 from .goals import goal_of
-from .search import Search, spans
+from .search import FAR, Search, spans
 
 if TYPE_CHECKING:
     from ..encode import Encoding
@@ -120,7 +120,13 @@ def _chosen(job: Encoding, goal: Goal, expected: int) -> tuple[Search, int]:
     while expected > search.span.q and search.place + 1 < len(ladder):
         search = searches.get(search.place + 1) or Search(job, goal, search.place + 1)
         search.from_below = True
+        searches[search.place] = search
         expected = search.approach(expected)
+    lower = searches.get(search.place - 1)
+    if (
+        lower is not None and expected < search.floor - FAR
+    ):  # even its lowest is beyond the goal, and lower's top is not
+        return lower, lower.span.q
     return search, expected
 
 
