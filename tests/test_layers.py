@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,6 +133,11 @@ def sources() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def name_of(path: Path) -> str:
     """File below the package without its suffix, e.g. 'codec/latents'."""
     return path.relative_to(PACKAGE).with_suffix("").as_posix()
@@ -160,7 +166,7 @@ def imports(path: Path) -> list[tuple[int, str, list[str]]]:
     """(line, absolute module, names) of every import statement, those within functions included."""
     package = ("pillow_lic", *path.relative_to(PACKAGE).parts[:-1])
     found = []
-    for node in walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in walk(tree_of(path)):
         if isinstance(node, ast.Import):
             found += [(node.lineno, alias.name, []) for alias in node.names]
         if isinstance(node, ast.ImportFrom):
@@ -186,28 +192,30 @@ def rooms_imported(path: Path) -> list[tuple[int, str]]:
     return rooms
 
 
-@pytest.mark.parametrize("path", sources(), ids=name_of)
-def test_arrows(path):
-    room = room_of(path)
-    assert room in ARROWS, f"{room} is a new room: give it its arrows here and in docs/ARCHITECTURE.md"
-    for line, target in rooms_imported(path):
-        assert target in {room} | ARROWS[room], f"{path}:{line}: {room or 'the package'} may not import {target}"
+def test_arrows():
+    for path in sources():
+        room = room_of(path)
+        assert room in ARROWS, f"{room} is a new room: give it its arrows here and in docs/ARCHITECTURE.md"
+        for line, target in rooms_imported(path):
+            assert target in {room} | ARROWS[room], f"{path}:{line}: {room or 'the package'} may not import {target}"
 
 
-@pytest.mark.parametrize("path", sources(), ids=name_of)
-def test_heavy_imports(path):
-    for line, module, _ in imports(path):
-        top = module.split(".")[0]
-        assert top not in OURS_ELSEWHERE, f"{path}:{line}: the package may not import {top}"
-        if top in ALLOWED:
-            assert places_of(path) & ALLOWED[top], f"{path}:{line}: {top} may not be imported here"
+def test_heavy_imports():
+    for path in sources():
+        for line, module, _ in imports(path):
+            top = module.split(".")[0]
+            assert top not in OURS_ELSEWHERE, f"{path}:{line}: the package may not import {top}"
+            if top in ALLOWED:
+                assert places_of(path) & ALLOWED[top], f"{path}:{line}: {top} may not be imported here"
 
 
-@pytest.mark.parametrize("path", sources(), ids=name_of)
-def test_only_known_packages(path):
-    for line, module, _ in imports(path):
-        top = module.split(".")[0]
-        assert top in sys.stdlib_module_names or top in ALLOWED or top == "pillow_lic", f"{path}:{line}: {top} is new"
+def test_only_known_packages():
+    for path in sources():
+        for line, module, _ in imports(path):
+            top = module.split(".")[0]
+            assert top in sys.stdlib_module_names or top in ALLOWED or top == "pillow_lic", (
+                f"{path}:{line}: {top} is new"
+            )
 
 
 def test_container_needs_only_the_standard_library():
@@ -217,14 +225,14 @@ def test_container_needs_only_the_standard_library():
             assert top in sys.stdlib_module_names or top == "pillow_lic", f"{path}:{line}"
 
 
-@pytest.mark.parametrize("path", [path for path in sources() if room_of(path) == "engines"], ids=name_of)
-def test_engines_stand_on_the_seam(path):
-    part = "engines/torch" if "torch" in path.parts else name_of(path)
-    for line, module, names in imports(path):
-        parts = module.split(".")
-        if parts[:2] == ["pillow_lic", "engines"]:
-            for target in [parts[2]] if len(parts) > 2 else names:
-                assert target in WITHIN_ENGINES[part], f"{path}:{line}: {part} may not import engines.{target}"
+def test_engines_stand_on_the_seam():
+    for path in [path for path in sources() if room_of(path) == "engines"]:
+        part = "engines/torch" if "torch" in path.parts else name_of(path)
+        for line, module, names in imports(path):
+            parts = module.split(".")
+            if parts[:2] == ["pillow_lic", "engines"]:
+                for target in [parts[2]] if len(parts) > 2 else names:
+                    assert target in WITHIN_ENGINES[part], f"{path}:{line}: {part} may not import engines.{target}"
 
 
 def inside_functions(tree: ast.AST) -> set[int]:
@@ -232,21 +240,21 @@ def inside_functions(tree: ast.AST) -> set[int]:
     return {id(node) for function in functions for node in ast.walk(function)}
 
 
-@pytest.mark.parametrize("path", sources(), ids=name_of)
-def test_what_waits_for_its_first_use(path):
+def test_what_waits_for_its_first_use():
     """CuPy and its room, the engines and, in some rooms, numpy are imported inside functions alone."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    inside = inside_functions(tree)
-    late = {"cupy"} | ({"numpy"} if room_of(path) in AT_FIRST_USE else set())
-    if "cuda" not in path.parts:
-        late.add("cuda")
-    if "torch" not in path.parts:
-        late.add("torch")
-    for node in walk(tree):
-        if isinstance(node, ast.Import | ast.ImportFrom) and id(node) not in inside:
-            names = [part for alias in node.names for part in alias.name.split(".")]
-            names += (getattr(node, "module", None) or "").split(".")
-            assert not late & set(names), f"{path}:{node.lineno}: import it inside a function"
+    for path in sources():
+        tree = tree_of(path)
+        inside = inside_functions(tree)
+        late = {"cupy"} | ({"numpy"} if room_of(path) in AT_FIRST_USE else set())
+        if "cuda" not in path.parts:
+            late.add("cuda")
+        if "torch" not in path.parts:
+            late.add("torch")
+        for node in walk(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom) and id(node) not in inside:
+                names = [part for alias in node.names for part in alias.name.split(".")]
+                names += (getattr(node, "module", None) or "").split(".")
+                assert not late & set(names), f"{path}:{node.lineno}: import it inside a function"
 
 
 # ---- Sizes (docs/ARCHITECTURE.md) ---------------------------------------------------------------------------------
@@ -256,7 +264,7 @@ PARAMETERS_MAX = 7  # of a function in codec/ and engines/, self not counted
 
 def functions() -> Iterator[tuple[Path, ast.FunctionDef]]:
     for path in sources():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.FunctionDef):
                 yield path, node
 
@@ -282,7 +290,7 @@ def test_no_function_is_long():
 def test_no_closure_over_a_loops_variable():
     """As ruff's B023: a function made in a loop sees what the variable is when it is called."""
     for path in sources():
-        for loop in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for loop in ast.walk(tree_of(path)):
             if not isinstance(loop, ast.For | ast.While):
                 continue
             bound = {n.id for n in ast.walk(loop) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
@@ -300,6 +308,6 @@ def test_start_up_hook_imports_next_to_nothing():
     assert not [node for node in tree.body if isinstance(node, ast.ImportFrom)]
 
 
-@pytest.mark.parametrize("path", sources(), ids=name_of)
-def test_files_say_what_they_are_for(path):
-    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path} has no header comment"
+def test_files_say_what_they_are_for():
+    for path in sources():
+        assert ast.get_docstring(tree_of(path)), f"{path} has no header comment"

@@ -10,13 +10,13 @@ import struct
 import sys
 import tomllib
 import zlib
-from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
 import pytest
 import slow_model
 from model_copies import tensor
+from packages import left_out
 
 from pillow_lic import _core, errors
 from pillow_lic.constants import LIC_WEIGHT_SUM_MAX
@@ -158,16 +158,6 @@ def test_every_layer_of_an_encoder_but_the_linear_path_is_coarse():
 # ---- The package beside ours --------------------------------------------------------------------------------------
 
 
-def left_out() -> set[str]:
-    """What the wheel leaves out, by the patterns of pyproject.toml."""
-    stated = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    patterns = stated["tool"]["scikit-build"]["wheel"]["exclude"]
-    files = [
-        path.relative_to(ROOT).as_posix() for path in (ROOT / "pillow_lic" / "models").rglob("*") if path.is_file()
-    ]
-    return {file for file in files if any(fnmatch(file, pattern) for pattern in patterns)}
-
-
 def test_the_two_packages_hold_each_file_once():
     text = (ROOT / "pillow_lic_models" / "CMakeLists.txt").read_text()
     brought = set(re.findall(r"^  (\S+\.safetensors)$", text, re.MULTILINE))
@@ -206,12 +196,3 @@ def test_what_lies_in_the_package_beside_ours_is_found(tmp_path, monkeypatch):
     (path / DECODER).unlink()
     with pytest.raises(errors.LicModelMissing, match="what opens its files is not installed"):
         _ = model.tensors
-
-
-def test_a_wheel_has_at_most_32_megabytes():
-    """The weights deflated as zip does it, and 1.5 MB for all else (the core 0.6)."""
-    weighty = list((ROOT / "pillow_lic" / "models").rglob("*.safetensors"))
-    if b'"planes"' not in (store.SHIPPED / "photo" / DECODER).read_bytes()[:100]:
-        pytest.skip("the models are not packed: python -m train.pack pillow_lic/models/photo*")
-    inside = [path for path in weighty if path.relative_to(ROOT).as_posix() not in left_out()]
-    assert sum(len(zlib.compress(path.read_bytes())) for path in inside) <= 32e6 - 1.5e6

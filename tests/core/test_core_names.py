@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,19 +31,24 @@ def names() -> list[str]:
     return found + [f"{kind}.{name}" for kind in kinds for name in vars(getattr(_core, kind)) if name[0] != "_"]
 
 
-def users(name: str) -> int:
-    """How many files use it."""
+@cache
+def used(kind: str) -> set[str]:
+    """Names that somebody takes from what holds such an object."""
+    taken = re.compile(rf"\b(?:{HOLDERS[kind]})\.(?=(\w+))|from \S*_core import (\w+)")
+    return {name for source in SOURCES for pair in taken.findall(source) for name in pair}
+
+
+def is_used(name: str) -> bool:
     kind, _, plain = name.rpartition(".")
-    use = re.compile(rf"\b(?:{HOLDERS[kind]})\.{plain}\b|from \S*_core import {plain}\b")
-    return sum(use.search(source) is not None for source in SOURCES)
+    return plain in used(kind)
 
 
 @pytest.mark.parametrize("name", names())
 def test_somebody_uses_it(name):
-    assert users(name), f"_core.{name} is for tests alone: move it to csrc/test/bind_test.cpp"
+    assert is_used(name), f"_core.{name} is for tests alone: move it to csrc/test/bind_test.cpp"
 
 
 def test_names_that_nobody_uses_are_found():
     assert len(names()) > 25
-    assert not users("Model.decode_into")
-    assert not users("visual")
+    assert not is_used("Model.decode_into")
+    assert not is_used("visual")
