@@ -45,14 +45,16 @@ def encode(options: argparse.Namespace) -> int:
 
 
 def _region(stated: list[str] | None) -> Any:
-    """What --roi says: boxes, or one mask. Raises UsageError."""
+    """What --roi says: boxes, one mask, or what is looked for. Raises UsageError."""
     if stated is None:
         return None
+    if stated in (["faces"], ["text"]):
+        return stated[0]
     boxes = [_box(one) for one in stated]
     if all(box is not None for box in boxes):
         return boxes
     if len(stated) > 1:
-        msg = "--roi takes boxes X,Y,W,H, as many as there are, or one mask"
+        msg = "--roi takes boxes X,Y,W,H, as many as there are, or one mask, faces or text"
         raise UsageError(msg)
     return _map("--roi", stated[0])
 

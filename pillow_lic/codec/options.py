@@ -152,8 +152,9 @@ class EncodeOptions:
     "ms-ssim" 0 alone.
     progressive: True lets the file be cut anywhere: what comes first is a coarser picture, for about 2 % more bytes.
     roi: what shall have the stated quality, the rest less: a box (left, top, right, bottom) in pixels, a list of them,
-    or a mask over the picture, an image or array of any size (255, True or 1.0: inside); background: how much less, in
-    points of quality, -100 to 0; None for -15.
+    or a mask over the picture, an image or array of any size (255, True or 1.0: inside); or "faces" or "text", which
+    are looked for, and if there are none no part gets less. background: how much less, in points of quality, -100 to 0;
+    None for -15.
     importance: "auto" spends bytes where busy surroundings do not hide what is lost; or a map of any size, 128 being
     neutral. uniform: True gives every block of 64 x 64 pixels about the same PSNR.
     style: "default" or "perceptual", with strength, 0 to 1: how the picture is best shown, for readers that say nothing

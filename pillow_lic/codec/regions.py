@@ -15,6 +15,7 @@ from .. import quality as qualities
 from ..constants import LIC_HYPER_STRIDE, LIC_LATENT_STRIDE, LIC_ROW_OCTAVE, LIC_SHIFT_MAX
 from ..errors import LicBadOption
 from ..imports import imported
+from . import detect
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +59,7 @@ class Mask(NamedTuple):
 class Regions(NamedTuple):
     """What the options roi, background, importance and uniform come to."""
 
-    roi: Mask | tuple[Box, ...] | None
+    roi: Mask | tuple[Box, ...] | str | None
     background: float  # quality points
     importance: Mask | str | None
     uniform: bool
@@ -85,7 +86,12 @@ def checked(roi: Any, background: Any, importance: Any, uniform: Any) -> Regions
     return Regions(None if roi is None else _region(roi), float(points), weights, bool(uniform))
 
 
-def _region(roi: Any) -> Mask | tuple[Box, ...]:
+def _region(roi: Any) -> Mask | tuple[Box, ...] | str:
+    if isinstance(roi, str):
+        if roi not in detect.NAMES:
+            msg = f"roi must be {' or '.join(map(repr, detect.NAMES))}, boxes or a mask, found {roi!r}"
+            raise LicBadOption(msg)
+        return roi
     if not isinstance(roi, list | tuple):
         return _mask("roi", roi)
     boxes = (roi,) if len(roi) == 4 and all(isinstance(side, numbers.Integral) for side in roi) else roi
@@ -150,9 +156,12 @@ def map_of(regions: Regions, picture: Picture, engine: Engine) -> bytes | None:
     if regions.uniform:
         return _packed(_even(picture, engine))
     rows = np.zeros(header.hyper_grid)
-    if regions.roi is not None:
+    roi = regions.roi
+    if isinstance(roi, str):
+        roi = detect.boxes(roi, picture.colour, (1 << header.depth) - 1) or None
+    if roi is not None:
         background = regions.background * rows_to_a_point(picture.model.manifest.lambdas)
-        rows += background * (1 - _feathered(_presence(regions.roi, header)))
+        rows += background * (1 - _feathered(_presence(roi, header)))
     if isinstance(regions.importance, Mask):
         rows += _stated(regions.importance, header)
     elif regions.importance is not None:

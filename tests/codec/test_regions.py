@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from pictures import picture
@@ -10,7 +12,7 @@ from PIL import Image
 import pillow_lic
 from pillow_lic import container, errors
 from pillow_lic.cli import main as lic
-from pillow_lic.codec import regions
+from pillow_lic.codec import detect, regions
 from pillow_lic.codec.pipeline import Item, encode_many
 from pillow_lic.container import Header
 
@@ -133,7 +135,7 @@ def test_errors_of_blocks():
         {"roi": []},
         {"roi": [(0, 0, 1, 1)] * (regions.BOXES_MAX + 1)},
         {"roi": [(0, 0, 1)]},
-        {"roi": "faces"},
+        {"roi": "cats"},
         {"roi": np.zeros((2, 2, 3), np.uint8)},
         {"roi": np.zeros((0, 2), np.uint8)},
         {"roi": np.full((2, 2), 2.0)},
@@ -173,3 +175,50 @@ def test_command(tmp_path, busy, capsys):
     for wrong in ("1,2,3", str(tmp_path / "none.png")):
         assert lic([*command, wrong]) == 2
     capsys.readouterr()
+
+
+# ---- Regions that are looked for ----------------------------------------------------------------------------------
+
+
+def lines_of_text(array: np.ndarray) -> np.ndarray:
+    """Two lines of dark letters on a light ground, at the left, from row 64 to 128."""
+    from PIL import ImageDraw, ImageFont
+
+    image = Image.fromarray(array)
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 64, 255, 127), fill=(240, 235, 230))
+    font = ImageFont.load_default(22)
+    draw.text((8, 68), "Prices from 19.90 a night", fill=(20, 20, 40), font=font)
+    draw.text((8, 96), "Breakfast at half past six", fill=(20, 20, 40), font=font)
+    return np.asarray(image)
+
+
+def test_text_is_found():
+    from skimage.data import chelsea
+
+    photograph = chelsea()[:256, :384]
+    assert rows(pillow_lic.encode(photograph, model="toy", roi="text", screen="off", effort=0)) is None
+    found = rows(pillow_lic.encode(lines_of_text(photograph), model="toy", roi="text", screen="off", effort=0))
+    assert (found[1, :3] == 0).all()
+    assert (found[3] < -3).all()
+    assert (found[:, 5] < -3).all()
+
+
+def test_a_face_is_found():
+    data = pytest.importorskip("skimage.data")
+    found = rows(pillow_lic.encode(data.astronaut(), model="toy", roi="faces", screen="off", effort=0))
+    assert (found[1:2, 3:4] == 0).all()
+    assert found.min() < -3
+    assert rows(pillow_lic.encode(data.coffee(), model="toy", roi="faces", screen="off", effort=0)) is None
+    assert pillow_lic.encode(np.zeros((1, 1, 3), np.uint8), model="toy", roi="faces", effort=0)
+
+
+def test_faces_want_a_package(monkeypatch, busy):
+    monkeypatch.setitem(sys.modules, "skimage.feature", None)
+    with pytest.raises(errors.LicPackageMissing, match=r"pillow-lic\[machine\]"):
+        pillow_lic.encode(busy, model="toy", roi="faces", screen="off")
+
+
+def test_boxes_of_strokes_are_those_of_any_size():
+    for shape in ((1, 1, 3), (17, 300, 3), (16, 16, 3)):
+        assert detect.boxes("text", np.full(shape, 77, np.uint8), 255) == ()
