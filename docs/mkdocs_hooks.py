@@ -45,7 +45,7 @@ def on_config(config):
         {"API": listed("api")},
         {"Format": ["FORMAT.md", "BANDS.md", "glossary.md", "SECURITY.md"]},
         {"Models": listed("cards")},
-        {"Inside": ["ARCHITECTURE.md", "contributing.md", "bench.md", "research-log.md", "changelog.md"]},
+        {"Inside": ["ARCHITECTURE.md", "contributing.md", "bench.md", "surveys.md", "research-log.md", "changelog.md"]},
         {"Decisions": listed("decisions")},
     ]
     config["repo_url"], config["repo_name"] = source_address(), "Source"

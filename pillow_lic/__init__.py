@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .codec.preload import preload as preload
     from .engines.choice import set_device
     from .errors import LicError
+    from .jpeg.enhance import enhance as enhance
     from .limits import set_limits as set_limits
     from .models.registry import register as register_model
     from .placeholders import placeholder as placeholder
@@ -55,6 +56,7 @@ _HOMES = {
     "encode_bands": ("codec.bands", "encode_bands"),
     "encode_batch": ("codec.pipeline", "encode_batch"),
     "encode_many": ("codec.pipeline", "encode_many"),
+    "enhance": ("jpeg.enhance", "enhance"),
     "latents": ("codec.latents", "latents"),
     "placeholder": ("placeholders", "placeholder"),
     "placeholder_image": ("placeholders", "placeholder_image"),

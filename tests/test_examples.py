@@ -31,7 +31,11 @@ BLOCK = re.compile(
     r"(?:<!-- not run: (?P<why>.+) -->\n)?^ *```(?P<kind>\w*)\n(?P<code>.*?)^ *```$", re.DOTALL | re.MULTILINE
 )
 # Examples follow on each other and may overwrite; two qualities of seven will do.
-SPARE = {"lic encode": "lic encode --force", "lic plot": "lic plot --qualities 30,80"}
+SPARE = {
+    "lic encode": "lic encode --force",
+    "lic enhance": "lic enhance --force",
+    "lic plot": "lic plot --qualities 30,80",
+}
 SPARED = re.compile("|".join(SPARE))
 SHELL = """set -e -o pipefail
 lic() { "$PYTHON" -m pillow_lic.cli "$@"; }
@@ -71,6 +75,7 @@ def place(tmp_path, monkeypatch, make_picture):
     for name in ("photo.png", "a.png", "b.png", "photos/photo.png", "photos/second.png"):
         images[len(name) % 3].save(tmp_path / name)
     images[0].convert("L").save(tmp_path / "mask.png")
+    images[0].save(tmp_path / "old.jpg", quality=20)
     for name in ("photo.avif", "other.avif"):
         Image.open(tmp_path / "photo.png").save(
             tmp_path / name, "AVIF" if ".avif" in Image.registered_extensions() else "PNG"

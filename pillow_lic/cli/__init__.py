@@ -177,19 +177,32 @@ def parser_of() -> argparse.ArgumentParser:
     models.add_argument("--json", action="store_true", help="whole manifests, one JSON document")
     models.set_defaults(run=_models)
 
-    from . import bench, compare, cut, data, desktop, edit, map, metrics, placeholder, plot, shell, thumbnail
+    from . import bench, compare, cut, data, desktop, edit, enhance, map, metrics, placeholder, plot, shell, thumbnail
 
-    for command in (cut, metrics, compare, edit, map, plot, placeholder, data, bench, thumbnail, desktop, shell):
+    for command in (
+        cut,
+        metrics,
+        compare,
+        edit,
+        enhance,
+        map,
+        plot,
+        placeholder,
+        data,
+        bench,
+        thumbnail,
+        desktop,
+        shell,
+    ):
         command.add_to(commands)
     return parser
 
 
 def _add_regions(group: argparse._ArgumentGroup) -> None:
     """What the quality map is made of."""
-    roi = (
-        "what shall have the stated quality, the rest less: a mask (white is inside) or a box X,Y,W,H; may be repeated"
-    )
-    group.add_argument("--roi", action="append", metavar="MASK|X,Y,W,H", help=roi)
+    roi = "what shall have the stated quality, the rest less: a mask (white is inside), a box X,Y,W,H, which may be "
+    roi += "repeated, or faces or text, which are looked for"
+    group.add_argument("--roi", action="append", metavar="MASK|X,Y,W,H|faces|text", help=roi)
     background = "how much less, in points of quality, such as --background=-20; default -15"
     group.add_argument("--background", type=float, metavar="POINTS", help=background)
     importance = "auto: bytes go where busy surroundings do not hide what is lost; or a map, 128 being neutral"

@@ -1,0 +1,1 @@
+"""Decoded JPEGs made better: `enhance` takes out what compression put in (docs/guide/old-jpegs.md)."""
