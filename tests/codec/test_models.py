@@ -129,6 +129,7 @@ def test_a_model_refuses_a_quality_that_is_not_its_own(make_picture, tmp_path):
         "name": ["A"],
         "latent": [None],
         "encoder": ["0" * 63, 5, "A" * 64],
+        "thumbnail": ["0" * 63, 5, "A" * 64],
         "network": [None, [], {"family": "other"}, *({"family": "photo", "body": b} for b in ("wide", 4097, -1, 2.0))],
     }.items(),
 )

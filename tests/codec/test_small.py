@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 import pytest
+from model_copies import copied
 from pictures import picture
 from PIL import Image
 
@@ -19,6 +20,12 @@ from pillow_lic.models import registry
 pytestmark = pytest.mark.network
 FAST = {"model": "photo-low", "quality": 30, "effort": 0, "screen": "off"}
 SCALES = (2, 4, 8, 16)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_registered():
+    yield
+    registry.forget_registered()
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -52,6 +59,41 @@ def test_the_layer_is_no_part_of_the_identity():
     model = registry.by_name("photo-low")
     assert model.thumbnail_tensors
     assert not [name for name in model.tensors if name.startswith("thumbnail")]
+
+
+def layer(latent: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(latent)
+    return {
+        "thumbnail.direct.weight": rng.integers(-200, 200, (48, latent)).astype(np.int16),
+        "thumbnail.direct.scale": np.full((1, 48), 1 << 24, np.int32),
+        "thumbnail.direct.bias": np.full((1, 48), 2000 << 32, np.int64),
+    }
+
+
+def test_a_registered_model_may_have_it(make_picture, tmp_path):
+    toy, array = registry.by_name("toy"), make_picture(70, 90)
+    name = pillow_lic.register_model(copied(tmp_path, "small", halo=20, thumbnail_tensors=layer(toy.manifest.latent)))
+    data = pillow_lic.encode(array, model=name, effort=0, screen="off")
+    found = pillow_lic.decode(data, scale=8)
+    assert found.shape == (9, 12, 3)
+    assert not np.array_equal(found, means(pillow_lic.decode(data), 8))
+
+
+def test_another_file_than_the_manifest_names(tmp_path):
+    folder = copied(tmp_path, "other", halo=22, thumbnail="0" * 64)
+    for data, problem in ((None, "cannot be read"), (b"none", "is not the file that its manifest names")):
+        if data is not None:
+            (folder / "thumbnail.safetensors").write_bytes(data)
+        with pytest.raises(errors.LicModelMissing, match=problem):
+            pillow_lic.register_model(folder)
+
+
+def test_a_layer_of_another_width(make_picture, tmp_path):
+    latent = registry.by_name("toy").manifest.latent
+    name = pillow_lic.register_model(copied(tmp_path, "wide", halo=21, thumbnail_tensors=layer(latent + 1)))
+    data = pillow_lic.encode(make_picture(20, 30), model=name, effort=0, screen="off")
+    with pytest.raises(errors.LicModelMissing, match=r"is for \d+ latent channels"):
+        pillow_lic.decode(data, scale=8)
 
 
 @pytest.mark.parametrize("shape", [(131, 330), (131, 330, 2), (131, 330, 3), (131, 330, 4)])

@@ -96,6 +96,8 @@ def test_wheel_holds_what_it_should(wheel):
     for model in ("toy", "photo", "photo-low"):
         for file in ("manifest.json", "model.safetensors", "encoder.safetensors"):
             assert f"pillow_lic/models/{model}/{file}" in names
+    for model in ("photo", "photo-low", "photo-ms-ssim", "photo-visual"):
+        assert f"pillow_lic/models/{model}/thumbnail.safetensors" in names
     for model in ("photo-ms-ssim", "photo-visual"):
         assert f"pillow_lic/models/{model}/model.safetensors" in names  # files open; saving needs pillow-lic-models
         assert f"pillow_lic/models/{model}/encoder.safetensors" not in names

@@ -10,7 +10,7 @@ import numpy as np
 
 from pillow_lic.constants import MODEL_LIMITS
 from pillow_lic.models import registry, weights
-from pillow_lic.models.manifest import DECODER, ENCODER, PERCEPTUAL
+from pillow_lic.models.manifest import DECODER, ENCODER, PERCEPTUAL, THUMBNAIL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,12 +40,14 @@ def copied(
     tensors: Changes = NONE,
     encoder_tensors: Changes = NONE,
     perceptual: Mapping[str, np.ndarray] | None = None,
+    thumbnail_tensors: Mapping[str, np.ndarray] | None = None,
     **stated: object,
 ) -> Path:
     """A model's directory under another name.
 
     tensors, encoder_tensors: those that stand in the place of its own, None for those that are left out; or the bytes
-    of a whole file, whatever they are. perceptual: those of a second synthesis. stated: other entries of the manifest,
+    of a whole file, whatever they are. perceptual: those of a second synthesis. thumbnail_tensors: of small
+    pictures. stated: other entries of the manifest,
     None for those that are left out. The manifest names what is there.
     """
     model = registry.by_name(of)
@@ -71,6 +73,12 @@ def copied(
         data = weights.write(_changed({}, perceptual))
         (folder / PERCEPTUAL).write_bytes(data)
         manifest["perceptual"] = hashlib.sha256(data).hexdigest()
+    if "thumbnail" not in stated:
+        manifest.pop("thumbnail", None)
+    if thumbnail_tensors is not None:
+        data = weights.write(_changed({}, thumbnail_tensors))
+        (folder / THUMBNAIL).write_bytes(data)
+        manifest |= {"thumbnail": hashlib.sha256(data).hexdigest()} | stated
     manifest = {key: value for key, value in manifest.items() if value is not None}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
