@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,37 @@ from pillow_lic.quality import from_q
 from train.calibration import Ranges, hard_pictures
 from train.data import load_split
 from train.families.photo_ranges import observe_synthesis
-from train.pack import tensors_of
+from train.pack import coarse_layer, tensors_of
 from train.perceptual import Files, PerceptualConfig
 
 CALIBRATED = 5  # qualities at which hard pictures are seen
+# By what weights are coarser than they could be, so that the file is half as large: samples differ at 50 dB from those
+# of the finest (docs/research-log.md).
+COARSENESS = ((re.compile(r".*\.direct"), 16), (re.compile(r".*\.out"), 8), (re.compile(r".*\.body\d+\..*"), 64))
+COARSE = 32  # of others
+BIAS_BITS, SCALE_BITS = 24, 12  # of a bias the lowest that are zero, of a multiplier those that are kept
+
+
+def coarse(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same with coarser numbers."""
+    found = dict(tensors)
+    for name in tensors:
+        layer, _, part = name.rpartition(".")
+        if part == "weight":
+            times = next((by for pattern, by in COARSENESS if pattern.fullmatch(layer)), COARSE)
+            found[name], found[f"{layer}.scale"] = coarse_layer(tensors[name], tensors[f"{layer}.scale"], times)
+    for name, value in found.items():
+        if name.endswith(".bias"):
+            found[name] = rounded(value, np.full(value.shape, BIAS_BITS))
+        elif name.endswith(".scale"):
+            bits = np.ceil(np.log2(np.maximum(np.abs(value.astype(np.int64)), 1))).astype(np.int64) - (SCALE_BITS - 1)
+            found[name] = rounded(value, np.maximum(bits, 0)).clip(1 - 2**31, 2**31 - 1).astype(np.int32)
+    return found
+
+
+def rounded(value: np.ndarray, bits: np.ndarray) -> np.ndarray:
+    """To multiples of 2^bits."""
+    return (value.astype(np.int64) + ((1 << bits) >> 1)) >> bits << bits
 
 
 def units(model: Model, files: Files, synthesis: torch.nn.Module, batches: int) -> dict[str, np.ndarray]:
@@ -59,7 +87,7 @@ def export(checkpoint: Path, data: Path, path: Path, batches: int) -> None:
     floats = {f"synthesis.{name}": value.double().numpy() for name, value in synthesis.state_dict().items()}
     widths = model.manifest.widths
     places = units(model, files, synthesis, batches)
-    tensors = exchange.integer_synthesis(floats, places, widths["body_blocks"], widths["detail_blocks"])
+    tensors = coarse(exchange.integer_synthesis(floats, places, widths["body_blocks"], widths["detail_blocks"]))
     written = weights.write(tensors_of(tensors))
     (path / PERCEPTUAL).write_bytes(written)
     manifest = json.loads((path / "manifest.json").read_text())
