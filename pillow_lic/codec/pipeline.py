@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 WINDOW = 1 << 26  # pixels of the pictures that are in flight; a larger picture flies alone
 FLIGHTS_MAX = 256  # pictures in flight, however small
+FLIGHTS_ALONE = 32  # the same where no two share a call of the engine: more would only wait
 GROUP_MAX = 32  # pictures that share a call of an engine
 DEPTH = 2  # groups that an engine has been given: it computes one while the next waits
 
@@ -346,4 +347,4 @@ class _Line:
 
 
 def _weight(job: Job) -> int:
-    return max(job.pixels, WINDOW // FLIGHTS_MAX)
+    return max(job.pixels, WINDOW // (FLIGHTS_MAX if job.engine.group else FLIGHTS_ALONE))

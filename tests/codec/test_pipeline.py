@@ -203,11 +203,14 @@ def test_window_bounds_what_is_in_flight(monkeypatch):
     assert counted.flying == 0
 
 
-def test_small_pictures_are_bounded_in_number(monkeypatch):
+@pytest.mark.parametrize(("group", "most"), [(10, 8), (0, 3)])
+def test_small_pictures_are_bounded_in_number(group, most, monkeypatch):
+    """More tightly where each has a call of the engine to itself."""
     monkeypatch.setattr(pipeline, "FLIGHTS_MAX", 8)
-    counted = Counted(10)
+    monkeypatch.setattr(pipeline, "FLIGHTS_ALONE", 3)
+    counted = Counted(group)
     assert len(counted.run([(1, "a")] * 50)) == 50
-    assert counted.most <= 8
+    assert 1 < counted.most <= most
 
 
 def test_jobs_are_taken_as_there_is_room(monkeypatch):
