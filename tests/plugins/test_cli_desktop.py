@@ -52,7 +52,7 @@ def bash(words: list[str]) -> list[str]:
 
 
 def test_bash():
-    assert bash(["lic", "en"]) == ["encode"]
+    assert bash(["lic", "enc"]) == ["encode"]
     assert {"encode", "decode", "install-desktop"} <= set(bash(["lic", ""]))
     assert bash(["lic", "encode", "--qual"]) == ["--quality"]
     assert bash(["lic", "encode", "--tune", "vis"]) == ["visual"]
