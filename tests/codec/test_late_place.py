@@ -54,13 +54,14 @@ def test_files_of_the_late_place_are_the_same(arrays, late):
 
 
 @pytest.mark.parametrize(
-    ("model", "quality"), [("photo-low", 50), ("photo", 60), ("photo-ms-ssim", 50), ("gdn-mixture", 50)]
+    ("model", "quality", "effort"),
+    [("photo-low", 50, 0), ("photo", 60, 1), ("photo-ms-ssim", 50, 0), ("gdn-mixture", 50, 0)],
 )
-def test_models_at_the_late_place(model, quality, arrays, late):
-    """The shipped models, mixtures with their kernel's indices among them."""
-    few = [arrays[0], arrays[3], arrays[4]]
-    found = pillow_lic.encode_batch(few, model=model, quality=quality, device="cuda", screen="off")
-    wanted = [pillow_lic.encode(array, model=model, quality=quality, screen="off") for array in few]
+def test_models_at_the_late_place(model, quality, effort, arrays, late):
+    """The shipped models, mixtures with their kernel's indices among them; one with a search."""
+    few, options = [arrays[0], arrays[3], arrays[4]], {"model": model, "effort": effort, "screen": "off"}
+    found = pillow_lic.encode_batch(few, quality=quality, device="cuda", **options)
+    wanted = [pillow_lic.encode(array, quality=quality, **options) for array in few]
     assert all(map(same_symbols, found, wanted))
     assert {"dequantise", "scale_map"} <= {name for name, *_ in late.kernels}
     for a, b in zip(pillow_lic.decode_batch(wanted, device="cuda"), map(pillow_lic.decode, wanted), strict=True):
