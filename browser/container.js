@@ -9,7 +9,7 @@ const MAJOR = 0;
 const MINOR = 3;
 const START = 6; // bytes of signature and version
 const CRC = 4;
-const KNOWN = 'HxcepAOGsT';
+const KNOWN = 'HxcenpvAOGsT';
 const CHUNKS_MAX = 1024;
 const HEADER_MAX = 4 * 5 + 1 + 8 + 2 + 16;
 const METADATA_MAX = 2 ** 24;
@@ -36,6 +36,8 @@ export async function read(bytes, maxPixels) {
     for (const chunk of chunks) payload.set(chunk.type, payloadOf(bytes, chunk));
     const at = (type) => chunks.find((chunk) => chunk.type === type)?.offset;
     for (const type of 'xcp') if (payload.has(type)) checkMetadata(type, payload.get(type), at(type));
+    if (payload.has('n')) checkCodingPoints(payload.get('n'), at('n'));
+    if (payload.has('v')) checkValues(payload.get('v'), at('v'));
     const alpha = payload.get('A');
     const found = { header, alpha, alphaOffset: at('A'), overlay: [], map: null, exif: null, tiles: [] };
     if (alpha) checkAlpha(alpha, at('A'), header);
@@ -133,8 +135,12 @@ function parseHeader(cursor) {
     header.alone = layout >= 0x80;
     header.depth = ((layout >> 3) & 15) + 8;
     header.layout = LAYOUTS[layout & 7];
-    if (!header.layout || header.depth > 16 || (header.alone && header.depth > 8)) {
+    if (!header.layout || header.depth > 16) {
         refuse('LicUnsupportedVersion', `unknown colour layout ${layout}`, cursor.offset - 1, UPGRADE);
+    }
+    if (header.depth > 8) {
+        const what = `samples of ${header.depth} bits are not decoded here`;
+        refuse('LicUnsupportedVersion', what, cursor.offset - 1, 'decode the file with pillow-lic');
     }
     header.hasAlpha = header.layout.endsWith('A');
     header.bands = header.layout.startsWith('L') ? 1 : 3; // of colour
@@ -199,6 +205,23 @@ async function unpackMetadata(payload, start) {
     const [deflated, size] = metadataSize(cursor);
     const body = cursor.take(cursor.left);
     return deflated ? inflate(body, size, 'metadata', start) : body;
+}
+
+/** Colour coding points (FORMAT 4.1): of no consequence here. */
+function checkCodingPoints(payload, start) {
+    if (payload.length !== 4 || payload[3] > 1) refuse('LicCorruptChunk', 'no colour coding points', start, REFETCH);
+}
+
+/** What samples stand for (FORMAT 4.3): of no consequence here. */
+function checkValues(payload, start) {
+    if (payload.length > 0 && (payload[0] < 1 || payload[0] > 2)) return; // a kind that is not known
+    const bad = () => refuse('LicCorruptChunk', 'it is not stated what samples stand for', start, REFETCH);
+    if (payload.length !== 17) bad();
+    const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
+    const [low, high] = [view.getFloat64(1, true), view.getFloat64(9, true)];
+    if (!Number.isFinite(low) || !Number.isFinite(high) || low > high) bad();
+    const whole = Number.isInteger(low) && Number.isInteger(high) && low >= -(2 ** 31) && high < 2 ** 31;
+    if (payload[0] === 1 && !whole) bad();
 }
 
 // ---- Alpha (FORMAT 5.1) and quality map (FORMAT 5.3) ----------------------------------------------------------------

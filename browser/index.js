@@ -41,10 +41,6 @@ export async function decode(source, options = {}) {
     }
     const file = await read(await bytesOf(source), maxPixels);
     const { header } = file;
-    if (header.depth > 8) {
-        const advice = 'a newer decoder may';
-        throw new LicError('LicUnsupportedVersion', `samples of ${header.depth} bits are not decoded; ${advice}`);
-    }
     const colour = await samples(file, new URL(assets, ASSETS));
     for (const one of file.overlay) paint(colour, header, one, await unpack(one, bandsOf(header)));
     const rgba = await withAlpha(colour, file);

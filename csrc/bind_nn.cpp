@@ -106,9 +106,10 @@ struct HeldShift {
 };
 
 void render(const nn::Photo& photo, const Coding& q, const py::buffer& v, const py::buffer& r, const Sides& grid,
-            const Box& box, const py::buffer& out, py::ssize_t threads, const nn::Photo* style, py::ssize_t strength) {
+            const Box& box, const py::buffer& out, py::ssize_t threads, const nn::Photo* style, py::ssize_t strength,
+            py::ssize_t depth) {
     const Sizes s(grid);
-    const int quality = quality_of(q);
+    const int quality = quality_of(q), bits = static_cast<int>(in_range(depth, "depth", LIC_DEPTH_MIN, LIC_DEPTH_MAX));
     const auto share = static_cast<int>(in_range(strength, "strength", 0, 255));
     if (style && !photo.fits(*style)) refuse("argument style has a synthesis of another shape");
     const HeldShift map(q, s);
@@ -121,13 +122,14 @@ void render(const nn::Photo& photo, const Coding& q, const py::buffer& v, const 
     const std::size_t right = in_range(std::get<3>(box), "box (right)", std::get<1>(box) + 1, width);
     const Values<const std::int16_t> from_v(v, "v", s.hyper(photo.hyper())), from_r(r, "r", s.latent(photo.latent()));
     const py::buffer_info to = held(out, "out", true);
-    const std::size_t area = (bottom - top) * (right - left), bands = static_cast<std::size_t>(to.size) / area;
-    if (to.itemsize != 1 || !contiguous(to) || (bands != 1 && bands != 3) ||
-        static_cast<std::size_t>(to.size) != bands * area) {
-        refuse("argument out is no contiguous buffer of 1 or 3 bytes for each pixel of the box");
+    const std::size_t bytes = depth > LIC_DEPTH_MIN ? sizeof(std::uint16_t) : 1, area = (bottom - top) * (right - left);
+    const std::size_t size = static_cast<std::size_t>(to.size), bands = size / (area * bytes);
+    if (to.itemsize != 1 || !contiguous(to) || (bands != 1 && bands != 3) || size != bands * area * bytes ||
+        reinterpret_cast<std::uintptr_t>(to.ptr) % bytes) {
+        refuse("argument out is no contiguous buffer of 1 or 3 samples for each pixel of the box, in bytes");
     }
     const nn::Canvas canvas{
-        static_cast<std::uint8_t*>(to.ptr), (right - left) * bands, bands, top, left, bottom, right};
+        static_cast<std::uint8_t*>(to.ptr), (right - left) * bands * bytes, bands, top, left, bottom, right, bits};
     nn::Image image = image_of(s, from_v.data, from_r.data);
     image.shift = map.shift(s);
     const Released released;
@@ -219,21 +221,29 @@ void quantise(const nn::Photo& photo, const lic::Model& model, const Coding& q, 
 
 // The samples of a picture, held while we work, and its latent grid.
 struct HeldPicture {
-    Values<const std::uint8_t> pixels;
+    py::buffer_info pixels;
     nn::Picture picture;
     Sizes sizes;
     HeldPicture(const py::buffer& buffer, const Volume& shape)
-        : pixels(buffer, "pixels", {std::get<0>(shape), std::get<1>(shape), std::get<2>(shape)}),
-          picture(picture_of(pixels.data, shape)),
+        : pixels(held(buffer, "pixels")),
+          picture(picture_of(pixels, shape)),
           sizes({static_cast<py::ssize_t>(picture.hy()), static_cast<py::ssize_t>(picture.wy())}) {}
 
  private:
-    static nn::Picture picture_of(const std::uint8_t* data, const Volume& shape) {
+    // uint8, or uint16 in 1/kFinePart of a level.
+    static nn::Picture picture_of(const py::buffer_info& info, const Volume& shape) {
         const std::size_t height = in_range(std::get<0>(shape), "shape (height)", 1, LIC_SIDE_MAX);
         const std::size_t width = in_range(std::get<1>(shape), "shape (width)", 1, LIC_SIDE_MAX);
         const std::size_t bands = in_range(std::get<2>(shape), "shape (bands)", 1, 3);
         if (bands == 2) refuse("argument shape has 2 bands, want 1 or 3");
-        return {data, height, width, bands, width * bands};
+        const std::vector<py::ssize_t> sides{std::get<0>(shape), std::get<1>(shape), std::get<2>(shape)};
+        nn::Picture made{nullptr, height, width, bands, width * bands};
+        if (type_of(info) == type_name<std::uint16_t>()) {
+            made.fine = checked<const std::uint16_t>(info, "pixels", sides);
+        } else {
+            made.data = checked<const std::uint8_t>(info, "pixels", sides);
+        }
+        return made;
     }
 };
 
@@ -436,7 +446,8 @@ void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
     py::class_<nn::Photo>(m, "Photo", "The decoder networks of the photo family in integers (FORMAT 8).")
         .def(py::init(&make<nn::Photo>), py::arg("tensors"), py::arg("kernels") = "auto")
         .def("render", &render, py::arg("q"), py::arg("v"), py::arg("r"), py::arg("grid"), py::arg("box"),
-             py::arg("out"), py::arg("threads") = 1, py::arg("style") = py::none(), py::arg("strength") = 0)
+             py::arg("out"), py::arg("threads") = 1, py::arg("style") = py::none(), py::arg("strength") = 0,
+             py::arg("depth") = LIC_DEPTH_MIN)
         .def("latents", &latents, py::arg("q"), py::arg("v"), py::arg("r"), py::arg("grid"), py::arg("out"),
              py::arg("log") = py::none())
         .def("quantise", &quantise, py::arg("model"), py::arg("q"), py::arg("z"), py::arg("y"), py::arg("r"),

@@ -106,10 +106,12 @@ class Photo(metaclass=_Type):
         threads: int = 1,
         style: Photo | None = None,
         strength: int = 0,
+        depth: int = 8,
     ) -> None:
         """Samples of a box into `out`, bytes (bottom - top, right - left, bands), 1 band of grey or 3 of RGB: as many
         as its size says. v int16 (C, hz, wz) in 1/32, r int16 (M, h, w). style: another decoder, whose synthesis has
-        strength / 255 of the samples (FORMAT 8.5). ValueError for one of another shape.
+        strength / 255 of the samples (FORMAT 8.5). depth: bits of a sample; of more than 8 it takes two bytes, in the
+        machine's order. ValueError for a style of another shape.
         """
     def fits(self, other: Photo) -> bool:
         """Whether another decoder's synthesis has the shape of this one's."""
@@ -226,6 +228,12 @@ def rate_point(q: int, points: int) -> tuple[int, int, int]: ...
 def constants() -> dict[str, int]: ...
 def residual_arrays() -> list[str]: ...
 def model_limits() -> dict[str, tuple[int, int]]: ...
+def predict(samples: _Buffer, shape: _Volume, depth: int, out: _Buffer) -> None:
+    """Samples uint16 of `shape`, none of more than `depth` bits, to the numbers of FORMAT 5.2, into `out`."""
+
+def restore(samples: _Buffer, shape: _Volume, depth: int, out: _Buffer) -> None:
+    """The inverse, of any numbers."""
+
 def join_planes(runs: Sequence[tuple[int, bool, int]], data: _Buffer, out: _Buffer) -> None:
     """Elements from planes of their bytes (FORMAT 9.2). runs: bytes of an element, whether it is signed, and how many
     there are, one run after the other; together as many bytes as data and out have.

@@ -114,3 +114,20 @@ class Tables:
         ValueError where a trellis does not allow a level.
         """
         return self.model.symbols(np.ascontiguousarray(r), np.ascontiguousarray(index), stages)
+
+
+# ---- Exact pictures of more than 8 bits (FORMAT 5.2) --------------------------------------------------------------
+
+
+def predicted(samples: NDArray[np.uint16], depth: int) -> NDArray[np.uint16]:
+    """Samples (H, W, bands) of `depth` bits as numbers that are small where a picture is smooth."""
+    numbers: NDArray[np.uint16] = np.empty_like(samples, order="C")
+    _core.predict(np.ascontiguousarray(samples), samples.shape, depth, numbers)
+    return numbers
+
+
+def restored(numbers: NDArray[np.uint16], depth: int) -> NDArray[np.uint16]:
+    """The inverse."""
+    samples: NDArray[np.uint16] = np.empty_like(numbers, order="C")
+    _core.restore(np.ascontiguousarray(numbers), numbers.shape, depth, samples)
+    return samples

@@ -43,7 +43,7 @@ ARROWS = {
     "placeholders": {"errors"},
     "jpeg": {"models", *GROUND},
     "engines": {"_core", "models", "entropy", "container", *GROUND},
-    "codec": {"engines", "models", "container", *GROUND},
+    "codec": {"engines", "entropy", "models", "container", *GROUND},
     "plugins": {"codec", "models", "container", *GROUND},
     "conversion": {"plugins", "codec", "container", *GROUND},
     "dask": {"conversion", "plugins", "codec", "container", *GROUND},
@@ -114,6 +114,7 @@ ALLOWED = {
     },
     "numpy": {
         "plugins/pillow",
+        "plugins/imageio",
         "codec",
         "engines/torch",
         "models/store",

@@ -119,18 +119,23 @@ class AnalysisStream {
     bool done() const { return done_; }
 
  private:
-    // The last row and column of the picture repeat beyond its edge.
     void read(std::size_t row, i16* to) const {
+        picture_.fine ? read_from(picture_.fine, 1, row, to) : read_from(picture_.data, kFinePart, row, to);
+    }
+
+    // Of samples in 1/unit of kFinePart. The last row and column of the picture repeat beyond its edge.
+    template <class Sample>
+    void read_from(const Sample* samples, i32 unit, std::size_t row, i16* to) const {
         const std::size_t width = picture_.width, bands = picture_.bands;
         for (std::size_t u = 0; u < kSide; ++u) {
-            const std::uint8_t* from =
-                picture_.data + std::min(row * kSide + u, picture_.height - 1) * picture_.row_stride;
+            const Sample* from = samples + std::min(row * kSide + u, picture_.height - 1) * picture_.row_stride;
             i16* line = to + u * kSide * kBands;
             for (std::size_t x = 0; x < 2 * columns_ * kSide; ++x) {
-                const std::uint8_t* sample = from + std::min(x, width - 1) * bands;
+                const Sample* sample = from + std::min(x, width - 1) * bands;
                 i16* out = line + x / kSide * kSamples + x % kSide * kBands;
                 for (std::size_t c = 0; c < kBands; ++c)
-                    out[c] = static_cast<i16>(128 * sample[bands == 1 ? 0 : c] - 16320);
+                    out[c] =
+                        static_cast<i16>(std::min<i32>(sample[bands == 1 ? 0 : c] * unit, kFineWhite) - kFineWhite / 2);
             }
         }
     }

@@ -3,6 +3,7 @@
 #ifndef LIC_NN_ANALYSIS_H
 #define LIC_NN_ANALYSIS_H
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 
@@ -10,10 +11,18 @@
 
 namespace lic::nn {
 
-// Samples (height, width, bands), 1 or 3 bands, interleaved.
+constexpr i32 kFinePart = 128, kFineWhite = 255 * kFinePart;  // of a level of 8 bits, and the brightest
+
+// Samples (height, width, bands), 1 or 3 bands, interleaved: levels of 8 bits or, of a picture of more, in 1/kFinePart.
 struct Picture {
     const std::uint8_t* data = nullptr;
-    std::size_t height = 0, width = 0, bands = 3, row_stride = 0;
+    std::size_t height = 0, width = 0, bands = 3, row_stride = 0;  // row_stride in samples
+    const std::uint16_t* fine = nullptr;                           // in the place of data, up to kFineWhite
+    // Sample n of a row, in 1/kFinePart of a level.
+    i32 at(std::size_t row, std::size_t n) const {
+        const std::size_t i = row * row_stride + n;
+        return fine ? std::min<i32>(fine[i], kFineWhite) : data[i] * kFinePart;
+    }
     std::size_t hy() const { return (height + 15) / 16; }
     std::size_t wy() const { return (width + 15) / 16; }
 };

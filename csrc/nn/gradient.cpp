@@ -287,15 +287,18 @@ class Errors {
         i64 sum = 0;
         for (std::size_t u = 0; u < 4; ++u) {
             const std::size_t y = 4 * row + u, known = y < picture_.height ? picture_.width : 0;
-            const std::uint8_t* line = known ? picture_.data + y * picture_.row_stride : nullptr;
+            const std::uint8_t* line = known && picture_.data ? picture_.data + y * picture_.row_stride : nullptr;
             for (std::size_t p = 0; p < 4 * columns_; ++p) {
                 const std::size_t at = p * kOut + u * 12;
                 i16 pixels[12], apart[12];
                 const std::size_t n = known <= 4 * p ? 0 : std::min<std::size_t>(4, known - 4 * p) * 3;
-                if (picture_.bands == 3) {
-                    for (std::size_t i = 0; i < n; ++i) pixels[i] = line[12 * p + i];
+                if (!line) {
+                    for (std::size_t i = 0; i < n; ++i)
+                        pixels[i] = fine(y, picture_.bands == 3 ? 12 * p + i : 4 * p + i / 3);
+                } else if (picture_.bands == 3) {
+                    for (std::size_t i = 0; i < n; ++i) pixels[i] = level(line[12 * p + i]);
                 } else {
-                    for (std::size_t i = 0; i < n; ++i) pixels[i] = line[4 * p + i / 3];
+                    for (std::size_t i = 0; i < n; ++i) pixels[i] = level(line[4 * p + i / 3]);
                 }
                 i32 squares = 0;
                 if (n == 12) {
@@ -312,14 +315,21 @@ class Errors {
     }
 
  private:
+    // Samples in the unit of levels.
+    static i16 level(std::uint8_t sample) { return static_cast<i16>(sample << LIC_SAMPLE_BITS); }
+    i16 fine(std::size_t row, std::size_t n) const {
+        constexpr i32 kUnit = kFinePart >> LIC_SAMPLE_BITS;
+        return static_cast<i16>((picture_.at(row, n) + kUnit / 2) / kUnit);
+    }
+
     // Of 12 values, those from n on 0; kAll: n where it is known.
     template <std::size_t kAll>
     static i32 difference(const i16* levels, const i16* pixels, std::size_t n, i16* apart) {
         if constexpr (kAll != 0) n = kAll;
         i32 sum = 0;
         for (std::size_t i = 0; i < n; ++i) {
-            const i32 level = std::clamp<i16>(levels[i], 0, kWhite);
-            apart[i] = static_cast<i16>(level - pixels[i] * (1 << LIC_SAMPLE_BITS));
+            const i32 clamped = std::clamp<i16>(levels[i], 0, kWhite);
+            apart[i] = static_cast<i16>(clamped - pixels[i]);
         }
         for (std::size_t i = n; i < 12; ++i) apart[i] = 0;
         for (std::size_t i = 0; i < 12; ++i) sum += i32{apart[i]} * apart[i];

@@ -119,12 +119,34 @@ void pixels(const i16* levels, const Window& window, const Canvas& canvas, std::
     }
 }
 
+// The same of samples of more than 8 bits.
+void deep_pixels(const i16* levels, const Window& window, const Canvas& canvas, std::uint16_t* to) {
+    const std::size_t first = window.first * kStride;
+    constexpr i32 kMost = 255 << LIC_SAMPLE_BITS;
+    const i32 most = (1 << canvas.depth) - 1;  // times three of kMost: below 2^31
+    for (std::size_t x = canvas.left - first; x < canvas.right - first; ++x) {
+        const i16* p = levels + x / 4 * kOut + x % 4 * 3;
+        const i32 q[3] = {std::clamp<i32>(p[0], 0, kMost), std::clamp<i32>(p[1], 0, kMost),
+                          std::clamp<i32>(p[2], 0, kMost)};
+        if (canvas.bands == 1) {
+            *to++ = static_cast<std::uint16_t>(((q[0] + q[1] + q[2]) * most + 3 * kMost / 2) / (3 * kMost));
+        } else {
+            for (const i32 one : q) *to++ = static_cast<std::uint16_t>((one * most + kMost / 2) / kMost);
+        }
+    }
+}
+
 // Row `quarter` at a quarter of the resolution: four rows of pixels.
 void rows_of_pixels(const i16* levels, std::size_t quarter, const Window& window, const Canvas& canvas) {
     for (std::size_t u = 0; u < 4; ++u) {
         const std::size_t y = 4 * quarter + u;
-        if (y >= canvas.top && y < canvas.bottom)
-            pixels(levels + u * 12, window, canvas, canvas.data + (y - canvas.top) * canvas.row_stride);
+        if (y < canvas.top || y >= canvas.bottom) continue;
+        std::uint8_t* to = canvas.data + (y - canvas.top) * canvas.row_stride;
+        if (canvas.depth > LIC_DEPTH_MIN) {
+            deep_pixels(levels + u * 12, window, canvas, reinterpret_cast<std::uint16_t*>(to));
+        } else {
+            pixels(levels + u * 12, window, canvas, to);
+        }
     }
 }
 
@@ -161,7 +183,7 @@ std::vector<Part> parts_of(const Image& image, const Canvas& canvas, std::size_t
         Canvas part = canvas;
         part.left = std::max(canvas.left, at * kStride);
         part.right = std::min(canvas.right, (at + kColumnsMost) * kStride);
-        part.data += (part.left - canvas.left) * canvas.bands;
+        part.data += (part.left - canvas.left) * canvas.pixel_bytes();
         const std::size_t right = (part.right + kStride - 1) / kStride;
         const std::size_t first = at < margin ? 0 : (at - margin) / kCell * kCell;
         const std::size_t end = std::min(image.wy, (right + margin + kCell - 1) / kCell * kCell);

@@ -32,11 +32,14 @@ struct Grid {
     }
 };
 
-// Where samples go: the box of the image's pixels [top, bottom) x [left, right), 1 or 3 bands, interleaved.
+// Where samples go: the box of the image's pixels [top, bottom) x [left, right), 1 or 3 bands, interleaved. A sample is
+// a byte or, of more than 8 bits, a u16 of the machine's byte order.
 struct Canvas {
     std::uint8_t* data = nullptr;
-    std::size_t row_stride = 0, bands = 3;
+    std::size_t row_stride = 0, bands = 3;  // row_stride in bytes
     std::size_t top = 0, left = 0, bottom = 0, right = 0;
+    int depth = LIC_DEPTH_MIN;
+    std::size_t pixel_bytes() const { return bands * (depth > LIC_DEPTH_MIN ? sizeof(std::uint16_t) : 1); }
 };
 
 // The quality map (FORMAT 5.3): by how many rows of the scale index the steps of a hyper position are finer.

@@ -201,12 +201,13 @@ double Visual::block(const Block& block, const i16* levels, float* by_levels, fl
     scales.emplace_back(h, w, by_levels != nullptr);
     const Curve& light = curve();
     for (std::size_t y = 0; y < h; ++y) {
-        const std::uint8_t* line = picture_.data + (block.top + y) * picture_.row_stride + block.left * picture_.bands;
+        constexpr i32 kUnit = kFinePart >> LIC_SAMPLE_BITS;
         for (std::size_t x = 0; x < w; ++x) {
             const i16* level = levels + level_at(block.top + y, block.left + x, columns);
             for (std::size_t c = 0; c < 3; ++c) {
                 const std::size_t at = (c * h + y) * w + x;
-                scales[0].a[at] = light.value(line[picture_.bands == 3 ? 3 * x + c : x] * (1 << LIC_SAMPLE_BITS));
+                const std::size_t sample = (block.left + x) * picture_.bands + (picture_.bands == 3 ? c : 0);
+                scales[0].a[at] = light.value((picture_.at(block.top + y, sample) + kUnit / 2) / kUnit);
                 scales[0].b[at] = light.value(level[c]);
             }
         }

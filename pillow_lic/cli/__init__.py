@@ -141,6 +141,8 @@ def parser_of() -> argparse.ArgumentParser:
     preview = "a small picture in the file, N pixels the longer side (default 512), which thumbnails are made of"
     encode.add_argument("--preview", nargs="?", type=int, const=True, metavar="N", help=preview)
     _add_style(encode, "how readers that say nothing of it themselves shall show the picture")
+    depth = "bits of a sample, 9 to 16, of pictures of more than 8; default: as many as they need"
+    encode.add_argument("--depth", type=int, choices=range(9, 17), metavar="BITS", help=depth)
     _add_regions(encode.add_argument_group("where a picture shall be better"))
 
     decode = commands.add_parser("decode", help=".lic to another format")

@@ -65,11 +65,15 @@ def _wanted(options: argparse.Namespace) -> Mapping[str, bytes | None]:
     from ..codec.options import Metadata
     from ..container import edit
 
-    given = {name: path and path.read_bytes() for name, path in vars(options).items() if name in Metadata._fields}
+    given = {name: path and path.read_bytes() for name, path in vars(options).items() if name in ("icc", "exif", "xmp")}
     if options.caption is not None or options.keywords:
         given["xmp"] = edit.described(options.caption, options.keywords)
     checked = Metadata(**given).checked()._asdict()
-    found = {name[0]: payload for name, payload in checked.items() if options.strip or given[name] is not None}
+    found = {
+        name[0]: payload
+        for name, payload in checked.items()
+        if given.get(name) is not None or (options.strip and name in given)
+    }
     return {{"i": "c"}.get(type, type): payload for type, payload in found.items()}
 
 

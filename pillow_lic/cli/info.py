@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .. import container
 from ..constants import LIC_QUALITY_MIN
 from ..container.overlay import METHODS
-from ..container.payloads import alpha_png_start
+from ..container.payloads import alpha_png_start, sample_bytes
 from ..models import choice, registry
 from ..quality import from_q
 from ..signature import SIGNATURE
@@ -70,6 +70,8 @@ def _head_fields(head: container.Head) -> Iterator[Field]:
     yield "3", "width", header.width
     yield "3", "height", header.height
     yield "3", "layout", header.layout
+    if header.deep:
+        yield "3", "depth", header.depth
     if header.alone:
         yield "5.2", "lossless", "the overlay is the whole picture"
     else:
@@ -82,6 +84,11 @@ def _head_fields(head: container.Head) -> Iterator[Field]:
     for name, payload in (("ICC bytes", head.icc), ("EXIF bytes", head.exif), ("XMP bytes", head.xmp)):
         if payload is not None:
             yield "4", name, len(payload)
+    if head.cicp is not None:
+        yield "4.1", "colour", "primaries {}, transfer {}, matrix {}, full range {}".format(*head.cicp)
+    if head.values is not None:
+        kind = {container.INTEGERS: "integers", container.FLOATS: "floats"}[head.values.kind]
+        yield "4.3", "values", f"{kind} from {head.values.low:g} to {head.values.high:g}"
     if head.preview is not None:
         small = head.preview
         yield "4.2", "preview", f"{small.kind}, {small.width} x {small.height}, {len(small.data)} bytes"
@@ -103,6 +110,10 @@ def _body_fields(whole: container.Container) -> Iterator[Field]:
     for number, one in enumerate(whole.overlay or ()):
         place = f"{one.width} x {one.height} at ({one.left}, {one.top})"
         yield "5.2", f"rectangle {number}", f"{place}, {METHODS[one.method]}, {len(one.data)} bytes"
+    if whole.planes is not None:
+        parts = (sum(len(one.data) for one in rectangles) for rectangles in whole.planes[1:])
+        how = ("as they are", "predicted")[whole.planes.prediction]
+        yield "5.2", "planes", "samples {}, {} bytes of low and {} of high bytes".format(how, *parts)
     if whole.map is not None:
         rows = memoryview(whole.map).cast("b")
         yield "5.3", "quality map", f"rows from {min(rows)} to {max(rows)}"
@@ -111,10 +122,12 @@ def _body_fields(whole: container.Container) -> Iterator[Field]:
 
 
 def _alpha(payload: bytes, header: container.Header) -> str:
-    if len(payload) == 2:
-        return f"constant {payload[1]}"
+    step = sample_bytes(header)
+    if len(payload) == 1 + step:
+        return f"constant {int.from_bytes(payload[1:], 'little')}"
     start = alpha_png_start(payload, header)
-    hidden = f"; invisible pixels are {tuple(payload[1:start])}" if start > 1 else ""
+    colour = tuple(int.from_bytes(payload[at : at + step], "little") for at in range(1, start, step))
+    hidden = f"; invisible pixels are {colour}" if colour else ""
     return f"PNG of {len(payload) - start} bytes{hidden}"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Unpack
 
 from PIL import Image
@@ -17,18 +18,19 @@ from ..container.overlay import bands_of
 from ..engines import choice as engines
 from ..engines.base import GREY, IDLE, Arrival, Engine, Symbols
 from ..engines.pieces import covered
-from ..errors import LicBadOption, LicCorruptChunk, LicError, LicUnsupportedVersion
+from ..errors import LicBadOption, LicCorruptChunk, LicError
 from ..imports import imported
 from ..models import registry
 from ..style import PLAIN, Style
 from ..threads import cramped, spread, with_large_stack
-from . import alpha, overlay, small
+from . import alpha, overlay, planes, small
+from . import depth as depths
 from . import room as rooms
 from .options import DecodeKeywords, DecodeOptions, keywords
 from .order import ORDERS, turned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
 
 @keywords(DecodeOptions)
 def decode(data: bytes | str | os.PathLike[str] | IO[bytes], **options: Unpack[DecodeKeywords]) -> Any:
-    """Decode the bytes of a `.lic` file to uint8 pixels: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4).
+    """Decode the bytes of a `.lic` file to pixels: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4), of the type that was
+    encoded: uint8, uint16, int32 or float32.
 
     data: bytes, bytearray or memoryview, a path, or a binary file that can seek, of which with `box` little is read.
     {options}
@@ -58,6 +61,9 @@ class Decoded(NamedTuple):
     alpha: Image.Image | None  # of mode L
     notes: Sequence[str]  # what there is to warn of
     image: Image.Image | None = None  # all of them, in place of colour and alpha
+    # Of more than 8 bits colour is uint16, alpha of mode I;16, and told what the samples are to become.
+    depth: int = LIC_DEPTH_MIN
+    told: tuple[container.Values | None, str | None] = (None, None)  # what samples stand for, and the dtype
 
     @property
     def size(self) -> tuple[int, int]:
@@ -69,6 +75,12 @@ class Decoded(NamedTuple):
         return turned(self._array(), order)
 
     def _array(self) -> Any:
+        if self.told == (None, None) or not (isinstance(self.colour, memoryview) or hasattr(self.colour, "astype")):
+            return self.samples()
+        return depths.told(self.samples(), (1 << self.depth) - 1, *self.told)
+
+    def samples(self) -> Any:
+        """The same, numbers up to what the depth has."""
         if self.image is not None:
             imported("numpy")
             import numpy as np
@@ -138,7 +150,7 @@ def _unpacked(chunks: container.Container) -> container.Header:
     of a picture as well.
     """
     part = chunks.part
-    return part.whole if part and (chunks.alpha or chunks.overlay) else chunks.header
+    return part.whole if part and (chunks.alpha or chunks.overlay or chunks.planes) else chunks.header
 
 
 def bomb(header: container.Header) -> Sequence[str]:
@@ -200,9 +212,8 @@ class Decoding:
     def __init__(self, chunks: container.Container, options: DecodeOptions):
         self.chunks, self.options = chunks, options
         header = chunks.header
-        if header.depth != LIC_DEPTH_MIN:
-            msg = f"samples of {header.depth} bits are not decoded by this version; install a newer pillow-lic"
-            raise LicUnsupportedVersion(msg)
+        self.dtype = options.dtype if options.scale == 1 else "uint8"  # small pictures have 8 bits
+        self.drawn = replace(header, depth=depths.drawn(header, self.dtype))  # as its samples are wanted
         self.model = None if header.alone else registry.by_hash(header.model, header.model_hash)
         self.notes: list[str] = []
         self.style = self._style()
@@ -218,7 +229,8 @@ class Decoding:
     def key(self) -> Any:
         """Jobs of equal key may share a call of the engine."""
         part = self.chunks.part
-        return self.engine, self.model, self.style, self.chunks.header.latent_grid, part and part.area, self.scale
+        drawn = self.drawn.latent_grid, self.drawn.depth
+        return self.engine, self.model, self.style, drawn, part and part.area, self.scale
 
     def _style(self) -> Style:
         """Which synthesis shows it."""
@@ -233,7 +245,7 @@ class Decoding:
         if self.model is None:
             return
         part = {"area": self.chunks.part.area} if self.chunks.part else {}
-        self.symbols = self.engine.blank(self.chunks.header, self.model, self.chunks.map, **part)
+        self.symbols = self.engine.blank(self.drawn, self.model, self.chunks.map, **part)
         self.symbols.style = self.style
         problems = spread(self.symbols.decode, self.chunks.header.tiles(), self.chunks.tiles)
         self.notes += grey_where_missing(self.symbols, problems, self.options.truncated)
@@ -249,15 +261,15 @@ class Decoding:
         header, part = self.chunks.header, self.chunks.part
         try:
             if self.chunks.alpha is not None:
-                whole = part.whole if part else header
-                plane = alpha.unpack(self.chunks.alpha, whole.width, whole.height, bands_of(header))
-                return plane._replace(image=plane.image.crop(part.box)) if part else plane
+                plane = alpha.unpack(self.chunks.alpha, part.whole if part else header)
+                plane = plane._replace(image=plane.image.crop(part.box)) if part else plane
+                return plane.scaled(header.most, self.drawn.most)
         except LicCorruptChunk:
             if not self.options.truncated:
                 raise
         self.notes.append("the alpha plane is missing or damaged; the image is shown opaque")
         height, width = self._shape()
-        return alpha.Plane(Image.new("L", (width, height), alpha.OPAQUE))
+        return alpha.Plane(Image.new("I;16" if self.drawn.deep else "L", (width, height), self.drawn.most))
 
     def _area(self) -> container.Area:
         """What is wanted of the picture of the header."""
@@ -304,8 +316,14 @@ class Decoding:
         if self.options.output == "torch":
             self._paint_tensor(colour)
             return Decoded(colour, None, self.notes)
-        self._paint(memoryview(colour).cast("B"))
-        return Decoded(colour, self.alpha and self.alpha.image, self.notes)
+        if self.drawn.deep:
+            self._paint_deep(colour)
+        else:
+            self._paint(memoryview(colour).cast("B"))
+        return Decoded(colour, self.alpha and self.alpha.image, self.notes, None, self.drawn.depth, self._told())
+
+    def _told(self) -> tuple[container.Values | None, str | None]:
+        return self.chunks.values, self.dtype
 
     def _paint(self, colour: memoryview) -> None:
         """What is stated exactly, over flat samples."""
@@ -313,26 +331,52 @@ class Decoding:
         if self.alpha is not None and self.alpha.hidden:
             self.alpha.paint(colour)
 
+    def _paint_deep(self, colour: Any) -> None:
+        """The same over samples of more than 8 bits."""
+        hidden = self.alpha is not None and self.alpha.hidden
+        if not (self.chunks.overlay or hidden):
+            return
+        imported("numpy")
+        import numpy as np
+
+        samples = np.asarray(colour)
+        for place, exact in self._exact_parts(samples.shape):
+            (samples if samples.ndim == 3 else samples[:, :, None])[place] = exact
+        if self.alpha is not None and hidden:
+            self.alpha.paint_deep(samples)
+
+    def _exact_parts(self, shape: tuple[int, ...]) -> Iterator[tuple[tuple[slice, ...], NDArray[Any]]]:
+        """Where rectangles lie in samples (H, W, bands) of what is wanted, and their own as these are drawn."""
+        import numpy as np
+
+        bands, area, header = bands_of(self.chunks.header), self._area(), self.chunks.header
+        for one in self.chunks.overlay or ():
+            left, top = one.left - area.columns.start, one.top - area.rows.start
+            rows = slice(max(top, 0), min(top + one.height, shape[0]))
+            columns = slice(max(left, 0), min(left + one.width, shape[1]))
+            if rows.start >= rows.stop or columns.start >= columns.stop:
+                continue
+            exact = np.array(overlay.unpack(one, bands)).reshape(one.height, one.width, bands)
+            seen = exact[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+            yield (rows, columns, slice(bands)), depths.scaled(seen, header.most, self.drawn.most)
+
     def _paint_tensor(self, colour: Any) -> None:
         """The same over a tensor (H, W) or (H, W, bands), wherever it lives."""
         import numpy as np
 
-        bands, area = bands_of(self.chunks.header), self._area()
         samples = colour if colour.ndim == 3 else colour[:, :, None]
-        for one in self.chunks.overlay or ():
-            left, top = one.left - area.columns.start, one.top - area.rows.start
-            rows, columns = slice(max(top, 0), top + one.height), slice(max(left, 0), left + one.width)
-            exact = np.array(overlay.unpack(one, bands)).reshape(one.height, one.width, bands)
-            seen = samples[rows, columns, :bands]
-            seen[:] = colour.new_tensor(exact[rows.start - top :, columns.start - left :][: len(seen), : seen.shape[1]])
+        for place, exact in self._exact_parts(tuple(samples.shape)):
+            samples[place] = colour.new_tensor(exact)
         if self.alpha is not None and self.alpha.hidden:
-            invisible = colour.new_tensor(np.array(self.alpha.invisible())).bool()
+            invisible = colour.new_tensor(np.asarray(self.alpha.image) == 0).bool()
             for band, value in enumerate(self.alpha.hidden):
                 samples[:, :, band][invisible] = value
 
     def _exact(self) -> Decoded:
         """The pixels of an overlay that stands alone."""
         header = self.chunks.header
+        if self.drawn.deep or header.deep:
+            return self._exact_deep()
         try:
             if self.chunks.overlay is None:
                 msg = "the overlay, which is the whole picture, is missing or damaged; fetch the file again"
@@ -349,3 +393,39 @@ class Decoding:
 
             return Decoded(engines.tensor(np.array(image), str(self.options.device)), None, self.notes)
         return Decoded(None, None, self.notes, image)
+
+    def _exact_deep(self) -> Decoded:
+        """The same of more than 8 bits, in the file or as they are drawn."""
+        imported("numpy")
+        import numpy as np
+
+        header, whole = self.chunks.header, _unpacked(self.chunks)
+        try:
+            samples = self._exact_samples(whole)
+        except LicCorruptChunk:
+            if not self.options.truncated:
+                raise
+            self.notes.append("the picture is missing or damaged; it is painted grey")
+            samples = np.full((header.height, header.width, bands_of(header)), header.most // 2 + 1, np.uint16)
+        samples = depths.scaled(samples, header.most, self.drawn.most)
+        samples = samples[:, :, 0] if samples.shape[2] == 1 else samples
+        if self.options.output == "torch":
+            return Decoded(engines.tensor(samples, str(self.options.device)), None, self.notes)
+        if not self.drawn.deep:
+            return Decoded(None, None, self.notes, Image.fromarray(samples))
+        return Decoded(samples, None, self.notes, None, self.drawn.depth, self._told())
+
+    def _exact_samples(self, whole: container.Header) -> Any:
+        """(H, W, bands) of what is wanted. whole: the header of the picture that is unpacked."""
+        import numpy as np
+
+        header, part = self.chunks.header, self.chunks.part
+        if header.deep and self.chunks.planes is not None:
+            samples = planes.unpack(self.chunks.planes, whole)
+            left, top, right, bottom = part.box if part else (0, 0, header.width, header.height)
+            return np.ascontiguousarray(samples[top:bottom, left:right])
+        if header.deep or self.chunks.overlay is None:
+            msg = "the overlay, which is the whole picture, is missing or damaged; fetch the file again"
+            raise LicCorruptChunk(msg)
+        image = overlay.whole(self.chunks.overlay, header)
+        return np.asarray(image).reshape(header.height, header.width, bands_of(header))

@@ -16,7 +16,8 @@ from ..engines.pieces import covered
 from ..errors import LicBadOption
 from ..imports import imported
 from ..threads import cramped, spread, with_large_stack
-from . import alpha, fill, overlay, preview, rate, regions
+from . import alpha, fill, overlay, planes, preview, rate, regions
+from . import depth as depths
 from .options import NO_METADATA, EncodeKeywords, EncodeOptions, EncodeSettings, Metadata, keywords
 from .order import ORDERS, Order, turned
 from .order import checked as checked_order
@@ -25,7 +26,6 @@ from .screen import Plan, Scene, planned
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from ..models.store import Model
@@ -40,15 +40,18 @@ class EncodePicture(EncodeKeywords, total=False):
     icc: bytes | None
     exif: bytes | None
     xmp: bytes | None
+    cicp: Sequence[int] | None
     order: str
 
 
 @keywords(EncodeOptions, Metadata, Order)
-def encode(array: NDArray[np.uint8], **options: Unpack[EncodePicture]) -> bytes:
-    """Encode uint8 pixels to the bytes of a `.lic` file.
+def encode(array: NDArray[Any], **options: Unpack[EncodePicture]) -> bytes:
+    """Encode pixels to the bytes of a `.lic` file.
 
-    array: (H, W) or (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGBA. Alpha is kept exactly.
-    icc, exif (a TIFF structure), xmp: bytes. order: "rgb", or "bgr" for colours as OpenCV has them.
+    array: (H, W) or (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGBA; uint8, or with more depth
+    uint16, int32 or float32. Alpha is kept exactly.
+    icc, exif (a TIFF structure), xmp: bytes. cicp: colour coding points as ITU-T H.273 numbers them: primaries,
+    transfer, matrix and whether samples are of full range. order: "rgb", or "bgr" for colours as OpenCV has them.
     {options}
     Raises LicBadOption and LicTargetUnreachable (also ValueErrors), LicUnknownModel, LicModelMissing, LicLimitExceeded,
     LicGpuUnavailable; all are LicErrors.
@@ -77,8 +80,13 @@ class Encoding:
     def __init__(self, array: Any, settings: EncodeSettings, metadata: Metadata = NO_METADATA):
         imported("numpy")
         self.settings, self.metadata = settings, metadata.checked()
-        self.source, layout = _checked(array)
-        self.header = _header(self.source.shape, layout, settings)
+        pixels, layout = _checked(array)
+        sampled = depths.sampled(pixels, settings.depth)
+        if settings.model is None and not sampled.exact:
+            msg = f"lossless: {pixels.dtype} pixels of these values are not kept exactly; hand in uint16 or uint8"
+            raise LicBadOption(msg)
+        self.source, self.values = sampled.samples, sampled.values
+        self.header = _header((self.source.shape, layout, sampled.depth), settings)
         self.header.check_limits()
         self.grid = self.header.latent_grid
         self.picture: Picture | None = None  # what the networks see, of a picture that has something for them
@@ -86,7 +94,8 @@ class Encoding:
         self.alpha: bytes | None = None
         self.scene: Scene | None = None  # what it is planned from, until that is done for good
         self.preview: container.Preview | None = None
-        self.notes: Sequence[str] = ()
+        self.planes: container.Planes | None = None
+        self.lost, self.notes = sampled.notes, sampled.notes
         self.pixels = covered(self.header)
 
     @property
@@ -97,20 +106,26 @@ class Encoding:
     @property
     def key(self) -> Any:
         """Jobs of equal key may share a call of the engine."""
-        return self.settings, self.grid
+        return self.settings, self.grid, self.header.deep
 
     def begin(self) -> None:
         """Pack what is kept exactly: alpha, rectangles, or everything."""
         if self.settings.preview:
-            self.preview = preview.made(self.source, self.settings.preview)
+            eight = depths.scaled(self.source, self.header.most, depths.EIGHT)
+            self.preview = preview.made(eight, self.settings.preview)
         exact, seen, hidden = self.source, None, b""
         if self.header.has_alpha and not self.settings.exact:
             exact, seen, hidden = fill.one_colour_unseen(self.source)
         if self.settings.model is None:
-            self.overlay = overlay.pack(overlay.image_of(exact), 0, 0, self.settings.effort)
+            if self.header.deep:
+                self.planes = planes.pack(exact, self.header.depth, self.settings.effort)
+            else:
+                self.overlay = overlay.pack(overlay.image_of(exact), 0, 0, self.settings.effort)
             return
         packed = alpha.pack(exact[..., -1], hidden) if self.header.has_alpha else None
         colour = _colour(exact)
+        if self.header.deep:
+            colour = depths.fine(colour, self.header.depth)
         if seen is not None and seen.any():
             colour = fill.filled(colour, seen)
         self.scene = Scene(self.header, self.settings, colour, exact, seen, packed)
@@ -146,7 +161,7 @@ class Encoding:
     def beside(self) -> int:
         """Bytes of what stands beside the networks' picture, but for a few that say what it is."""
         assert self.scene is not None
-        packed = [container.pack_metadata(one) for one in self.metadata if one is not None]
+        packed = [container.pack_metadata(one) for one in self.metadata[:3] if one is not None]
         packed += [one.data for one in self.overlay] + [
             self.scene.alpha or b"",
             self.preview.data if self.preview else b"",
@@ -170,7 +185,7 @@ class Encoding:
         arrival.wait()
         if self.settings.target is None:
             return self.file(arrival.value)
-        self.scene, self.notes = None, arrival.value.notes
+        self.scene, self.notes = None, (*self.lost, *arrival.value.notes)
         data: bytes = arrival.value.data
         return data
 
@@ -179,13 +194,11 @@ class Encoding:
         streams: list[list[bytes]] = []
         header, rows = self.header, None
         if symbols is not None:
-            self.notes, header, rows = symbols.notes, symbols.header, symbols.shift
+            self.notes, header, rows = (*self.lost, *symbols.notes), symbols.header, symbols.shift
             streams = spread(symbols.encode, header.tiles())
-        icc, exif, xmp = self.metadata
-        exact = {"alpha": self.alpha, "icc": icc, "exif": exif, "xmp": xmp}
-        return container.write(
-            header, streams, **exact, overlay=self.overlay, map=rows, preview=self.preview, style=self._style()
-        )
+        beside: dict[str, Any] = self.metadata._asdict() | {"values": self.values, "planes": self.planes}
+        beside |= {"alpha": self.alpha, "overlay": self.overlay, "map": rows, "preview": self.preview}
+        return container.write(header, streams, **beside, style=self._style())
 
     def _style(self) -> tuple[int, int] | None:
         """How the writer wants it shown, where that is not the default."""
@@ -193,9 +206,11 @@ class Encoding:
         return (style.number, style.strength) if style and style.strength else None
 
 
-def _header(shape: tuple[int, ...], layout: str, settings: EncodeSettings) -> container.Header:
+def _header(of: tuple[tuple[int, ...], str, int], settings: EncodeSettings) -> container.Header:
+    """of: shape, layout and depth of samples."""
+    shape, layout, depth = of
     if settings.model is None:
-        return container.Header.of_overlay(shape[1], shape[0], layout)
+        return container.Header.of_overlay(shape[1], shape[0], layout, depth)
     return container.Header(
         width=shape[1],
         height=shape[0],
@@ -204,10 +219,11 @@ def _header(shape: tuple[int, ...], layout: str, settings: EncodeSettings) -> co
         model_hash=settings.model.hash[:HASH_BYTES],
         quality_q=settings.q,
         tile_side=TILE_SIDE,
+        depth=depth,
     )
 
 
-def _checked(array: Any) -> tuple[NDArray[np.uint8], str]:
+def _checked(array: Any) -> tuple[NDArray[Any], str]:
     import numpy as np
 
     array = np.asarray(array)
@@ -216,13 +232,10 @@ def _checked(array: Any) -> tuple[NDArray[np.uint8], str]:
     if array.ndim != 3 or array.shape[2] not in LAYOUTS or array.size == 0:
         msg = f"pixels must be of shape (H, W) or (H, W, 1 to 4) and not empty, found {array.shape}"
         raise LicBadOption(msg)
-    if array.dtype != np.uint8:
-        msg = f"pixels must be uint8, found {array.dtype}; scale them to 0..255 and convert"
-        raise LicBadOption(msg)
     return array, LAYOUTS[array.shape[2]]
 
 
-def _colour(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _colour(array: NDArray[Any]) -> NDArray[Any]:
     """The colour part as (H, W, 3); grey is repeated, as a view."""
     import numpy as np
 

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def filled(colour: NDArray[np.uint8], known: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def filled(colour: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
     """A picture with its unknown pixels drawn from the known ones.
 
-    colour: (H, W, C). known: (H, W), not all False. Coarser and coarser means of what is known, then back, smoothed,
-    into what is not ("push-pull": Gortler et al., The Lumigraph, 1996, section 3.4). Known pixels stay as they are.
+    colour: (H, W, C), uint8 or uint16. known: (H, W), not all False. Coarser and coarser means of what is known, then
+    back, smoothed, into what is not ("push-pull": Gortler et al., The Lumigraph, 1996, section 3.4). Known pixels stay
+    as they are.
     """
     import numpy as np
 
@@ -29,12 +30,11 @@ def filled(colour: NDArray[np.uint8], known: NDArray[np.bool_]) -> NDArray[np.ui
     for total, weight in reversed(levels):
         means = total / np.maximum(weight, 1)
         found = means if found is None else np.where(weight > 0, means, _doubled(found, means.shape))
-    return np.where(known[:, :, None], colour, np.clip(found + 0.5, 0, 255).astype(np.uint8))
+    most = np.iinfo(colour.dtype).max
+    return np.where(known[:, :, None], colour, np.clip(found + 0.5, 0, most).astype(colour.dtype))
 
 
-def one_colour_unseen(
-    pixels: NDArray[np.uint8],
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None, bytes]:
+def one_colour_unseen(pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None, bytes]:
     """Pixels (H, W, 2 or 4), alpha last, with one colour where alpha is 0; where it is not, (H, W); and that colour.
 
     It is the one that they have, if they have one, else black. No such pixels: the same array, None and no colour.
@@ -48,7 +48,7 @@ def one_colour_unseen(
     colour = hidden[0] if (hidden == hidden[0]).all() else np.zeros_like(hidden[0])
     painted = pixels.copy()
     painted[~seen, :-1] = colour
-    return painted, seen, colour.tobytes()
+    return painted, seen, colour.astype(colour.dtype.newbyteorder("<")).tobytes()
 
 
 def _halved(plane: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar
 
 from .. import quality as qualities
 from .. import style as styles
+from ..container import Cicp
 from ..container import exif as tiff
 from ..engines import choice as engines
 from ..engines.base import IDLE
@@ -24,6 +25,7 @@ from ..errors import LicBadOption
 from ..models import choice as models
 from ..signature import EXIF_PREFIX
 from ..style import Style
+from . import depth as depths
 from . import preview, regions
 from .order import ORDERS
 from .order import checked as checked_order
@@ -49,21 +51,24 @@ Call = TypeVar("Call", bound=Callable[..., Any])
 
 
 class Metadata(NamedTuple):
-    """What goes along with a picture: an ICC profile, a TIFF structure of EXIF, a packet of XMP."""
+    """What goes along with a picture: an ICC profile, a TIFF structure of EXIF, a packet of XMP, colour coding
+    points.
+    """
 
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
+    cicp: Any = None  # four numbers (FORMAT 4.1)
 
     def checked(self) -> Metadata:
         """As bytes, None if empty; EXIF without the prefix of JPEG. Raises LicBadOption, also for EXIF that no reader
         would take.
         """
-        icc, exif, xmp = (_bytes(name, value) for name, value in self._asdict().items())
+        icc, exif, xmp = (_bytes(name, value) for name, value in self._asdict().items() if name != "cicp")
         exif = exif.removeprefix(EXIF_PREFIX) or None if exif else None
         if exif and (problem := tiff.problem(exif)):
             raise LicBadOption(problem)
-        return Metadata(icc, exif, xmp)
+        return Metadata(icc, exif, xmp, _cicp(self.cicp))
 
 
 NO_METADATA = Metadata()
@@ -74,6 +79,21 @@ def _bytes(name: str, value: Any) -> bytes | None:
         msg = f"{name} must be bytes, found {type(value).__name__}"
         raise LicBadOption(msg)
     return bytes(value) if value else None
+
+
+def _cicp(value: Any) -> Cicp | None:
+    """Four numbers, or three of full range. Raises LicBadOption."""
+    if value is None:
+        return None
+    try:
+        found = Cicp(*(operator.index(one) for one in (*value, True)[:4]))
+    except TypeError:
+        found = Cicp(-1, 0, 0, 0)
+    if not all(0 <= one <= 255 for one in found) or found.full_range > 1:
+        what = "primaries, transfer and matrix, 0 to 255, and whether samples are of full range (True if unsaid)"
+        msg = f"cicp must be {what}, found {value!r}"
+        raise LicBadOption(msg)
+    return found
 
 
 class EncodeKeywords(TypedDict, total=False):
@@ -99,6 +119,7 @@ class EncodeKeywords(TypedDict, total=False):
     preview: bool | int | None
     style: str | None
     strength: float | None
+    depth: int | None
 
 
 class Span(NamedTuple):
@@ -134,6 +155,7 @@ class EncodeSettings(NamedTuple):
     preview: int = 0  # the longer side, 0 for none
     style: Style | None = None  # what the writer prefers
     target: Target | None = None
+    depth: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +189,8 @@ class EncodeOptions:
     screen: "auto" keeps text, line art, stripes and the like exactly where that is cheaper; "off" leaves all to the
     networks.
     exact: True keeps the colour of pixels whose alpha is 0; False lets them come back in one colour. None: as lossless.
+    depth: bits of a sample, 9 to 16, of pixels that are not uint8; None for the first of 10, 12, 14 and 16 that holds
+    them, of floats 16. Quality is relative to what so many bits hold.
     """
 
     quality: float | None = None
@@ -189,6 +213,7 @@ class EncodeOptions:
     preview: bool | int | None = None
     style: str | None = None
     strength: float | None = None
+    depth: int | None = None
 
     def checked(self) -> EncodeSettings:
         """What they come to. Raises LicBadOption (also a ValueError), LicUnknownModel, LicModelMissing,
@@ -203,7 +228,7 @@ class EncodeOptions:
             msg = f"screen must be one of {', '.join(map(repr, SCREENS))}, found {self.screen!r}"
             raise LicBadOption(msg)
         wanted = regions.checked(self.roi, self.background, self.importance, self.uniform)
-        small = preview.checked(self.preview)
+        small, depth = preview.checked(self.preview), depths.checked(self.depth)
         style = styles.asked(self.style, self.strength)
         if lossless and target:
             msg = f"lossless files have the size that they have: give either lossless or {target[0]}"
@@ -215,7 +240,8 @@ class EncodeOptions:
             if wanted is not None:
                 msg = "lossless=True keeps every sample: it does not go with roi, importance or uniform"
                 raise LicBadOption(msg)
-            return EncodeSettings(q, None, _checked_effort(self.effort, None), IDLE, self.screen, exact, preview=small)
+            effort = _checked_effort(self.effort, None)
+            return EncodeSettings(q, None, effort, IDLE, self.screen, exact, preview=small, depth=depth)
         if target is None:
             span, sought = self._span(q, models.chosen(self.model, self.tune, q), device), None
         else:
@@ -224,7 +250,7 @@ class EncodeOptions:
         if wanted is not None and not span.model.core.staged:
             msg = f"the model {span.model.name!r} codes its residuals under mixtures, whose files take no quality map"
             raise LicBadOption(msg)
-        return EncodeSettings(*span, self.screen, exact, bool(self.progressive), wanted, small, style, sought)
+        return EncodeSettings(*span, self.screen, exact, bool(self.progressive), wanted, small, style, sought, depth)
 
     def _span(self, q: int, model: Model, device: str) -> Span:
         _check_progressive(self.progressive, model)
@@ -289,6 +315,7 @@ class DecodeKeywords(TypedDict, total=False):
     strength: float | None
     scale: int
     order: str
+    dtype: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,6 +334,8 @@ class DecodeOptions:
     style: "default", the picture nearest to the original; or "perceptual", the same with invented texture where little
     was kept, and strength, 0 to 1, how much of that (1). Where the file's model has no such synthesis, the default,
     with a warning. None: what `set_style` says, else PILLOW_LIC_STYLE, else the file's writer, else "default".
+    dtype: "uint8" for 0 to 255; "uint16" for 0 to 65535 or, of more than 8 bits, the file's own samples; "float32" for
+    0 to 1 or, of floats and integers of more than 16 bits, their own values; None for what was encoded.
     """
 
     max_pixels: float | None = None
@@ -318,6 +347,7 @@ class DecodeOptions:
     strength: float | None = None
     scale: int = 1
     order: str = ORDERS[0]
+    dtype: str | None = None
 
     def checked(self) -> DecodeOptions:
         """With the device's full name. Raises LicBadOption, LicGpuUnavailable."""
@@ -330,6 +360,12 @@ class DecodeOptions:
         styles.asked(self.style, self.strength)
         _check_scale(self)
         checked_order(self.order)
+        if self.dtype is not None and self.dtype not in depths.DTYPES:
+            msg = f"dtype must be one of {', '.join(map(repr, depths.DTYPES))} or None, found {self.dtype!r}"
+            raise LicBadOption(msg)
+        if self.output == "torch" and self.dtype == "float32":
+            msg = "output='torch' gives samples, uint8 or uint16: leave dtype out, and divide them on the device"
+            raise LicBadOption(msg)
         return dataclasses.replace(self, device=engines.device_named(self.device), box=_checked_box(self.box))
 
     def shown(self, model: Model, preferred: tuple[int, int] | None) -> tuple[Style, str | None]:
@@ -358,6 +394,9 @@ def _check_scale(options: DecodeOptions) -> None:
         raise LicBadOption(msg)
     if scale != 1 and (options.box is not None or options.output != engines.OUTPUTS[0]):
         msg = "scale makes whole pictures smaller, as NumPy arrays: leave out box and output"
+        raise LicBadOption(msg)
+    if scale != 1 and options.dtype not in (None, "uint8"):
+        msg = f"scale gives pictures of 8 bits: leave out dtype={options.dtype!r}"
         raise LicBadOption(msg)
 
 

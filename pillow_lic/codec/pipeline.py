@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from contextlib import AbstractContextManager
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from ..engines.base import Arrival, Engine
@@ -50,7 +49,7 @@ class Item(NamedTuple):
     """A picture: whatever names it, its pixels, and what goes along with it."""
 
     key: Any
-    array: NDArray[np.uint8]
+    array: NDArray[Any]
     metadata: Metadata = NO_METADATA
 
 
@@ -58,7 +57,7 @@ class Item(NamedTuple):
 
 
 @keywords(EncodeOptions)
-def encode_batch(arrays: Iterable[NDArray[np.uint8]], **options: Unpack[EncodeKeywords]) -> list[bytes]:
+def encode_batch(arrays: Iterable[NDArray[Any]], **options: Unpack[EncodeKeywords]) -> list[bytes]:
     """As `encode` of each array, in less time: entropy coding on threads beside the networks, on a GPU several images
     at once.
 
@@ -146,7 +145,8 @@ def _decoded(files: Iterable[tuple[Any, Any]], options: DecodeOptions, *, metada
         found: Decoded = _unless_wrong(outcome, number)
         made.engine.hand_over([found.colour])
         chunks = made.chunks
-        yield Item(key, found.array(options.order), Metadata(chunks.icc, chunks.exif, chunks.xmp))
+        stated = Metadata(chunks.icc, chunks.exif, chunks.xmp, chunks.cicp)
+        yield Item(key, found.array(options.order), stated)
 
 
 def _noted(items: Iterable[Any], job: Callable[[Any], tuple[Any, Job]]) -> Iterator[tuple[Any, Job]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .. import quality as qualities
 from ..constants import LIC_HYPER_STRIDE, LIC_LATENT_STRIDE, LIC_ROW_OCTAVE, LIC_SHIFT_MAX
+from ..engines.base import white_of
 from ..errors import LicBadOption
 from ..imports import imported
 from . import detect
@@ -233,7 +234,7 @@ def _feathered(presence: NDArray[np.float64]) -> NDArray[np.float64]:
     return feathered
 
 
-def _masking(colour: NDArray[np.uint8], header: Header) -> NDArray[np.float64]:
+def _masking(colour: NDArray[Any], header: Header) -> NDArray[np.float64]:
     """Rows by contrast masking: busy surroundings hide what flat ones show. No network takes part.
 
     By the median over a block's cells of 8 x 8 pixels of log2(1 + standard deviation of luma), against its mean over
@@ -243,9 +244,9 @@ def _masking(colour: NDArray[np.uint8], header: Header) -> NDArray[np.float64]:
 
     height, width = (side // CELL * CELL for side in colour.shape[:2])
     busy = np.full(header.hyper_grid, np.nan)
-    cells, luma = BLOCK // CELL, np.array(LUMA, np.float32)
+    cells, luma, unit = BLOCK // CELL, np.array(LUMA, np.float32), np.float32(255 / white_of(colour))
     for row in range(-(-height // BLOCK)):  # a row of blocks at a time: little memory
-        part = colour[row * BLOCK : min(row * BLOCK + BLOCK, height), :width].astype(np.float32) @ luma
+        part = colour[row * BLOCK : min(row * BLOCK + BLOCK, height), :width].astype(np.float32) @ luma * unit
         if part.size == 0:
             continue
         deviation = part.reshape(-1, CELL, width // CELL, CELL).std((1, 3))
@@ -278,13 +279,17 @@ def _even(picture: Picture, engine: Engine) -> NDArray[np.float64]:
         symbols.wait()
         (drawn,) = engine.render([symbols.value])
         drawn.wait()
-        error = np.log2(_block_errors(picture.colour, np.asarray(drawn.value)) + EVEN_LEAST)
+        shown = np.asarray(drawn.value)
+        if picture.header.deep:
+            shown = shown * np.float32(white_of(picture.colour) / picture.header.most)
+        levels = white_of(picture.colour) / 255
+        error = np.log2(_block_errors(picture.colour, shown) / levels**2 + EVEN_LEAST)
         aim = error.mean() if aim is None else aim
         rows = np.clip(rows + (error - aim) / EVEN_OCTAVES, -EVEN_COARSER, EVEN_FINER)
     return rows
 
 
-def _block_errors(colour: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _block_errors(colour: NDArray[Any], drawn: NDArray[Any]) -> NDArray[np.float64]:
     """Mean squared error of each block: (hz, wz)."""
     import numpy as np
 

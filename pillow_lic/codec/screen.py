@@ -82,7 +82,7 @@ class Scene:
 def planned(scene: Scene) -> Plan:
     """The cheapest of the three ways."""
     plain = Plan(scene.colour, [])
-    if scene.settings.screen == "off":
+    if scene.settings.screen == "off" or scene.header.deep:  # overlays are of 8 bits (FORMAT 5.2)
         return plain
     looks = look(scene.colour)
     marked = looks.marked()

@@ -10,9 +10,9 @@ import io
 import os
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import IO, TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from ..constants import LIC_CHUNKS_MAX, LIC_MAJOR, LIC_METADATA_MAX, LIC_MINOR
 from ..errors import (
@@ -37,27 +37,35 @@ from .header import (
     pack_header,
     parse_header,
 )
-from .overlay import Rectangle, pack_overlay, parse_overlay
+from .overlay import Planes, Rectangle, pack_overlay, pack_planes, parse_overlay, parse_planes
 from .part import Box, Part, part_of, read_tiles
 from .payloads import (
     ALPHA_CONSTANT,
     ALPHA_PAINTED,
     ALPHA_PNG,
+    FLOATS,
+    INTEGERS,
     STREAM_MIN,
+    Cicp,
     Preview,
     TileStream,
+    Values,
     checked_alpha,
     missing_tiles,
+    pack_cicp,
     pack_map,
     pack_metadata,
     pack_preview,
     pack_style,
     pack_tiles,
+    pack_values,
     split_tiles,
+    unpack_cicp,
     unpack_map,
     unpack_metadata,
     unpack_preview,
     unpack_style,
+    unpack_values,
 )
 
 if TYPE_CHECKING:
@@ -67,18 +75,23 @@ __all__ = [
     "ALPHA_CONSTANT",
     "ALPHA_PAINTED",
     "ALPHA_PNG",
+    "FLOATS",
+    "INTEGERS",
     "STREAM_MIN",
     "Area",
     "Chunk",
+    "Cicp",
     "Container",
     "Grid",
     "Head",
     "Header",
     "Part",
+    "Planes",
     "Preview",
     "Rectangle",
     "Tile",
     "TileStream",
+    "Values",
     "hyper_size",
     "latent_size",
     "pack_metadata",
@@ -91,7 +104,7 @@ __all__ = [
 Data: TypeAlias = bytes | bytearray | memoryview
 Value = TypeVar("Value")
 
-KNOWN = "HxcepAOGsT"  # chunk types, FORMAT 2.1
+KNOWN = "HxcenpvAOGsT"  # chunk types, FORMAT 2.1
 _START = len(SIGNATURE) + 2  # signature, major, minor
 _CRC = 4
 _BLOCK = 1 << 20  # bytes per read while a checksum is formed
@@ -130,6 +143,8 @@ class Head:
     size: int  # bytes of the file, as far as it is there; what follows its last chunk is no part of it
     trailing: int  # bytes that follow the last chunk, ignored (FORMAT 2.1)
     complete: bool  # whether all chunks are there
+    cicp: Cicp | None = None
+    values: Values | None = None  # what samples stand for, if not for themselves
 
     def chunk(self, type: str) -> Chunk | None:
         """The chunk of a known type, or None."""
@@ -152,6 +167,9 @@ class Container:
     overlay: tuple[Rectangle, ...] | None = ()
     style: tuple[int, int] | None = None  # the preferred synthesis and its strength
     part: Part | None = None  # where a box was asked for: header, map, tiles and overlay are those of a part
+    planes: Planes | None = None  # of more than 8 bits, in the place of an overlay that stands alone
+    cicp: Cicp | None = None
+    values: Values | None = None
 
 
 def write(
@@ -166,17 +184,25 @@ def write(
     map: bytes | None = None,
     preview: Preview | None = None,
     style: tuple[int, int] | None = None,
+    planes: Planes | None = None,
+    cicp: Cicp | None = None,
+    values: Values | None = None,
 ) -> bytes:
     """The bytes of a file.
 
     tiles: of each tile in raster order its stages, the first at least 16 bytes; none where the overlay stands alone.
     alpha: payload of `A` (method byte and data), demanded by layouts LA and RGBA, refused by the others and where the
     overlay stands alone. icc, exif (TIFF structure, no prefix), xmp, map (an i8 for each hyper position), preview,
-    style (FORMAT 5.4): None leaves the chunk out. overlay: none leaves it out.
+    style (FORMAT 5.4), cicp, values: None leaves the chunk out. overlay: none leaves it out. planes: what it is where
+    it stands alone, of more than 8 bits.
     Raises LicBadOption on arguments that do not fit each other, LicLimitExceeded beyond FORMAT 3.
     """
     payloads = [("H", pack_header(header))]
     payloads += [(t, pack_metadata(p)) for t, p in (("x", xmp), ("c", icc), ("e", exif)) if p is not None]
+    if cicp is not None:
+        payloads.append(("n", pack_cicp(cicp)))
+    if values is not None:
+        payloads.append(("v", pack_values(values)))
     if preview is not None:
         payloads.append(("p", pack_preview(preview)))
     if (alpha is not None) != header.wants_alpha:
@@ -193,7 +219,12 @@ def write(
         payloads.append(("G", pack_map(map, header)))
     if style is not None:
         payloads.append(("s", pack_style(style)))
-    if overlay or header.alone:
+    if (planes is not None) != (header.alone and header.deep) or (overlay and header.deep):
+        msg = f"exact parts of {header.depth} bits: an overlay is of 8 bits, planes of more are the whole picture"
+        raise LicBadOption(msg)
+    if planes is not None:
+        payloads.append(("O", pack_planes(planes, header)))
+    elif overlay or header.alone:
         payloads.append(("O", pack_overlay(overlay, header)))
     if not header.alone:
         payloads.append(("T", pack_tiles(header, tiles)))
@@ -307,15 +338,18 @@ class _Reader:
         complete = last.type == header.last_chunk and last.end <= self.size
         size = last.end if complete else self.size
         icc, exif, xmp = metadata.values()
-        preview = self.preview(chunks) if unpacked else None
+        preview = self.small(chunks, "p", unpack_preview) if unpacked else None
         facts = (tuple(chunks), size, self.size - size, complete)
-        return Head(header, major, minor, icc, exif, xmp, preview, self.style(chunks), *facts)
+        found = Head(header, major, minor, icc, exif, xmp, preview, self.style(chunks), *facts)
+        cicp, values = self.small(chunks, "n", unpack_cicp), self.small(chunks, "v", unpack_values)
+        return replace(found, cicp=cicp, values=values) if cicp or values else found
 
-    def preview(self, chunks: list[Chunk]) -> Preview | None:
-        chunk = next((chunk for chunk in chunks if chunk.type == "p"), None)
+    def small(self, chunks: list[Chunk], type: str, unpack: Callable[[bytes, int], Value | None]) -> Value | None:
+        """Of an ancillary chunk that is none of metadata; one that is too large is left alone."""
+        chunk = next((chunk for chunk in chunks if chunk.type == type), None)
         if chunk is None or chunk.length > LIC_METADATA_MAX:
             return None
-        return self.optional(chunk, unpack_preview)
+        return self.optional(chunk, unpack)
 
     def style(self, chunks: list[Chunk]) -> tuple[int, int] | None:
         chunk = next((chunk for chunk in chunks if chunk.type == "s"), None)
@@ -335,11 +369,13 @@ class _Reader:
         if chunk := head.chunk("G"):
             rows = unpack_map(self.payload(chunk), chunk.offset, head.header)
         metadata, overlay = (head.icc, head.exif, head.xmp), self.overlay(head)
+        beside: Any = {"planes": self.planes(head), "cicp": head.cicp, "values": head.values}
         if part is None:
-            return Container(head.header, *metadata, alpha, rows, self.tiles(head), overlay, head.style)
+            return Container(head.header, *metadata, alpha, rows, self.tiles(head), overlay, head.style, **beside)
         rows = rows and part.map(rows)
         shown = None if overlay is None else part.rectangles(overlay)
-        return Container(part.header, *metadata, alpha, rows, self.some_tiles(head, part), shown, head.style, part)
+        tiles = self.some_tiles(head, part)
+        return Container(part.header, *metadata, alpha, rows, tiles, shown, head.style, part, **beside)
 
     def whole_stages(self, head: Head) -> str:
         """How much of a file that breaks off can be used all the same, for messages."""
@@ -450,9 +486,19 @@ class _Reader:
 
     def overlay(self, head: Head) -> tuple[Rectangle, ...] | None:
         chunk = head.chunk("O")
+        if head.header.deep:
+            if chunk is not None and not head.header.alone:
+                parse_planes(b"", chunk.offset, head.header)  # which refuses it
+            return ()
         if chunk is None:
             return None if head.header.alone else ()
         return self.optional(chunk, partial(parse_overlay, header=head.header))
+
+    def planes(self, head: Head) -> Planes | None:
+        chunk = head.chunk("O")
+        if chunk is None or not (head.header.deep and head.header.alone):
+            return None
+        return self.optional(chunk, partial(parse_planes, header=head.header))
 
     def optional(self, chunk: Chunk, unpack: Callable[[bytes, int], Value]) -> Value | None:
         """unpack(payload, where it begins); with truncated=True None where the chunk is cut or damaged."""

@@ -14,7 +14,7 @@ from . import chunk_bytes, pack_metadata, read, read_head
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-METADATA = ("x", "c", "e")  # in the order in which they stand: a caption comes first
+METADATA = ("x", "c", "e", "n")  # in the order in which they stand: a caption comes first
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, production 2
 
 _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -30,14 +30,16 @@ def edited(data: bytes, metadata: Mapping[str, bytes | None]) -> bytes:
     """The file with other metadata, checked. Chunks that are not named stay as they are, in their order behind the
     metadata; what follows the file's end is dropped.
 
-    data: a whole file. metadata: by "x" (XMP), "c" (ICC), "e" (EXIF, a TIFF structure) what shall stand there; None:
-    nothing. Raises the errors of FORMAT appendix A for a file that is not intact, LicLimitExceeded.
+    data: a whole file. metadata: by "x" (XMP), "c" (ICC), "e" (EXIF, a TIFF structure), "n" (colour coding points, four
+    bytes) what shall stand there; None: nothing. Raises the errors of FORMAT appendix A for a file that is not intact,
+    LicLimitExceeded.
     """
     head = read_head(data)
     read(data, metadata=False)  # whether it is intact
     parts = {chunk.type: data[chunk.start : chunk.end] for chunk in head.chunks if chunk.type in METADATA}
     for type, payload in metadata.items():
-        parts[type] = b"" if payload is None else chunk_bytes(type, pack_metadata(payload))
+        packed = payload if payload is None or type == "n" else pack_metadata(payload)
+        parts[type] = b"" if packed is None else chunk_bytes(type, packed)
     first, *others = head.chunks
     kept = [data[chunk.start : chunk.end] for chunk in others if chunk.type not in METADATA]
     return b"".join([data[: first.end], *(parts.get(type, b"") for type in METADATA), *kept])

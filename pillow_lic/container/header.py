@@ -138,9 +138,10 @@ class Header:
     cut: bool = False
 
     @classmethod
-    def of_overlay(cls, width: int, height: int, layout: str) -> Header:
+    def of_overlay(cls, width: int, height: int, layout: str, depth: int = LIC_DEPTH_MIN) -> Header:
         """That of a file whose overlay stands alone."""
-        return cls(width, height, layout, 0, bytes(HASH_BYTES), LIC_QUALITY_MAX, LIC_TILE_SIDE_MAX, alone=True)
+        nothing = 0, bytes(HASH_BYTES), LIC_QUALITY_MAX, LIC_TILE_SIDE_MAX
+        return cls(width, height, layout, *nothing, alone=True, depth=depth)
 
     def named(self, model: int, model_hash: bytes, q: int) -> Header:
         """The same of a model at quality Q."""
@@ -160,6 +161,16 @@ class Header:
     def has_alpha(self) -> bool:
         """Whether the picture has alpha."""
         return self.layout in ("LA", "RGBA")
+
+    @property
+    def deep(self) -> bool:
+        """Whether samples have more than 8 bits."""
+        return self.depth > LIC_DEPTH_MIN
+
+    @property
+    def most(self) -> int:
+        """The largest sample."""
+        return (1 << self.depth) - 1
 
     @property
     def wants_alpha(self) -> bool:
@@ -225,11 +236,12 @@ def pack_header(header: Header) -> bytes:
     """The payload of `H`. Raises as _check_fields does."""
     _check_fields(header)
     picture = varint(header.width) + varint(header.height)
+    layout = _NUMBERS[header.layout] | header.depth - LIC_DEPTH_MIN << _DEPTH_SHIFT
     if header.alone:
-        return picture + bytes([_NUMBERS[header.layout] | _ALONE])
+        return picture + bytes([layout | _ALONE])
     fields = (
         picture,
-        bytes([_NUMBERS[header.layout] | header.depth - LIC_DEPTH_MIN << _DEPTH_SHIFT]),
+        bytes([layout]),
         varint(header.model),
         header.model_hash,
         struct.pack("<H", header.quality_q),
@@ -272,7 +284,8 @@ def parse_header(data: bytes, start: int) -> Header:
     width = cursor.ranged("width", cursor.varint(), 1, LIC_SIDE_MAX)
     height = cursor.ranged("height", cursor.varint(), 1, LIC_SIDE_MAX)
     layout, depth, alone = _parse_layout(cursor.u8(), cursor.offset - 1)
-    header = Header.of_overlay(width, height, layout) if alone else _parse_rest(cursor, (width, height), layout, depth)
+    size = width, height
+    header = Header.of_overlay(*size, layout, depth) if alone else _parse_rest(cursor, size, layout, depth)
     if cursor.left:
         refuse(LicCorruptChunk, f"header has {cursor.left} bytes too many", cursor.offset, REFETCH)
     return header
@@ -299,6 +312,6 @@ def _parse_layout(value: int, offset: int) -> tuple[str, int, bool]:
     """The layout, the bits of a sample, and whether the overlay stands alone."""
     alone = bool(value & _ALONE)
     layout, depth = value & ~_DEPTH_BITS & ~_ALONE, ((value & _DEPTH_BITS) >> _DEPTH_SHIFT) + LIC_DEPTH_MIN
-    if layout not in LAYOUTS or depth > LIC_DEPTH_MAX or (alone and depth > LIC_DEPTH_MIN):
+    if layout not in LAYOUTS or depth > LIC_DEPTH_MAX:
         refuse(LicUnsupportedVersion, f"unknown colour layout {value:#04x}", offset, UPGRADE)
     return LAYOUTS[layout], depth, alone

@@ -7,9 +7,10 @@ Standard library, constants and errors only.
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from ..constants import LIC_OVERLAYS_MAX
+from ..constants import LIC_DEPTH_MIN, LIC_OVERLAYS_MAX
 from ..errors import LicBadOption, LicCorruptChunk, LicError, LicLimitExceeded, LicUnsupportedVersion
 from .fields import REFETCH, UPGRADE, VARINT_LIMIT, Cursor, refuse, varint
 
@@ -95,6 +96,45 @@ def parse_overlay(payload: bytes, start: int, header: Header) -> tuple[Rectangle
     if cursor.left:
         refuse(LicCorruptChunk, f"overlay has {cursor.left} bytes too many", cursor.offset, REFETCH)
     return tuple(rectangles)
+
+
+class Planes(NamedTuple):
+    """An overlay of more than 8 bits, which stands alone: rectangles of low and of high bytes, and what they are of."""
+
+    prediction: int
+    low: tuple[Rectangle, ...]
+    high: tuple[Rectangle, ...]
+
+
+PLAIN, PREDICTED = 0, 1  # predictions
+
+
+def pack_planes(planes: Planes, header: Header) -> bytes:
+    """The payload of `O` where samples have more than 8 bits. Raises LicBadOption."""
+    eight = replace(header, depth=LIC_DEPTH_MIN)
+    low, high = (pack_overlay(rectangles, eight) for rectangles in (planes.low, planes.high))
+    payload = bytes([planes.prediction]) + varint(len(low)) + low + high
+    try:
+        parse_planes(payload, 0, header)
+    except LicError as error:
+        msg = f"overlay: {error}"
+        raise LicBadOption(msg) from error
+    return payload
+
+
+def parse_planes(payload: bytes, start: int, header: Header) -> Planes:
+    """The rectangles of such a payload. Raises as parse_overlay does."""
+    if not header.alone:
+        refuse(LicCorruptChunk, f"an overlay over samples of {header.depth} bits", start, REFETCH)
+    eight, cursor = replace(header, depth=LIC_DEPTH_MIN), Cursor(payload, start)
+    prediction = cursor.u8()
+    if prediction not in (PLAIN, PREDICTED):
+        refuse(LicUnsupportedVersion, f"unknown prediction {prediction} of an overlay", start, UPGRADE)
+    length = cursor.ranged("length of an overlay", cursor.varint(), 1, VARINT_LIMIT)
+    at = cursor.offset
+    low = parse_overlay(cursor.take(length), at, eight)
+    at = cursor.offset
+    return Planes(prediction, low, parse_overlay(cursor.take(cursor.left), at, eight))
 
 
 def _place(cursor: Cursor, header: Header) -> tuple[int, int, int, int, int, int]:

@@ -5,6 +5,7 @@ Standard library, constants and errors only.
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
@@ -70,7 +71,12 @@ def _inflate(body: bytes, size: int, start: int) -> bytes:
 def alpha_png_start(payload: bytes, header: Header) -> int:
     """Where the PNG of an `A` payload of method 1 or 2 begins."""
     colours = 1 if header.layout == "LA" else 3
-    return 1 + (colours if payload[0] == ALPHA_PAINTED else 0)
+    return 1 + (colours * sample_bytes(header) if payload[0] == ALPHA_PAINTED else 0)
+
+
+def sample_bytes(header: Header) -> int:
+    """Of a sample where one stands by itself."""
+    return 2 if header.deep else 1
 
 
 def checked_alpha(payload: bytes, start: int, header: Header) -> bytes:
@@ -79,13 +85,82 @@ def checked_alpha(payload: bytes, start: int, header: Header) -> bytes:
         refuse(LicCorruptChunk, "alpha chunk too short", start, REFETCH)
     if payload[0] not in (ALPHA_CONSTANT, ALPHA_PNG, ALPHA_PAINTED):
         refuse(LicUnsupportedVersion, f"unknown alpha method {payload[0]}", start, UPGRADE)
-    if payload[0] == ALPHA_CONSTANT and len(payload) != 2:
-        refuse(LicCorruptChunk, f"constant alpha of {len(payload)} bytes instead of 2", start, REFETCH)
-    png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">IIBB", header.width, header.height, 8, 0)
+    length, bits = 1 + sample_bytes(header), 16 if header.deep else 8
+    if payload[0] == ALPHA_CONSTANT and len(payload) != length:
+        refuse(LicCorruptChunk, f"constant alpha of {len(payload)} bytes instead of {length}", start, REFETCH)
+    if payload[0] == ALPHA_CONSTANT and int.from_bytes(payload[1:], "little") > header.most:
+        refuse(LicCorruptChunk, f"constant alpha of more than {header.depth} bits", start, REFETCH)
+    png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">IIBB", header.width, header.height, bits, 0)
     if payload[0] != ALPHA_CONSTANT and not payload.startswith(png, alpha_png_start(payload, header)):
-        what = f"alpha is not an 8-bit grey PNG of {header.width} x {header.height} pixels"
+        what = f"alpha is not a {bits}-bit grey PNG of {header.width} x {header.height} pixels"
         refuse(LicCorruptChunk, what, start, REFETCH)
     return payload
+
+
+# ---- Colour coding points (FORMAT 4.1), what samples stand for (FORMAT 4.3) ------------------------------------------
+
+
+class Cicp(NamedTuple):
+    """Colour coding points as ITU-T H.273 numbers them, and whether samples are of full range: 0 or 1."""
+
+    primaries: int
+    transfer: int
+    matrix: int
+    full_range: int
+
+
+def unpack_cicp(payload: bytes, start: int) -> Cicp:
+    """Four bytes. Raises LicCorruptChunk for anything else."""
+    if len(payload) != len(Cicp._fields) or payload[-1] > 1:
+        refuse(LicCorruptChunk, f"no colour coding points: {payload[:8].hex()}", start, REFETCH)
+    return Cicp(*payload)
+
+
+def pack_cicp(cicp: Cicp) -> bytes:
+    """The payload of `n`. Raises LicBadOption."""
+    if not all(0 <= value <= 255 for value in cicp) or cicp.full_range > 1:
+        msg = f"colour coding points are three numbers from 0 to 255 and 0 or 1, found {tuple(cicp)}"
+        raise LicBadOption(msg)
+    return bytes(cicp)
+
+
+INTEGERS, FLOATS = 1, 2  # kinds of values
+
+
+class Values(NamedTuple):
+    """What samples stand for: numbers of a kind, from low to high."""
+
+    kind: int
+    low: float
+    high: float
+
+    def is_sound(self) -> bool:
+        """Whether a file may state it."""
+        if self.kind not in (INTEGERS, FLOATS) or not -math.inf < self.low <= self.high < math.inf:  # not of NaN
+            return False
+        whole = self.low == int(self.low) and self.high == int(self.high)
+        return self.kind == FLOATS or (whole and self.low >= -(2**31) and self.high < 2**31)
+
+
+_VALUES = struct.Struct("<Bdd")
+
+
+def pack_values(values: Values) -> bytes:
+    """The payload of `v`. Raises LicBadOption."""
+    if not values.is_sound():
+        msg = f"samples cannot stand for {values}: want finite numbers, the lower one first"
+        raise LicBadOption(msg)
+    return _VALUES.pack(*values)
+
+
+def unpack_values(payload: bytes, start: int) -> Values | None:
+    """What pack_values packed; None for a kind that this version does not know. Raises LicCorruptChunk."""
+    if payload[:1] and payload[0] not in (INTEGERS, FLOATS):
+        return None
+    values = Values(*_VALUES.unpack(payload)) if len(payload) == _VALUES.size else None
+    if values is None or not values.is_sound():
+        refuse(LicCorruptChunk, "it is not stated what samples stand for", start, REFETCH)
+    return values
 
 
 # ---- Quality map (FORMAT 5.3) -------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Imports Pillow; the codec comes with the first image.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from PIL import ExifTags, Image, PngImagePlugin
@@ -27,6 +28,9 @@ DESCRIBING = {
     _TAGS.XResolution, _TAGS.YResolution, _TAGS.ResolutionUnit, _TAGS.Software, _TAGS.DateTime,
     _TAGS.Artist, _TAGS.Copyright, _TAGS.Rating, ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo,
 }  # fmt: skip
+
+
+SIXTEEN = ("PNG", "TIFF", "JPEG2000", "PPM")  # formats into which Pillow writes mode I;16
 
 
 class Made(NamedTuple):
@@ -104,7 +108,8 @@ class Decode:
 
         assert isinstance(image, LicImageFile)
         info = {str(key): value for key, value in image.info.items()}
-        job = Decoding(image.chunks(self.options), self.options)
+        options = replace(self.options, dtype=_dtype(image.mode, self.format))
+        job = Decoding(image.chunks(options), options)
         return Made(job, (job.chunks.header.width, job.chunks.header.height), info, [])
 
     def write(self, target: IO[bytes], result: Decoded, made: Made) -> None:
@@ -123,6 +128,17 @@ class Decode:
         """Whether a file is one of the format."""
         with Image.open(target.source()) as image:
             return image.format == self.format
+
+
+def _dtype(mode: str, format: str) -> str | None:
+    """As what pixels of a file of this mode are wanted: with as much depth as the format takes. Pillow has more than 8
+    bits of grey alone.
+    """
+    if mode not in ("I;16", "I", "F"):
+        return "uint8"
+    if mode == "I;16" or format == "TIFF":
+        return None if format in SIXTEEN else "uint8"
+    return "uint16" if format in SIXTEEN else "uint8"
 
 
 def _exif(image: Image.Image, notes: list[str]) -> bytes | None:

@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
+from ..constants import LIC_DEPTH_MIN
 from ..container import STREAM_MIN
 from ..errors import LicCorruptTile, LicError, LicTruncated
 from ..style import PLAIN, Style
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from ..container import Area, Header, Tile, TileStream
     from ..models.store import Model
 
-GREY = 128  # sample value of pixels whose tile is missing
+FINE = 128 * 255  # what networks see of more than 8 bits: white, in 1/128 of a level of 8
+GREY = 128  # sample value of pixels whose tile is missing, of 8 bits
 PASSES = (0, 1, 2, 3, 4, 6, 10, 16, 30, 100)  # back through the decoder, of effort 0 to 9 (codec/options.py)
 
 # Weight of a bit against a squared rounding error in units of step^2. At high rate D = step^2/12 and one bit more
@@ -55,6 +57,16 @@ def error_of_bit(weight: float | None) -> float:
     return 0.0 if weight is None else 3.0 / (weight * 255.0**2)
 
 
+def grey_of(header: Header) -> int:
+    """The sample value of pixels whose tile is missing."""
+    return GREY << (header.depth - LIC_DEPTH_MIN)
+
+
+def white_of(colour: Any) -> int:
+    """What is white in a Picture's colour."""
+    return FINE if colour.itemsize > 1 else 255
+
+
 def at_once() -> None:
     """Nothing to wait for."""
 
@@ -65,7 +77,7 @@ class Picture:
 
     header: Header
     model: Model
-    colour: Any  # (H, W, 3) uint8; grey is repeated
+    colour: Any  # (H, W, 3) uint8 or, of more than 8 bits, uint16 in 1/128 of a level; grey is repeated
     shift: bytes | None = None  # the quality map (FORMAT 5.3)
     progressive: bool = False  # whether its residuals shall stand in stages
 
@@ -275,7 +287,8 @@ class Engine(Protocol):
         """Memory for the symbols of a file, not filled. area: the pixels that will be rendered, where it is not all."""
 
     def render(self, symbols: Sequence[Symbols], *, scale: int = 1, area: Area | None = None) -> Sequence[Arrival[Any]]:
-        """The pixels of files with the same model, style and latent grid: uint8 (H, W, 3), of grey (H, W).
+        """The pixels of files with the same model, style and latent grid: uint8 (H, W, 3), of grey (H, W); uint16 where
+        the symbols' header says more than 8 bits.
 
         scale: 1, or one of `scales`, and the sides are so many times smaller, rounded up. area: rows and columns of
         pixels at full size, None for all. Raises LicBadOption for what the engine cannot do.

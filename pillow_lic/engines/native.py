@@ -6,6 +6,7 @@ Imports `_core`, the standard library and ground. Arrays are buffers: z and r ar
 
 from __future__ import annotations
 
+import sys
 import threading
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from ..constants import LIC_LATENT_STRIDE
 from ..errors import LicBadOption, LicModelMissing
 from ..models.manifest import DECODER, ENCODER, PERCEPTUAL, THUMBNAIL
 from ..models.store import buffers, once
-from .base import BIT_WEIGHT, GREY, PASSES, Arrival, Latents, Picture, Symbols, at_once, error_of_bit
+from .base import BIT_WEIGHT, PASSES, Arrival, Latents, Picture, Symbols, at_once, error_of_bit, grey_of
 from .pieces import Box, there
 from .window import NativeSymbols, blank
 
@@ -250,7 +251,7 @@ class NativeEngine:
         for tile in symbols.missing:
             rows, columns = tile.pixel_rows(header), tile.pixel_columns(header)
             small = [slice(side.start // scale, -(-side.stop // scale)) for side in (rows, columns)]
-            _paint(out, shape, whole, *small)
+            _paint(out, (shape, bytes([grey_of(header)])), whole, *small)
         return memoryview(out).cast("B", shape)
 
     def latents(self, symbols: Symbols, *, steps: bool) -> tuple[bytearray, bytearray | None]:
@@ -271,25 +272,28 @@ class NativeEngine:
         shape = (rows.stop - rows.start, columns.stop - columns.start, *((bands,) if bands > 1 else ()))
         whole = Box(rows.start, columns.start, rows.stop, columns.stop)
         boxes = [whole] if area or not symbols.missing else self._there(symbols)
-        out = bytearray() if boxes == [whole] else bytearray([GREY]) * (whole.pixels * bands)
+        sample = grey_of(header).to_bytes(2 if header.deep else 1, sys.byteorder)
+        out = bytearray() if boxes == [whole] else bytearray(sample) * (whole.pixels * bands)
         window = symbols.window
         grid = window.rows.stop - window.rows.start, window.columns.stop - window.columns.start
         v, how = bytearray(len(symbols.z)), symbols.window_coding
         if boxes:
             model.core.dequantise_into(header.quality_q, symbols.z, grid, v)
-        net, strength = networks(model), symbols.style.strength
-        other = net.perceptual if strength else None
+        strength = symbols.style.strength
         for box in boxes:
-            samples = bytearray(box.pixels * bands)
-            there = _within(box, window)
-            net.photo.render(how, v, symbols.r, grid, there, samples, threads.count(), other, strength)
+            net = networks(model)
+            other = net.perceptual if strength else None
+            samples = bytearray(box.pixels * bands * len(sample))
+            inputs = (how, v, symbols.r, grid, _within(box, window))
+            net.photo.render(*inputs, samples, threads.count(), other, strength, header.depth)
             if box == whole:
                 out = samples
             else:
-                _put(samples, box, out, shape[1], bands)
+                _put(samples, box, out, shape[1], bands * len(sample))
         for tile in symbols.missing:
-            _paint(out, shape, whole, tile.pixel_rows(header), tile.pixel_columns(header))
-        return memoryview(out).cast("B", shape)
+            _paint(out, (shape, sample), whole, tile.pixel_rows(header), tile.pixel_columns(header))
+        flat = memoryview(out)
+        return flat.cast("H", shape) if header.deep else flat.cast("B", shape)
 
     def _there(self, symbols: Symbols) -> list[Box]:
         """Boxes that hold every tile but the missing ones: a file with few tiles must not cost what all of them do."""
@@ -318,8 +322,11 @@ def _pixels(picture: Picture) -> tuple[Any, tuple[int, int, int]]:
     """The samples, side by side, and their height, width and bands: of grey pictures one. Copied where they are not."""
     bands = 1 if picture.header.layout in ("L", "LA") else 3
     pixels = picture.colour[:, :, :bands]
-    together = pixels.data if pixels.flags.c_contiguous else pixels.tobytes()
-    return together, (picture.header.height, picture.header.width, bands)
+    shape = (picture.header.height, picture.header.width, bands)
+    if pixels.flags.c_contiguous:
+        return pixels.data, shape
+    together = pixels.tobytes()
+    return memoryview(together).cast("H", shape) if pixels.itemsize > 1 else together, shape
 
 
 def _within(box: Box, window: Area) -> Box:
@@ -328,22 +335,23 @@ def _within(box: Box, window: Area) -> Box:
     return Box(box.top - top, box.left - left, box.bottom - top, box.right - left)
 
 
-def _put(samples: bytearray, box: Box, out: bytearray, width: int, bands: int) -> None:
-    """Samples of a box into those of the whole picture."""
-    length = (box.right - box.left) * bands
+def _put(samples: bytearray, box: Box, out: bytearray, width: int, step: int) -> None:
+    """Samples of a box into those of the whole picture. step: bytes of a pixel."""
+    length = (box.right - box.left) * step
     for row in range(box.bottom - box.top):
-        at = ((box.top + row) * width + box.left) * bands
+        at = ((box.top + row) * width + box.left) * step
         out[at : at + length] = samples[row * length : (row + 1) * length]
 
 
-def _paint(out: bytearray, shape: tuple[int, ...], box: Box, rows: slice, columns: slice) -> None:
-    """Grey where a tile is missing."""
+def _paint(out: bytearray, of: tuple[tuple[int, ...], bytes], box: Box, rows: slice, columns: slice) -> None:
+    """Grey where a tile is missing. of: the shape of the samples, and the bytes of one."""
+    shape, sample = of
     top, left, bottom, right = box
     begin, end = max(columns.start, left) - left, min(columns.stop, right) - left
     if begin >= end:
         return
     bands = shape[2] if len(shape) == 3 else 1
-    grey = bytes([GREY]) * ((end - begin) * bands)
+    grey = sample * ((end - begin) * bands)
     for row in range(max(rows.start, top) - top, min(rows.stop, bottom) - top):
-        at = (row * shape[1] + begin) * bands
+        at = (row * shape[1] + begin) * bands * len(sample)
         out[at : at + len(grey)] = grey

@@ -40,12 +40,56 @@ def __getattr__(name: str) -> Any:
     return made
 
 
+class DeepColour:
+    """Pixels (H, W, 2 to 4) of more than 8 bits, as far as imageio uses an image of Pillow's to write it."""
+
+    def __init__(self, array: Any):
+        self.array = array
+
+    @staticmethod
+    def suits(array: Any, options: dict[str, Any]) -> bool:
+        """Whether an array is one picture of this kind."""
+        dtype: Any = getattr(array, "dtype", None)
+        shape: Any = getattr(array, "shape", ())
+        deep = getattr(dtype, "name", None) in ("uint16", "float32")
+        colour = len(shape) == 3 and shape[2] in (2, 3, 4)
+        return deep and colour and options.get("mode") is None and not options.get("is_batch")
+
+    def save(self, fp: Any, **options: Any) -> None:
+        """As of an image of Pillow's."""
+        from types import SimpleNamespace
+
+        from ..codec.encode import encoded
+        from ..codec.options import EncodeOptions
+        from . import metadata
+        from .pillow import only_one, warn
+
+        only_one(1 + len(options.get("append_images", ())))
+        names = EncodeOptions.__dataclass_fields__
+        settings = EncodeOptions(**{name: options[name] for name in names if name in options}).checked()
+        data, notes = encoded(self.array, settings, metadata.given(SimpleNamespace(info={}), options))
+        warn(notes)
+        fp.write(data)
+
+
+def _deep_colour(image: Any) -> bytes | None:
+    """The file of an image of more than 8 bits that Pillow shows in 8."""
+    from .pillow import LicImageFile
+
+    if not isinstance(image, LicImageFile) or "depth" not in image.info or image.mode not in ("LA", "RGB", "RGBA"):
+        return None
+    return image.encoded()
+
+
 def _plugin() -> Any:
     import os
+    from dataclasses import replace
 
+    import numpy as np
     from imageio.core.request import URI_BYTES, URI_FILENAME
     from imageio.plugins.pillow import PillowPlugin
 
+    from ..codec.decode import decode
     from .pillow import only_one
 
     class LicPlugin(PillowPlugin):
@@ -53,9 +97,29 @@ def _plugin() -> Any:
         nothing where that fails: here several pictures are refused before, and a file that failed is taken away.
         """
 
-        def write(self, *arguments: Any, **options: Any) -> Any:
+        def read(self, **options: Any) -> Any:
+            """With the depth that the file has, unless pixels are to be of another mode or turned."""
+            whole = options.get("index") in (None, 0) and not (set(options) - {"index", "writeable_output"})
+            data = _deep_colour(self._image) if whole else None
+            return super().read(**options) if data is None else decode(data)
+
+        def properties(self, *arguments: Any, **options: Any) -> Any:
+            found = super().properties(*arguments, **options)
+            image: Any = self._image
+            return found if _deep_colour(image) is None else replace(found, dtype=np.dtype(image.dtype))
+
+        def write(self, ndimage: Any, *arguments: Any, **options: Any) -> Any:
+            """Colour of more than 8 bits as well, of which Pillow has no images."""
             try:
-                return super().write(*arguments, **options)
+                if arguments or not DeepColour.suits(ndimage, options):
+                    return super().write(ndimage, *arguments, **options)
+                self.images_to_write.append(DeepColour(np.asarray(ndimage)))
+                self.save_args.update({name: options[name] for name in options if name not in ("format", "is_batch")})
+                if self.request._uri_type != URI_BYTES:
+                    return None
+                self._flush_writer()  # type: ignore[no-untyped-call]
+                file: Any = self.request.get_file()
+                return file.getvalue()
             except BaseException:
                 if self.request._uri_type == URI_BYTES:  # of which each call is a file
                     self.images_to_write.clear()

@@ -41,6 +41,7 @@ def kept(im: Any, given: dict[str, Any]) -> bytes:
         raise LicBadOption(msg)
     after = metadata.given(im, {"exif": head.exif} | given)
     pairs = {"x": ("xmp", after.xmp), "c": ("icc_profile", after.icc), "e": ("exif", after.exif)}
+    pairs["n"] = ("cicp", None if after.cicp is None else bytes(after.cicp))
     named = {"exif" if name in metadata.BESIDE else name for name in given}
     return edit.edited(im.source, {type: new for type, (name, new) in pairs.items() if name in named})
 
@@ -51,6 +52,6 @@ def _same(im: LicImageFile, data: bytes) -> bool:
     from ..codec.options import DecodeOptions
     from .pillow import image_of
 
-    options = DecodeOptions(max_pixels=None).checked()
+    options = DecodeOptions(dtype="uint8" if im.mode in ("L", "LA", "RGB", "RGBA") else None).checked()
     found = decoded(read(data, options), options, image_of)
     return (found.mode, found.size, found.tobytes()) == (im.mode, im.size, im.tobytes())

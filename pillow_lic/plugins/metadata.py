@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..codec.options import Metadata
     from ..container import Head
 
-NAMES = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}  # the codec's names and Pillow's
+NAMES = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp", "cicp": "cicp"}  # the codec's names and Pillow's
 BESIDE = ("dpi", "comment")  # stated in EXIF
 
 _EMPTY_EXIF = 14  # bytes of a TIFF structure without entries: its header, no entries, no next directory
@@ -26,7 +26,7 @@ _DPI = (0.01, 100_000.0)  # pixels an inch that a rational of EXIF can state wel
 
 def shown(head: Head) -> tuple[dict[str, Any], list[str]]:
     """What of a file's metadata `info` holds, and what there is to warn of."""
-    found: dict[str, Any] = {"icc_profile": head.icc, "xmp": head.xmp}
+    found: dict[str, Any] = {"icc_profile": head.icc, "xmp": head.xmp, "cicp": head.cicp and tuple(head.cicp)}
     notes: list[str] = []
     if head.exif and tiff.overlaps(head.exif):
         what = f"its values claim more than {tiff.OVERLAP_MAX} times the {len(head.exif)} bytes that there are"
@@ -37,7 +37,7 @@ def shown(head: Head) -> tuple[dict[str, Any], list[str]]:
     return {key: value for key, value in found.items() if value}, notes
 
 
-def given(im: Image.Image, options: dict[str, Any]) -> Metadata:
+def given(im: Any, options: dict[str, Any]) -> Metadata:
     """What a call of save() gives, as bytes; XMP may be text, EXIF an object of Pillow's. Raises LicBadOption."""
     from ..codec.options import Metadata
 
@@ -48,7 +48,8 @@ def given(im: Image.Image, options: dict[str, Any]) -> Metadata:
         exif = bytes(exif).removeprefix(EXIF_PREFIX)
         exif = None if len(exif) == _EMPTY_EXIF and not tiff.states_anything(exif) else exif
     xmp = xmp.encode("utf-8") if isinstance(xmp, str) else xmp
-    metadata = Metadata(options.get("icc_profile", im.info.get("icc_profile")), exif, xmp).checked()
+    profile, cicp = (options.get(name, im.info.get(name)) for name in ("icc_profile", "cicp"))
+    metadata = Metadata(profile, exif, xmp, cicp).checked()
     try:
         stated = tiff.stating(metadata.exif, _resolution(options.get("dpi")), _comment(options.get("comment")))
     except ValueError as error:

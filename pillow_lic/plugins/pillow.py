@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from PIL import Image, ImageFile
 
 from .. import container, style
-from ..constants import LIC_METADATA_MAX
+from ..constants import LIC_DEPTH_MIN, LIC_METADATA_MAX
 from ..errors import LicBadMagic, LicBadOption, LicCorruptChunk, LicTruncated
 from ..imports import imported
 from ..signature import FORMAT
@@ -43,8 +43,9 @@ _THUMBNAIL_GAP = 0.75  # of the reducing_gap that is given: what is decoded smal
 _LARGE = 1 << 22  # bytes of samples that may be in memory twice
 
 _NATIVE = ("L", "LA", "RGB", "RGBA")
-_EXACT = (*_NATIVE, "1", "P", "PA", "RGBX")  # modes whose colours are those of a native one
-_DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N", "F")  # grey modes of more than 8 bits
+_DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")  # grey modes of more than 8 bits
+_EXACT = (*_NATIVE, "1", "P", "PA", "RGBX", *_DEEP[:-1])  # modes whose colours are those of a native one, or whole
+_VALUED = {container.INTEGERS: "I", container.FLOATS: "F"}  # by what samples stand for
 
 
 class LicImageFile(ImageFile.ImageFile):
@@ -53,7 +54,9 @@ class LicImageFile(ImageFile.ImageFile):
     `info` holds quality (float; 100 where the overlay is the whole picture), model (name, or None then), lossless (True
     then: nothing was lost), bpp (bits per pixel of the whole file), lic_version, style (such as "perceptual:0.7", where
     the writer prefers one), and icc_profile, exif (with the prefix that Pillow's other plugins give it), xmp, and what
-    EXIF says of dpi (two floats) and comment (bytes), where the file has them.
+    EXIF says of dpi (two floats) and comment (bytes), where the file has them; cicp, four numbers, and depth, bits of a
+    sample, where there are more than 8. Grey is then of mode I;16, I or F; other layouts are shown in 8 bits, as Pillow
+    has no more: `pillow_lic.decode` gives all of them.
     """
 
     format = FORMAT
@@ -61,6 +64,7 @@ class LicImageFile(ImageFile.ImageFile):
     n_frames = 1
     is_animated = False
 
+    dtype = "uint8"  # that pillow_lic.decode gives its pixels
     _preview: container.Preview | None = None
     _small: Image.Image | None = None  # the preview's picture, where `draft` took it
     _scale = 1  # by which it will be decoded smaller, where `draft` said so
@@ -81,12 +85,13 @@ class LicImageFile(ImageFile.ImageFile):
         except LicBadMagic as error:
             raise SyntaxError(str(error)) from error  # "not mine" in Pillow's language
         self._size = (head.header.width, head.header.height)
-        self._mode, self._file_size = head.header.layout, head.size
+        self._mode, self._file_size = _mode_of(head.header, head.values), head.size
         self.info.update(_info(head))
         found, notes = metadata.shown(head)
         self.info.update(found)
         warn(notes)
         self._preview, self._header = head.preview, head.header
+        self.dtype = _dtype_of(head.header, head.values)
         self.tile = [ImageFile._Tile(feed.NAME, (0, 0, *self._size), 0, (weakref.ref(self),))]
         self._load_lock = threading.RLock()  # a signal handler may load it meanwhile
         self._begin = self.fp.getvalue() if type(self.fp) is io.BytesIO else b""  # shared, not copied
@@ -95,7 +100,7 @@ class LicImageFile(ImageFile.ImageFile):
         """Take the file's preview in the place of its picture, or decode it 4, 8 or 16 times smaller, whichever is
         smallest and not smaller than `size`. The mode stays. `thumbnail()` calls this.
         """
-        if size is None or not self.tile or self._small is not None or self._scale != 1:
+        if size is None or not self.tile or self._small is not None or self._scale != 1 or self.mode not in _NATIVE:
             return None
         of_preview, of_decode = self._wanted or (size, size)
         small = self._preview
@@ -162,7 +167,7 @@ class LicImageFile(ImageFile.ImageFile):
                     imported(*FOR_LOADING)
                     from ..codec.decode import bomb, decoded
 
-                    options = decode_options(scale=self._scale)
+                    options = self._options()
                     try:
                         chunks = self.chunks(options)
                         warn(bomb(chunks.header), Image.DecompressionBombWarning)
@@ -190,9 +195,17 @@ class LicImageFile(ImageFile.ImageFile):
             raise LicCorruptChunk(msg)
         return chunks
 
+    def _options(self) -> DecodeOptions:
+        """How it is decoded."""
+        return decode_options(scale=self._scale, dtype="uint8" if self.mode in _NATIVE else None)
+
+    def encoded(self) -> bytes | None:
+        """The file, of an image that was not loaded or of usual size."""
+        return self.source if self.source is not None else self._bytes()
+
     def _bytes(self) -> bytes | None:
         """The file, unless it takes more than its samples and metadata could."""
-        most = self.width * self.height * len(self.mode) + LIC_METADATA_MAX
+        most = self.width * self.height * max(len(self.mode), 4) + LIC_METADATA_MAX
         if self.fp is None or self._file_size > most:
             return None
         self.fp.seek(0)
@@ -240,7 +253,7 @@ class LicImageFile(ImageFile.ImageFile):
         from ..codec.decode import decoded, read
 
         assert self._fed is not None
-        options = dataclasses.replace(decode_options(), truncated=True)
+        options = dataclasses.replace(self._options(), truncated=True)
         self._stale = False
         self._done(image_of(decoded(read(self._fed, options), options)))
 
@@ -272,14 +285,30 @@ def _info(head: container.Head) -> dict[str, Any]:
         info["lossless"] = True
     if head.style is not None and head.style[0] < len(style.NAMES):
         info["style"] = str(style.Style(style.NAMES[head.style[0]], head.style[1]))
+    if header.deep:
+        info["depth"] = header.depth
     return info
 
 
-def decode_options(device: str | None = None, scale: int = 1) -> DecodeOptions:
+def _mode_of(header: container.Header, values: container.Values | None) -> str:
+    """Pillow's mode for a file. It has none of more than 8 bits but for grey."""
+    if not header.deep or header.layout != "L":
+        return header.layout
+    return "I;16" if values is None else _VALUED[values.kind]
+
+
+def _dtype_of(header: container.Header, values: container.Values | None) -> str:
+    if not header.deep:
+        return "uint8"
+    return "uint16" if values is None else {container.INTEGERS: "int32", container.FLOATS: "float32"}[values.kind]
+
+
+def decode_options(device: str | None = None, scale: int = 1, dtype: str | None = None) -> DecodeOptions:
     """As Pillow's settings are now."""
     from ..codec.options import DecodeOptions
 
-    return DecodeOptions(truncated=ImageFile.LOAD_TRUNCATED_IMAGES, device=device, scale=scale).checked()
+    truncated = ImageFile.LOAD_TRUNCATED_IMAGES
+    return DecodeOptions(truncated=truncated, device=device, scale=scale, dtype=dtype).checked()
 
 
 def image_of(found: Decoded) -> Image.Image:
@@ -290,18 +319,26 @@ def image_of(found: Decoded) -> Image.Image:
     if image is not None:
         own = isinstance(image, Image.Image)  # not where Pillow was imported afresh and the codec was not
         return image if own else Image.frombytes(image.mode, image.size, image.tobytes())
+    if found.depth > LIC_DEPTH_MIN and found.told[0] is not None:
+        return Image.fromarray(found.array())  # I or F
     size, mode = found.size, "L" if len(found.colour.shape) == 2 else "RGB"
+    mode = "I;16" if found.depth > LIC_DEPTH_MIN else mode
     memory = found.colour.obj if isinstance(found.colour, memoryview) else None
     if isinstance(memory, bytearray) and len(memory) > _LARGE:
         found.colour.release()
         image = _moved(memory, mode, size)
     else:
-        image = Image.frombuffer(mode, size, found.colour, "raw", mode, 0, 1)
+        image = Image.frombuffer(mode, size, found.colour, "raw", _raw(mode), 0, 1)
     plane = found.alpha
     if plane is not None:
         own = isinstance(plane, Image.Image)
         image.putalpha(plane if own else Image.frombytes("L", size, plane.tobytes()))
     return image.copy() if image.readonly else image
+
+
+def _raw(mode: str) -> str:
+    """What Pillow calls samples as they lie in memory."""
+    return "I;16B" if mode == "I;16" and sys.byteorder == "big" else mode
 
 
 def _moved(memory: bytearray, mode: str, size: tuple[int, int]) -> Image.Image:
@@ -313,7 +350,7 @@ def _moved(memory: bytearray, mode: str, size: tuple[int, int]) -> Image.Image:
         while end > half:
             begin = max(half, end - max(1, _LARGE // row))
             with memoryview(memory)[begin * row : end * row] as samples:
-                image.paste(Image.frombytes(mode, (width, end - begin), samples), (0, begin))
+                image.paste(Image.frombytes(mode, (width, end - begin), samples, "raw", _raw(mode)), (0, begin))
             end = begin
         del memory[end * row :]
     return image
@@ -336,10 +373,10 @@ def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
 
     quality, tune, model, effort, device: as of `pillow_lic.encode`; opening has no options, there
     `pillow_lic.set_device` or PILLOW_LIC_DEVICE decides the device. exif: bytes or Image.Exif. xmp: bytes or str.
-    icc_profile is taken from im.info unless given (None or b"" drops it), as Pillow's PNG and AVIF plugins do, but left
-    out where it describes other colours than those stored; one that is given is written as it is. exif and xmp are
-    written when given, as its WebP and AVIF plugins do; so are dpi (two numbers) and comment (bytes or str), into
-    EXIF. All is checked and encoded before one write.
+    icc_profile and cicp are taken from im.info unless given (None or b"" drops it), as Pillow's PNG and AVIF plugins
+    do, but a profile is left out where it describes other colours than those stored; one that is given is written as it
+    is. exif and xmp are written when given, as its WebP and AVIF plugins do; so are dpi (two numbers) and comment
+    (bytes or str), into EXIF. All is checked and encoded before one write.
     quality="keep": the streams of a .lic file that was opened and not changed, bit for bit; of its metadata all that is
     not given.
     Raises LicBadOption (also a ValueError) and other LicErrors; warns of a misspelt option, a profile left out, lost
@@ -429,11 +466,11 @@ def prepared(im: Image.Image, given: dict[str, Any]) -> Source:
 
     if given.get("lossless"):
         _check_exact(im)
-    native = _to_native(im, notes)
-    if "icc_profile" not in given:
-        source = source._replace(icc=_fitting_profile(source.icc, native.mode, notes))
     options = EncodeOptions(**{name: given[name] for name in names if name in given})
-    return Source(np.asarray(native), options, source, notes)
+    array = _deep(im, options.depth, notes) if im.mode in _DEEP else np.asarray(_to_native(im))
+    if "icc_profile" not in given:
+        source = source._replace(icc=_fitting_profile(source.icc, array.ndim == 2 or array.shape[2] == 2, notes))
+    return Source(array, options, source, notes)
 
 
 def _misspelling(name: str, options: Iterable[str]) -> str | None:
@@ -444,11 +481,11 @@ def _misspelling(name: str, options: Iterable[str]) -> str | None:
     return None
 
 
-def _fitting_profile(icc: bytes | None, mode: str, notes: list[str]) -> bytes | None:
+def _fitting_profile(icc: bytes | None, grey: bool, notes: list[str]) -> bytes | None:
     """The profile that came along with the image, None if its colour space is not that of the pixels as they are
     stored.
     """
-    space = b"GRAY" if mode in ("L", "LA") else b"RGB "
+    space = b"GRAY" if grey else b"RGB "
     if not icc or icc[16:20] == space:  # ICC.1, 7.2.6: the data colour space
         return icc
     what = f"the image's ICC profile is left out: it is for {icc[16:20]!r}, the pixels are stored as {space!r}"
@@ -463,53 +500,33 @@ def _check_exact(im: Image.Image) -> None:
         raise LicBadOption(msg)
 
 
-def _to_native(im: Image.Image, notes: list[str]) -> Image.Image:
+def _to_native(im: Image.Image) -> Image.Image:
     """The image in one of the four native modes: as Pillow's WebP and AVIF plugins convert, grey staying grey, a
     transparent colour as alpha.
     """
     if im.mode in _NATIVE:
         keyed = im.mode in ("L", "RGB") and im.has_transparency_data
         return im.convert({"L": "LA", "RGB": "RGBA"}[im.mode]) if keyed else im
-    if im.mode in _DEEP:
-        sixteen = im.mode.startswith("I;16")
-        eight = _upper_bits(im) if sixteen else im.convert("L")
-        notes.append(_lost_depth(im, eight))
-        transparent_grey = im.info.get("transparency")
-        if isinstance(transparent_grey, (int, float)):  # as PNG has it; compared before depth is lost
-            eight.putalpha(_unlike(im, transparent_grey))
-        return eight
     transparent = im.has_transparency_data
     if im.mode in ("1", "La"):
         return im.convert("LA" if transparent else "L")
     return im.convert("RGBA" if transparent else "RGB")
 
 
-def _lost_depth(im: Image.Image, eight: Image.Image) -> str:
-    """What there is to warn of: what is left of this picture's values, and what to do."""
+def _deep(im: Image.Image, depth: int | None, notes: list[str]) -> Any:
+    """A grey image of more than 8 bits as an array; what is transparent (as PNG has it) by its alpha. Raises
+    LicBadOption.
+    """
     import numpy as np
 
-    values, left = np.asarray(im), np.asarray(eight)
-    low, high = (f"{end:g}" if im.mode == "F" else str(int(end)) for end in (values.min(), values.max()))
-    same = im.mode != "F" and bool((values == left).all())
-    if im.mode.startswith("I;16"):
-        lost = f"of its values {low} to {high} the upper 8 of 16 bits are kept, {left.min()} to {left.max()}"
-    elif same:
-        lost = f"its values {low} to {high} fit and are kept, as mode L"
-    else:
-        lost = f"its values {low} to {high} become whole numbers from 0 to 255, others are clipped"
-    advice = "" if same else "; scale them to 0 to 255 yourself, or save as PNG or TIFF to keep them"
-    return f"mode {im.mode} is saved with 8 bits per sample; depth is lost: {lost}{advice}"
+    from ..codec import depth as depths
 
-
-def _unlike(im: Image.Image, grey: float) -> Image.Image:
-    """Alpha of a grey image: 0 where a pixel is the transparent grey."""
-    import numpy as np
-
-    return Image.fromarray(np.where(np.asarray(im) == grey, 0, 255).astype(np.uint8))
-
-
-def _upper_bits(im: Image.Image) -> Image.Image:
-    """A 16-bit grey image as L; Pillow's own conversion clips."""
-    import numpy as np
-
-    return Image.fromarray((np.asarray(im) >> 8).astype(np.uint8))
+    grey, key = np.asarray(im), im.info.get("transparency")
+    if not isinstance(key, (int, float)):
+        return grey
+    if im.mode == "F" or not 0 <= int(grey.min()) <= int(grey.max()) < 1 << 16:
+        notes.append(f"the transparent value {key} is left out: mode {im.mode} with such values has no alpha")
+        return grey
+    grey = grey.astype(np.uint16)
+    opaque = (1 << depths.bits_for(int(grey.max()), depth)) - 1
+    return np.dstack([grey, np.where(grey == key, 0, opaque).astype(np.uint16)])

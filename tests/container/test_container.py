@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
 import re
 import struct
 import zlib
@@ -115,7 +116,35 @@ REFUSED = {
     "layout 0": (header_bytes(patched(2, b"\x00")) + T, errors.LicUnsupportedVersion),
     "layout 5": (header_bytes(patched(2, b"\x05")) + T, errors.LicUnsupportedVersion),
     "overlay alone with more behind": (header_bytes(patched(2, b"\x81")) + T, errors.LicCorruptChunk),
-    "overlay alone of a depth": (header_bytes(patched(2, b"\x89")) + T, errors.LicUnsupportedVersion),
+    "overlay alone of a depth, and a model": (header_bytes(patched(2, b"\x89")) + T, errors.LicCorruptChunk),
+    "depth 16, and an overlay": (
+        header_bytes(patched(2, b"\x43")) + chunk(b"O", b"\0\0abc") + T,
+        errors.LicCorruptChunk,
+    ),
+    "colour coding points short": (header_bytes(GOOD_H) + chunk(b"n", b"\1\1\1") + T, errors.LicCorruptChunk),
+    "colour coding points' range": (header_bytes(GOOD_H) + chunk(b"n", b"\1\1\1\2") + T, errors.LicCorruptChunk),
+    "values empty": (header_bytes(GOOD_H) + chunk(b"v", b"") + T, errors.LicCorruptChunk),
+    "values short": (header_bytes(GOOD_H) + chunk(b"v", b"\2" + bytes(15)) + T, errors.LicCorruptChunk),
+    "values not a number": (
+        header_bytes(GOOD_H) + chunk(b"v", struct.pack("<Bdd", 2, math.nan, 1.0)) + T,
+        errors.LicCorruptChunk,
+    ),
+    "values without end": (
+        header_bytes(GOOD_H) + chunk(b"v", struct.pack("<Bdd", 2, 0.0, math.inf)) + T,
+        errors.LicCorruptChunk,
+    ),
+    "values that fall": (
+        header_bytes(GOOD_H) + chunk(b"v", struct.pack("<Bdd", 2, 1.0, 0.0)) + T,
+        errors.LicCorruptChunk,
+    ),
+    "integers that are none": (
+        header_bytes(GOOD_H) + chunk(b"v", struct.pack("<Bdd", 1, 0.5, 1.0)) + T,
+        errors.LicCorruptChunk,
+    ),
+    "integers of 33 bits": (
+        header_bytes(GOOD_H) + chunk(b"v", struct.pack("<Bdd", 1, 0.0, 2.0**31)) + T,
+        errors.LicCorruptChunk,
+    ),
     "depth 17": (header_bytes(patched(2, b"\x49")) + T, errors.LicUnsupportedVersion),
     "quality 0.99": (header_bytes(GOOD_H[:12] + b"\x63\x00\x10\x00") + T, errors.LicCorruptChunk),
     "quality 100.01": (header_bytes(GOOD_H[:12] + b"\x11\x27\x10\x00") + T, errors.LicCorruptChunk),
@@ -464,6 +493,12 @@ previews = st.builds(
 )
 
 
+bytes_ = st.integers(0, 255)
+cicps = st.none() | st.builds(container.Cicp, bytes_, bytes_, bytes_, st.integers(0, 1))
+ends = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=2).map(sorted)
+values = st.none() | ends.map(lambda two: container.Values(container.FLOATS, *two))
+
+
 @given(headers, st.data(), metadata, metadata, metadata, st.none() | previews)
 @settings(deadline=None)
 def test_round_trip(h, data, icc, exif, xmp, preview):
@@ -471,17 +506,18 @@ def test_round_trip(h, data, icc, exif, xmp, preview):
     stages = [[data.draw(st.binary(max_size=20)) for _ in range(count)] for _ in range(min(h.tile_count, 3))]
     stages = [[STATES + one[0], *one[1:]] for one in stages]
     stages += [[STATES, *[b""] * (count - 1)]] * (h.tile_count - len(stages))
-    alpha = b"\0" + data.draw(st.binary(min_size=1, max_size=1)) if h.has_alpha and h.depth == 8 else None
-    if h.has_alpha and h.depth > 8:
-        return
+    value = data.draw(st.integers(0, (1 << h.depth) - 1))
+    alpha = b"\0" + value.to_bytes(1 if h.depth == 8 else 2, "little") if h.has_alpha else None
     cells = h.hyper_grid.rows * h.hyper_grid.columns
     rows = data.draw(st.none() | st.integers(-32, 32).map(lambda by: struct.pack("b", by) * cells))
-    written = container.write(h, stages, alpha=alpha, icc=icc, exif=exif, xmp=xmp, map=rows, preview=preview)
+    beside = {"cicp": data.draw(cicps), "values": data.draw(values)}
+    written = container.write(h, stages, alpha=alpha, icc=icc, exif=exif, xmp=xmp, map=rows, preview=preview, **beside)
     tiles = [container.TileStream(one, True, count) for one in stages]
     for truncated in (False, True):
         chunks = container.read(io.BytesIO(written), truncated=truncated)
-        assert chunks == container.Container(h, icc, exif, xmp, alpha, rows, tiles)
+        assert chunks == container.Container(h, icc, exif, xmp, alpha, rows, tiles, **beside)
     head = container.read_head(written)
+    assert (head.cicp, head.values) == tuple(beside.values())
     assert (head.header, head.icc, head.exif, head.xmp, head.preview) == (h, icc, exif, xmp, preview)
     container.verify(written)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import slow_photo
 from native_models import (
     KINDS,
     RANDOM,
@@ -19,7 +20,9 @@ from native_models import (
     photo,
     random_decoder,
     rendered,
+    rendered_deep,
     shipped,
+    tensors_of,
 )
 from slow_photo import SlowPhoto
 
@@ -98,6 +101,23 @@ def test_a_synthesis_of_another_shape():
         net.render(10000, v, r, grid, (0, 0, 16, 16), np.empty((16, 16, 3), np.uint8), 1, other, 255)
     with pytest.raises(ValueError, match="strength"):
         net.render(10000, v, r, grid, (0, 0, 16, 16), np.empty((16, 16, 3), np.uint8), 1, net, 256)
+
+
+@every_model
+def test_samples_of_any_depth(model, kernels):
+    """Of 9 to 16 bits, whole and of a box, colour and grey."""
+    net, rng = photo(model, kernels), np.random.default_rng(7)
+    for size, q, depth in zip(SIZES[2:], (10000, 6235, 101), (16, 12, 9)):
+        grid, v, r, *_ = case(model, size, q)
+        slow = slow_photo.SlowPhoto(tensors_of(model), q)
+        top, left = (int(rng.integers(0, side)) for side in size)
+        for bands in (1, 3):
+            wanted = slow.samples(v, r, size, grey=bands == 1, depth=depth)
+            assert wanted.max() < 1 << depth
+            found = rendered_deep(net, (q, v, r, grid), (0, 0, *size), bands, 2, depth)
+            assert np.array_equal(found, wanted), (size, bands)
+            part = rendered_deep(net, (q, v, r, grid), (top, left, *size), bands, 1, depth)
+            assert np.array_equal(part, wanted[top:, left:]), (size, bands)
 
 
 @pytest.mark.parametrize("model", RANDOM, ids=name_of)

@@ -49,6 +49,7 @@ def check(data: bytes) -> bool:
     assert container.read(own + data) == chunks
     parts = {"icc": chunks.icc, "exif": chunks.exif, "xmp": chunks.xmp, "map": chunks.map, "preview": head.preview}
     parts |= {"overlay": chunks.overlay, "style": chunks.style}
+    parts |= {"overlay": chunks.overlay, "planes": chunks.planes, "cicp": chunks.cicp, "values": chunks.values}
     again = container.write(chunks.header, [tile.stages for tile in chunks.tiles], chunks.alpha, **parts)
     assert container.read(again) == chunks
     assert container.read_head(again).preview == head.preview

@@ -207,10 +207,10 @@ def test_damaged_exif_of_tiff_costs_the_exif_alone(photo, tmp_path, capsys, monk
 
 def test_warnings_name_their_file(tmp_path, capsys):
     for name in ("a", "b"):
-        Image.new("I;16", (9, 9), 3000).save(tmp_path / f"{name}.png")
+        Image.fromarray(np.array([[0, 1 << 20]], np.int32)).save(tmp_path / f"{name}.tif")
     assert lic("encode", tmp_path, "-o", tmp_path / "out") == DONE
     said = capsys.readouterr().err
-    assert all(f"{tmp_path / name}.png: warning: mode I;16" in said for name in ("a", "b"))
+    assert all(f"{tmp_path / name}.tif: warning: integers of more than 16" in said for name in ("a", "b"))
 
 
 def test_only_first_frame(tmp_path, capsys):
@@ -220,10 +220,35 @@ def test_only_first_frame(tmp_path, capsys):
     assert "first of 3 frames" in capsys.readouterr().err
 
 
-def test_lost_depth_is_said(tmp_path, capsys):
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "webp"])
+def test_depth_there_and_back(tmp_path, capsys, mode, suffix):
+    """As much as the other format takes, in its own range."""
+    values = np.linspace(0, 40000, 64 * 64).reshape(64, 64)
+    source = Image.fromarray(values.astype({"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]))
+    source.save(tmp_path / "a.tif")
+    assert lic("encode", tmp_path / "a.tif", "-o", tmp_path / "a.lic", "-q", "95") == DONE
+    assert lic("decode", tmp_path / "a.lic", "-o", tmp_path / f"b.{suffix}") == DONE
+    with Image.open(tmp_path / f"b.{suffix}") as found:
+        array = np.asarray(found).astype(float)
+        if suffix in ("jpg", "webp"):
+            assert found.mode in ("L", "RGB")
+            assert array.max() < 256
+        else:
+            assert found.mode == (mode if suffix == "tif" else "I;16")
+            assert len(np.unique(array)) > 1000
+            most = 65535 if (mode, suffix) == ("F", "png") else 40000
+            assert np.abs(array - values / 40000 * most).max() < 0.02 * most
+
+
+def test_depth_is_said(tmp_path, capsys):
     Image.new("I;16", (9, 9), 3000).save(tmp_path / "a.png")
-    assert lic("encode", tmp_path / "a.png") == DONE
-    assert "depth is lost" in capsys.readouterr().err
+    assert lic("encode", tmp_path / "a.png", "--depth", "14", "-o", tmp_path / "a.lic") == DONE
+    assert lic("info", tmp_path / "a.lic") == DONE
+    said = capsys.readouterr().out
+    assert "depth         14" in said
+    assert lic("encode", tmp_path / "a.png", "--depth", "9", "-o", tmp_path / "b.lic") == FAILED
+    assert "depth=9 holds samples up to 511, and there are some of 3000" in capsys.readouterr().err
 
 
 def test_truncated_file(photo, tmp_path, capsys):

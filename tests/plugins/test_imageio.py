@@ -109,10 +109,22 @@ def test_result_is_writable(array):
     assert (back[0, 0] == 0).all()
 
 
-def test_16_bit_grey_warns():
-    with pytest.warns(UserWarning, match="depth is lost"):
-        data = iio3.imwrite("<bytes>", np.full((9, 9), 0x8000, np.uint16), extension=".lic")
-    assert iio3.imread(data).dtype == np.uint8
+@pytest.mark.parametrize("shape", [(9, 11), (9, 11, 3), (9, 11, 4), (9, 11, 2)])
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_depth(shape, dtype, tmp_path):
+    array = (np.arange(np.prod(shape)).reshape(shape) / np.prod(shape)).astype(np.float32)
+    array = (array * 65535).astype(np.uint16) if dtype is np.uint16 else array
+    if shape[2:] in ((2,), (4,)):
+        array[..., -1] = array[..., -1].max()
+    exact = dtype is np.uint16
+    data = iio3.imwrite("<bytes>", array, extension=".lic", lossless=exact, quality=95)
+    iio3.imwrite(tmp_path / "a.lic", array, lossless=exact, quality=95)
+    sources = {"bytes": (data, {"extension": ".lic"}), "path": (tmp_path / "a.lic", {})}
+    read = {name: iio3.imread(source, **options) for name, (source, options) in sources.items()}
+    for found in (*read.values(), iio2.imread(tmp_path / "a.lic")):
+        assert (found.dtype, found.shape) == (dtype, shape)
+        assert np.array_equal(found, array) if exact else np.abs(found - array).max() < 0.3
+    assert iio3.improps(data, extension=".lic").dtype == dtype
 
 
 def test_wrong_option(array, tmp_path):

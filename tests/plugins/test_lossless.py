@@ -11,6 +11,7 @@ from PIL import Image
 from pillow_lic.errors import LicBadOption
 
 MODES = {"1": "L", "L": "L", "LA": "LA", "P": "RGB", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA", "RGBX": "RGB"}
+DEEP = {"I;16": "I;16", "I;16B": "I;16", "I": "I"}
 
 
 def noise(mode: str) -> Image.Image:
@@ -52,7 +53,28 @@ def test_transparent_colours(mode, key):
     assert np.array_equal(np.asarray(found), np.asarray(wanted))
 
 
-@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "LAB", "HSV", "F", "I", "RGBa", "La"])
+@pytest.mark.parametrize("mode", DEEP)
+@pytest.mark.parametrize("size", [(1, 1), (37, 23), (300, 2)])
+def test_every_mode_of_more_than_8_bits(mode, size):
+    rng = np.random.default_rng(size)
+    numbers = rng.integers(0, 70 if mode == "I" else 65536, size[::-1]) * (1 if mode == "I;16B" else 900 % 65536)
+    if mode == "I":
+        image = Image.fromarray((numbers - 31000).astype(np.int32))
+    else:
+        order = ">u2" if mode == "I;16B" else "<u2"
+        image = Image.frombytes(mode, size, (numbers % 65536).astype(order).tobytes())
+    found = again(image)
+    assert found.mode == DEEP[mode]
+    assert found.info["lossless"]
+    assert np.array_equal(np.asarray(found), np.asarray(image))
+
+
+def test_integers_that_span_more_than_16_bits_are_refused():
+    with pytest.raises(LicBadOption, match="lossless: int32 pixels of these values are not kept exactly"):
+        again(Image.fromarray(np.array([[0, 1 << 20]], np.int32)))
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "LAB", "HSV", "F", "RGBa", "La"])
 def test_what_cannot_is_refused_by_name(mode):
     with pytest.raises(LicBadOption, match=rf"lossless: mode {mode} cannot be kept exactly.*convert"):
         again(Image.new(mode, (4, 5)))

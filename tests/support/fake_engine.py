@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from pillow_lic.engines.base import GREY, Arrival, at_once
+from pillow_lic.codec.depth import scaled
+from pillow_lic.engines.base import GREY, Arrival, at_once, white_of
 from pillow_lic.errors import LicCorruptTile, LicTruncated
 
 calls: list[str] = []
@@ -21,7 +22,7 @@ calls: list[str] = []
 
 @dataclass(eq=False)
 class FakeSymbols:
-    """The pixels (H, W, 3), of grey (H, W)."""
+    """The pixels (H, W, 3), of grey (H, W); of a file uint16 in 1/128 of a level, whatever its depth is."""
 
     header: object
     model: object
@@ -48,13 +49,16 @@ class FakeSymbols:
             return LicTruncated(f"tile {tile.number}: missing")
         part = self._part(tile)
         try:
-            part[...] = np.frombuffer(zlib.decompress(stream.stages[0][16:]), np.uint8).reshape(part.shape)
+            data = zlib.decompress(stream.stages[0][16:])
+            deep = len(data) == 2 * part.size
+            found = np.frombuffer(data, np.uint16 if deep else np.uint8).reshape(part.shape)
+            part[...] = found if deep else found.astype(np.uint16) * 128
         except (zlib.error, ValueError) as error:
             return LicCorruptTile(f"tile {tile.number}: {error}")
         return None
 
     def clear(self, tile):
-        self._part(tile)[...] = GREY
+        self._part(tile)[...] = GREY * 128
 
 
 class FakeEngine:
@@ -86,11 +90,11 @@ class FakeEngine:
 
     def blank(self, header, model, shift=None, *, area=None):
         bands = () if header.layout in ("L", "LA") else (3,)
-        return FakeSymbols(header, model, np.empty((header.height, header.width, *bands), np.uint8), shift)
+        return FakeSymbols(header, model, np.empty((header.height, header.width, *bands), np.uint16), shift)
 
     def render(self, symbols, *, scale=1, area=None):
         calls.extend("decode" for _ in symbols)
-        return [Arrival(one.pixels, at_once) for one in symbols]
+        return [Arrival(scaled(one.pixels, white_of(one.pixels), one.header.most), at_once) for one in symbols]
 
     def scales(self, model):
         return ()

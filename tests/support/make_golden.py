@@ -63,6 +63,7 @@ def accepted() -> dict[str, bytes]:
         ),
     }
     files |= _with_overlays()
+    files |= _deep()
     encode.TILE_SIDE, whole = 1, encode.TILE_SIDE
     files["tiles"] = pillow_lic.encode(picture(100, 150, seed=9), model="toy", quality=40)
     files["stages"] = _with_stages()
@@ -98,6 +99,28 @@ def _with_overlays() -> dict[str, bytes]:
         "lossless-grey-alpha": pillow_lic.encode(np.dstack([scale, scale.T.reshape(30, 40)]), lossless=True),
         "lossless-flat": pillow_lic.encode(np.full((300, 200, 3), (0, 255, 0), np.uint8), lossless=True),
         "invisible": pillow_lic.encode(cut_out, model="toy", screen="off"),
+    }
+
+
+def _deep() -> dict[str, bytes]:
+    """Of more than 8 bits: lossy and exact, with alpha, and with what samples stand for."""
+    rng, y, x = np.random.default_rng(21), *np.mgrid[:37, :53]
+    ramp = (np.sin(x / 9) + np.cos(y / 7) + 2) / 4
+    grey = (ramp * 4095).astype(np.uint16)
+    colour = np.dstack([(np.roll(ramp, 11 * k, 1) * 65000 + rng.integers(0, 300, ramp.shape)) for k in range(3)])
+    colour = colour.astype(np.uint16)
+    alpha = np.where((x - 25) ** 2 + (y - 18) ** 2 < 200, 65535 - 400 * x, 0).astype(np.uint16)
+    cicp = {"cicp": (12, 16, 0, True)}
+    return {
+        "deep-grey": pillow_lic.encode(grey, model="toy", quality=90),
+        "deep-rgb": pillow_lic.encode(colour, model="toy", quality=80, depth=16, **cicp),
+        "deep-rgba": pillow_lic.encode(np.dstack([colour, alpha]), model="toy", quality=60),
+        "deep-grey-alpha": pillow_lic.encode(np.dstack([grey >> 3, np.full_like(grey, 511)]), model="toy", depth=9),
+        "deep-floats": pillow_lic.encode((ramp * 7 - 2).astype(np.float32), model="toy", quality=70),
+        "lossless-deep": pillow_lic.encode(colour, lossless=True, **cicp),
+        "lossless-deep-steps": pillow_lic.encode((grey >> 9 << 9) * np.uint16(16), lossless=True),
+        "lossless-deep-rgba": pillow_lic.encode(np.dstack([colour, alpha]), lossless=True),
+        "lossless-deep-integers": pillow_lic.encode(grey.astype(np.int32) * 15 - 30000, lossless=True),
     }
 
 
@@ -183,6 +206,10 @@ def refused() -> dict[str, bytes]:
         "LicCorruptChunk-overlay-size": _alone(b"\0\2\x2f\x04\x40\0\0"),
         "LicUnsupportedVersion-overlay-method": _alone(b"\0\3abc"),
         "LicLimitExceeded-overlay-area": _alone(b"\2" + 2 * b"\0\0\3\2\0\3" + b"abcdef"),
+        "LicUnsupportedVersion-depth": _header_only(chunks.header, 24, 24, layout=b"\x4b"),
+        "LicCorruptChunk-values": good[:tail] + chunk(b"v", b"\2" + struct.pack("<dd", 1.0, 0.0)) + good[tail:],
+        "LicCorruptChunk-cicp": good[:tail] + chunk(b"n", b"\1\15\0\2") + good[tail:],
+        "LicUnsupportedVersion-prediction": _alone(b"\2\5\0\0\0\0\0\0\0\0\0\0", b"\xc3"),
         "LicCorruptTile-word": container.write(chunks.header, [[bytes(body)]]),
         "LicLimitExceeded-pixels": _header_only(chunks.header, width=2**31 - 1, height=2**31 - 1),
         "LicUnknownModel-hash": container.write(
@@ -191,9 +218,9 @@ def refused() -> dict[str, bytes]:
     }
 
 
-def _alone(payload: bytes) -> bytes:
+def _alone(payload: bytes, layout: bytes = b"\x83") -> bytes:
     """A file of 3 x 2 pixels whose overlay stands alone; `container.write` would refuse to make it."""
-    start = b"\x8dLID\0\3H\3\3\2\x83"
+    start = b"\x8dLID\0\3H\3\3\2" + layout
     return start + struct.pack("<I", zlib.crc32(start)) + chunk(b"O", payload)
 
 
@@ -206,11 +233,11 @@ def _with_a_wrong_check() -> bytes:
     return data[: tiles.start] + chunk(b"T", bytes(payload))
 
 
-def _header_only(header: container.Header, width: int, height: int) -> bytes:
+def _header_only(header: container.Header, width: int, height: int, layout: bytes = b"\x03") -> bytes:
     """A file whose header asks for more than the limit; `container.write` would refuse to make it."""
     from pillow_lic.container.fields import varint
 
-    payload = varint(width) + varint(height) + b"\x03" + varint(header.model) + header.model_hash
+    payload = varint(width) + varint(height) + layout + varint(header.model) + header.model_hash
     payload += struct.pack("<H", header.quality_q) + varint(header.tile_side) + b"\0"
     start = b"\x8dLID\0\x03H" + varint(len(payload)) + payload
     return start + struct.pack("<I", zlib.crc32(start)) + chunk(b"T", b"")

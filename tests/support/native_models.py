@@ -142,6 +142,14 @@ def rendered(net: _core.Photo, q: int, v, r, grid, box, bands: int, threads: int
     return out
 
 
+def rendered_deep(net: _core.Photo, coded: tuple, box, bands: int, threads: int, depth: int) -> np.ndarray:
+    """The same of `depth` bits, uint16. coded: q, v, r and the grid."""
+    shape = (box[2] - box[0], box[3] - box[1])
+    out = np.full(shape if bands == 1 else (*shape, 3), 77, np.uint16)
+    net.render(*coded, box, memoryview(out).cast("B"), threads, depth)
+    return out
+
+
 RANDOM = [(widths, kind) for widths in WIDTHS for kind in KINDS]
 EVERY = [*RANDOM, *(("shipped", name) for name in SHIPPED)]
 

@@ -40,6 +40,7 @@ def written(chunks: container.Container, stages: Sequence[Sequence[bytes]] | Non
     """The file of these chunks, with other stages of its tiles, or other fields of its header."""
     tiles = [tile.stages for tile in chunks.tiles] if stages is None else stages
     extra = {"icc": chunks.icc, "exif": chunks.exif, "xmp": chunks.xmp, "overlay": chunks.overlay, "map": chunks.map}
+    extra |= {"planes": chunks.planes, "cicp": chunks.cicp, "values": chunks.values}
     return container.write(dataclasses.replace(chunks.header, **changes), tiles, chunks.alpha, **extra)
 
 

@@ -78,7 +78,7 @@ def ceil_div(a, b):
 # ---- FORMAT 2: the file from outside --------------------------------------------------------------------------------
 
 SIGNATURE = bytes.fromhex("8D4C4944")
-KNOWN = b"HxcenpAOGsT"
+KNOWN = b"HxcenpvAOGsT"
 
 
 def read_chunks(data):
@@ -123,7 +123,7 @@ def read_header(payload):
     layout, alone = byte & 7, bool(byte & 128)
     demand(layout in (L, LA, RGB, RGBA), f"reserved layout {layout}")
     depth = 8 + (byte >> 3 & 15)
-    demand(depth <= (8 if alone else 16), "reserved layout bits")
+    demand(depth <= 16, "reserved layout bits")
     if alone:
         demand(not reader.left(), "header chunk too long")
         return types.SimpleNamespace(width=width, height=height, layout=layout, depth=depth, alone=True)
@@ -173,6 +173,22 @@ def read_metadata(payload):
     return data
 
 
+# ---- FORMAT 4.3: what samples stand for -----------------------------------------------------------------------------
+
+
+def read_values(payload):
+    """(kind, low, high), or None for a kind that is not known."""
+    if payload[:1] not in (b"\1", b"\2"):
+        demand(payload, "values: nothing")
+        return None
+    demand(len(payload) == 17, "values: wrong length")
+    kind, low, high = struct.unpack("<Bdd", payload)
+    demand(-np.inf < low <= high < np.inf, "values: not finite, or high below low")
+    whole = low % 1 == 0 and high % 1 == 0 and low >= -(2**31) and high < 2**31
+    demand(kind == 2 or whole, "values: no integers")
+    return kind, low, high
+
+
 # ---- FORMAT 5.1: alpha ----------------------------------------------------------------------------------------------
 
 
@@ -189,7 +205,7 @@ def read_alpha(payload, header):
         demand(not reader.left() and value < 2**header.depth, "alpha: trailing bytes, or beyond the depth")
         return np.full(shape, value, dtype), None
     demand(method in (1, 2), f"reserved alpha method {method}")
-    hidden = list(reader.take(bands_of(header))) if method == 2 else None
+    hidden = [reader.u16() if deep else reader.u8() for _ in range(bands_of(header))] if method == 2 else None
     data = reader.rest()
     fields = struct.pack(">IIBB", header.width, header.height, 16 if deep else 8, 0)  # IHDR: size, bits, colour type
     demand(data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:26] == b"IHDR" + fields, "alpha: not the PNG that it must be")
@@ -200,6 +216,7 @@ def read_alpha(payload, header):
     except (OSError, SyntaxError, ValueError) as error:
         raise Refused(f"alpha: {error}") from error
     demand(plane.shape == shape and plane.dtype == dtype, "alpha: wrong shape")
+    demand(max(int(plane.max()), *(hidden or [0])) < 2**header.depth, "alpha: beyond the depth")
     return plane, hidden
 
 
@@ -264,6 +281,46 @@ def unpacked(data, method, width, height, bands):
     except (OSError, SyntaxError, ValueError) as error:
         raise Refused(f"overlay: {error}") from error
     return rgba[:, :, {1: [1], 2: [1, 3], 3: [0, 1, 2], 4: [0, 1, 2, 3]}[bands]]
+
+
+def read_planes(payload, header):
+    """The same of more than 8 bits: one rectangle, which is the picture."""
+    reader = Reader(payload)
+    demand(header.alone, "an overlay over samples of more than 8 bits")
+    prediction = reader.u8()
+    demand(prediction in (0, 1), "overlay: reserved prediction")
+    shape = (header.height, header.width, bands_of(header))
+    numbers = np.zeros(shape, np.int64)
+    for place, part in ((1, reader.take(reader.varint())), (256, reader.rest())):
+        plane = np.zeros(shape, np.int64)
+        for left, top, exact in read_overlay(part, header):
+            plane[top : top + exact.shape[0], left : left + exact.shape[1]] = exact
+        numbers += place * plane
+    if prediction == 0:
+        demand(numbers.max() < 2**header.depth, "overlay: samples beyond the depth")
+        return [(0, 0, numbers)]
+    samples = np.stack([restored(numbers[:, :, c].tolist(), header.depth) for c in range(shape[2])], axis=2)
+    if shape[2] >= 3:
+        for c in (0, 2):
+            samples[:, :, c] = (samples[:, :, c] + samples[:, :, 1]) % 2**header.depth
+    return [(0, 0, samples)]
+
+
+def restored(numbers, depth):
+    """A band's samples from its predicted numbers, nested lists [row][column]."""
+    s = [[0] * len(row) for row in numbers]
+    for y, row in enumerate(numbers):
+        for x, u in enumerate(row):
+            e = u >> 1 if u % 2 == 0 else -(u >> 1) - 1
+            left, a = (s[y][x - 1] if x else None), (s[y - 1][x] if y else None)
+            if left is None or a is None:
+                m = left if a is None else a
+            else:
+                d = s[y - 1][x - 1]
+                low, high = sorted((left, a))
+                m = low if d >= high else high if d <= low else left + a - d
+            s[y][x] = ((m or 0) + e) % 2**depth
+    return s
 
 
 def read_overlay(payload, header):
@@ -372,12 +429,18 @@ def parse(data):
     demand(("A" in payloads) == (header.layout in (LA, RGBA) and not header.alone), "alpha chunk and layout disagree")
     metadata = {kind: read_metadata(payloads[kind]) for kind in "cex" if kind in payloads}
     alpha, hidden = read_alpha(payloads["A"], header) if "A" in payloads else (None, None)
+    overlay = []
+    if "O" in payloads:
+        overlay = read_overlay(payloads["O"], header) if header.depth == 8 else read_planes(payloads["O"], header)
+    if "n" in payloads:
+        demand(len(payloads["n"]) == 4 and payloads["n"][3] < 2, "colour coding points: wrong")
     return types.SimpleNamespace(
         header=header,
         metadata=metadata,
         alpha=alpha,
         hidden=hidden,
-        overlay=read_overlay(payloads["O"], header) if "O" in payloads else [],
+        overlay=overlay,
+        values=read_values(payloads["v"]) if "v" in payloads else None,
         map=read_map(payloads["G"], header) if "G" in payloads else None,
         style=read_style(payloads["s"]) if "s" in payloads else None,
         tiles=tiles,

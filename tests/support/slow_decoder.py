@@ -21,7 +21,7 @@ import sys
 
 import numpy as np
 import slow_photo
-from slow_container import LA, L, Refused, bands_of, demand, paint, parse
+from slow_container import LA, RGB, L, Refused, bands_of, demand, paint, parse
 from slow_model import load_for, load_perceptual
 from slow_tile import decode_tile, dequantise
 
@@ -66,7 +66,8 @@ def with_alpha(samples, alpha):
 
 
 def decode(data, model_dir, strength=0):
-    """The pixels of a file of the `photo` family: uint8, (height, width) for L, else (height, width, bands).
+    """The pixels of a file of the `photo` family: uint8, (height, width) for L, else (height, width, bands); of more
+    than 8 bits uint16, or what they stand for.
 
     strength: of the model's second synthesis (8.5), 0 to 255.
     """
@@ -85,14 +86,26 @@ def decode(data, model_dir, strength=0):
     samples = network.samples(v, r, (header.height, header.width), header.layout in (L, LA), header.depth, style)
     samples = np.array(samples)
     paint(samples if samples.ndim == 3 else samples[:, :, None], parsed)
-    return with_alpha(samples, parsed.alpha)
+    return told(with_alpha(samples, parsed.alpha), parsed)
 
 
 def alone(parsed):
     """The pixels of an overlay that stands alone (FORMAT 5.2)."""
-    samples = np.zeros((parsed.header.height, parsed.header.width, bands_of(parsed.header)), np.uint8)
+    dtype = np.uint8 if parsed.header.depth == 8 else np.uint16
+    samples = np.zeros((parsed.header.height, parsed.header.width, bands_of(parsed.header)), dtype)
     paint(samples, parsed)
-    return samples[:, :, 0] if samples.shape[2] == 1 else samples
+    return told(samples[:, :, 0] if samples.shape[2] == 1 else samples, parsed)
+
+
+def told(samples, parsed):
+    """What they stand for (FORMAT 4.3): int32 or float32."""
+    if parsed.values is None:
+        return samples
+    (kind, low, high), most = parsed.values, 2**parsed.header.depth - 1
+    found = low + samples * ((high - low) / most)
+    if parsed.header.layout not in (L, RGB):
+        found[:, :, -1] = samples[:, :, -1] / most
+    return np.floor(found + 0.5).astype(np.int32) if kind == 1 else found.astype(np.float32)
 
 
 def main(arguments):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ...constants import LIC_QUALITY_MAX
+from ...engines.base import white_of
 from ...quality import from_q
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class Psnr:
         return Attempt(LIC_QUALITY_MAX, PSNR_MOST, None)
 
     def psnr(self, pixels: object) -> float:
-        """Of decoded pixels uint8 (H, W, 3), or of grey (H, W), in dB: what the overlay covers is without error, what
+        """Of decoded pixels (H, W, 3), or of grey (H, W), in dB: what the overlay covers is without error, what
         nobody sees does not count.
         """
         import numpy as np
@@ -161,18 +162,21 @@ class Psnr:
         assert self.job.scene is not None
         found, colour, seen = np.asarray(pixels), self.job.picture.colour, self.job.scene.seen
         colour = colour if found.ndim == 3 else colour[..., 0]
+        header = self.job.picture.header
+        unit = white_of(colour) / header.most if header.deep else None  # of what is decoded, in that of what was seen
         counted = None if seen is None and not self.job.overlay else np.ones(found.shape[:2], bool)
         if counted is not None:
             counted &= True if seen is None else seen
             for one in self.job.overlay:
                 counted[one.top : one.top + one.height, one.left : one.left + one.width] = False
         pixels_seen = found.shape[0] * found.shape[1] if seen is None else int(seen.sum())
-        samples, error = pixels_seen * (3 if found.ndim == 3 else 1), 0
+        samples, error = pixels_seen * (3 if found.ndim == 3 else 1), 0.0
         for row in range(0, len(found), ROWS):
             rows = slice(row, row + ROWS)
-            part = np.square(found[rows].astype(np.int32) - colour[rows])
-            error += int((part if counted is None else part[counted[rows]]).sum(dtype=np.int64))
-        return min(10.0 * math.log10(255.0**2 * samples / error), PSNR_MOST) if error else PSNR_MOST
+            part = found[rows].astype(np.int64) - colour[rows] if unit is None else found[rows] * unit - colour[rows]
+            part = np.square(part)
+            error += (part if counted is None else part[counted[rows]]).sum().item()
+        return min(10.0 * math.log10(white_of(colour) ** 2 * samples / error), PSNR_MOST) if error else PSNR_MOST
 
     def aim(self, missed: int) -> float:
         """What is wanted."""

@@ -195,7 +195,7 @@ class TorchEngine:
                 self._draw([one for one, _ in drawn], [image for _, image in drawn], side)
             for one, image in zip(symbols, images, strict=True):
                 for tile in one.missing:
-                    image[tile.pixel_rows(one.header), tile.pixel_columns(one.header)] = base.GREY
+                    image[tile.pixel_rows(one.header), tile.pixel_columns(one.header)] = base.grey_of(one.header)
         if area is not None:
             images = [image[area.rows, area.columns].contiguous() for image in images]
         if self.keep:
@@ -220,12 +220,13 @@ class TorchEngine:
             for piece in pieces(r.shape[2], r.shape[3], decoder.halo, side)
             if not all(is_lost(piece, one.header, one.missing) for one in symbols)
         ]
-        steps.render(decoder, r, v, t, images, those, fine)
+        steps.render(decoder, (r, v), t, images, those, fine, symbols[0].header.most)
 
     def _canvas(self, header: container.Header) -> Tensor:
         """(H, W), or (H, W, 3), on the device."""
         bands = () if header.layout in ("L", "LA") else (3,)
-        return torch.empty((header.height, header.width, *bands), dtype=torch.uint8, device=self.place.name)
+        dtype = torch.uint16 if header.deep else torch.uint8
+        return torch.empty((header.height, header.width, *bands), dtype=dtype, device=self.place.name)
 
     def _with_alpha(self, image: Tensor, alpha: np.ndarray | None) -> Tensor:
         if alpha is None:

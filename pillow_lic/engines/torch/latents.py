@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -17,7 +16,7 @@ from torch import Tensor
 from ... import quality
 from ...constants import GROUPS, LIC_HYPER_STRIDE, LIC_LATENT_STRIDE, LIC_Z_STEP_BITS
 from .. import pieces as cuts
-from ..base import Latents
+from ..base import Latents, white_of
 from ..pieces import Piece, pieces
 from .quantise import Quantiser, hyper_symbols
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from .networks import Network
     from .place import Place
 
-Pixels = NDArray[np.uint8]  # (height, width, 3)
+Pixels = NDArray[Any]  # (height, width, 3), uint8, or of more than 8 bits uint16
 At = tuple[Any, slice, slice]  # an index of (N, M, h, w): the positions of a group
 
 
@@ -49,14 +48,15 @@ def padded_pixels(images: Sequence[Pixels], piece: Piece, place: Place) -> Tenso
     """The piece's pixels as (N, 3, 16h, 16w) in 0..1, each image's last row and column repeated beyond its edge."""
     s = LIC_LATENT_STRIDE
     rows, columns = (piece.outer_bottom - piece.outer_top) * s, (piece.outer_right - piece.outer_left) * s
-    buffer = place.host(len(images), rows, columns, 3, dtype=torch.uint8)
+    white = white_of(images[0])
+    buffer = place.host(len(images), rows, columns, 3, dtype=torch.uint16 if white > 255 else torch.uint8)
     for target, pixels in zip(buffer.numpy(), images):
         part = pixels[piece.outer_top * s : piece.outer_bottom * s, piece.outer_left * s : piece.outer_right * s]
         height, width = part.shape[:2]
         target[:height, :width] = part
         target[:height, width:] = target[:height, width - 1 : width]
         target[height:] = target[height - 1]
-    return place.up(buffer).permute(0, 3, 1, 2).float().div_(255.0)  # channels last in memory
+    return place.up(buffer).permute(0, 3, 1, 2).float().div_(white)  # channels last in memory
 
 
 def hyper_analyse(encoder: Network, y: Tensor, t: Tensor, d: Tensor, side: int | None = None) -> Tensor:
@@ -160,32 +160,33 @@ def quantise(
 
 def render(
     decoder: Network,
-    r: Tensor,
-    v: Tensor,
+    symbols: tuple[Tensor, Tensor],
     t: Tensor,
     images: Sequence[Tensor],
     those: Sequence[Piece],
     fine: Tensor | None = None,
+    most: int = 255,
 ) -> None:
-    """Fill pieces of images, uint8 (height, width, 3) or (height, width) each, from r (N, M, hy, wy) and v (N, C, hz,
-    wz), both int16 (FORMAT 8). fine: factors (N, 1, hy, wy) of the steps, by quality maps.
+    """Fill pieces of images, uint8 or uint16 (height, width, 3) or (height, width) each, from symbols: r (N, M, hy, wy)
+    and v (N, C, hz, wz), both int16 (FORMAT 8). fine: factors (N, 1, hy, wy) of the steps, by quality maps. most:
+    white.
     """
-    s = LIC_LATENT_STRIDE
+    s, (r, v) = LIC_LATENT_STRIDE, symbols
     for piece in those:
         features, mean, step = prior(decoder.stages, v, piece, t)
         step = step if fine is None else step * fine[(..., *piece.outer)]
-        symbols, y_hat = r[(..., *piece.outer)].float(), torch.zeros_like(mean)
+        own_r, y_hat = r[(..., *piece.outer)].float(), torch.zeros_like(mean)
         for at, own_mean, own_step in groups(decoder.stages.refine, features, mean, step, y_hat):
-            y_hat[at] = own_mean + symbols[at] * own_step
+            y_hat[at] = own_mean + own_r[at] * own_step
         x = decoder.stages.synthesis(y_hat, t)[(..., *piece.within(s))]
         for pixels, image in zip(x, images, strict=True):  # (3, 16h, 16w) each
             target = image[piece.top * s : piece.bottom * s, piece.left * s : piece.right * s]
-            target.copy_(samples(pixels[:, : target.shape[0], : target.shape[1]], grey=image.dim() == 2))
+            target.copy_(samples(pixels[:, : target.shape[0], : target.shape[1]], image.dim() == 2, most))
 
 
-def samples(x: Tensor, grey: bool) -> Tensor:
-    """Synthesised x (3, h, w) to uint8 (h, w, 3), or (h, w) for grey (FORMAT 8, steps 5 and 6)."""
-    x = x.clamp(0.0, 1.0)
+def samples(x: Tensor, grey: bool, most: int = 255) -> Tensor:
+    """Synthesised x (3, h, w) to samples up to `most`, (h, w, 3), or (h, w) for grey (FORMAT 8, steps 5 and 6)."""
+    x, dtype = x.clamp(0.0, 1.0), torch.uint8 if most == 255 else torch.int32
     if grey:
-        return torch.floor(x.mean(0) * 255.0 + 0.5).to(torch.uint8)
-    return torch.floor(x * 255.0 + 0.5).to(torch.uint8).permute(1, 2, 0)
+        return torch.floor(x.mean(0) * float(most) + 0.5).to(dtype)
+    return torch.floor(x * float(most) + 0.5).to(dtype).permute(1, 2, 0)

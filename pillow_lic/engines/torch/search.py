@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ...constants import LIC_LATENT_STRIDE
-from ..base import BIT_WEIGHT, PASSES
+from ..base import BIT_WEIGHT, PASSES, white_of
 from ..pieces import Piece, pieces
 from . import latents as steps
 from . import visual as visuals
@@ -137,7 +137,8 @@ def _visual(decoder: Network, latents: Latents, y_hat: Tensor, weight: float) ->
     errors, gradient = torch.zeros(len(images), device=x.device), torch.zeros_like(x)
     for k, image in enumerate(images):
         height, width = image.shape[:2]
-        pixels = decoder.place.up(torch.from_numpy(np.ascontiguousarray(image))).permute(2, 0, 1).float().div_(255.0)
+        there = decoder.place.up(torch.from_numpy(np.ascontiguousarray(image)))
+        pixels = there.permute(2, 0, 1).float().div_(white_of(image))
         far, by_x = visuals.apart(pixels, x[k, :, :height, :width])
         errors[k] = weight * far
         gradient[k, :, :height, :width] = weight * by_x
