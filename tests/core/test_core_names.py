@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from functools import cache
 from pathlib import Path
@@ -52,3 +53,12 @@ def test_names_that_nobody_uses_are_found():
     assert len(names()) > 25
     assert not is_used("Model.decode_into")
     assert not is_used("visual")
+
+
+def test_calls_of_a_tile_take_few_arguments():
+    """Six at most: the model is an object, and a tile's place one argument."""
+    tree = ast.parse((ROOT / "pillow_lic" / "_core.pyi").read_text(encoding="utf-8"))
+    (model,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Model"]
+    taken = {one.name: len(one.args.args) - 1 for one in model.body if isinstance(one, ast.FunctionDef)}
+    calls = ("read_tile", "write_tile", "encode", "decode", "scale_index", "price", "quantise")
+    assert {name: taken[name] for name in calls if taken[name] > 6} == {}
