@@ -168,3 +168,28 @@ def test_honest_exif_is_kept():
         im = opened(saved(Image.new("L", (9, 9)), exif=given))
     assert dict(im.getexif()) == dict(given)
     assert container.read(saved(Image.new("L", (9, 9)), exif=given)).exif == given.tobytes()[6:]
+
+
+# ---- Colour coding points -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_colour_coding_points_there_and_back(image, lossless):
+    """Given, or of the image; three numbers are of full range; None drops them; keep changes nothing else."""
+    im = image()
+    assert "cicp" not in opened(saved(im, lossless=lossless)).info
+    first = opened(saved(im, lossless=lossless, cicp=(9, 16, 0)))
+    assert first.info["cicp"] == (9, 16, 0, 1)
+    assert opened(saved(first, lossless=lossless)).info["cicp"] == (9, 16, 0, 1)
+    assert "cicp" not in opened(saved(first, lossless=lossless, cicp=None)).info
+    kept = opened(saved(first, quality="keep", cicp=(1, 13, 6, False)))
+    assert kept.info["cicp"] == (1, 13, 6, 0)
+    assert opened(saved(first, quality="keep")).info["cicp"] == (9, 16, 0, 1)
+    kept.load()
+    assert kept.tobytes() == first.tobytes()
+
+
+@pytest.mark.parametrize("cicp", [(1, 2), (1, 2, 300), "bt709", 5, (1, 2, 3, 2), (1.5, 2, 3)])
+def test_wrong_colour_coding_points(image, cicp):
+    with pytest.raises(errors.LicBadOption, match="cicp must be"):
+        saved(image(), cicp=cicp)
