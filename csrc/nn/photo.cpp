@@ -229,7 +229,7 @@ struct Networks {
         if (style.other && style.strength > 0) other.emplace(style.other->parts(), q), strength = style.strength;
     }
     // What is rendered where nothing is blended.
-    const Photo::Parts::At& alone() const { return strength == kStrengthMost ? *other : own; }
+    const Photo::Parts::At& alone() const { return other && strength == kStrengthMost ? *other : own; }
     bool blends() const { return strength > 0 && strength < kStrengthMost; }
 };
 
@@ -243,7 +243,7 @@ void render_strip(const Networks& nets, const Image& image, const Part& part, st
     };
     Blend blend(nets.strength, 4 * columns * kOut, paint);
     std::optional<SynthesisStream> other;
-    if (nets.blends()) {
+    if (nets.other && nets.blends()) {
         other.emplace(*nets.other, columns, from == 0, wanted,
                       [&](const i16* levels, std::size_t quarter) { blend.other(levels, quarter); });
     }
