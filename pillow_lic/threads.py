@@ -9,7 +9,7 @@ import _thread
 import os
 
 from . import forks
-from .forks import held, in_child
+from .forks import in_child, stacks
 
 TYPE_CHECKING = False  # known to type checkers; spares the import of typing
 if TYPE_CHECKING:
@@ -172,12 +172,9 @@ _LARGE = "pillow_lic large stack"  # threads of this name have it
 STACK = 1 << 20  # bytes of stack that imports and the core are sure to do with
 
 
-_stacks = _thread.RLock()  # of the size that new threads have
-
-
 def with_stack(start: Callable[[], R]) -> R:
     """start(), which starts threads: they have a stack that is large enough, whatever threading.stack_size says."""
-    with _stacks:
+    with stacks:
         before = _stack_size()
         if not 0 < before < STACK:  # 0: the system's, which is large
             return start()
@@ -190,7 +187,7 @@ def with_stack(start: Callable[[], R]) -> R:
 
 def _stack_size() -> int:
     """What threading.stack_size was set to; asking sets it to 0."""
-    with _stacks:
+    with stacks:
         size = _thread.stack_size()
         if size:
             _thread.stack_size(size)
@@ -228,5 +225,3 @@ def with_large_stack(call: Callable[..., R], *arguments: Any, **options: Any) ->
     result: R = results.pop()
     return result
 
-
-held(_stacks)

@@ -241,7 +241,7 @@ def test_qualities_below_one_count_as_one(make_picture, quality):
 
 @pytest.mark.parametrize(
     "array",
-    [np.zeros((0, 5), np.uint8), np.zeros((4, 4, 5), np.uint8), np.zeros(4, np.uint8), np.zeros((4, 4), np.uint16)],
+    [np.zeros((0, 5), np.uint8), np.zeros((4, 4, 5), np.uint8), np.zeros(4, np.uint8), np.zeros((4, 4), np.int8)],
 )
 def test_bad_arrays(array):
     with pytest.raises(errors.LicBadOption):

@@ -103,6 +103,7 @@ def test_a_synthesis_of_another_shape():
         net.render(10000, v, r, grid, (0, 0, 16, 16), np.empty((16, 16, 3), np.uint8), 1, net, 256)
 
 
+@every_set
 @every_model
 def test_samples_of_any_depth(model, kernels):
     """Of 9 to 16 bits, whole and of a box, colour and grey."""

@@ -298,18 +298,18 @@ void check_map(const Tables& t, const lic::Shape& s, const Tile& tile, std::vect
 
 // The levels of symbols, in place, by the words of FORMAT 7.9; symbols that are too large for theirs are halved.
 void make_levels(const Tables& t, std::size_t n, const std::vector<std::uint8_t>& index, std::vector<std::int16_t>& r) {
-    const std::int32_t trellis = t.dependent()->first();
     std::vector<std::int32_t> state(n);
     for (std::size_t at = 0; at < t.q.stages.count * r.size(); ++at) {
         const std::size_t i = at % r.size();
         if (!t.q.stages.range(at / r.size(), 0).holds(index[i])) continue;
         std::int32_t &s = state[i % n], k = r[i], level = 3 * k;
+        const bool dependent = t.dependent()->spacing(index[i]) == LIC_LEVEL_TRELLIS;
         for (;; k /= 2) {
             const std::int32_t sign = k > 0 ? 1 : k < 0 ? -1 : 0;
-            level = index[i] < trellis ? 3 * k : s % 2 ? 4 * k - 2 * sign : 4 * k;
+            level = !dependent ? 3 * k : s % 2 ? 4 * k - 2 * sign : 4 * k;
             if (level >= LIC_SYMBOL_MIN && level <= LIC_SYMBOL_MAX) break;
         }
-        if (index[i] >= trellis) s = s / 2 ^ (s % 2 ? 157 / 2 : 0) ^ (k % 2 ? 86 / 2 : 0);
+        if (dependent) s = s / 2 ^ (s % 2 ? 157 / 2 : 0) ^ (k % 2 ? 86 / 2 : 0);
         r[i] = static_cast<std::int16_t>(level);
     }
 }
