@@ -146,7 +146,7 @@ def rendered_deep(net: _core.Photo, coded: tuple, box, bands: int, threads: int,
     """The same of `depth` bits, uint16. coded: q, v, r and the grid."""
     shape = (box[2] - box[0], box[3] - box[1])
     out = np.full(shape if bands == 1 else (*shape, 3), 77, np.uint16)
-    net.render(*coded, box, memoryview(out).cast("B"), threads, depth)
+    net.render(*coded, box, memoryview(out).cast("B"), threads, depth=depth)
     return out
 
 
