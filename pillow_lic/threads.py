@@ -224,4 +224,3 @@ def with_large_stack(call: Callable[..., R], *arguments: Any, **options: Any) ->
         raise problems.pop()
     result: R = results.pop()
     return result
-
