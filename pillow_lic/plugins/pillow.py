@@ -38,7 +38,7 @@ FOR_LOADING = ("pillow_lic.codec.decode", "pillow_lic.engines.native")
 FOR_PREVIEWS = ("pillow_lic.codec.preview",)
 FOR_SAVING = ("numpy", "pillow_lic.codec.encode", "pillow_lic.engines.native")
 
-_THUMBNAIL_GAP = 0.75  # of the reducing_gap that is given: what is decoded small is a mean already
+_THUMBNAIL_GAP = 0.55  # of the reducing_gap that is given: what is decoded small is a mean already
 
 _LARGE = 1 << 22  # bytes of samples that may be in memory twice
 

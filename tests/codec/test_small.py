@@ -209,7 +209,7 @@ def test_thumbnails(large, side, monkeypatch):
     render = NativeEngine._rendered
     monkeypatch.setattr(NativeEngine, "_rendered", lambda *given: drawn.append(1) or render(*given))
     small.thumbnail((side, side))
-    assert bool(drawn) == (side > 1203 / 4 / 1.5)
+    assert bool(drawn) == (side > 1203 / 4 / 1.1)
     assert psnr(np.asarray(small), np.asarray(whole)) > 34
 
 
