@@ -12,7 +12,6 @@ decoder (0.1.2) mixes rows up.
 
 import argparse
 import contextlib
-import csv
 import io
 import pathlib
 import sys
@@ -21,6 +20,7 @@ import blurhash
 import numpy as np
 import thumbhash
 from PIL import Image
+from rd import write
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 from pillow_lic import metrics
@@ -181,10 +181,7 @@ def main():
         rows.append({"codec": name, "pictures": len(pictures), "side": chosen.side, "bytes": round(size, 2),
                      "psnr": round(psnr, 3), "ssimulacra2": round(score, 2)})  # fmt: skip
         print(rows[-1], file=sys.stderr)
-    with OUT.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write(OUT, list(rows[0]), rows)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ Neither is FID or LPIPS, nor to be compared with those.
 """
 
 import argparse
-import csv
 import io
 import pathlib
 import sys
@@ -22,6 +21,7 @@ import sys
 import numpy as np
 import torch
 from PIL import Image
+from rd import write
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -168,10 +168,7 @@ def main():
             }
             rows.append(row | {name: round(float(value), 4) for name, value in found.items()})
             print(rows[-1], file=sys.stderr)
-    with OUT.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write(OUT, list(rows[0]), rows)
 
 
 if __name__ == "__main__":

@@ -5,16 +5,16 @@ Imports the standard library; Pillow and NumPy come with the command.
 
 from __future__ import annotations
 
-import argparse
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .plot import codecs_of, csv_of, opaque, points_of, savings
+from .plot import codecs_of, csv_of, numbers, opaque, points_of, savings
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from ..datasets import DataSet
@@ -51,21 +51,13 @@ def add_to(commands: Any) -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("lic-bench"), metavar="FOLDER")
     parser.add_argument("--codecs", metavar="A,B", help=f"as of `lic plot`; default: of {CODECS} what is available")
     parser.add_argument("--measures", metavar="A,B", help=f"as of `lic metrics`; default: of {','.join(MEASURES)}")
-    parser.add_argument("--qualities", type=_numbers, metavar="N,N", help="instead of each codec's own")
+    parser.add_argument("--qualities", type=numbers, metavar="N,N", help="instead of each codec's own")
     rates = f"rates that each codec is brought near to, by one quality for the whole set; default {RATE}"
-    parser.add_argument("--bpp", type=_numbers, default=(RATE,), metavar="R,R", help=rates)
+    parser.add_argument("--bpp", type=numbers, default=(RATE,), metavar="R,R", help=rates)
     parser.add_argument("--limit", type=int, metavar="N", help="pictures of each set at most, spread over it")
     parser.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="files at a time; default 1")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite what is there")
     parser.set_defaults(run=run)
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    values = tuple(float(part) for part in text.split(","))
-    if not all(0 < value <= 1000 for value in values):
-        msg = "must be above 0 and at most 1000"
-        raise argparse.ArgumentTypeError(msg)
-    return values
 
 
 def run(options: argparse.Namespace) -> int:

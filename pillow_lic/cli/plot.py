@@ -40,7 +40,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("-o", "--output", type=_target, default=Path("lic-plot.png"), help=", ".join(KINDS))
     parser.add_argument("--codecs", metavar="A,B", help="default: lic,jpeg,webp and avif if Pillow has it")
     parser.add_argument("--measures", metavar="A,B", help="as of `lic metrics`; default: psnr, ssimulacra2 if there")
-    parser.add_argument("--qualities", type=_numbers, metavar="N,N", help="instead of each codec's own")
+    parser.add_argument("--qualities", type=numbers, metavar="N,N", help="instead of each codec's own")
     parser.add_argument("--csv", type=Path, metavar="OUT", help="also write every file's figures")
     parser.add_argument("--limit", type=_count, metavar="N", help="pictures at most, spread over what is found")
     parser.add_argument("-j", "--jobs", type=_count, default=1, metavar="N", help="files at a time; default 1")
@@ -63,7 +63,8 @@ def _count(text: str) -> int:
     return value
 
 
-def _numbers(text: str) -> tuple[float, ...]:
+def numbers(text: str) -> tuple[float, ...]:
+    """Numbers above 0, with commas between them. Raises argparse.ArgumentTypeError."""
     values = tuple(float(part) for part in text.split(","))
     if not all(0 < value <= 1000 for value in values):
         msg = "must be above 0 and at most 1000"
