@@ -113,7 +113,7 @@ ALLOWED = {
         "cli/thumbnail",
     },
     "numpy": {
-        "plugins/pillow",
+        "plugins/saving",
         "plugins/imageio",
         "codec",
         "engines/torch",

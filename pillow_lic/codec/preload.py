@@ -22,7 +22,7 @@ def preload(models: Iterable[str] | None = None, *, saving: bool = True) -> None
     LicEngineMissing.
     """
     needed = ["pillow_lic.plugins.pillow", "pillow_lic.codec.decode", "pillow_lic.engines.native"]
-    imported(*needed, *(["numpy", "pillow_lic.codec.encode"] if saving else []))
+    imported(*needed, *(["numpy", "pillow_lic.codec.encode", "pillow_lic.plugins.saving"] if saving else []))
     from ..engines import choice as engines
     from ..models import choice, registry
 

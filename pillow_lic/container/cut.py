@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import LicBadOption
-from . import Head, TileStream, joined, read, read_head
+from . import Head, TileStream, read, read_head
 from .header import pack_header
 from .payloads import STREAM_MIN, pack_tiles
+from .writer import joined
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

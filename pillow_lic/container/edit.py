@@ -9,7 +9,8 @@ import re
 from typing import TYPE_CHECKING
 
 from ..errors import LicBadOption
-from . import chunk_bytes, pack_metadata, read, read_head
+from . import pack_metadata, read, read_head
+from .writer import chunk_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

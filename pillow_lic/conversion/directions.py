@@ -57,7 +57,7 @@ class Encode:
     def made(self, image: Image.Image) -> Made:
         """Of an image whose header is read."""
         from ..codec.encode import Encoding
-        from ..plugins.pillow import prepared
+        from ..plugins.saving import prepared
 
         notes: list[str] = []
         frames = getattr(image, "n_frames", 1)
@@ -114,7 +114,7 @@ class Decode:
 
     def write(self, target: IO[bytes], result: Decoded, made: Made) -> None:
         """The image in the other format."""
-        from ..plugins.pillow import image_of
+        from ..plugins.pixels import image_of
 
         image = image_of(result)
         image.info.update(made.info)

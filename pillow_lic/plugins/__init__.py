@@ -37,20 +37,20 @@ def register_lic_opener() -> None:
 
 def register_with_pillow(image: ModuleType) -> None:
     """image: the module PIL.Image."""
-    made: list[ModuleType] = []  # the plugin over that module, from the first file on
+    made: dict[str, ModuleType] = {}  # what of the plugin stands on that module, from the first file on
 
-    def plugin() -> Any:
-        if not made:
-            made.append(_plugin_over(image))
-        return made[0]
+    def plugin(part: str) -> Any:
+        if part not in made:
+            made[part] = _plugin_over(image, part)
+        return made[part]
 
     def opened(fp: IO[bytes], filename: str | bytes | None = None) -> LicImageFile:
-        found: LicImageFile = plugin().LicImageFile(fp, filename)
+        found: LicImageFile = plugin("pillow").LicImageFile(fp, filename)
         return found
 
     image.register_open(FORMAT, opened, _accept)
-    image.register_save(FORMAT, lambda im, fp, filename: plugin().save(im, fp, filename))
-    image.register_save_all(FORMAT, lambda im, fp, filename: plugin().save_all(im, fp, filename))
+    image.register_save(FORMAT, lambda im, fp, filename: plugin("saving").save(im, fp, filename))
+    image.register_save_all(FORMAT, lambda im, fp, filename: plugin("saving").save_all(im, fp, filename))
     image.register_extension(FORMAT, EXTENSION)
     image.register_mime(FORMAT, MIME)
 
@@ -81,13 +81,12 @@ def _accept(prefix: bytes) -> bool:
     return prefix.startswith(SIGNATURE)
 
 
-def _plugin_over(image: ModuleType) -> ModuleType:
-    """The plugin whose classes are those of this PIL.Image: where Pillow was imported afresh, a plugin afresh."""
-    from . import pillow
+def _plugin_over(image: ModuleType, part: str) -> ModuleType:
+    """A module of this room whose classes are those of this PIL.Image: where Pillow was imported afresh, afresh."""
+    from importlib import import_module
 
-    if vars(pillow)["Image"] is not image:
-        from importlib import import_module
-
-        sys.modules.pop(pillow.__name__, None)
-        return import_module(pillow.__name__)
-    return pillow
+    if vars(import_module(f"{__name__}.metadata"))["Image"] is not image:
+        for name in [name for name in sys.modules if name.startswith(f"{__name__}.")]:
+            del sys.modules[name]
+            globals().pop(name.rpartition(".")[2], None)  # where `from . import` looks first
+    return import_module(f"{__name__}.{part}")

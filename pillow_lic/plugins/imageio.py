@@ -62,7 +62,8 @@ class DeepColour:
         from ..codec.encode import encoded
         from ..codec.options import EncodeOptions
         from . import metadata
-        from .pillow import only_one, warn
+        from .notes import warn
+        from .saving import only_one
 
         only_one(1 + len(options.get("append_images", ())))
         names = EncodeOptions.__dataclass_fields__
@@ -90,7 +91,7 @@ def _plugin() -> Any:
     from imageio.plugins.pillow import PillowPlugin
 
     from ..codec.decode import decode
-    from .pillow import only_one
+    from .saving import only_one
 
     class LicPlugin(PillowPlugin):
         """imageio's Pillow plugin. It opens its file for writing before it has pictures in the format, and lets go of

@@ -50,7 +50,7 @@ def _same(im: LicImageFile, data: bytes) -> bool:
     """Whether it shows what the file does."""
     from ..codec.decode import decoded, read
     from ..codec.options import DecodeOptions
-    from .pillow import image_of
+    from .pixels import image_of
 
     options = DecodeOptions(dtype="uint8" if im.mode in ("L", "LA", "RGB", "RGBA") else None).checked()
     found = decoded(read(data, options), options, image_of)

@@ -17,6 +17,7 @@ import pillow_lic
 from pillow_lic import container, errors
 from pillow_lic import quality as qualities
 from pillow_lic.codec import decode, encode
+from pillow_lic.container.payloads import missing_tiles
 from pillow_lic.engines import native, pieces
 from pillow_lic.engines.base import GREY
 from pillow_lic.engines.torch import latents, networks, quantise
@@ -157,7 +158,7 @@ def test_tiles_are_independent_and_missing_ones_grey(make_picture, monkeypatch, 
 
 def test_nothing_is_synthesised_where_all_tiles_are_missing(make_picture, monkeypatch, engine):
     chunks = container.read(pillow_lic.encode(make_picture(150, 200, 4), model="toy"))
-    lost = dataclasses.replace(chunks, tiles=container.missing_tiles(chunks.header))
+    lost = dataclasses.replace(chunks, tiles=missing_tiles(chunks.header))
     monkeypatch.setattr(latents, "render", None)
     monkeypatch.setattr(native, "networks", None)
     with pytest.warns(UserWarning, match="grey"):
@@ -172,7 +173,7 @@ def test_max_pixels(make_picture, monkeypatch):
     assert (
         pillow_lic.decode(data, max_pixels=1200).shape == pillow_lic.decode(data, max_pixels=None).shape == (30, 40, 3)
     )
-    monkeypatch.setattr(container, "unpack_metadata", None)
+    monkeypatch.setattr(container.reader, "unpack_metadata", None)
     monkeypatch.setattr(decode, "decoded", None)
     for limit in (1199, 0, 1199.5, float("nan")):
         with pytest.raises(errors.LicLimitExceeded, match="40 x 30 pixels are more than max_pixels"):

@@ -18,7 +18,7 @@ from pillow_lic.engines import native, pieces
 from pillow_lic.engines.torch import engine as torch_engine
 from pillow_lic.engines.torch import latents
 from pillow_lic.models import registry
-from pillow_lic.plugins import pillow as plugin
+from pillow_lic.plugins import pixels as plugin
 
 
 @pytest.mark.network

@@ -206,7 +206,7 @@ def test_tables_do_not_share_memory():
 @given(cases)
 @settings(max_examples=60, deadline=None)
 def test_rows_of_z(case: Case):
-    """Those that export counts under, by the words of FORMAT 7.4; test_slow_decoder's streams hold the core to them."""
+    """Those that export counts under, by the words of FORMAT 7.4; test_slow_and_fast's streams hold the core to it."""
     nearest, channels = rate_point(case.q, case.points)[2], np.arange(len(case.z))
     rows = case.tables.z_rows(case.q, case.z)
     counted = np.minimum(np.abs(case.z.astype(int)), 3)

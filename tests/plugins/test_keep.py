@@ -12,6 +12,7 @@ from PIL import Image
 import pillow_lic
 from pillow_lic import cli, container, errors
 from pillow_lic.container import edit
+from pillow_lic.container.writer import chunk_bytes
 
 # Nothing but a description, "a", by either byte order; OTHER says "b".
 EXIF = b"MM\0*\0\0\0\x08" + b"\0\x01\x01\x0e\0\x02\0\0\0\x02a\0\0\0" + bytes(4)
@@ -93,7 +94,7 @@ def test_chunks_of_others_stay(make_picture):
     """Ancillary chunks that this version does not know are copied; what follows the end is dropped."""
     data = made(make_picture)
     at = container.read_head(data).chunk("T").start
-    more = data[:at] + container.chunk_bytes("q", b"what") + data[at:] + b"trailing"
+    more = data[:at] + chunk_bytes("q", b"what") + data[at:] + b"trailing"
     changed = edit.edited(more, {"x": b"<z/>"})
     assert streams(changed) == streams(more)
     assert changed.endswith(data[-100:])

@@ -273,7 +273,7 @@ def test_file_object_whose_seek_returns_nothing(image):
 
 def test_loading_unpacks_no_metadata(image, monkeypatch):
     im = opened(saved(image(), xmp=XMP))
-    monkeypatch.setattr(container, "unpack_metadata", None)
+    monkeypatch.setattr(container.reader, "unpack_metadata", None)
     im.load()
     assert im.info["xmp"] == XMP
 
@@ -304,8 +304,8 @@ def test_a_parser_unpacks_metadata_once(image, monkeypatch):
     head = container.read_head(data)
     assert head.chunk("x").length > 200
     unpacked = []
-    unpack = container.unpack_metadata
-    monkeypatch.setattr(container, "unpack_metadata", lambda *given: unpacked.append(1) or unpack(*given))
+    unpack = container.reader.unpack_metadata
+    monkeypatch.setattr(container.reader, "unpack_metadata", lambda *given: unpacked.append(1) or unpack(*given))
     parser = ImageFile.Parser()
     for byte in data:
         parser.feed(bytes([byte]))

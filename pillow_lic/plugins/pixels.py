@@ -1,0 +1,81 @@
+"""Decoded samples as Pillow's images, and what Pillow calls them.
+
+Imports Pillow and container; NumPy for grey pictures of mode I or F.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from ..constants import LIC_DEPTH_MIN
+from ..container import FLOATS, INTEGERS
+
+if TYPE_CHECKING:
+    from ..codec.decode import Decoded
+    from ..container import Header, Values
+
+NATIVE = ("L", "LA", "RGB", "RGBA")  # the modes of files
+
+_LARGE = 1 << 22  # bytes of samples that may be in memory twice
+_VALUED = {INTEGERS: "I", FLOATS: "F"}  # by what samples stand for
+
+
+def mode_of(header: Header, values: Values | None) -> str:
+    """Pillow's mode for a file. It has none of more than 8 bits but for grey."""
+    if not header.deep or header.layout != "L":
+        return header.layout
+    return "I;16" if values is None else _VALUED[values.kind]
+
+
+def dtype_of(header: Header, values: Values | None) -> str:
+    if not header.deep:
+        return "uint8"
+    return "uint16" if values is None else {INTEGERS: "int32", FLOATS: "float32"}[values.kind]
+
+
+def image_of(found: Decoded) -> Image.Image:
+    """The pixels as an image of its own. The memory of a large picture goes over bit by bit: `found` is of no use
+    afterwards.
+    """
+    image = found.image
+    if image is not None:
+        own = isinstance(image, Image.Image)  # not where Pillow was imported afresh and the codec was not
+        return image if own else Image.frombytes(image.mode, image.size, image.tobytes())
+    if found.depth > LIC_DEPTH_MIN and found.told[0] is not None:
+        return Image.fromarray(found.array())  # I or F
+    size, mode = found.size, "L" if len(found.colour.shape) == 2 else "RGB"
+    mode = "I;16" if found.depth > LIC_DEPTH_MIN else mode
+    memory = found.colour.obj if isinstance(found.colour, memoryview) else None
+    if isinstance(memory, bytearray) and len(memory) > _LARGE:
+        found.colour.release()
+        image = _moved(memory, mode, size)
+    else:
+        image = Image.frombuffer(mode, size, found.colour, "raw", _raw(mode), 0, 1)
+    plane = found.alpha
+    if plane is not None:
+        own = isinstance(plane, Image.Image)
+        image.putalpha(plane if own else Image.frombytes("L", size, plane.tobytes()))
+    return image.copy() if image.readonly else image
+
+
+def _raw(mode: str) -> str:
+    """What Pillow calls samples as they lie in memory."""
+    return "I;16B" if mode == "I;16" and sys.byteorder == "big" else mode
+
+
+def _moved(memory: bytearray, mode: str, size: tuple[int, int]) -> Image.Image:
+    """Samples as an image, from the last row on; what has been taken over is given back each time it is half of it."""
+    width, row = size[0], len(memory) // size[1]
+    image, end = Image.new(mode, size, None), size[1]  # not filled
+    while end:
+        half = max(0, end // 2 - 1)
+        while end > half:
+            begin = max(half, end - max(1, _LARGE // row))
+            with memoryview(memory)[begin * row : end * row] as samples:
+                image.paste(Image.frombytes(mode, (width, end - begin), samples, "raw", _raw(mode)), (0, begin))
+            end = begin
+        del memory[end * row :]
+    return image
