@@ -70,6 +70,14 @@ class Decoded(NamedTuple):
         """Width and height."""
         return self.image.size if self.image is not None else (self.colour.shape[1], self.colour.shape[0])
 
+    @property
+    def bands(self) -> int:
+        """Of colour and alpha."""
+        if self.image is not None:
+            return len(self.image.getbands())
+        colour = 1 if len(self.colour.shape) == 2 else int(self.colour.shape[2])
+        return colour + (self.alpha is not None)
+
     def array(self, order: str = ORDERS[0]) -> Any:
         """Colour and alpha in one."""
         return turned(self._array(), order)

@@ -8,12 +8,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from PIL import ExifTags, Image, PngImagePlugin
+from PIL import Image, PngImagePlugin
 
 from .. import container
-from ..container import exif as tiff
+from ..constants import LIC_DEPTH_MIN
+from ..container import exif as exifs
 from ..errors import LicBadOption
+from ..plugins import metadata
 from ..signature import EXIF_PREFIX, EXTENSION, FORMAT
+from . import deep, png
+from .tiff import DESCRIBING
 
 if TYPE_CHECKING:
     from ..codec.decode import Decoded
@@ -21,16 +25,10 @@ if TYPE_CHECKING:
     from ..codec.pipeline import Job
     from .places import Place
 
-# The tags of a TIFF file that say something about the picture and not about how the file stores it.
-_TAGS = ExifTags.Base
-DESCRIBING = {
-    _TAGS.ImageDescription, _TAGS.Make, _TAGS.Model, _TAGS.Orientation,
-    _TAGS.XResolution, _TAGS.YResolution, _TAGS.ResolutionUnit, _TAGS.Software, _TAGS.DateTime,
-    _TAGS.Artist, _TAGS.Copyright, _TAGS.Rating, ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo,
-}  # fmt: skip
-
-
 SIXTEEN = ("PNG", "TIFF", "JPEG2000", "PPM")  # formats into which Pillow writes mode I;16
+
+
+ADVICE = "as 16-bit RGB or RGBA without premultiplied alpha all is kept"
 
 
 class Made(NamedTuple):
@@ -63,8 +61,12 @@ class Encode:
         frames = getattr(image, "n_frames", 1)
         if frames > 1:
             notes.append(f"only the first of {frames} frames is kept")
-        given = {"exif": _exif(image, notes), "xmp": image.info.get("xmp")}  # a profile goes along by itself
-        source = prepared(image, given | _stated(image, given["exif"], notes))
+        given = {"cicp": _coding_points(image)}
+        colour = deep.colour(image)
+        if colour is None and deep.shown_in_8(image):
+            notes.append(f"warning: depth is lost: Pillow reads such a {image.format} in 8 bits; {ADVICE}")
+        given |= {"exif": _exif(image, notes), "xmp": image.info.get("xmp")}  # a profile goes along by itself
+        source = prepared(image, given | _stated(image, given["exif"], notes), colour)
         notes += [f"warning: {note}" for note in source.notes]
         return Made(Encoding(source.array, self.settings, source.metadata), image.size, {}, notes)
 
@@ -108,17 +110,24 @@ class Decode:
 
         assert isinstance(image, LicImageFile)
         info = {str(key): value for key, value in image.info.items()}
-        options = replace(self.options, dtype=_dtype(image.mode, self.format))
+        options = replace(self.options, dtype=_dtype(image, self.format))
         job = Decoding(image.chunks(options), options)
-        return Made(job, (job.chunks.header.width, job.chunks.header.height), info, [])
+        notes = []
+        if options.dtype == "uint8" and "depth" in info:
+            notes.append(f"warning: depth is lost: 8 of its {info['depth']} bits are kept; PNG and TIFF keep them all")
+        return Made(job, (job.chunks.header.width, job.chunks.header.height), info, notes)
 
     def write(self, target: IO[bytes], result: Decoded, made: Made) -> None:
         """The image in the other format."""
         from ..plugins.pixels import image_of
 
+        options = _metadata(made.info, self.format, made.notes)
+        if result.depth > LIC_DEPTH_MIN and self.format in deep.FORMATS and result.bands > 1:
+            deep.write(target, result.array(), self.format, **options)
+            return
         image = image_of(result)
         image.info.update(made.info)
-        image.save(target, self.format, **_metadata(image, self.format, made.notes), **self.quality)
+        image.save(target, self.format, **options, **self.quality)
 
     def opened(self, source: Any) -> Image.Image:
         """The picture, its header read."""
@@ -130,22 +139,29 @@ class Decode:
             return image.format == self.format
 
 
-def _dtype(mode: str, format: str) -> str | None:
-    """As what pixels of a file of this mode are wanted: with as much depth as the format takes. Pillow has more than 8
-    bits of grey alone.
-    """
-    if mode not in ("I;16", "I", "F"):
-        return "uint8"
+def _dtype(image: Image.Image, format: str) -> str | None:
+    """As what a file's pixels are wanted: with as much depth as the format takes. None: their own."""
+    mode = image.mode
+    if mode not in ("I;16", "I", "F"):  # Pillow has more than 8 bits of grey alone
+        wide = "depth" in image.info and format in deep.FORMATS
+        return ("uint16" if format == "PNG" else None) if wide else "uint8"
     if mode == "I;16" or format == "TIFF":
         return None if format in SIXTEEN else "uint8"
     return "uint16" if format in SIXTEEN else "uint8"
+
+
+def _coding_points(image: Any) -> Any:
+    """What the file states of its colours, as far as Pillow or we can tell."""
+    if image.format == "PNG" and image.fp is not None:
+        return png.coding_points(image.fp)
+    return metadata.coding_points(image.info)
 
 
 def _exif(image: Image.Image, notes: list[str]) -> bytes | None:
     """The image's EXIF; of TIFF, which keeps it among the tags of the file itself, what is about the picture."""
     if image.format != "TIFF" or image.info.get("exif"):
         exif = image.info.get("exif")
-        problem = tiff.problem(exif.removeprefix(EXIF_PREFIX)) if exif else None
+        problem = exifs.problem(exif.removeprefix(EXIF_PREFIX)) if exif else None
         if problem:
             notes.append(f"its EXIF cannot be read ({problem.partition(';')[0]}); it is left out")
         return None if problem else exif
@@ -162,10 +178,8 @@ def _exif(image: Image.Image, notes: list[str]) -> bytes | None:
 
 def _stated(image: Image.Image, exif: bytes | None, notes: list[str]) -> dict[str, Any]:
     """Resolution and comment of an image whose EXIF does not state them, as far as EXIF can hold them."""
-    from ..plugins import metadata
-
     found: dict[str, Any] = {}
-    for key, stated in (("dpi", tiff.resolution), ("comment", tiff.comment)):
+    for key, stated in (("dpi", exifs.resolution), ("comment", exifs.comment)):
         value = image.info.get(key)
         if not value or (exif and stated(exif.removeprefix(EXIF_PREFIX))):
             continue
@@ -177,13 +191,17 @@ def _stated(image: Image.Image, exif: bytes | None, notes: list[str]) -> dict[st
     return found
 
 
-def _metadata(image: Image.Image, format: str, notes: list[str]) -> dict[str, Any]:
-    """Save options that carry ICC, EXIF and XMP into another format."""
+def _metadata(info: dict[str, Any], format: str, notes: list[str]) -> dict[str, Any]:
+    """Save options that carry ICC, EXIF, XMP and colour coding points into another format."""
     keys = ("icc_profile", "exif", "xmp", "dpi", "comment")
-    metadata: dict[str, Any] = {key: image.info[key] for key in keys if key in image.info}
-    if format == "PNG" and "xmp" in metadata:
-        metadata["pnginfo"] = PngImagePlugin.PngInfo()
-        metadata["pnginfo"].add_itxt("XML:com.adobe.xmp", metadata.pop("xmp").decode("utf-8", "replace"))
-    if "xmp" in metadata and format not in ("JPEG", "WEBP", "AVIF"):
+    options: dict[str, Any] = {key: info[key] for key in keys if key in info}
+    if format == "PNG" and "xmp" in options:
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", options.pop("xmp").decode("utf-8", "replace"))
+    if "xmp" in options and format not in ("JPEG", "WEBP", "AVIF"):
         notes.append(f"Pillow cannot write XMP into {format}; it is left out")
-    return metadata
+    if "cicp" in info and format == "PNG":
+        options["pnginfo"] = png.with_coding_points(options.get("pnginfo"), info["cicp"])
+    elif "cicp" in info:
+        notes.append(f"Pillow cannot write colour coding points into {format}; they are left out, PNG has them")
+    return options

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 NAMES = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp", "cicp": "cicp"}  # the codec's names and Pillow's
 BESIDE = ("dpi", "comment")  # stated in EXIF
 
+_UNKNOWN = 2  # ITU-T H.273: "unspecified"
 _EMPTY_EXIF = 14  # bytes of a TIFF structure without entries: its header, no entries, no next directory
 _DPI = (0.01, 100_000.0)  # pixels an inch that a rational of EXIF can state well
 
@@ -48,13 +49,27 @@ def given(im: Any, options: dict[str, Any]) -> Metadata:
         exif = bytes(exif).removeprefix(EXIF_PREFIX)
         exif = None if len(exif) == _EMPTY_EXIF and not tiff.states_anything(exif) else exif
     xmp = xmp.encode("utf-8") if isinstance(xmp, str) else xmp
-    profile, cicp = (options.get(name, im.info.get(name)) for name in ("icc_profile", "cicp"))
+    profile = options.get("icc_profile", im.info.get("icc_profile"))
+    cicp = options.get("cicp", coding_points(im.info))
     metadata = Metadata(profile, exif, xmp, cicp).checked()
     try:
         stated = tiff.stating(metadata.exif, _resolution(options.get("dpi")), _comment(options.get("comment")))
     except ValueError as error:
         raise LicBadOption(str(error)) from error
     return metadata._replace(exif=stated)
+
+
+def coding_points(info: dict[str, Any]) -> Any:
+    """What is said of an image's colours: "cicp", or what pillow_heif tells of HEIC and AVIF as "nclx_profile", whose
+    pixels Pillow has in full range.
+    """
+    if "cicp" in info:
+        return info["cicp"]
+    nclx = info.get("nclx_profile")
+    names = ("color_primaries", "transfer_characteristics", "matrix_coefficients")
+    stated = [nclx.get(name) for name in names] if isinstance(nclx, dict) else []
+    known = all(isinstance(one, int) and 0 <= one <= 255 for one in stated) and stated[:2] != [_UNKNOWN] * 2
+    return (*stated, True) if stated and known else None
 
 
 def _resolution(dpi: Any) -> tuple[float, float] | None:

@@ -113,8 +113,10 @@ class Source(NamedTuple):
     notes: list[str]  # what there is to warn of
 
 
-def prepared(im: Image.Image, given: dict[str, Any]) -> Source:
-    """An image with the options that save() was given. Raises LicBadOption."""
+def prepared(im: Image.Image, given: dict[str, Any], deep: Any = None) -> Source:
+    """An image with the options that save() was given. deep: its pixels, where Pillow has not all of their bits. Raises
+    LicBadOption.
+    """
     from ..codec.options import EncodeOptions
 
     names, known = EncodeOptions.__dataclass_fields__, (*metadata.NAMES.values(), *metadata.BESIDE)
@@ -126,10 +128,13 @@ def prepared(im: Image.Image, given: dict[str, Any]) -> Source:
         raise LicBadOption(msg)
     import numpy as np
 
-    if given.get("lossless"):
+    if given.get("lossless") and deep is None:
         _check_exact(im)
     options = EncodeOptions(**{name: given[name] for name in names if name in given})
-    array = _deep(im, options.depth, notes) if im.mode in _DEEP else np.asarray(_to_native(im))
+    if deep is not None:
+        array = deep
+    else:
+        array = _deep(im, options.depth, notes) if im.mode in _DEEP else np.asarray(_to_native(im))
     if "icc_profile" not in given:
         source = source._replace(icc=_fitting_profile(source.icc, array.ndim == 2 or array.shape[2] == 2, notes))
     return Source(array, options, source, notes)
