@@ -22,6 +22,7 @@ from pillow_lic.container.cut import cut
 from pillow_lic.errors import LicError
 
 SECONDS = 60
+PLANES_MAX = 10_000  # pixels of exact pictures that are unpacked
 
 
 def check(data: bytes) -> bool:
@@ -49,12 +50,28 @@ def check(data: bytes) -> bool:
     assert container.read(own + data) == chunks
     parts = {"icc": chunks.icc, "exif": chunks.exif, "xmp": chunks.xmp, "map": chunks.map, "preview": head.preview}
     parts |= {"overlay": chunks.overlay, "style": chunks.style}
-    parts |= {"overlay": chunks.overlay, "planes": chunks.planes, "cicp": chunks.cicp, "values": chunks.values}
+    parts |= {"planes": chunks.planes, "cicp": chunks.cicp, "values": chunks.values}
     again = container.write(chunks.header, [tile.stages for tile in chunks.tiles], chunks.alpha, **parts)
     assert container.read(again) == chunks
     assert container.read_head(again).preview == head.preview
     check_cut(data, chunks)
+    check_planes(chunks)
     return True
+
+
+def check_planes(chunks: container.Container) -> None:
+    """An exact picture of more than 8 bits has samples of so many bits, or is refused by name."""
+    header = chunks.header
+    if chunks.planes is None or header.width * header.height > PLANES_MAX:
+        return
+    from pillow_lic.codec import planes
+
+    try:
+        samples = planes.unpack(chunks.planes, header)
+    except LicError:
+        return
+    assert samples.shape[:2] == (header.height, header.width)
+    assert samples.max() <= header.most
 
 
 def check_cut(data: bytes, chunks: container.Container) -> None:
@@ -74,7 +91,7 @@ def check_cut(data: bytes, chunks: container.Container) -> None:
 
 
 def seeds() -> list[bytes]:
-    """Small files that hold every chunk: 14."""
+    """Small files that hold every chunk."""
     files = []
     for layout, alpha in (("L", None), ("RGB", None), ("LA", b"\0\x80"), ("RGBA", b"\1" + _png(100, 70))):
         header = container.Header(100, 70, layout, 1, b"8 bytes.", 7550, 1)
@@ -84,7 +101,7 @@ def seeds() -> list[bytes]:
         stages = [[*one, b"ab" * n, b"cd" * (4 - n)] for n, one in enumerate(tiles)]
         preview = container.Preview("JPEG", 20, 14, b"\xff\xd8")
         files.append(container.write(staged, stages, alpha, map=b"\0\xe0\x20\1", preview=preview, style=(1, 178)))
-    return files + overlays()
+    return files + overlays() + deep()
 
 
 def overlays() -> list[bytes]:
@@ -108,8 +125,33 @@ def overlays() -> list[bytes]:
     return files
 
 
-def _png(width: int, height: int) -> bytes:
-    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+def deep() -> list[bytes]:
+    """More than 8 bits: under a model with what samples stand for, colour coding points and a style, and exact
+    pictures, plain and predicted.
+    """
+    import numpy as np
+
+    from pillow_lic.codec import planes
+
+    files, tiles = [], [[bytes(16)]] * 4
+    ranges = container.Values(container.INTEGERS, -5, 60000), container.Values(container.FLOATS, -0.5, 1e9)
+    for layout, depth, values in (("L", 9, ranges[0]), ("RGB", 16, ranges[1]), ("RGBA", 12, None)):
+        header = container.Header(100, 70, layout, 1, b"8 bytes.", 7550, 1, depth=depth)
+        alpha = b"\1" + _png(100, 70, 16) if header.has_alpha else None
+        beside = {"values": values, "cicp": container.Cicp(9, 16, 0, 1), "style": (1, 178)}
+        files.append(container.write(header, tiles, alpha, **beside))
+    ramp = np.add.outer(900 * np.arange(7), np.arange(9)).astype(np.uint16)
+    noise = np.random.default_rng(1).integers(0, 1 << 12, (5, 4, 4), np.uint16)
+    for samples, depth, values in ((ramp[:, :, None], 16, ranges[0]), (noise, 12, None), (noise[:, :, :2], 14, None)):
+        header = container.Header.of_overlay(
+            *samples.shape[1::-1], {1: "L", 2: "LA", 4: "RGBA"}[samples.shape[2]], depth
+        )
+        files.append(container.write(header, [], planes=planes.pack(samples, depth, 0), values=values))
+    return files
+
+
+def _png(width: int, height: int, bits: int = 8) -> bytes:
+    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
 
 
 def with_right_checksums(data: bytes) -> bytes:
@@ -139,7 +181,7 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
         if edit == 0 and position < len(out):
             out[position] ^= 1 << rng.randrange(8)
         elif edit == 1 and position < len(out):
-            out[position] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, *b"HxcepATOGPsz", rng.randrange(256)))
+            out[position] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, *b"HxcepnvsmATOGPz", rng.randrange(256)))
         elif edit == 2:
             out[position:position] = rng.randbytes(rng.randint(1, 8))
         elif edit == 3:
@@ -155,6 +197,7 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
 def loop(seconds: float, seed: int, least: int = 0) -> tuple[int, int]:
     """(files tried, files accepted) in the time given, or until `least` are tried. Accepted files join the seeds."""
     rng, corpus = random.Random(seed), seeds()
+    own = len(corpus)
     tried = accepted = 0
     end = time.monotonic() + seconds
     while time.monotonic() < end or tried < least:
@@ -167,7 +210,7 @@ def loop(seconds: float, seed: int, least: int = 0) -> tuple[int, int]:
         tried, accepted = tried + 1, accepted + accepts
         if accepts and len(data) < 2000:
             corpus.append(data)
-            corpus = corpus[:14] + corpus[-500:]
+            corpus = corpus[:own] + corpus[own:][-500:]
     return tried, accepted
 
 
