@@ -12,8 +12,8 @@ its bound before anything is timed. Peers get x, beta and gamma in bfloat16, and
 first use: seconds from the first call to its result, in fresh processes, with an empty and with a filled cache of
 kernels, beyond what torch's and CUDA's own start take.
 --sweep also times other plans of gdn.cu than gdn_kernels.gdn_plan's.
-mixture: symbols per second of the cumulative frequencies of mixtures (FORMAT 7.8): intervals for the encoder, windows
-of eight for the decoder, for K = 1 to 4; the results of 200,000 symbols are compared with the C++ core's first.
+mixture: symbols per second of the intervals of mixtures (FORMAT 7.8) that the encoder takes, for K = 1 to 4; those of
+200,000 symbols are compared with the C++ core's first.
 codec, exact: see bench/gpu_codec.py. --images takes a folder of pictures instead of generated ones.
 
 Writes bench/results/gpu-*.csv, and gpu.json that says what ran.

@@ -1,4 +1,4 @@
-"""Cumulative frequencies of mixtures (FORMAT 7.8) on a GPU, for bench/gpu.py.
+"""Intervals of symbols under mixtures (FORMAT 7.8) on a GPU, for bench/gpu.py.
 
 Imports torch and CuPy when it is called.
 """
@@ -29,7 +29,7 @@ def mixture_inputs(components, count):
 
 
 def mixture(options):
-    """Intervals and windows for each number of components."""
+    """Intervals for each number of components."""
     import numpy as np
     import torch
 
@@ -47,38 +47,21 @@ def mixture(options):
         ]
         planes_at, symbols_at, inverse_at, normal_at = (tensor.data_ptr() for tensor in there)
         start, freq = (torch.empty(SYMBOLS, dtype=torch.int32, device="cuda") for _ in range(2))
-        window = torch.empty((SYMBOLS, 8), dtype=torch.int16, device="cuda")
 
         given = planes_at, symbols_at, inverse_at, normal_at, start.data_ptr(), freq.data_ptr()
         intervals = partial(kernels.intervals, given, SYMBOLS, components, len(inverse), where)
-        given = planes_at, inverse_at, normal_at, window.data_ptr()
-        windows = partial(kernels.window, given, SYMBOLS, components, len(inverse), (-4, 8), where)
         intervals()
-        windows()
         core = _core_test.Mixture(normal, inverse, components)
         part = np.ascontiguousarray(planes[:, :CHECKED])
         _, _, below, radius = core.cumulative(part, symbols[:CHECKED])
         held = np.abs(symbols[:CHECKED].astype(int)) <= radius
         _, _, escape, _ = core.cumulative(part, (radius + 1).astype(np.int16))
-        fourth = core.cumulative(part, np.zeros(CHECKED, np.int16))[2]
-        right = np.array_equal(start[:CHECKED].cpu().numpy(), np.where(held, below, escape))
-        if not right or not np.array_equal(window[:CHECKED, 4].cpu().numpy().view(np.uint16), fourth):
+        if not np.array_equal(start[:CHECKED].cpu().numpy(), np.where(held, below, escape)):
             msg = f"mixtures of {components}: not what the core computes"
             raise SystemExit(msg)
-        for what, function, moved in (
-            ("intervals", intervals, 3 * components + 10),
-            ("windows of 8", windows, 3 * components + 16),
-        ):
-            ms = clock.ms(function)
-            rows.append(
-                {
-                    "components": components,
-                    "what": what,
-                    "ms": ms,
-                    "symbols_s": SYMBOLS / ms * 1e3,
-                    "gb_s": SYMBOLS * moved / ms / 1e6,
-                }
-            )
-            print(f"mixture K={components} {what:12} {ms:8.3f} ms  {SYMBOLS / ms / 1e6:7.2f} G symbols/s")
-    gpu_clock.write("gpu-mixture.csv", ("components", "what", "ms", "symbols_s", "gb_s"), gpu_clock.rounded(rows))
+        ms, moved = clock.ms(intervals), 3 * components + 10
+        row = {"components": components, "ms": ms, "symbols_s": SYMBOLS / ms * 1e3, "gb_s": SYMBOLS * moved / ms / 1e6}
+        rows.append(row)
+        print(f"mixture K={components} {ms:8.3f} ms  {SYMBOLS / ms / 1e6:7.2f} G symbols/s")
+    gpu_clock.write("gpu-mixture.csv", ("components", "ms", "symbols_s", "gb_s"), gpu_clock.rounded(rows))
     return {"symbols": SYMBOLS}

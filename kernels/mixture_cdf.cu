@@ -1,4 +1,4 @@
-// Cumulative frequencies of mixtures (FORMAT 7.8), one thread for one symbol: thin wrappers over csrc/lic_cdf.h, which
+// Intervals of symbols under mixtures (FORMAT 7.8), one thread for one symbol: thin wrappers over csrc/lic_cdf.h, which
 // the C++ core compiles too. Integers alone, so the results are those of the core, bit for bit. Grid-stride loops: any
 // launch covers everything, a single thread as well, which is how the tests run this file on a CPU.
 #include "lic_cdf.h"
@@ -8,7 +8,7 @@
                    step_of_##i = (long long)gridDim.x * blockDim.x;      \
          i < (n); i += step_of_##i)
 
-// For the encoder. planes: (3 components, n) bytes, symbols: (n,), inverse: (scales,), normal: (LIC_NORMAL_STEPS + 1,).
+// planes: (3 components, n) bytes, symbols: (n,), inverse: (scales,), normal: (LIC_NORMAL_STEPS + 1,).
 // start, freq: (n,) the interval of each symbol, or that of the escape where its mixture does not hold it.
 extern "C" __global__ void mixture_intervals(const lic_u8* planes, long long n, const short* symbols, int components,
                                              const lic_u32* inverse, int scales, const lic_u16* normal, lic_u32* start,
@@ -21,19 +21,5 @@ extern "C" __global__ void mixture_intervals(const lic_u8* planes, long long n, 
         const lic_u32 low = lic_below(normal, &m, held ? x : m.radius + 1);
         start[i] = low;
         freq[i] = (held ? lic_below(normal, &m, x + 1) : 1u << LIC_PROB_BITS) - low;
-    }
-}
-
-// For the decoder: G at `edges` neighbouring x from `first` on, (n, edges); beyond the support 0 and 65535 (which is no
-// G).
-extern "C" __global__ void mixture_window(const lic_u8* planes, long long n, int components, const lic_u32* inverse,
-                                          int scales, const lic_u16* normal, int first, int edges, lic_u16* below) {
-    LIC_EACH(i, n) {
-        struct LicMixture m;
-        lic_mixture(planes + i, (unsigned long long)n, components, inverse, scales, &m);
-        for (int k = 0; k < edges; ++k) {
-            const lic_i32 x = first + k;
-            below[i * edges + k] = (lic_u16)(x < -m.radius ? 0 : x > m.radius + 1 ? 65535 : lic_below(normal, &m, x));
-        }
     }
 }

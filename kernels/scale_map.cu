@@ -1,7 +1,6 @@
-// The integer map from z to a byte for each latent position (FORMAT 7.5), and the packing of the symbols that are coded
-// (7.6). Integers alone: sums of 32 bits in any order, the same as the C++ core's (csrc/scale_map.h), bit for bit.
-// Grid-stride loops: any launch covers everything, a single thread as well, which is how the tests run this file on a
-// CPU.
+// The integer map from z to a byte for each latent position (FORMAT 7.5). Integers alone: sums of 32 bits in any order,
+// the same as the C++ core's (csrc/scale_map.h), bit for bit. Grid-stride loops: any launch covers everything, a single
+// thread as well, which is how the tests run this file on a CPU.
 #include "lic_constants.h"
 
 #define LIC_EACH(i, n)                                                   \
@@ -41,25 +40,4 @@ extern "C" __global__ void scale_map(const short* v, const short* weight, const 
         for (int c = 0; c < inputs; ++c) acc += weight[k * inputs + c] * v[c * positions + p];
         out[i] = (unsigned char)clamped(acc >> LIC_MAP_SHIFT, 0, rows - 1);
     }
-}
-
-// 1 where a symbol is coded. Its running sum, less one, is the `place` of pack_symbols.
-extern "C" __global__ void coded_symbols(const unsigned char* index, long long n, int skip, unsigned char* coded) {
-    LIC_EACH(i, n) coded[i] = index[i] >= skip;
-}
-
-// The rows and symbols that are coded, in order, as the coder takes them. place: (n,) running sums of `coded_symbols`.
-extern "C" __global__ void pack_symbols(const unsigned char* index, const short* r, const long long* place, long long n,
-                                        int skip, unsigned char* rows, short* symbols) {
-    LIC_EACH(i, n) {
-        if (index[i] < skip) continue;
-        rows[place[i] - 1] = index[i];
-        symbols[place[i] - 1] = r[i];
-    }
-}
-
-// The other way, after decoding: every symbol in its position, 0 where none was coded.
-extern "C" __global__ void spread_symbols(const unsigned char* index, const short* symbols, const long long* place,
-                                          long long n, int skip, short* r) {
-    LIC_EACH(i, n) r[i] = index[i] < skip ? 0 : symbols[place[i] - 1];
 }

@@ -6,7 +6,7 @@ import numpy as np
 import on_host
 import pytest
 import torch
-from integer_twins import MANY, case_model, compare_maps, compare_mixtures, compare_packing
+from integer_twins import MANY, case_model, compare_maps, compare_mixtures
 from mixed_case import MixedCase
 from pictures import picture
 
@@ -28,11 +28,6 @@ def test_mixtures(components):
     """Seven times four million symbols for each number of components."""
     for seed in range(7):
         assert compare_mixtures("cuda:0", 10 * components + seed, components, MANY["cuda"]) == 0
-
-
-@pytest.mark.parametrize("skip", [0, 2, 5])
-def test_packing(skip):
-    assert compare_packing("cuda:0", skip, MANY["cuda"], skip) == 0
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -13,10 +13,9 @@ import cupy_on_cpu
 import numpy as np
 import pytest
 import torch
-from integer_twins import MANY, case_model, compare_maps, compare_mixtures, compare_packing
+from integer_twins import MANY, case_model, compare_maps, compare_mixtures
 from mixed_case import NORMAL, MixedCase, inverses
 from on_host import COMPILER, built, call, intervals
-from random_tables import Case, random_symbols
 
 from pillow_lic import _core_test
 from pillow_lic.engines.torch.cuda import compile as compiler
@@ -54,23 +53,7 @@ def test_mixture_kernels(cdf: ctypes.CDLL, components: int):
     start, freq = np.empty(n, np.uint32), np.empty(n, np.uint32)
     scales = (components, inverse, len(inverse), NORMAL)
     call(cdf.mixture_intervals, planes, ctypes.c_longlong(n), x, *scales, start, freq)
-    radius = mixture.cumulative(planes, x)[3]
     assert all(map(np.array_equal, (start, freq), intervals(mixture, planes, x)))
-
-    window = np.empty((n, 8), np.uint16)
-    call(cdf.mixture_window, planes, ctypes.c_longlong(n), *scales, -3, 8, window)
-    for k in range(8):
-        assert np.array_equal(window[:, k], mixture.cumulative(planes, np.full(n, k - 3, np.int16))[2])
-
-    few, edges = np.ascontiguousarray(planes[:, :400]), 2401  # far beyond every support, on both sides
-    window = np.empty((400, edges), np.uint16)
-    call(cdf.mixture_window, few, ctypes.c_longlong(400), *scales, -1200, edges, window)
-    edge = np.arange(-1200, 1201)
-    inside = (edge >= -radius[:400, None].astype(int)) & (edge <= radius[:400, None].astype(int) + 1)
-    wanted = np.stack([mixture.cumulative(few, np.full(400, x, np.int16))[2] for x in edge], 1)
-    outside = np.where(edge < 0, 0, 65535)
-    assert np.array_equal(window, np.where(inside, wanted, outside))
-    assert not inside.all(0)[[0, -1]].any()
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -94,25 +77,7 @@ def test_map_kernels(scale_map: ctypes.CDLL, seed: int):
     assert np.array_equal(out, case.tables.scale_index(case.q, case.z, case.h, case.w))
 
 
-def test_packing_kernels(scale_map: ctypes.CDLL):
-    """What is packed is the stream's run; what is spread is the tile."""
-    case = Case(3, 33, 41, latent=4, skip=3)
-    index = case.tables.scale_index(case.q, case.z, case.h, case.w).ravel()
-    n, skip = index.size, case.tables.skip
-    coded = np.empty(n, np.uint8)
-    call(scale_map.coded_symbols, index, ctypes.c_longlong(n), skip, coded)
-    place = np.cumsum(coded, dtype=np.int64)
-    r = random_symbols(np.random.default_rng(1), (n,)) * coded.astype(np.int16)
-    rows, symbols, back = np.empty(place[-1], np.uint8), np.empty(place[-1], np.int16), np.empty(n, np.int16)
-    call(scale_map.pack_symbols, index, r, place, ctypes.c_longlong(n), skip, rows, symbols)
-    assert np.array_equal(rows, index[index >= skip])
-    assert np.array_equal(symbols, r[index >= skip])
-    call(scale_map.spread_symbols, index, symbols, place, ctypes.c_longlong(n), skip, back)
-    assert np.array_equal(back, r)
-
-
-# ---- Launched by engines/torch/cuda
-# -----------------------------------------------------------------------------------------------
+# ---- Launched by engines/torch/cuda ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -125,14 +90,8 @@ def stand_in(monkeypatch, tmp_path_factory):
 @pytest.mark.parametrize("components", [1, 2, 3, 4])
 def test_launched_mixtures(components: int, stand_in: list):
     assert compare_mixtures("cpu", components, components, MANY["cpu"]) == 0
-    assert [name for name, *_ in stand_in] == ["mixture_intervals", "mixture_window"]
+    assert [name for name, *_ in stand_in] == ["mixture_intervals"]
     assert stand_in[0][1] == (64, 1, 1)  # fewer threads than symbols: each goes on to further ones
-
-
-@pytest.mark.parametrize("skip", [0, 2, 5])
-def test_launched_packing(skip: int, stand_in: list):
-    assert compare_packing("cpu", skip, 5000, skip) == 0
-    assert [name for name, *_ in stand_in] == ["coded_symbols", "pack_symbols", "spread_symbols"]
 
 
 @pytest.fixture

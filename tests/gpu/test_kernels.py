@@ -4,6 +4,7 @@ float64 twins.
 
 from __future__ import annotations
 
+import ast
 import concurrent.futures
 import os
 import re
@@ -96,10 +97,29 @@ CASES = list(
 )
 
 
-INTEGER_KERNELS = {
-    "scale_map.cu": ("dequantise", "hidden_layer", "scale_map", "coded_symbols", "pack_symbols", "spread_symbols"),
-    "mixture_cdf.cu": ("mixture_intervals", "mixture_window"),
-}
+def kernels_of(file: str) -> list[str]:
+    """The names that a file gives to what can be launched."""
+    text = (ROOT / "kernels" / file).read_text(encoding="utf-8")
+    return sorted(set(re.findall(r'extern "C" __global__ void (?:__launch_bounds__\([^)]*\)\s*)?(\w+)\(', text)))
+
+
+INTEGER_KERNELS = {file: kernels_of(file) for file in ("scale_map.cu", "mixture_cdf.cu")}
+
+
+def test_the_package_launches_every_kernel():
+    """By a function of engines/torch/cuda that names it, and that is used."""
+    package = ROOT / "pillow_lic"
+    nodes = {path: list(ast.walk(ast.parse(path.read_text("utf-8")))) for path in package.rglob("*.py")}
+    used = {node.attr for found in nodes.values() for node in found if isinstance(node, ast.Attribute)}
+    used |= {node.id for found in nodes.values() for node in found if isinstance(node, ast.Name)}
+    for launcher in ("gdn", "mixture", "scale_map"):
+        found = nodes[package / "engines" / "torch" / "cuda" / f"{launcher}.py"]
+        texts = {node.value for node in found if isinstance(node, ast.Constant)}
+        (file,) = (text for text in texts if isinstance(text, str) and text.endswith(".cu"))
+        assert kernels_of(file)
+        assert set(kernels_of(file)) <= texts
+        functions = {node.name for node in found if isinstance(node, ast.FunctionDef) if node.name[0] != "_"}
+        assert functions <= used, f"{launcher}.py: nothing calls {functions - used}"
 
 
 @pytest.mark.slow

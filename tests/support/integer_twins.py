@@ -5,12 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-import launchers
 import numpy as np
 import torch
 from mixed_case import NORMAL, inverses
 from on_host import intervals
-from random_tables import random_symbols
 
 from pillow_lic import _core_test
 from pillow_lic.engines.torch import place as places
@@ -30,7 +28,7 @@ def on(place: str, array: np.ndarray) -> torch.Tensor:
 
 
 def compare_mixtures(place: str, seed: int, components: int, n: int) -> int:
-    """Intervals and windows of n random symbols, edges of all tables among them: how many differ from the core's."""
+    """Intervals of n random symbols, edges of all tables among them: how many differ from the core's."""
     rng = np.random.default_rng(seed)
     inverse = np.append(inverses(rng, 30), [2048, 1 << 24]).astype(np.uint32)
     mixture = _core_test.Mixture(NORMAL, inverse, components)
@@ -41,21 +39,11 @@ def compare_mixtures(place: str, seed: int, components: int, n: int) -> int:
 
     there = [on(place, array) for array in (planes, x, inverse, NORMAL)]
     start, freq = (torch.zeros(n, dtype=torch.int32, device=place) for _ in range(2))
-    window = torch.zeros((n, 8), dtype=torch.int16, device=place)
     where = places.where(start)
     planes_at, x_at, inverse_at, normal_at = (tensor.data_ptr() for tensor in there)
-    scales = len(inverse)
     given = planes_at, x_at, inverse_at, normal_at, start.data_ptr(), freq.data_ptr()
-    mixture_kernels.intervals(given, n, components, scales, where)
-    given = planes_at, inverse_at, normal_at, window.data_ptr()
-    mixture_kernels.window(given, n, components, scales, (-3, 8), where)
-    differ = (start.cpu().numpy() != wanted_start).sum() + (freq.cpu().numpy() != wanted_freq).sum()
-    sample = slice(0, n, 8)  # of the window, every eighth symbol
-    for k in range(8):
-        edge = np.full(len(range(0, n, 8)), k - 3, np.int16)
-        wanted = mixture.cumulative(np.ascontiguousarray(planes[:, sample]), edge)[2]
-        differ += (window[sample, k].cpu().numpy().view(np.uint16) != wanted).sum()
-    return int(differ)
+    mixture_kernels.intervals(given, n, components, len(inverse), where)
+    return int((start.cpu().numpy() != wanted_start).sum() + (freq.cpu().numpy() != wanted_freq).sum())
 
 
 def compare_maps(place: places.Place, model: Model, q: int, z: np.ndarray, h: int, w: int) -> int:
@@ -65,27 +53,6 @@ def compare_maps(place: places.Place, model: Model, q: int, z: np.ndarray, h: in
     own = model.tables
     differ = (v[0].cpu().numpy() != own.dequantised(q, z)).sum()
     return int(differ + (index[0].cpu().numpy() != own.scale_index(q, z, h, w)).sum())
-
-
-def compare_packing(place: str, seed: int, n: int, skip: int) -> int:
-    """What is packed is index and r where they are coded, what is spread is r again: how many differ."""
-    rng = np.random.default_rng(seed)
-    index = rng.integers(0, 6, n).astype(np.uint8)
-    r = (random_symbols(rng, (n,)) * (index >= skip)).astype(np.int16)
-    index_there, r_there = on(place, index), on(place, r)
-    coded, back = torch.full_like(index_there, 9), torch.full_like(r_there, 9)
-    where = places.where(coded)
-    launchers.coded_symbols(index_there.data_ptr(), n, skip, coded.data_ptr(), where)
-    running = coded.long().cumsum(0)
-    rows = torch.zeros(int(running[-1]), dtype=torch.uint8, device=place)
-    symbols = torch.zeros(len(rows), dtype=torch.int16, device=place)
-    inputs = index_there.data_ptr(), r_there.data_ptr(), running.data_ptr(), n, skip
-    launchers.pack_symbols(*inputs, rows.data_ptr(), symbols.data_ptr(), where)
-    launchers.spread_symbols(
-        index_there.data_ptr(), symbols.data_ptr(), running.data_ptr(), n, skip, back.data_ptr(), where
-    )
-    differ = (rows.cpu().numpy() != index[index >= skip]).sum() + (symbols.cpu().numpy() != r[index >= skip]).sum()
-    return int(differ + (back.cpu().numpy() != r).sum())
 
 
 def case_model(case) -> SimpleNamespace:

@@ -2,11 +2,11 @@
 
 Every set is one position's bytes and a symbol. For each, the cumulative frequency below the symbol is the same by the
 definition (csrc/lic_cdf.h), by the tables one at a time, by the window of eight, by the words of FORMAT 7.8 in NumPy
-(mixture_twin.py), and in the CUDA kernels' source (kernels/mixture_cdf.cu), compiled for the host: the interval of the
-symbol, and all eight edges of the window around zero. A stream of all the symbols decodes to them, which takes window,
-search and gallop through every set. The bytes are made by the integer map at random weights, through a hidden layer: on
-every code path of the machine (scalar, SSE4.1, AVX2, AVX-512 as far as it has them) and in the source of
-kernels/scale_map.cu they are those of the map's definition.
+(mixture_twin.py), and in the CUDA kernel's source (kernels/mixture_cdf.cu), compiled for the host: the interval of the
+symbol. A stream of all the symbols decodes to them, which takes window, search and gallop through every set. The bytes
+are made by the integer map at random weights, through a hidden layer: on every code path of the machine (scalar,
+SSE4.1, AVX2, AVX-512 as far as it has them) and in the source of kernels/scale_map.cu they are those of the map's
+definition.
 """
 
 from __future__ import annotations
@@ -88,18 +88,13 @@ class Kernels:
     def check_mixture(
         self, mixture: _core_test.Mixture, inverse: np.ndarray, planes: np.ndarray, x: np.ndarray
     ) -> None:
-        """Interval of each symbol, and the window of eight edges around zero."""
+        """The interval of each symbol."""
         count, components = len(x), len(planes) // 3
         start, freq = np.empty(count, np.uint32), np.empty(count, np.uint32)
         tables = components, inverse, len(inverse), NORMAL
         call(self.cdf.mixture_intervals, planes, ctypes.c_longlong(count), x, *tables, start, freq)
         if not all(map(np.array_equal, (start, freq), intervals(mixture, planes, x))):
             sys.exit("the kernel of intervals differs")
-        window = np.empty((count, 8), np.uint16)
-        call(self.cdf.mixture_window, planes, ctypes.c_longlong(count), *tables, -3, 8, window)
-        for edge in range(8):
-            if not np.array_equal(window[:, edge], mixture.cumulative(planes, np.full(count, edge - 3, np.int16))[2]):
-                sys.exit("the kernel of windows differs")
 
 
 def planes_of_the_map(

@@ -21,15 +21,3 @@ def intervals(
     planes, symbols, inverse, normal, start, frequency = addresses
     arguments = planes, n, symbols, *ints(components), inverse, *ints(scales), normal, start, frequency
     each(SOURCE, "mixture_intervals", n, arguments, where)
-
-
-def window(
-    addresses: tuple[int, int, int, int], n: int, components: int, scales: int, span: tuple[int, int], where: Where
-) -> None:
-    """G of FORMAT 7.8 at neighbouring symbols, for who decodes. span: the first symbol, and how many.
-
-    addresses: planes (3 components, n) uint8, inverse (scales,), normal (257,), below (n, how many) uint16.
-    """
-    planes, inverse, normal, below = addresses
-    arguments = planes, n, *ints(components), inverse, *ints(scales), normal, *ints(*span), below
-    each(SOURCE, "mixture_window", n, arguments, where)
