@@ -17,6 +17,7 @@ import time
 import machine
 import metrics
 import numpy as np
+from jpeg_cells import luma_of, projected, to_luma
 from PIL import Image
 from rd import images_in, write
 
@@ -31,18 +32,16 @@ def psnr(a, b):
     return 10 * np.log10(255**2 / max(np.mean((a.astype(float) - b) ** 2), 1e-9))
 
 
-def smoothed(jpeg, wanted):
+def smoothed(found, steps, wanted):
     """PSNR of luma, of Gaussians in the cells; the best."""
     from scipy.ndimage import gaussian_filter
 
-    found = jpeg.planes[0]
-    return max(in_cells(jpeg, gaussian_filter(found, width) - found, wanted) for width in WIDTHS)
+    return max(in_cells(found, steps, gaussian_filter(found, width) - found, wanted) for width in WIDTHS)
 
 
-def again(jpeg, wanted):
+def again(found, steps, wanted):
     """PSNR of luma, of the mean of 32 shifted copies that were saved with the same tables, in the cells."""
-    found = jpeg.planes[0]
-    tables = [jpeg.tables[0].astype(int).tolist()]
+    tables = [steps.astype(int).tolist()]
     total = np.zeros_like(found)
     shifts = [(row, column) for row in range(8) for column in range(8) if (row + column) % 2 == 0]
     for row, column in shifts:
@@ -51,15 +50,13 @@ def again(jpeg, wanted):
         Image.fromarray(moved).save(file, "JPEG", qtables=tables)
         back = np.asarray(Image.open(file), np.float32)
         total += back[row : row + found.shape[0], column : column + found.shape[1]]
-    return in_cells(jpeg, total / len(shifts) - found, wanted)
+    return in_cells(found, steps, total / len(shifts) - found, wanted)
 
 
-def in_cells(jpeg, change, wanted):
+def in_cells(found, steps, change, wanted):
     """PSNR of luma with a change that was moved into the cells."""
-    from pillow_lic.jpeg.blocks import projected
-
     height, width = wanted.shape
-    better = jpeg.planes[0] + projected(jpeg.planes[0], change, jpeg.tables[0])
+    better = found + projected(found, change, steps)
     return psnr(better[:height, :width].round().clip(0, 255), wanted)
 
 
@@ -71,7 +68,6 @@ def mean(values):
 def measure(array, format, quality, slow):
     """bytes, then PSNR of luma: JPEG, ours, smoothing, again; and of RGB: JPEG, ours."""
     from pillow_lic.jpeg.enhance import enhance
-    from pillow_lic.jpeg.source import read, to_ycc
 
     image = Image.fromarray(array)
     if format == "grey":
@@ -79,15 +75,15 @@ def measure(array, format, quality, slow):
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality, **FORMATS[format])
     data = file.getvalue()
-    jpeg, _ = read(data)
+    found, steps = luma_of(data)
     plain, better = np.asarray(image), np.asarray(enhance(data))
     decoded = np.asarray(Image.open(io.BytesIO(data)))
-    luma = plain.astype(float) if plain.ndim == 2 else to_ycc(plain)[:, :, 0]
+    luma = plain.astype(float) if plain.ndim == 2 else to_luma(plain)
     height, width = luma.shape
-    ours = better if better.ndim == 2 else to_ycc(better)[:, :, 0]
-    others = (smoothed(jpeg, luma), again(jpeg, luma)) if slow else (np.nan, np.nan)
-    found = psnr(jpeg.planes[0, :height, :width], luma), psnr(ours, luma), *others
-    return len(data), *found, psnr(decoded, plain), psnr(better, plain)
+    ours = better if better.ndim == 2 else to_luma(better)
+    others = (smoothed(found, steps, luma), again(found, steps, luma)) if slow else (np.nan, np.nan)
+    lumas = psnr(found[:height, :width], luma), psnr(ours, luma), *others
+    return len(data), *lumas, psnr(decoded, plain), psnr(better, plain)
 
 
 def webp(array):

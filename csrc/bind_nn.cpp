@@ -12,6 +12,7 @@
 #include "image.h"
 #include "nn/analysis.h"
 #include "nn/encoder.h"
+#include "nn/enhance.h"
 #include "nn/gradient.h"
 #include "nn/kernel_sets.h"
 #include "nn/photo.h"
@@ -247,6 +248,26 @@ struct HeldPicture {
     }
 };
 
+// pixels: (height, width, bands) of a decoded JPEG; tables: (2, 64) steps; out: as pixels, grey or R, G, B.
+void enhance(const nn::Enhancer& network, const py::buffer& pixels, const Volume& shape, bool rgb,
+             const py::buffer& tables, bool halved, const py::buffer& out, py::ssize_t threads) {
+    const HeldPicture held_picture(pixels, shape);
+    const nn::Picture& picture = held_picture.picture;
+    if (!picture.data) refuse("argument pixels has dtype uint16, want uint8");
+    const Values<const std::uint16_t> steps(tables, "tables", {2, nn::kBlock});
+    const auto [height, width, bands] = shape;
+    const Values<std::uint8_t> to(out, "out", {height, width, bands}, true);
+    const std::size_t count = threads_of(threads);
+    nn::Jpeg jpeg{
+        picture.data, picture.height, picture.width, picture.bands, rgb && bands == 3, halved && bands == 3, {}};
+    for (std::size_t n = 0; n < 2 * nn::kBlock; ++n) {
+        if (!steps.data[n]) refuse("argument tables has a step of 0");
+        jpeg.steps[n / nn::kBlock][n % nn::kBlock] = steps.data[n];
+    }
+    const Released released;
+    network.enhance(jpeg, to.data, count);
+}
+
 // The squared error; `out`, where there is one, takes its gradient.
 double gradient(const nn::Photo& photo, py::ssize_t q, const py::buffer& y_hat, const py::buffer& pixels,
                 const Volume& shape, const std::optional<py::buffer>& out, py::ssize_t threads) {
@@ -465,6 +486,10 @@ void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
         .def("render", &thumbnail, py::arg("photo"), py::arg("q"), py::arg("v"), py::arg("r"), py::arg("grid"),
              py::arg("scale"), py::arg("size"), py::arg("out"), py::arg("threads") = 1)
         .def_property_readonly("latent", &nn::Thumbnail::latent);
+    py::class_<nn::Enhancer>(m, "Enhancer", "The network that says what a decoded JPEG lacks, in integers.")
+        .def(py::init(&make<nn::Enhancer>), py::arg("tensors"), py::arg("kernels") = "auto")
+        .def("enhance", &enhance, py::arg("pixels"), py::arg("shape"), py::arg("rgb"), py::arg("tables"),
+             py::arg("halved"), py::arg("out"), py::arg("threads") = 1);
     py::class_<nn::Analysis>(m, "Analysis",
                              "The encoder networks of the photo family; nothing in them decides what a file means.")
         .def(py::init(&make<nn::Analysis>), py::arg("tensors"), py::arg("kernels") = "auto")

@@ -191,6 +191,25 @@ class Thumbnail(metaclass=_Type):
     @property
     def latent(self) -> int: ...
 
+class Enhancer(metaclass=_Type):
+    """The network that says what a decoded JPEG lacks, in integers: the same samples on every machine."""
+    def __init__(self, tensors: Mapping[str, Any], kernels: str = "auto") -> None:
+        """As of Photo; the tensors are those of train/enhance_export.py, weights as int16."""
+    def enhance(
+        self,
+        pixels: _Buffer,
+        shape: _Volume,
+        rgb: bool,
+        tables: _Buffer,
+        halved: bool,
+        out: _Buffer,
+        threads: int = 1,
+    ) -> None:
+        """Samples of a JPEG made better, into `out`, uint8 (height, width, bands) like pixels, grey or RGB. rgb:
+        whether three bands are R, G, B, else Y, Cb, Cr; tables: uint16 (2, 64) steps of luma and chroma from 1 on, by
+        rows of frequencies; halved: whether chroma had fewer samples than luma.
+        """
+
 class Analysis(metaclass=_Type):
     """The encoder networks of the photo family; nothing in them decides what a file means. Shapes as in Photo."""
     def __init__(self, tensors: Mapping[str, Any], kernels: str = "auto") -> None:

@@ -92,6 +92,11 @@ LayerAt::LayerAt(const Layer& layer, const Kernels& k, int q)
     k.finish(s.data(), b.data(), n, scale.data(), bias.data());
 }
 
+LayerAt::LayerAt(const Layer& layer, const Kernels& k, const std::vector<i32>& scales, const std::vector<i64>& biases)
+    : weight(layer.weights()), scale(k.final_size(layer.outputs)), bias(k.final_size(layer.outputs)) {
+    k.finish(scales.data(), biases.data(), layer.outputs, scale.data(), bias.data());
+}
+
 Layer read_layer(const Kernels& k, const Tensors& t, const std::string& name, std::size_t outputs, std::size_t inputs,
                  const std::vector<std::size_t>& order, bool plain) {
     const i16* weight = nullptr;

@@ -32,6 +32,8 @@ struct LayerAt {
     Aligned<i64> bias;
     LayerAt() = default;
     LayerAt(const Layer& layer, const Kernels& k, int q);
+    // With multipliers and biases (outputs) of its own.
+    LayerAt(const Layer& layer, const Kernels& k, const std::vector<i32>& scales, const std::vector<i64>& biases);
     Final final() const { return {scale.data(), bias.data()}; }
 };
 

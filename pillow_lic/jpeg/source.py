@@ -1,41 +1,37 @@
-"""A JPEG as it was decoded: its planes, and what its header says of them.
+"""A JPEG as it was decoded: its samples, and what its header says of them.
 
-Imports Pillow, numpy and errors.
+Imports Pillow and errors.
 """
 
 from __future__ import annotations
 
 import io
 import os
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from array import array
+from typing import IO, Any, NamedTuple
 
-import numpy as np
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from ..errors import LicBadOption, LicTruncated
-from .blocks import COUNT, SIDE
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float32]
+STEPS = 64  # of a quantisation table
 
 _WANTED = "enhance takes a JPEG as Pillow opened it, its path or its bytes"
 
 
 class Jpeg(NamedTuple):
-    """Y, Cb and Cr of whole blocks, the last samples repeated, and what they were quantised by."""
+    """Samples of 8 bits, and what they were quantised by."""
 
-    planes: Array  # (3, 8h, 8w) levels; of grey pictures Cb and Cr are 128
-    tables: Array  # (2, 64) steps of luma and chroma, by rows of frequencies
+    pixels: bytes  # (height, width) of grey, or (height, width, 3) of Y, Cb and Cr or of RGB
     size: tuple[int, int]  # width and height
-    grey: bool
+    rgb: bool
+    tables: array[int]  # uint16 (2, 64): steps of luma and chroma, by rows of frequencies
     halved: bool  # whether chroma has fewer samples than luma
 
     @property
-    def flags(self) -> Array:
-        """As the network takes them."""
-        return np.array([self.halved, not self.grey], np.float32)
+    def bands(self) -> int:
+        """1 or 3."""
+        return len(self.pixels) // (self.size[0] * self.size[1])
 
 
 def read(source: Any) -> tuple[Jpeg, dict[str, Any]]:
@@ -45,7 +41,7 @@ def read(source: Any) -> tuple[Jpeg, dict[str, Any]]:
     back. Raises LicBadOption for what is no JPEG of grey or of Y, Cb and Cr, LicTruncated for one that breaks off.
     """
     if isinstance(source, Image.Image):
-        return _described(source, np.asarray(source), rgb=True), _info(source)
+        return _described(source), _info(source)
     if isinstance(source, (bytes, bytearray, memoryview)):
         source = io.BytesIO(source)
     if not isinstance(source, (str, os.PathLike)) and not hasattr(source, "read"):
@@ -69,12 +65,7 @@ def _opened(source: str | os.PathLike[str] | IO[bytes]) -> tuple[Jpeg, dict[str,
         _check(image)
         if image.mode == "RGB":
             image.draft("YCbCr", image.size)
-        try:
-            samples = np.asarray(image)
-        except OSError as error:
-            msg = f"the JPEG cannot be decoded ({error}); fetch it again"
-            raise LicTruncated(msg) from error
-        return _described(image, samples, rgb=False), _info(image)
+        return _described(image), _info(image)
 
 
 def _info(image: Image.Image) -> dict[str, Any]:
@@ -100,54 +91,23 @@ def _check(image: Image.Image) -> None:
         raise LicBadOption(msg)
 
 
-def _described(image: Any, samples: NDArray[np.uint8], *, rgb: bool) -> Jpeg:
+def _described(image: Any) -> Jpeg:
     _check(image)
-    grey = samples.ndim == 2
-    plain = samples.astype(np.float32)
-    if grey:
-        plain = np.dstack([plain, np.full((*plain.shape, 2), 128, np.float32)])
-    elif rgb:
-        plain = to_ycc(plain)
-    down, right = (-side % SIDE for side in plain.shape[:2])
-    padded = np.pad(plain, ((0, down), (0, right), (0, 0)), mode="edge").transpose(2, 0, 1)
-    layers = image.layer if not grey else image.layer[:1] * 2
-    tables = np.array([_table(image, layer[3]) for layer in layers[:2]], np.float32)
+    try:
+        pixels = image.tobytes()
+    except OSError as error:
+        msg = f"the JPEG cannot be decoded ({error}); fetch it again"
+        raise LicTruncated(msg) from error
+    grey = image.mode == "L"
+    layers = image.layer[:1] * 2 if grey else image.layer
+    tables = array("H", [step for layer in layers[:2] for step in _table(image, layer[3])])
     halved = not grey and layers[0][1:3] != layers[1][1:3]
-    return Jpeg(np.ascontiguousarray(padded), tables, image.size, grey, halved)
+    return Jpeg(pixels, image.size, image.mode == "RGB", tables, halved)
 
 
 def _table(image: Any, number: int) -> list[int]:
     table = image.quantization.get(number)
-    if table is None or len(table) != COUNT or min(table) < 1:
+    if table is None or len(table) != STEPS or not 1 <= min(table) <= max(table) < 1 << 16:
         msg = f"the JPEG has no quantisation table {number}; fetch it again"
         raise LicBadOption(msg)
     return list(table)
-
-
-def to_ycc(rgb: Array) -> Array:
-    """JFIF's Y, Cb, Cr (H, W, 3) of levels, not rounded."""
-    red, green, blue = (rgb[:, :, k] for k in range(3))
-    y = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
-    return np.dstack([y, 128 + (blue - y) / np.float32(1.772), 128 + (red - y) / np.float32(1.402)])
-
-
-def to_rgb(planes: Array) -> NDArray[np.uint8]:
-    """(H, W, 3) of planes (3, H, W), rounded once."""
-    y, blue, red = planes[0], planes[1] - 128, planes[2] - 128
-    rgb = np.dstack(
-        [
-            y + np.float32(1.402) * red,
-            y - np.float32(0.344136) * blue - np.float32(0.714136) * red,
-            y + np.float32(1.772) * blue,
-        ]
-    )
-    return _rounded(rgb)
-
-
-def to_grey(planes: Array) -> NDArray[np.uint8]:
-    """(H, W) of the first plane, rounded."""
-    return _rounded(planes[0])
-
-
-def _rounded(samples: Array) -> NDArray[np.uint8]:
-    return samples.round().clip(0, 255).astype(np.uint8)

@@ -22,6 +22,7 @@ HOLDERS = {
     "Photo": r"photo|made|_core\.Photo",
     "Analysis": r"analysis|made|_core\.Analysis",
     "Thumbnail": r"thumbnail|made|_core\.Thumbnail",
+    "Enhancer": r"made|_core\.Enhancer",
 }
 
 

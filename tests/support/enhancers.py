@@ -1,0 +1,37 @@
+"""Networks for enhanced JPEGs, of random weights up to what the engine allows."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from native_models import KINDS, layer
+
+
+@functools.cache
+def random_network(widths: tuple[int, ...], kind: str) -> dict[str, np.ndarray]:
+    """Tensors as the engine allows them."""
+    body, detail, tone, hidden, *counts = widths
+    rng = np.random.default_rng([*widths, KINDS.index(kind)])
+    shapes = {
+        "conditions": (hidden, 130),
+        "tones": (tone, hidden),
+        "enter": (body, 256),
+        "coefficients": (64, body),
+        "chroma": (128, body),
+        "up": (4 * detail, body),
+        "samples": (detail, 16),
+        "render": (16, detail),
+    }
+    for part, width, count in zip(("body", "detail"), (body, detail), counts):
+        for n in range(count):
+            shapes[f"{part}.{n}.depthwise"] = width, 9
+            shapes[f"{part}.{n}.tone"] = 2 * width, tone
+            shapes[f"{part}.{n}.out"] = 2 * width, width
+            shapes[f"{part}.{n}.back"] = width, 2 * width
+    tensors: dict[str, np.ndarray] = {}
+    for name, shape in shapes.items():
+        made = layer(rng, name, *shape, kind)
+        tensors |= {key: value if key.endswith("weight") else value[:1] for key, value in made.items()}
+        tensors[f"{name}.bias"] = tensors[f"{name}.bias"].clip(-(2**42), 2**42)
+    return tensors
