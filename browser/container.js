@@ -1,8 +1,9 @@
 // The container (FORMAT 2 to 6.2): a file's header, alpha, overlay, quality map, EXIF and tile streams, each checked
 // and none unpacked that could be large. All reads are bounded by the file's size and by the limits of FORMAT 3.
 import { Cursor, crc32, inflate } from './bytes.js';
+import { EIGHT, SIXTEEN, mostOf } from './depth.js';
 import { DISTRUST, ENDS, LicError, REFETCH, UPGRADE, refuse } from './errors.js';
-import { parseOverlay, pngStates } from './overlay.js';
+import { parseOverlay, parsePlanes, pngStates } from './overlay.js';
 
 const SIGNATURE = [0x8d, 0x4c, 0x49, 0x44];
 const MAJOR = 0;
@@ -21,7 +22,8 @@ const SHIFT_MAX = 32;
 const LAYOUTS = { 1: 'L', 2: 'LA', 3: 'RGB', 4: 'RGBA' };
 
 /**
- * The parts of a file: {header, alpha, alphaOffset, overlay, map, exif, tiles}; alphaOffset is where alpha begins.
+ * The parts of a file: {header, alpha, alphaOffset, overlay, planes, map, exif, tiles}; alphaOffset is where alpha
+ * begins, planes are what overlay is of more than 8 bits.
  *
  * bytes: a Uint8Array. maxPixels: the caller's limit on width times height, a side of less than 16 counted as 16.
  * Every checksum is checked. Throws a LicError.
@@ -39,11 +41,15 @@ export async function read(bytes, maxPixels) {
     if (payload.has('n')) checkCodingPoints(payload.get('n'), at('n'));
     if (payload.has('v')) checkValues(payload.get('v'), at('v'));
     const alpha = payload.get('A');
-    const found = { header, alpha, alphaOffset: at('A'), overlay: [], map: null, exif: null, tiles: [] };
+    const found = { header, alpha, alphaOffset: at('A'), overlay: [], planes: null, map: null, exif: null, tiles: [] };
     if (alpha) checkAlpha(alpha, at('A'), header);
     if (payload.has('e')) found.exif = await unpackMetadata(payload.get('e'), at('e'));
     if (payload.has('G')) found.map = await unpackMap(payload.get('G'), at('G'), header);
-    if (payload.has('O')) found.overlay = parseOverlay(new Cursor(payload.get('O'), at('O')), header);
+    if (payload.has('O')) {
+        const cursor = new Cursor(payload.get('O'), at('O'));
+        if (header.deep) found.planes = parsePlanes(cursor, header);
+        else found.overlay = parseOverlay(cursor, header);
+    }
     if (!header.alone) found.tiles = splitTiles(new Cursor(payload.get('T'), at('T')), header);
     return found;
 }
@@ -135,13 +141,10 @@ function parseHeader(cursor) {
     header.alone = layout >= 0x80;
     header.depth = ((layout >> 3) & 15) + 8;
     header.layout = LAYOUTS[layout & 7];
-    if (!header.layout || header.depth > 16) {
+    if (!header.layout || header.depth > SIXTEEN) {
         refuse('LicUnsupportedVersion', `unknown colour layout ${layout}`, cursor.offset - 1, UPGRADE);
     }
-    if (header.depth > 8) {
-        const what = `samples of ${header.depth} bits are not decoded here`;
-        refuse('LicUnsupportedVersion', what, cursor.offset - 1, 'decode the file with pillow-lic');
-    }
+    header.deep = header.depth > EIGHT;
     header.hasAlpha = header.layout.endsWith('A');
     header.bands = header.layout.startsWith('L') ? 1 : 3; // of colour
     if (!header.alone) parseRest(cursor, header);
@@ -228,21 +231,38 @@ function checkValues(payload, start) {
 
 /** Where the PNG of an alpha payload begins. */
 export function alphaStart(payload, header) {
-    return payload[0] === 2 ? 1 + header.bands : 1;
+    return payload[0] === 2 ? 1 + header.bands * sampleBytes(header) : 1;
+}
+
+/** Bytes of a sample that stands by itself. */
+function sampleBytes(header) {
+    return header.deep ? 2 : 1;
+}
+
+/** The sample of that number in an alpha chunk's head. */
+export function alphaSample(payload, header, number) {
+    const at = 1 + number * sampleBytes(header);
+    return header.deep ? payload[at] | (payload[at + 1] << 8) : payload[at];
 }
 
 function checkAlpha(payload, start, header) {
     if (payload.length === 0) refuse('LicCorruptChunk', 'alpha chunk too short', start, REFETCH);
     if (payload[0] > 2) refuse('LicUnsupportedVersion', `unknown alpha method ${payload[0]}`, start, UPGRADE);
     if (payload[0] === 0) {
-        if (payload.length !== 2) {
-            refuse('LicCorruptChunk', `constant alpha of ${payload.length} bytes instead of 2`, start, REFETCH);
+        const wanted = 1 + sampleBytes(header);
+        if (payload.length !== wanted) {
+            const what = `constant alpha of ${payload.length} bytes instead of ${wanted}`;
+            refuse('LicCorruptChunk', what, start, REFETCH);
+        }
+        if (alphaSample(payload, header, 0) > mostOf(header.depth)) {
+            refuse('LicCorruptChunk', `constant alpha of more than ${header.depth} bits`, start, REFETCH);
         }
         return;
     }
     const found = pngStates(payload.subarray(alphaStart(payload, header)));
-    if (!found || found.width !== header.width || found.height !== header.height || found.depth !== 8 || found.kind) {
-        const what = `alpha is not an 8-bit grey PNG of ${header.width} x ${header.height} pixels`;
+    const bits = header.deep ? SIXTEEN : EIGHT;
+    if (!found || found.width !== header.width || found.height !== header.height || found.depth !== bits || found.kind) {
+        const what = `alpha is not a ${bits}-bit grey PNG of ${header.width} x ${header.height} pixels`;
         refuse('LicCorruptChunk', what, start, REFETCH);
     }
 }

@@ -114,9 +114,10 @@ const char* lic_tile(std::size_t number, const std::uint8_t* data, const std::ui
     return outcome.status == lic::Status::ok ? nullptr : lic::describe(outcome.status);
 }
 
-// Samples (height, width, bands), of rows from `top` to `bottom`.
+// Samples (height, width, bands) of `depth` bits, of rows from `top` to `bottom`: bytes or, of more than 8 bits, u16.
 LIC_EXPORT(lic_render)
-void lic_render(std::size_t top, std::size_t bottom, std::size_t width, std::size_t bands, std::uint8_t* out) {
+void lic_render(std::size_t top, std::size_t bottom, std::size_t width, std::size_t bands, int depth,
+                std::uint8_t* out) {
     const Picture& p = *picture;
     const std::size_t n = p.hz * p.wz;
     std::vector<std::int16_t> v(p.z.size());
@@ -126,7 +127,9 @@ void lic_render(std::size_t top, std::size_t bottom, std::size_t width, std::siz
                     {v.data(), n, p.wz, 0, 0},
                     {p.r.data(), p.tiling.hy * p.tiling.wy, p.tiling.wy, 0, 0}};
     if (!p.setting.shift.empty()) image.shift = {p.setting.shift.data(), p.wz};
-    photo->render(image, p.q, {out, width * bands, bands, top, 0, bottom, width}, 1);
+    nn::Canvas canvas{out, 0, bands, top, 0, bottom, width, depth};
+    canvas.row_stride = width * canvas.pixel_bytes();
+    photo->render(image, p.q, canvas, 1);
 }
 
 // The picture's memory back.

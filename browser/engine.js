@@ -1,4 +1,5 @@
 // The decoder in WebAssembly (decoder.cpp) with one model: from tiles' streams to samples.
+import { room } from './depth.js';
 import { LicError, REFETCH, refuse } from './errors.js';
 import { damaged, describe, elementOf, identity, isDecoders } from './models.js';
 
@@ -65,10 +66,10 @@ export class Engine {
     }
 
     /**
-     * The samples (height, width, bands) of a picture, a Uint8Array: what container.js has read of its tiles and map.
-     * Throws LicCorruptTile, LicCorruptChunk, LicLimitExceeded.
+     * The samples (height, width, bands) of a picture, a Uint8Array or, drawn with more than 8 bits, a Uint16Array: what
+     * container.js has read of its tiles and map. Throws LicCorruptTile, LicCorruptChunk, LicLimitExceeded.
      */
-    pixels({ header, tiles, map }) {
+    pixels({ header, tiles, map }, depth) {
         const { width, height, bands, latent, side, quality, thresholds, cut } = header;
         const levels = this.#put(thresholds);
         const shift = map ? this.#put(new Uint8Array(map.buffer)) : 0;
@@ -77,10 +78,10 @@ export class Engine {
         if (wrong) refuse('LicCorruptChunk', this.#text(wrong), 0, REFETCH);
         try {
             tiles.forEach((stages, number) => this.#tile(number, stages, cut));
-            const out = new Uint8Array(width * height * bands);
+            const out = room(width * height * bands, depth);
             const rows = Math.max(Math.floor(STRIP / width / 64), 1) * 64;
             for (let top = 0; top < height; top += rows) {
-                this.#strip(top, Math.min(top + rows, height), width, bands, out);
+                this.#strip(top, Math.min(top + rows, height), { width, bands, depth }, out);
             }
             return out;
         } finally {
@@ -98,11 +99,12 @@ export class Engine {
         if (wrong) throw new LicError('LicCorruptTile', `tile ${number}: ${this.#text(wrong)}; ${REFETCH}`);
     }
 
-    #strip(top, bottom, width, bands, out) {
-        const size = (bottom - top) * width * bands;
+    #strip(top, bottom, { width, bands, depth }, out) {
+        const size = (bottom - top) * width * bands * out.BYTES_PER_ELEMENT;
         const samples = this.#room(size);
-        this.#call('lic_render', top, bottom, width, bands, samples);
-        out.set(this.#bytes(samples, size), top * width * bands);
+        this.#call('lic_render', top, bottom, width, bands, depth, samples);
+        const bytes = new Uint8Array(out.buffer);
+        bytes.set(this.#bytes(samples, size), top * width * bands * out.BYTES_PER_ELEMENT);
         this.#give(samples);
     }
 

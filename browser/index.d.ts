@@ -10,9 +10,23 @@ export interface Options {
     maxPixels?: number;
     /** The folder that holds lic.wasm and models/. Default: ASSETS. */
     assets?: string | URL;
+    /** Bits of a sample: 8, or 16 for as many as the file has. Default: 8. */
+    depth?: 8 | 16;
+}
+
+/** A picture of 16 bits. */
+export interface DeepImage {
+    /** RGBA, row by row, alpha not multiplied in: samples of `depth` bits. */
+    data: Uint16Array;
+    width: number;
+    height: number;
+    /** 9 to 16: the file's own, of a file of 8 bits 16. */
+    depth: number;
+    colorSpace: 'srgb';
 }
 
 /** Pixels of a `.lic` file, those of pillow_lic.decode to the bit; alpha is not multiplied in. */
+export function decode(source: Source, options: Options & { depth: 16 }): Promise<DeepImage>;
 export function decode(source: Source, options?: Options): Promise<ImageData>;
 
 export function decodeToImageBitmap(source: Source, options?: Options): Promise<ImageBitmap>;

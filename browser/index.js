@@ -1,12 +1,13 @@
 // `.lic` pictures in browsers and in node: decode(source) gives an ImageData, decodeToImageBitmap(source) an
 // ImageBitmap. Pixels are those of pillow_lic.decode, to the bit. Imports every other file here but worker.js.
 import { bytesOf } from './bytes.js';
-import { alphaStart, read } from './container.js';
+import { alphaSample, alphaStart, read } from './container.js';
+import { EIGHT, SIXTEEN, mostOf, scaled } from './depth.js';
 import { Engine } from './engine.js';
 import { LicError } from './errors.js';
 import { forget, gunzip, load } from './models.js';
 import { orientationOf, turned } from './orientation.js';
-import { bandsOf, unpack, unpackAlpha } from './overlay.js';
+import { bandsOf, exactPicture, paint, unpack, unpackAlpha } from './overlay.js';
 
 export { LicError };
 
@@ -32,38 +33,48 @@ function once(key, make) {
  *
  * source: an ArrayBuffer, a view of one, a Blob or a Response. Options: imageOrientation, 'from-image' to turn the
  * picture as its EXIF says, or 'none'; maxPixels, beyond which a file is refused; assets, the URL of the folder that
- * holds lic.wasm and models/. Rejects with a LicError, whose name is that of FORMAT appendix A.
+ * holds lic.wasm and models/; depth, 8 or 16. With 16, data are a Uint16Array of RGBA, no ImageData: samples of the
+ * file's own depth, which the result's `depth` tells, of a file of 8 bits 0 to 65535. Rejects with a LicError, whose name
+ * is that of FORMAT appendix A.
  */
 export async function decode(source, options = {}) {
-    const { imageOrientation = 'from-image', maxPixels = MAX_PIXELS, assets = ASSETS } = options;
+    const { imageOrientation = 'from-image', maxPixels = MAX_PIXELS, assets = ASSETS, depth: bits = EIGHT } = options;
     if (!['from-image', 'none'].includes(imageOrientation)) {
         throw new LicError('LicBadOption', `imageOrientation is '${imageOrientation}', want 'from-image' or 'none'`);
     }
+    if (![EIGHT, SIXTEEN].includes(bits)) {
+        throw new LicError('LicBadOption', `depth is ${bits}, want ${EIGHT} or ${SIXTEEN}`);
+    }
     const file = await read(await bytesOf(source), maxPixels);
     const { header } = file;
-    const colour = await samples(file, new URL(assets, ASSETS));
-    for (const one of file.overlay) paint(colour, header, one, await unpack(one, bandsOf(header)));
-    const rgba = await withAlpha(colour, file);
+    const depth = bits === SIXTEEN && header.deep ? header.depth : bits;
+    const rgba = await withAlpha(await samples(file, depth, new URL(assets, ASSETS)), file, depth);
     const orientation = imageOrientation === 'none' ? 1 : orientationOf(file.exif);
     const { data, width, height } = turned(rgba, header.width, header.height, orientation);
+    if (bits === SIXTEEN) return { data, width, height, depth, colorSpace: 'srgb' };
     return globalThis.ImageData ? new ImageData(data, width, height) : { data, width, height, colorSpace: 'srgb' };
 }
 
-/** The same as an ImageBitmap. */
+/** The same of 8 bits as an ImageBitmap. */
 export async function decodeToImageBitmap(source, options) {
-    return createImageBitmap(await decode(source, options));
+    return createImageBitmap(await decode(source, { ...options, depth: EIGHT }));
 }
 
-/** The samples that the tiles hold; zeros where the overlay is all that there is. */
-async function samples(file, assets) {
+/** The samples (height, width, bands) of a picture, but for its alpha chunk, drawn with so many bits. */
+async function samples(file, depth, assets) {
     const { header } = file;
-    if (header.alone) return new Uint8Array(header.width * header.height * bandsOf(header));
+    if (header.alone) return scaled(await exactPicture(file), header.depth, depth);
     const engine = await engineFor(header, assets);
+    let colour;
     try {
-        return engine.pixels(file);
+        colour = engine.pixels(file, depth);
     } finally {
         if (engine.broken) made.delete(new URL(`#${header.hash}`, assets).href);
     }
+    for (const one of file.overlay) {
+        paint(colour, header, one, scaled(await unpack(one, bandsOf(header)), header.depth, depth));
+    }
+    return colour;
 }
 
 /** The engine with the model that a file names. Throws LicUnknownModel, LicModelMissing. */
@@ -95,27 +106,22 @@ async function engineFor(header, assets) {
     });
 }
 
-/** A rectangle's samples over those of the picture. */
-function paint(colour, header, one, exact) {
-    const bands = bandsOf(header);
-    for (let row = 0; row < one.height; row++) {
-        const line = exact.subarray(row * one.width * bands, (row + 1) * one.width * bands);
-        colour.set(line, ((one.top + row) * header.width + one.left) * bands);
-    }
-}
-
-/** RGBA of a picture's samples and its alpha chunk (FORMAT 5.1). */
-async function withAlpha(colour, { header, alpha: payload, alphaOffset }) {
+/** RGBA of a picture's samples and its alpha chunk (FORMAT 5.1), drawn with so many bits. */
+async function withAlpha(colour, { header, alpha: payload, alphaOffset }, depth) {
     const { width, height, bands } = header;
     const step = bandsOf(header);
+    const opaque = mostOf(depth);
     const method = payload?.[0];
-    const hidden = method === 2 ? payload.subarray(1, 1 + bands) : null;
+    const stated = method === 0 || method === 2 ? heads(payload, header, method === 0 ? 1 : bands, depth) : null;
+    const hidden = method === 2 ? stated : null;
     const png = method > 0 ? alphaStart(payload, header) : 0;
-    const plane = png ? await unpackAlpha(payload.subarray(png), alphaOffset + png) : null;
-    const out = new Uint8ClampedArray(width * height * 4);
+    const most = mostOf(header.depth);
+    const unpacked = png ? await unpackAlpha(payload.subarray(png), alphaOffset + png, most) : null;
+    const plane = unpacked && scaled(unpacked, header.depth, depth);
+    const out = new (depth > EIGHT ? Uint16Array : Uint8ClampedArray)(width * height * 4);
     const last = bands - 1; // the band of blue, or grey
     for (let i = 0, from = 0, to = 0; i < width * height; i++, from += step, to += 4) {
-        const alpha = plane ? plane[i] : method === 0 ? payload[1] : step > bands ? colour[from + bands] : 255;
+        const alpha = plane ? plane[i] : method === 0 ? stated[0] : step > bands ? colour[from + bands] : opaque;
         const source = hidden && alpha === 0 ? hidden : colour;
         const at = source === hidden ? 0 : from;
         out[to] = source[at];
@@ -124,4 +130,14 @@ async function withAlpha(colour, { header, alpha: payload, alphaOffset }) {
         out[to + 3] = alpha;
     }
     return out;
+}
+
+/** The first samples of an alpha chunk. Throws LicCorruptChunk for those of more bits than there are. */
+function heads(payload, header, count, depth) {
+    const found = Array.from({ length: count }, (_, number) => alphaSample(payload, header, number));
+    if (found.some((one) => one > mostOf(header.depth))) {
+        const what = `a colour of invisible pixels of more than ${header.depth} bits`;
+        throw new LicError('LicCorruptChunk', `alpha chunk: ${what}; the file is damaged, fetch it again`);
+    }
+    return scaled(found, header.depth, depth);
 }

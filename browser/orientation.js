@@ -32,13 +32,14 @@ export function orientationOf(exif) {
     return 1;
 }
 
-/** RGBA pixels turned: {data, width, height}. pixels: a Uint8ClampedArray. */
+/** RGBA pixels turned: {data, width, height}. pixels: a Uint8ClampedArray or a Uint16Array. */
 export function turned(pixels, width, height, orientation) {
     if (orientation === 1) return { data: pixels, width, height };
     const [swapped, mirrored, flipped] = TURNS[orientation];
     const [columns, rows] = swapped ? [height, width] : [width, height];
-    const from = new Uint32Array(pixels.buffer);
-    const to = new Uint32Array(from.length);
+    const Pixels = pixels.BYTES_PER_ELEMENT === 2 ? BigUint64Array : Uint32Array;
+    const from = new Pixels(pixels.buffer);
+    const to = new Pixels(from.length);
     for (let y = 0, i = 0; y < rows; y++) {
         const v = flipped ? rows - 1 - y : y;
         for (let x = 0; x < columns; x++, i++) {
@@ -46,5 +47,5 @@ export function turned(pixels, width, height, orientation) {
             to[i] = swapped ? from[u * width + v] : from[v * width + u];
         }
     }
-    return { data: new Uint8ClampedArray(to.buffer), width: columns, height: rows };
+    return { data: new pixels.constructor(to.buffer), width: columns, height: rows };
 }

@@ -1,4 +1,6 @@
 // Exact rectangles and alpha (FORMAT 5): what they state of themselves, and their samples.
+import { Cursor } from './bytes.js';
+import { checkPrediction, joined } from './depth.js';
 import { LicError, DISTRUST, REFETCH, UPGRADE, refuse } from './errors.js';
 import { pngChunks, pngStates, readPng } from './png.js';
 import { readWebp, webpStates } from './webp.js';
@@ -43,6 +45,23 @@ export function parseOverlay(cursor, header) {
     return rectangles;
 }
 
+/** The two overlays of a picture of more than 8 bits: {prediction, offset, low, high}; nothing is unpacked. */
+export function parsePlanes(cursor, header) {
+    const { offset } = cursor;
+    if (!header.alone) {
+        refuse('LicCorruptChunk', `an overlay over samples of ${header.depth} bits`, cursor.start, REFETCH);
+    }
+    const prediction = cursor.u8();
+    checkPrediction(prediction, offset);
+    const parts = [cursor.ranged('length of an overlay', 1, SIDE_MAX)];
+    parts.push(cursor.left - parts[0]);
+    const [low, high] = parts.map((length) => {
+        const at = cursor.offset;
+        return parseOverlay(new Cursor(cursor.take(length), at), header);
+    });
+    return { prediction, offset, low, high };
+}
+
 function parsePlace(cursor, header) {
     const left = cursor.ranged('left of a rectangle', 0, header.width - 1);
     const top = cursor.ranged('top of a rectangle', 0, header.height - 1);
@@ -75,6 +94,29 @@ function check(one, bands) {
     } else {
         refuse('LicUnsupportedVersion', `unknown overlay method ${method}`, offset, UPGRADE);
     }
+}
+
+/** A rectangle's samples over those of the picture. */
+export function paint(colour, header, one, exact) {
+    const bands = bandsOf(header);
+    for (let row = 0; row < one.height; row++) {
+        const line = exact.subarray(row * one.width * bands, (row + 1) * one.width * bands);
+        colour.set(line, ((one.top + row) * header.width + one.left) * bands);
+    }
+}
+
+/** The samples (height, width, bands) of rectangles that are the whole picture: a Uint8Array. */
+async function whole(rectangles, header) {
+    const colour = new Uint8Array(header.width * header.height * bandsOf(header));
+    for (const one of rectangles) paint(colour, header, one, await unpack(one, bandsOf(header)));
+    return colour;
+}
+
+/** The same of a file whose overlay stands alone; of more than 8 bits, a Uint16Array. */
+export async function exactPicture({ header, overlay, planes }) {
+    if (!header.deep) return whole(overlay, header);
+    const [low, high] = [await whole(planes.low, header), await whole(planes.high, header)];
+    return joined(planes, low, high, header, bandsOf(header));
 }
 
 /** The samples (height, width, bands) of a rectangle that parseOverlay has checked: a Uint8Array. */
@@ -111,10 +153,12 @@ function fromWebp(pixels, bands) {
     return out;
 }
 
-/** The alpha plane (height, width) of a method's data, which container.js has checked: a Uint8Array. */
-export async function unpackAlpha(png, offset) {
+/** The alpha plane (height, width) of a method's data, which container.js has checked, its samples at most `most`. */
+export async function unpackAlpha(png, offset, most) {
     try {
-        return await readPng(png, offset);
+        const plane = await readPng(png, offset);
+        if (plane.some((one) => one > most)) throw new Error(`it has samples above ${most}`);
+        return plane;
     } catch (error) {
         if (error instanceof LicError) throw error;
         refuse('LicCorruptChunk', `alpha cannot be unpacked (${error.message})`, offset, REFETCH);

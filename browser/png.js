@@ -1,5 +1,5 @@
-// PNG, as far as alpha and overlay hold it (FORMAT 5): grey, grey with alpha, RGB, palette and RGBA of at most 8 bits,
-// interlaced or not. Exact, which a canvas is not where there is alpha. Imports bytes and errors alone.
+// PNG, as far as alpha and overlay hold it (FORMAT 5): grey, grey with alpha, RGB, palette and RGBA of 1 to 8 bits or
+// 16, interlaced or not. Exact, which a canvas is not where there is alpha. Imports bytes and errors alone.
 import { crc32, inflate } from './bytes.js';
 
 const START = [0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10, 0, 0, 0, 13, 0x49, 0x48, 0x44, 0x52];
@@ -44,8 +44,8 @@ export function pngChunks(bytes) {
 }
 
 /**
- * The samples of a PNG whose head pngStates has read and its caller has judged: a Uint8Array of the channels that its
- * colour type has, of a palette 3. Throws Error, or LicCorruptChunk; `start` is where it begins in the file.
+ * The samples of a PNG whose head pngStates has read and its caller has judged: a Uint8Array, of 16 bits a
+ * Uint16Array, of the channels that its colour type has, of a palette 3. Throws Error, or LicCorruptChunk; `start` is where it begins in the file.
  */
 export async function readPng(bytes, start) {
     const { width, height, depth, kind, interlaced, plain } = pngStates(bytes);
@@ -63,7 +63,7 @@ export async function readPng(bytes, start) {
     const size = parts.reduce((all, part) => all + part.rows * (part.line + 1), 0);
     const packed = chunks.filter(([type]) => type === 'IDAT').map(([, data]) => data);
     const lines = await inflate(await new Blob(packed).arrayBuffer(), size, 'a PNG', start);
-    const values = new Uint8Array(width * height * CHANNELS[kind]);
+    const values = new (depth === 16 ? Uint16Array : Uint8Array)(width * height * CHANNELS[kind]);
     const step = Math.max((CHANNELS[kind] * depth) / 8, 1);
     let at = 0;
     for (const part of parts) {
@@ -118,8 +118,9 @@ function spread(lines, { left, top, dx, dy, columns, rows, line }, depth, channe
         for (let x = 0; x < columns; x++) {
             for (let c = 0; c < channels; c++) {
                 const bit = (x * channels + c) * depth;
-                const byte = lines[from + (bit >> 3)];
-                values[to + x * dx * channels + c] = depth === 8 ? byte : (byte >> (8 - depth - (bit & 7))) & mask;
+                const at = from + (bit >> 3);
+                const byte = depth < 8 ? lines[at] >> (8 - depth - (bit & 7)) : lines[at];
+                values[to + x * dx * channels + c] = (depth === 16 ? (byte << 8) | lines[at + 1] : byte) & mask;
             }
         }
     }

@@ -1,5 +1,5 @@
 // node decode.mjs: reads a JSON list of {path, options} from its input, decodes each, and prints a JSON list of
-// {width, height, sha256 of the RGBA bytes} or {error, message}. `assets` among the options: a folder.
+// {width, height, sha256 of the RGBA bytes, depth if it is not 8} or {error, message}. `assets` among the options: a folder.
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { stdin } from 'node:process';
@@ -13,8 +13,8 @@ const answers = [];
 for (const { path, options = {} } of JSON.parse(text)) {
     if (options.assets) options.assets = pathToFileURL(`${options.assets}/`);
     try {
-        const { data, width, height } = await decode(await readFile(path), options);
-        answers.push({ width, height, sha256: createHash('sha256').update(data).digest('hex') });
+        const { data, width, height, depth } = await decode(await readFile(path), options);
+        answers.push({ width, height, depth, sha256: createHash('sha256').update(data).digest('hex') });
     } catch (error) {
         if (!(error instanceof LicError)) throw error;
         answers.push({ error: error.name, message: error.message });

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import fuzz_format
 import node
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ from pictures import picture
 from PIL import Image, ImageOps
 
 import pillow_lic
-from pillow_lic import container, errors
+from pillow_lic import container, entropy, errors
 from pillow_lic.codec import overlay
-from pillow_lic.container.overlay import CONSTANT, PNG, WEBP, webp_data
+from pillow_lic.container.overlay import CONSTANT, PLAIN, PNG, PREDICTED, WEBP, pack_planes, webp_data
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -127,6 +128,60 @@ def test_orientation_of_exif(tmp_path, endian):
     assert as_stored == [node.shown(np.asarray(image))] * len(files)
 
 
+# ---- More than 8 bits ---------------------------------------------------------------------------------------------
+
+
+def as_pngs(prediction: int, numbers: np.ndarray) -> container.Planes:
+    """Low and high bytes, each one rectangle."""
+    low, high = ((numbers >> shift).astype(np.uint8) for shift in (0, 8))
+    return container.Planes(prediction, *((png(overlay.image_of(one)),) for one in (low, high)))
+
+
+@pytest.mark.parametrize("depth", [9, 16])
+def test_exact_pictures_of_more_than_8_bits(tmp_path, depth):
+    """Plain and predicted, by 8 bits and by all; those of 8 bits by 16 as well."""
+    files, rng = [], np.random.default_rng(depth)
+    for mode in ("L", "LA", "RGB", "RGBA"):
+        for image in pictures(mode)[4::4]:  # a slope, noise, a column
+            eight = np.asarray(image).reshape(*image.size[::-1], len(mode))
+            samples = (eight.astype(int) * ((1 << depth) - 1) // 255).astype(np.uint16)
+            samples[::3] = np.minimum(samples[::3] + rng.integers(0, 5, samples[::3].shape), (1 << depth) - 1)
+            ways = (PLAIN, samples), (PREDICTED, entropy.predicted(samples, depth))
+            header = container.Header.of_overlay(*image.size, mode, depth)
+            files += [container.write(header, [], planes=as_pngs(*way)) for way in ways]
+        files.append(alone(mode, image.size, png(image)))
+    assert node.decoded(files, tmp_path) == [node.of_8(data) for data in files]
+    assert node.decoded(files, tmp_path, depth=16) == [node.of_16(data) for data in files]
+
+
+def test_orientation_of_16_bits(tmp_path):
+    samples, exif = np.arange(6 * 4 * 3, dtype=np.uint16).reshape(6, 4, 3) * 900, Image.Exif()
+    exif[0x112] = 6
+    data = pillow_lic.encode(samples, lossless=True, exif=exif.tobytes())
+    assert node.decoded([data], tmp_path, depth=16) == [node.shown(np.rot90(samples, -1), 16)]
+
+
+def test_deep_files_that_are_refused(tmp_path):
+    """By the names that the container gives, or the planes where it has unpacked them."""
+    samples = np.full((9, 8, 3), 4095, np.uint16)
+    header = container.Header.of_overlay(8, 9, "RGB", 12)
+    parts = as_pngs(PLAIN, samples)
+    good = container.write(header, [], planes=parts)
+    high = container.write(header, [], planes=as_pngs(PLAIN, samples + np.uint16(1)))
+    at = good.index(pack_planes(parts, header))
+    edited = [bytearray(good) for _ in range(3)]
+    edited[0][at] = 2  # an unknown prediction
+    edited[1][at + 1] ^= 1  # another length of the low bytes
+    edited[2][at + 1] ^= 0x7F
+    files = [high, *map(fuzz_format.with_right_checksums, map(bytes, edited))]
+    names = [name_of_error(one) or "LicCorruptChunk" for one in files]
+    assert [one["error"] for one in node.decoded(files, tmp_path)] == names
+    assert names[:2] == ["LicCorruptChunk", "LicUnsupportedVersion"]
+    with pytest.raises(errors.LicCorruptChunk, match="more than 12 bits"):
+        pillow_lic.decode(high)
+    assert node.decoded([good], tmp_path, depth=12)[0]["error"] == "LicBadOption"
+
+
 # ---- Refusals -----------------------------------------------------------------------------------------------------
 
 
@@ -149,7 +204,9 @@ def test_refusals_have_the_same_names(tmp_path):
     }
 
 
-@pytest.mark.parametrize("name", ["one-pixel", "lossless-grey-alpha", "lossless-rgba"])
+@pytest.mark.parametrize(
+    "name", ["one-pixel", "lossless-grey-alpha", "lossless-rgba", "lossless-deep-rgba", "deep-rgba"]
+)
 def test_cut_and_damaged_files_are_refused_alike(tmp_path, name):
     data = (GOLDEN / f"{name}.lic").read_bytes()
     files = [data[:length] for length in range(0, len(data), max(1, len(data) // 100))]

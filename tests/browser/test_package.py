@@ -43,3 +43,6 @@ def test_constants_are_those_of_the_core():
         assert eval(stated) == value, name
     (most,) = re.findall(r"^const RECTANGLES_MAX = (\d+);$", (node.BROWSER / "overlay.js").read_text(), re.MULTILINE)
     assert int(most) == constants.LIC_OVERLAYS_MAX
+    depth = (node.BROWSER / "depth.js").read_text()
+    for name, value in {"EIGHT": constants.LIC_DEPTH_MIN, "SIXTEEN": constants.LIC_DEPTH_MAX}.items():
+        assert f"export const {name} = {value};" in depth

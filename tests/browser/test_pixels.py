@@ -46,9 +46,6 @@ def toy():
 def test_goldens_and_other_pictures(tmp_path, monkeypatch, toy):
     node.need_node()
     files = [path.read_bytes() for path in sorted(GOLDEN.glob("*.lic"))]
-    deep = [data for data in files if container.read_head(data).header.deep]
-    assert [one["error"] for one in node.decoded(deep, tmp_path)] == ["LicUnsupportedVersion"] * len(deep)
-    files = [data for data in files if data not in deep]
     files += [toy(picture(*size), quality=q) for size, q in (((1, 1), 30), ((75, 211), 99), ((64, 17), 1))]
     files += [toy(picture(90, 61, bands), quality=50) for bands in (1, 2, 4)]
     files += [toy(picture(130, 140), progressive=True)]
@@ -56,9 +53,25 @@ def test_goldens_and_other_pictures(tmp_path, monkeypatch, toy):
     files += [mapped("toy", np.array([[0, 6, -7], [-32, 20, 1]], np.int8), progressive=True)]
     monkeypatch.setattr(encode_module, "TILE_SIDE", 1)
     files += [toy(picture(150, 100, 4), progressive=progressive) for progressive in (False, True)]
-    assert node.decoded(files, tmp_path, imageOrientation="none") == [
-        node.shown(pillow_lic.decode(data)) for data in files
-    ]
+    files += deep_files(toy)
+    assert node.decoded(files, tmp_path, imageOrientation="none") == [node.of_8(data) for data in files]
+    assert node.decoded(files, tmp_path, imageOrientation="none", depth=16) == [node.of_16(data) for data in files]
+
+
+def deep_files(toy) -> list[bytes]:
+    """Of more than 8 bits: alpha that is constant, a plane, or goes with a colour of invisible pixels."""
+    files, rng = [], np.random.default_rng(3)
+    for bands, depth in ((1, 9), (2, 12), (3, 16), (4, 10), (4, 16)):
+        samples = (picture(70, 83, bands).reshape(70, 83, bands).astype(float) / 255 * ((1 << depth) - 1)).astype("u2")
+        if bands in (2, 4):
+            files.append(toy(np.where(np.arange(bands) == bands - 1, 300, samples).astype("u2"), depth=depth))
+            samples[:, :, -1] = rng.integers(0, 1 << depth, (70, 83))
+            files.append(toy(samples, depth=depth))
+            samples[:30, :, -1] = 0
+            files += [toy(samples, depth=depth, exact=exact) for exact in (False, True)]
+        else:
+            files.append(toy(samples, depth=depth))
+    return files
 
 
 PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))  # Adam7

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+import pillow_lic
 from browser import build
+from pillow_lic import container
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,15 +60,28 @@ def decoded(files: Sequence[bytes], folder: Path, **options: object) -> list[dic
     return node("decode.mjs", jobs)
 
 
-def rgba(pixels: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, 4), as browsers have it."""
+def rgba(pixels: np.ndarray, depth: int = 8) -> np.ndarray:
+    """(H, W, 4), as browsers have it. depth: bits of a sample."""
     bands = pixels if pixels.ndim == 3 else pixels[:, :, None]
-    alpha = bands[:, :, -1:] if bands.shape[2] in (2, 4) else np.full((*pixels.shape[:2], 1), 255, np.uint8)
+    opaque = np.full((*pixels.shape[:2], 1), (1 << depth) - 1, pixels.dtype)
+    alpha = bands[:, :, -1:] if bands.shape[2] in (2, 4) else opaque
     colour = bands[:, :, :3] if bands.shape[2] >= 3 else bands[:, :, [0, 0, 0]]
     return np.concatenate([colour, alpha], axis=2)
 
 
-def shown(pixels: np.ndarray) -> dict[str, Any]:
-    """What `decoded` says of these pixels."""
-    digest = hashlib.sha256(rgba(pixels).tobytes()).hexdigest()
-    return {"width": pixels.shape[1], "height": pixels.shape[0], "sha256": digest}
+def shown(pixels: np.ndarray, depth: int = 8) -> dict[str, Any]:
+    """What `decoded` says of these pixels. depth: bits of a sample."""
+    digest = hashlib.sha256(rgba(pixels, depth).tobytes()).hexdigest()
+    found = {"width": pixels.shape[1], "height": pixels.shape[0], "sha256": digest}
+    return found if pixels.dtype == np.uint8 else found | {"depth": depth}
+
+
+def of_8(data: bytes) -> dict[str, Any]:
+    """What `decoded` says of a file."""
+    return shown(pillow_lic.decode(data, dtype="uint8"))
+
+
+def of_16(data: bytes) -> dict[str, Any]:
+    """The same with depth: 16."""
+    depth = container.read_head(data).header.depth
+    return shown(pillow_lic.decode(data, dtype="uint16"), depth if depth > 8 else 16)
