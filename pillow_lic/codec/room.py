@@ -17,7 +17,8 @@ from ..constants import LIC_LATENT_STRIDE
 from ..errors import LicLimitExceeded
 from ..forks import in_child
 from ..models import registry
-from ..models.cost import NATIVE, cost
+from ..models.cost import cost
+from ..models.manifest import NATIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,6 +1,6 @@
 """Which engine runs a model, and on which device. The one file that names the engines.
 
-Imports the standard library and ground; an engine when it is taken.
+Imports the standard library, models' manifest and ground; an engine when it is taken.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import LicBadOption, LicEngineMissing
 from ..imports import imported
+from ..models.manifest import NATIVE
 
 if TYPE_CHECKING:
     from ..models.store import Model
@@ -80,10 +81,9 @@ def decoder(model: Model, device: str, output: str = "numpy") -> Engine:
 
 def integers(model: Model) -> NativeEngine:
     """The engine in which a model's latents are integers. Raises LicBadOption for models that have none."""
-    if model.manifest.family != "photo":
-        msg = (
-            f"the model {model.name!r} is of another family than photo: its latents are no integers; decode its pixels"
-        )
+    if model.manifest.family != NATIVE:
+        other = f"the model {model.name!r} is of another family than {NATIVE}"
+        msg = f"{other}: its latents are no integers; decode its pixels"
         raise LicBadOption(msg)
     from .native import NativeEngine
 
@@ -104,7 +104,7 @@ def _engine(model: Model, device: str, output: str = "numpy") -> Engine:
     if wish not in ENGINES:
         msg = f"{ENGINE_VARIABLE} must be one of {', '.join(ENGINES)}, found {wish!r}"
         raise LicBadOption(msg)
-    if model.manifest.family == "photo" and device == "cpu" and output == "numpy" and wish != "torch":
+    if model.manifest.family == NATIVE and device == "cpu" and output == "numpy" and wish != "torch":
         from .native import NativeEngine
 
         return NativeEngine()

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from ..container import Area, Header
     from ..models.store import Model
 
-FAMILY = "photo"
 SCALES = (4, 8, 16)  # of small pictures (FORMAT 8.6)
 
 _lock = forks.held(threading.RLock())

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .manifest import FAMILIES, NATIVE
+
 if TYPE_CHECKING:
     from .manifest import Manifest
 
-NATIVE = "photo"  # the family that the native engine runs
 DEFAULT = 13950.0  # multiply-adds a pixel of the default model, `photo`
 PYTORCH = 12.0  # times a multiply-add of the native engine: 2.4 times its time on one core, the rest for its memory
 _LATENT = 256  # pixels of a latent position
@@ -19,9 +20,8 @@ _LEAST = 0.25  # what pixels cost beside networks: entropy coding, memory
 
 def cost(manifest: Manifest) -> float:
     """Of a pixel of the model's files, in pixels of the default model."""
-    if manifest.family == NATIVE:
-        return max(_LEAST, _photo(manifest) / DEFAULT)
-    return max(_LEAST, PYTORCH * _gdn(manifest) / DEFAULT)
+    counted = COUNTED[FAMILIES[manifest.family]](manifest) / DEFAULT
+    return max(_LEAST, counted if manifest.family == NATIVE else PYTORCH * counted)
 
 
 def _photo(manifest: Manifest) -> float:
@@ -48,3 +48,6 @@ def _gdn(manifest: Manifest) -> float:
     synthesis = 6.25 * (M * n / 64 + n * n / 16 + n * n / 4 + 3 * n) + n * n * (1 / 64 + 1 / 16 + 1 / 4)
     prior = 6.25 * (manifest.hyper * n / 1024 + n * n / 256) + 9 * n * M / 256
     return synthesis + prior + hidden * (manifest.hyper + hidden + 3 * max(components, 1) * M) / _LATENT
+
+
+COUNTED = {"photo": _photo, "gdn": _gdn}  # by a family's file: its multiply-adds a pixel

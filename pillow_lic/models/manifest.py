@@ -24,6 +24,7 @@ PERCEPTUAL = "perceptual.safetensors"  # and, where there is one, of its second 
 THUMBNAIL = "thumbnail.safetensors"  # what gives small pictures without its synthesis, where it has that
 # Families of networks (FORMAT 9.3, 9.4), and the file in engines/torch/ and in train/families/ that has each.
 FAMILIES = {"photo": "photo", "factorized": "gdn", "hyperprior": "gdn", "gdn-mixture": "gdn"}
+NATIVE = "photo"  # that which the native engine runs
 WIDTH_MAX = 4096  # of a network
 DEFAULTS: dict[str, Any] = {"encoder_halo": 8, "quality": [LIC_QUALITY_MIN, LIC_QUALITY_MAX]}  # what need not be stated
 
@@ -131,8 +132,8 @@ def _problem_of_files(stated: dict[str, Any]) -> str | None:
     network = stated.get("network")
     if not isinstance(network, dict) or network.get("family") not in FAMILIES:
         return f"network must state a family of {', '.join(FAMILIES)}"
-    if "perceptual" in stated and FAMILIES[network["family"]] != "photo":
-        return f"perceptual is for networks of the photo family, found {network['family']!r}"
+    if "perceptual" in stated and network["family"] != NATIVE:
+        return f"perceptual is for networks of the {NATIVE} family, found {network['family']!r}"
     for key, value in network.items():
         if key != "family" and not (type(value) is bool or (type(value) is int and 0 <= value <= WIDTH_MAX)):
             return f"network: {key} must be an integer from 0 to {WIDTH_MAX}, found {value!r}"

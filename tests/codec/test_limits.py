@@ -13,7 +13,7 @@ import pillow_lic
 from pillow_lic import errors, limits
 from pillow_lic.codec.options import DecodeOptions
 from pillow_lic.engines import native
-from pillow_lic.models import cost, registry
+from pillow_lic.models import cost, manifest, registry
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +35,11 @@ def test_cost_is_what_networks_multiply(monkeypatch):
         counted = sum(found[stage] for stage in ("scale map (integers)", "prior", "refine", "synthesis"))
         factor = 1.0 if name.startswith("photo") else cost.PYTORCH
         assert cost.cost(registry.by_name(name).manifest) == pytest.approx(factor * counted / cost.DEFAULT, rel=0.02)
+
+
+def test_every_family_has_a_cost():
+    assert set(cost.COUNTED) == set(manifest.FAMILIES.values())
+    assert manifest.NATIVE in manifest.FAMILIES
 
 
 @pytest.mark.parametrize(
