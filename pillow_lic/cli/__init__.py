@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import signal
 import sys
 import threading
@@ -22,8 +21,8 @@ from ..codec.options import DEFAULT_EFFORT, EFFORTS, SCREENS
 from ..conversion import at_work
 from ..errors import LicBadOption
 from ..models import choice
-from ..quality import DEFAULT, to_q
-from .sizes import number_of_bytes
+from ..quality import DEFAULT
+from . import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,7 +153,7 @@ def parser_of() -> argparse.ArgumentParser:
         "-q", "--quality", type=int, help="handed to the format to write, if it has one; default: Pillow's for it"
     )
     crop = "a part alone: width, height, left and top in pixels; only what it takes is read"
-    decode.add_argument("--crop", type=_box, metavar="WxH+X+Y", help=crop)
+    decode.add_argument("--crop", type=arguments.crop, metavar="WxH+X+Y", help=crop)
     smaller = "so many times smaller; 4, 8 and 16 take a third of the time with the default models"
     decode.add_argument("--scale", type=int, choices=(1, 2, 4, 8, 16), default=1, help=smaller)
     _add_style(decode, "perceptual: with invented texture where little was kept")
@@ -169,7 +168,7 @@ def parser_of() -> argparse.ArgumentParser:
     demo.add_argument("photograph", nargs="?", type=Path, help="default: one from an installed package")
     demo.add_argument("-o", "--output", type=Path, default=Path("lic-demo.png"), help="picture, or a folder for it")
     demo.add_argument(
-        "-q", "--quality", type=_quality, nargs=3, default=(20, 45, 75), metavar="Q", help="three qualities"
+        "-q", "--quality", type=arguments.quality, nargs=3, default=(20, 45, 75), metavar="Q", help="three qualities"
     )
     demo.add_argument("-m", "--model", help="model name")
     demo.add_argument("-f", "--force", action="store_true", help="overwrite the picture")
@@ -221,9 +220,11 @@ def _add_style(parser: argparse.ArgumentParser, what: str) -> None:
 
 def _add_rate(group: argparse._MutuallyExclusiveGroup) -> None:
     """What decides the quality."""
-    group.add_argument("-q", "--quality", type=_quality, help=f"1 to 100, fractions allowed; default {DEFAULT}")
+    group.add_argument(
+        "-q", "--quality", type=arguments.quality, help=f"1 to 100, fractions allowed; default {DEFAULT}"
+    )
     size = "bytes of each file at most, such as 50k or 1.5M; the quality is searched for that, as for the following"
-    group.add_argument("--target-size", type=number_of_bytes, metavar="BYTES", help=size)
+    group.add_argument("--target-size", type=arguments.number_of_bytes, metavar="BYTES", help=size)
     group.add_argument("--target-bpp", type=float, metavar="BPP", help="bits per pixel of each file at most")
     group.add_argument("--ratio", type=float, metavar="N", help="each file at most a part in so many of its samples")
     group.add_argument("--target-psnr", type=float, metavar="DB", help="PSNR of the colours, as near as can be")
@@ -250,7 +251,7 @@ def _add_batch(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespac
     output += "; default: beside each source"
     parser.add_argument("-o", "--output", metavar="PATH", help=output)
     jobs = "files that are opened ahead, and that are written, at a time; default: twice the number of threads"
-    parser.add_argument("-j", "--jobs", type=_jobs, metavar="N", help=jobs)
+    parser.add_argument("-j", "--jobs", type=arguments.count, metavar="N", help=jobs)
     parser.add_argument("--device", help="cpu, cuda, cuda:N or auto; default: PILLOW_LIC_DEVICE, else cpu")
     scheduler = "share the files out to the workers of a Dask scheduler, such as tcp://host:8786; all must reach them"
     parser.add_argument("--scheduler", metavar="ADDRESS", help=scheduler)
@@ -259,33 +260,6 @@ def _add_batch(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespac
     skip = "pass over files whose target is there; of several files, those that are finished are passed over anyway"
     there.add_argument("--skip", action="store_true", help=skip)
     parser.set_defaults(run=run)
-
-
-def _quality(text: str) -> float:
-    value = float(text)
-    try:
-        to_q(value)
-    except LicBadOption as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return value
-
-
-def _box(text: str) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom)."""
-    found = re.fullmatch(r"(\d+)x(\d+)\+(\d+)\+(\d+)", text)
-    if found is None:
-        msg = f"not width, height, left and top, such as 512x512+1000+2000: {text!r}"
-        raise argparse.ArgumentTypeError(msg)
-    width, height, left, top = (int(one) for one in found.groups())
-    return left, top, left + width, top + height
-
-
-def _jobs(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        msg = "must be at least 1"
-        raise argparse.ArgumentTypeError(msg)
-    return value
 
 
 def _encode(options: argparse.Namespace) -> int:

@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .plot import codecs_of, csv_of, numbers, opaque, points_of, savings
+from .arguments import count, numbers
+from .plot import codecs_of, csv_of, opaque, points_of, savings
 
 if TYPE_CHECKING:
     import argparse
@@ -54,8 +55,8 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--qualities", type=numbers, metavar="N,N", help="instead of each codec's own")
     rates = f"rates that each codec is brought near to, by one quality for the whole set; default {RATE}"
     parser.add_argument("--bpp", type=numbers, default=(RATE,), metavar="R,R", help=rates)
-    parser.add_argument("--limit", type=int, metavar="N", help="pictures of each set at most, spread over it")
-    parser.add_argument("-j", "--jobs", type=int, default=1, metavar="N", help="files at a time; default 1")
+    parser.add_argument("--limit", type=count, metavar="N", help="pictures of each set at most, spread over it")
+    parser.add_argument("-j", "--jobs", type=count, default=1, metavar="N", help="files at a time; default 1")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite what is there")
     parser.set_defaults(run=run)
 
@@ -65,9 +66,6 @@ def run(options: argparse.Namespace) -> int:
     from ..conversion import files
     from . import DONE, FAILED, UsageError, metrics, progress
 
-    if options.jobs < 1 or (options.limit is not None and options.limit < 1):
-        msg = "--jobs and --limit must be at least 1"
-        raise UsageError(msg)
     sets = _sets([one for text in options.data for one in text.split(",")], options.limit)
     targets = {one.about.name: options.output / f"{one.about.name}.md" for one in sets}
     for target in targets.values():

@@ -5,7 +5,6 @@ Imports the standard library; Pillow and NumPy come with the command.
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..signature import FORMAT
+from . import arguments
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from PIL import Image
@@ -46,21 +47,9 @@ def add_to(commands: Any) -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("compare.html"), help="default compare.html")
     parser.add_argument("--measures", metavar="A,B", help="as of `lic metrics`; none for none")
     area = "the part that is shown and measured, in pixels; default: everything"
-    parser.add_argument("--area", type=_area, metavar="X,Y,W,H", help=area)
+    parser.add_argument("--area", type=arguments.area, metavar="X,Y,W,H", help=area)
     parser.add_argument("-f", "--force", action="store_true", help="overwrite the page")
     parser.set_defaults(run=run)
-
-
-def _area(text: str) -> tuple[int, int, int, int]:
-    parts = text.split(",")
-    if len(parts) != 4 or not all(part.isdecimal() and len(part) < 10 for part in parts):
-        msg = f"expected four whole numbers X,Y,W,H, found {text!r}"
-        raise argparse.ArgumentTypeError(msg)
-    x, y, width, height = map(int, parts)
-    if width < 1 or height < 1:
-        msg = "width and height must be at least 1"
-        raise argparse.ArgumentTypeError(msg)
-    return x, y, width, height
 
 
 def run(options: argparse.Namespace) -> int:

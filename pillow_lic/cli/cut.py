@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..container.cut import cut
 from ..signature import EXTENSION
-from .sizes import number_of_bytes
+from .arguments import number_of_bytes
 
 if TYPE_CHECKING:
     import argparse

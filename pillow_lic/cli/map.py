@@ -5,12 +5,15 @@ Imports the standard library; Pillow, NumPy and the codec come with the command.
 
 from __future__ import annotations
 
-import argparse
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .arguments import positive
+
 if TYPE_CHECKING:
+    import argparse
+
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
@@ -28,17 +31,9 @@ def add_to(commands: Any) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="a .lic file")
     parser.add_argument("-o", "--output", type=Path, help="picture; default: FILE with .bits.png behind its name")
     most = "bits per pixel of the brightest colour; default: the most that are found"
-    parser.add_argument("--max", type=_positive, dest="most", metavar="BPP", help=most)
+    parser.add_argument("--max", type=positive, dest="most", metavar="BPP", help=most)
     parser.add_argument("-f", "--force", action="store_true", help="overwrite the picture")
     parser.set_defaults(run=run)
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e6:
-        msg = "must be above 0"
-        raise argparse.ArgumentTypeError(msg)
-    return value
 
 
 def run(options: argparse.Namespace) -> int:

@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .arguments import count
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -39,17 +41,9 @@ def add_to(commands: Any) -> None:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what became of it, in any format")
     parser.add_argument("--measures", metavar="A,B", help=f"default: of {','.join(DEFAULT)} what is available; or all")
     parser.add_argument("--csv", metavar="OUT", help="write a CSV file instead of a table; - for standard output")
-    parser.add_argument("-j", "--jobs", type=_jobs, default=1, metavar="N", help="files at a time; default 1")
+    parser.add_argument("-j", "--jobs", type=count, default=1, metavar="N", help="files at a time; default 1")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite the CSV file")
     parser.set_defaults(run=run)
-
-
-def _jobs(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        msg = "must be at least 1"
-        raise argparse.ArgumentTypeError(msg)
-    return value
 
 
 def run(options: argparse.Namespace) -> int:

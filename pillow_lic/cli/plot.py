@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .arguments import count, numbers
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -42,8 +44,8 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--measures", metavar="A,B", help="as of `lic metrics`; default: psnr, ssimulacra2 if there")
     parser.add_argument("--qualities", type=numbers, metavar="N,N", help="instead of each codec's own")
     parser.add_argument("--csv", type=Path, metavar="OUT", help="also write every file's figures")
-    parser.add_argument("--limit", type=_count, metavar="N", help="pictures at most, spread over what is found")
-    parser.add_argument("-j", "--jobs", type=_count, default=1, metavar="N", help="files at a time; default 1")
+    parser.add_argument("--limit", type=count, metavar="N", help="pictures at most, spread over what is found")
+    parser.add_argument("-j", "--jobs", type=count, default=1, metavar="N", help="files at a time; default 1")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite what is there")
     parser.set_defaults(run=run)
 
@@ -53,23 +55,6 @@ def _target(text: str) -> Path:
         msg = f"must end in {', '.join(KINDS)}, found {text!r}"
         raise argparse.ArgumentTypeError(msg)
     return Path(text)
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        msg = "must be at least 1"
-        raise argparse.ArgumentTypeError(msg)
-    return value
-
-
-def numbers(text: str) -> tuple[float, ...]:
-    """Numbers above 0, with commas between them. Raises argparse.ArgumentTypeError."""
-    values = tuple(float(part) for part in text.split(","))
-    if not all(0 < value <= 1000 for value in values):
-        msg = "must be above 0 and at most 1000"
-        raise argparse.ArgumentTypeError(msg)
-    return values
 
 
 def run(options: argparse.Namespace) -> int:

@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slow_decoder as slow
+from commands import lic
 from pictures import picture
 from PIL import Image, ImageFile
 from shortcuts import mapped, nothing_registered, symbols, written  # noqa: F401
 
 import pillow_lic
 from pillow_lic import container, errors
-from pillow_lic.cli import DONE, USAGE, main
+from pillow_lic.cli import DONE, USAGE
 from pillow_lic.codec import encode as encode_module
 from pillow_lic.codec.decode import decode_symbols
 from pillow_lic.container.cut import cut
@@ -295,12 +296,6 @@ def test_maps_that_do_not_fit():
 
 
 def test_command(tmp_path, capsys):
-    def lic(*arguments) -> int:
-        try:
-            return main([str(argument) for argument in arguments])
-        except SystemExit as exit:
-            return exit.code
-
     data = pillow_lic.encode(picture(256, 256), model="toy", quality=90, progressive=True, screen="off")
     (tmp_path / "a.lic").write_bytes(data)
     assert lic("cut", tmp_path / "a.lic", "--size", "0.8k") == DONE

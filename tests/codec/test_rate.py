@@ -14,7 +14,7 @@ from PIL import Image
 
 import pillow_lic
 from pillow_lic import container, errors, quality
-from pillow_lic.cli.sizes import number_of_bytes
+from pillow_lic.cli.arguments import number_of_bytes
 from pillow_lic.codec import screen
 from pillow_lic.codec.options import EncodeOptions
 from pillow_lic.codec.rate import goals, search

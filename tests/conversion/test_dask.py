@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import lic
 from pictures import picture
 from PIL import Image
 
 import pillow_lic
-from pillow_lic.cli import DONE, FAILED, USAGE, main
+from pillow_lic.cli import DONE, FAILED, USAGE
 from pillow_lic.errors import LicBadOption, LicPackageMissing
 
 dask = pytest.importorskip("dask", reason="needs the extra `dask`")
@@ -220,10 +221,6 @@ def many(tmp_path):
     for n in range(60):
         Image.fromarray(pictures[n % 6]).save(tmp_path / "many" / f"{n:03}.png", compress_level=1)
     return tmp_path / "many"
-
-
-def lic(*arguments) -> int:
-    return main([str(argument) for argument in arguments])
 
 
 def pids(cluster) -> list[int]:

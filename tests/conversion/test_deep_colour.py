@@ -11,18 +11,15 @@ import numpy as np
 import pytest
 import slow_png
 import tifffile
+from commands import lic
 from PIL import Image, TiffImagePlugin
 
 import pillow_lic
-from pillow_lic.cli import DONE, main
+from pillow_lic.cli import DONE
 from pillow_lic.conversion import deep, png, tiff
 
 BANDS = {2: "LA", 3: "RGB", 4: "RGBA"}
 MANY = [0, 1, 2, 3, 4]
-
-
-def lic(*arguments) -> int:
-    return main([str(argument) for argument in arguments])
 
 
 @pytest.fixture

@@ -8,17 +8,14 @@ import pickle
 from pathlib import Path
 
 import pytest
+from commands import lic
 from PIL import Image
 
-from pillow_lic.cli import DONE, FAILED, USAGE, main
+from pillow_lic.cli import DONE, FAILED, USAGE
 from pillow_lic.conversion.places import Local, Remote, place_of
 from pillow_lic.errors import LicBadOption, LicPackageMissing
 
 TOY = ("-m", "toy", "-e", "0")
-
-
-def lic(*arguments) -> int:
-    return main([str(argument) for argument in arguments])
 
 
 @pytest.mark.quick

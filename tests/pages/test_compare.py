@@ -8,20 +8,13 @@ import re
 import chromium
 import numpy as np
 import pytest
+from commands import lic
 from PIL import Image
 
 from pillow_lic import metrics
-from pillow_lic.cli import DONE, FAILED, USAGE, main, page
+from pillow_lic.cli import DONE, FAILED, USAGE, page
 
 HOSTILE = "<!--<script><img src=x onerror=document.title='broken'>&lt;b \"'.png"
-
-
-def lic(*arguments) -> int:
-    """Exit code, also where argparse leaves by SystemExit."""
-    try:
-        return main([str(argument) for argument in arguments])
-    except SystemExit as exit:
-        return exit.code
 
 
 @pytest.fixture

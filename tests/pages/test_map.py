@@ -5,23 +5,16 @@ from __future__ import annotations
 import chromium
 import numpy as np
 import pytest
+from commands import lic
 from PIL import Image
 
 import pillow_lic
 from pillow_lic import container
-from pillow_lic.cli import DONE, FAILED, USAGE, main, map
+from pillow_lic.cli import DONE, FAILED, USAGE, map
 from pillow_lic.codec import cost, encode
 from pillow_lic.container.cut import cut
 
 MODELS = ("toy", "photo", "photo-low", "gdn-mixture")
-
-
-def lic(*arguments) -> int:
-    """Exit code, also where argparse leaves by SystemExit."""
-    try:
-        return main([str(argument) for argument in arguments])
-    except SystemExit as exit:
-        return exit.code
 
 
 def half_busy(height=150, width=230) -> np.ndarray:

@@ -11,20 +11,13 @@ import sys
 
 import chromium
 import pytest
+from commands import lic
 from PIL import Image, ImageOps
 
 from pillow_lic import metrics
-from pillow_lic.cli import DONE, FAILED, USAGE, main, plot, rates
+from pillow_lic.cli import DONE, FAILED, USAGE, plot, rates
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
-
-
-def lic(*arguments) -> int:
-    """Exit code, also where argparse leaves by SystemExit."""
-    try:
-        return main([str(argument) for argument in arguments])
-    except SystemExit as exit:
-        return exit.code
 
 
 @pytest.fixture

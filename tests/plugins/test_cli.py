@@ -10,10 +10,11 @@ import sys
 
 import numpy as np
 import pytest
+from commands import lic
 from PIL import ExifTags, Image, ImageFile
 
 from pillow_lic import container
-from pillow_lic.cli import DONE, FAILED, USAGE, main
+from pillow_lic.cli import DONE, FAILED, USAGE
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
 
@@ -26,14 +27,6 @@ def photo(make_picture):
         return path
 
     return make
-
-
-def lic(*arguments) -> int:
-    """Exit code, also where argparse leaves by SystemExit."""
-    try:
-        return main([str(argument) for argument in arguments])
-    except SystemExit as exit:
-        return exit.code
 
 
 def files(folder) -> set[str]:

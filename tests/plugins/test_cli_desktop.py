@@ -12,21 +12,14 @@ import xml.etree.ElementTree
 from configparser import ConfigParser
 
 import pytest
+from commands import lic
 from PIL import Image
 
-from pillow_lic.cli import DONE, FAILED, USAGE, desktop, main, shell
+from pillow_lic.cli import DONE, FAILED, USAGE, desktop, shell
 from pillow_lic.signature import MIME, SIGNATURE
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="desktops of freedesktop.org")
-
-
-def lic(*arguments) -> int:
-    """Exit code, also where argparse leaves by SystemExit."""
-    try:
-        return main([str(argument) for argument in arguments])
-    except SystemExit as exit:
-        return exit.code
 
 
 def tool(name: str) -> str:

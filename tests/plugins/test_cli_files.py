@@ -15,21 +15,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import lic
 from PIL import Image
 
 from pillow_lic import cli, container
-from pillow_lic.cli import DONE, FAILED, USAGE, main, progress
+from pillow_lic.cli import DONE, FAILED, USAGE, progress
 from pillow_lic.conversion import files, places
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions, locks and signals of POSIX")
-
-
-def lic(*arguments) -> int:
-    try:
-        return main([str(argument) for argument in arguments])
-    except SystemExit as exit:
-        return exit.code
 
 
 def names(folder) -> list[str]:

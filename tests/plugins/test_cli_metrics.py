@@ -7,18 +7,11 @@ import io
 
 import numpy as np
 import pytest
+from commands import lic
 from PIL import Image
 
 from pillow_lic import metrics
-from pillow_lic.cli import DONE, FAILED, USAGE, main
-
-
-def lic(*arguments) -> int:
-    """Exit code, also where argparse leaves by SystemExit."""
-    try:
-        return main([str(argument) for argument in arguments])
-    except SystemExit as exit:
-        return exit.code
+from pillow_lic.cli import DONE, FAILED, USAGE
 
 
 @pytest.fixture

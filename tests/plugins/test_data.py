@@ -9,21 +9,15 @@ import tomllib
 
 import numpy as np
 import pytest
+from commands import lic
 from pictures import picture
 from PIL import Image
 
 from pillow_lic import datasets, metrics
-from pillow_lic.cli import DONE, FAILED, USAGE, main, rates
+from pillow_lic.cli import DONE, FAILED, USAGE, rates
 from pillow_lic.errors import LicBadOption, LicDataMissing
 
 pytestmark = pytest.mark.usefixtures("fake_engine")
-
-
-def lic(*arguments) -> int:
-    try:
-        return main([str(argument) for argument in arguments])
-    except SystemExit as exit:
-        return exit.code
 
 
 # ---- The list -------------------------------------------------------------------------------------------------------

@@ -7,10 +7,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from commands import lic
 from PIL import Image
 
 import pillow_lic
-from pillow_lic import cli, container, errors
+from pillow_lic import container, errors
 from pillow_lic.container import edit
 from pillow_lic.container.writer import chunk_bytes
 
@@ -107,10 +108,6 @@ def test_damaged_files_are_refused(make_picture):
     data[-9] ^= 1
     with pytest.raises(errors.LicCorruptChunk):
         edit.edited(bytes(data), {"x": None})
-
-
-def lic(*arguments: object) -> int:
-    return cli.main([str(one) for one in arguments])
 
 
 def test_commands_edit(make_picture, tmp_path, capsys):
