@@ -206,8 +206,7 @@ struct At {
     }
 };
 
-// A residual block: rows in, the same rows out, one later. A row that lacks the one above, as the first of a chain that
-// begins inside the image does, is not handed on.
+// A residual block: rows in, the same rows out, one later.
 class ToneStream {
  public:
     ToneStream(const Kernels& kernels, const ToneBlockAt& block, std::size_t columns, bool top)
@@ -215,39 +214,31 @@ class ToneStream {
           b_(block),
           columns_(columns),
           values_(columns * block.width),
-          top_(top),
-          x_(3, values_, block.width),
-          zero_(1, values_, block.width),
+          x_(values_, block.width, top),
           out_(values_),
           inner_(kChunk * block.width),
           wide_(kChunk * 2 * block.width) {}
 
     template <class Next>
     void push(const i16* x, std::size_t index, const Next& next) {
-        if (!begun_) first_ = index, begun_ = true;
         std::copy_n(x, values_, x_.row(index));
-        last_ = index;
-        if (index > first_) hand_on(index - 1, x_.row(index), next);
+        x_.came(index, [&](std::size_t at, const Three<i16>& rows) { hand_on(at, rows, next); });
     }
 
     // After the image's last row.
     template <class Next>
     void finish(const Next& next) {
-        if (begun_) hand_on(last_, zero_.row(0), next);
+        x_.finish([&](std::size_t at, const Three<i16>& rows) { hand_on(at, rows, next); });
     }
 
  private:
     template <class Next>
-    void hand_on(std::size_t index, const i16* below, const Next& next) {
-        const bool highest = index == first_;
-        if (highest && !top_) return;
-        const i16* above = highest ? zero_.row(0) : x_.row(index - 1);
-        const i16* x = x_.row(index);
-        std::copy_n(x, values_, out_.data());
+    void hand_on(std::size_t index, const Three<i16>& x, const Next& next) {
+        std::copy_n(x.own, values_, out_.data());
         for (std::size_t p = 0; p < columns_; p += kChunk) {
             const std::size_t n = std::min(kChunk, columns_ - p), width = b_.width;
             const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(p * width) - static_cast<std::ptrdiff_t>(width);
-            const i16* rows[3] = {above + at, x + at, below + at};
+            const i16* rows[3] = {x.above + at, x.own + at, x.below + at};
             k_.depthwise({rows, 3, 1, n, b_.depthwise.weight, b_.depthwise.final(), inner_.data()});
             run(k_, b_.out, inner_.data(), n, wide_.data(), Store::leaky);
             run(k_, b_.back, wide_.data(), n, out_.data() + p * width, Store::add);
@@ -258,9 +249,7 @@ class ToneStream {
     const Kernels& k_;
     const ToneBlockAt& b_;
     std::size_t columns_, values_;
-    bool top_, begun_ = false;
-    std::size_t first_ = 0, last_ = 0;
-    Ring<i16> x_, zero_;
+    Neighbours<i16> x_;
     Aligned<i16> out_, inner_, wide_;
 };
 

@@ -70,8 +70,7 @@ void back(const FloatKernels& k, const BackLayer& layer, const float* in, std::s
                signs});
 }
 
-// BlockStream the other way: rows of gradients by what a block made in, by what it was made of out, one later. A row
-// that lacks the one above, as the first of a chain that begins inside the image does, is not handed on.
+// BlockStream the other way: rows of gradients by what a block made in, by what it was made of out, one later.
 class BackStream {
  public:
     BackStream(const FloatKernels& kernels, const BackBlock& block, std::size_t columns, bool top, Signs& signs)
@@ -79,18 +78,14 @@ class BackStream {
           b_(block),
           columns_(columns),
           width_(block.width),
-          top_(top),
           signs_(signs),
-          spatial_(3, columns * width_, width_),
+          spatial_(columns * width_, width_, top),
           x_(2, columns * width_, 0),
-          zero_(1, columns * width_, width_),
           hidden_(kFloatChunk * 2 * width_) {}
 
     // The image's row `index`; next(row, index) is called for what is finished.
     template <class Next>
     void push(const float* g, std::size_t index, const Next& next) {
-        if (!begun_) first_ = index, begun_ = true;
-        last_ = index;
         for (std::size_t p = 0; p < columns_; p += kFloatChunk) {
             const std::size_t n = std::min(kFloatChunk, columns_ - p);
             float* x = x_.row(index) + p * width_;
@@ -100,26 +95,23 @@ class BackStream {
             back(k_, b_.expand, hidden_.data(), n, x, FloatStore::add);
             back(k_, b_.join, x, n, spatial_.row(index) + p * width_, FloatStore::plain);
         }
-        if (index > first_) hand_on(index - 1, spatial_.row(index), next);
+        spatial_.came(index, [&](std::size_t at, const Three<float>& rows) { hand_on(at, rows, next); });
     }
 
     // After the image's last row.
     template <class Next>
     void finish(const Next& next) {
-        if (begun_) hand_on(last_, zero_.row(0), next);
+        spatial_.finish([&](std::size_t at, const Three<float>& rows) { hand_on(at, rows, next); });
     }
 
  private:
     template <class Next>
-    void hand_on(std::size_t index, const float* below, const Next& next) {
-        const bool highest = index == first_;
-        if (highest && !top_) return;
-        const float* above = highest ? zero_.row(0) : spatial_.row(index - 1);
+    void hand_on(std::size_t index, const Three<float>& joined, const Next& next) {
         float* x = x_.row(index);
         for (std::size_t p = 0; p < columns_; p += kFloatChunk) {
             const std::size_t n = std::min(kFloatChunk, columns_ - p);
             const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(p * width_) - static_cast<std::ptrdiff_t>(width_);
-            const float* rows[3] = {above + at, spatial_.row(index) + at, below + at};
+            const float* rows[3] = {joined.above + at, joined.own + at, joined.below + at};
             k_.depthwise({rows,
                           n,
                           width_,
@@ -134,10 +126,9 @@ class BackStream {
     const FloatKernels& k_;
     const BackBlock& b_;
     std::size_t columns_, width_;
-    bool top_, begun_ = false;
-    std::size_t first_ = 0, last_ = 0;
     Signs& signs_;
-    Ring<float> spatial_, x_, zero_;
+    Neighbours<float> spatial_;
+    Ring<float> x_;
     Aligned<float> hidden_;
 };
 
