@@ -5,9 +5,8 @@
 namespace lic::nn::detail {
 namespace {
 
-constexpr std::size_t kRows = 8;   // rows of the latent grid that refinement holds
-constexpr std::size_t kReach = 2;  // columns beyond the edges that its kernels meet
-constexpr i32 kLogHalf = 1 << (LIC_MANTISSA_BITS - 1);
+constexpr std::size_t kRows = 8;                     // rows of the latent grid that refinement holds
+constexpr std::size_t kReach = 2;                    // columns beyond the edges that its kernels meet
 constexpr i32 kMeanHalf = 1 << (LIC_MEAN_BITS - 1);  // means are in 1/16 of y_hat's unit
 
 struct Group {
@@ -176,17 +175,9 @@ void Refinement::choose(std::size_t row, std::size_t column, std::size_t positio
     }
 }
 
-i32 Refinement::tanh(i32 x) const {
-    const i32 size = std::min(std::abs(x), 32767), at = size >> LIC_TANH_STEP_BITS,
-              part = size & ((1 << LIC_TANH_STEP_BITS) - 1);
-    const i16* table = w_.tanh.data() + at;
-    const i32 value = table[0] + ((table[1] - table[0]) * part >> LIC_TANH_STEP_BITS);
-    return x < 0 ? -value : value;
-}
-
-i32 Refinement::log_step(std::size_t m, i32 prior, const i16* step, i32 shift) const {
-    i32 l = at_.gain[m] + shift + ((tanh(prior) * LIC_PRIOR_LOG + kLogHalf) >> LIC_MANTISSA_BITS);
-    if (step) l += (tanh(*step) * LIC_REFINE_LOG + kLogHalf) >> LIC_MANTISSA_BITS;
+i32 Refinement::log_step(std::size_t m, i16 prior, const i16* step, i32 shift) const {
+    i32 l = at_.gain[m] + shift + w_.prior_log[static_cast<std::uint16_t>(prior)];
+    if (step) l += w_.refine_log[static_cast<std::uint16_t>(*step)];
     return std::clamp(l, -LIC_OCTAVES_MAX * kOctave, LIC_OCTAVES_MAX * kOctave - 1);
 }
 
@@ -203,10 +194,13 @@ void Refinement::combine(std::size_t row, std::size_t column, const i32* change,
         for (std::size_t m = 0; m < M; ++m) y[m] = clip((mean[m] + kMeanHalf) >> LIC_MEAN_BITS);
     }
     i16* log_out = image_.log ? image_.log + (row * image_.wy + window_.first + column) * M : nullptr;
+    if (log_out) {
+        for (std::size_t m = 0; m < M; ++m)
+            log_out[m] = static_cast<i16>(log_step(m, log[m], step ? step + m : nullptr, shift));
+    }
     for (std::size_t m = 0; m < M; ++m) {
-        if (r[m] == 0 && !log_out) continue;
-        const i32 l = log_step(m, log[m], step ? step + m : nullptr, shift);
-        if (log_out) log_out[m] = static_cast<i16>(l);
+        if (r[m] == 0) continue;
+        const i32 l = log_out ? log_out[m] : log_step(m, log[m], step ? step + m : nullptr, shift);
         const i64 product = i64{r[m]} * w_.exp2[static_cast<std::size_t>(l & (kOctave - 1))];
         const auto moved = static_cast<i32>(
             std::clamp<i64>(product >> (LIC_MANTISSA_BITS - (l >> LIC_OCTAVE_BITS)), -LIC_MEAN_MAX, LIC_MEAN_MAX));

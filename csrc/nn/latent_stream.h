@@ -34,8 +34,7 @@ class Refinement {
     void settle(std::size_t row, std::size_t column, std::size_t positions, const i32* change, const i16* step);
     void choose(std::size_t row, std::size_t column, std::size_t positions, const i32* change, const i16* step);
     void combine(std::size_t row, std::size_t column, const i32* change, const i16* step);
-    i32 log_step(std::size_t m, i32 prior, const i16* step, i32 shift) const;
-    i32 tanh(i32 x) const;
+    i32 log_step(std::size_t m, i16 prior, const i16* step, i32 shift) const;
     bool exists(std::size_t row) const { return row >= first_ && row < image_.hy; }
 
     const Photo::Parts::At& at_;

@@ -1,5 +1,7 @@
 #include "photo.h"
 
+#include <algorithm>
+#include <cstdlib>
 #include <deque>
 #include <optional>
 
@@ -13,6 +15,20 @@ namespace {
 constexpr std::size_t kColumnsMost = 512;  // of the latent grid that are rendered at once, without their margin
 constexpr std::size_t kBlocksMax = 64;
 constexpr i32 kStrengthMost = 255;  // of a style
+
+// For every i16, as an index of 16 bits: `most` times the hyperbolic tangent, which a table of steps gives
+// (FORMAT 8.2).
+std::vector<i16> logs_of(const i16* tanh, i32 most) {
+    std::vector<i16> logs(1 << 16);
+    for (i32 x = -32768; x < 32768; ++x) {
+        const i32 size = std::min(std::abs(x), 32767), at = size >> LIC_TANH_STEP_BITS,
+                  part = size & ((1 << LIC_TANH_STEP_BITS) - 1);
+        const i32 value = tanh[at] + ((tanh[at + 1] - tanh[at]) * part >> LIC_TANH_STEP_BITS);
+        const i32 all = (x < 0 ? -value : value) * most + (1 << (LIC_MANTISSA_BITS - 1));
+        logs[static_cast<std::uint16_t>(x)] = static_cast<i16>(all >> LIC_MANTISSA_BITS);
+    }
+    return logs;
+}
 
 }  // namespace
 
@@ -57,10 +73,10 @@ Photo::Parts::Parts(const Tensors& t, const Kernels& kernels) : k(kernels) {
         refine.push_back(std::move(r));
     }
     const i16* h = t.get<i16>("tanh", {LIC_TANH_STEPS + 1});
-    tanh.assign(h, h + LIC_TANH_STEPS + 1);
-    for (const i16 value : tanh) {
-        if (value < 0) throw BadModel("a value of tanh is below 0");
-    }
+    if (std::any_of(h, h + LIC_TANH_STEPS + 1, [](i16 value) { return value < 0; }))
+        throw BadModel("a value of tanh is below 0");
+    prior_log = logs_of(h, LIC_PRIOR_LOG);
+    refine_log = logs_of(h, LIC_REFINE_LOG);
     const std::uint16_t* e = t.get<std::uint16_t>("exp2", {kOctave});
     exp2.assign(e, e + kOctave);
     synthesis_enter = read_layer(k, t, "synthesis.enter", body, latent, true);

@@ -64,9 +64,9 @@ struct Photo::Parts {
     std::vector<Layer> up;
     Layer enter, mean, step;
     Block block;
-    std::vector<i32> gain;            // (points, latent)
-    std::vector<RefineGroup> refine;  // of groups 1 to 3
-    std::vector<i16> tanh;
+    std::vector<i32> gain;                   // (points, latent)
+    std::vector<RefineGroup> refine;         // of groups 1 to 3
+    std::vector<i16> prior_log, refine_log;  // of an i16 of both networks for the step: what it adds to the logarithm
     std::vector<std::uint16_t> exp2;
     Layer synthesis_enter, out;
     std::vector<Block> bodies, details;
