@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from ..container import ALPHA_CONSTANT, ALPHA_PAINTED, ALPHA_PNG
 from ..container.overlay import bands_of
@@ -34,6 +34,8 @@ def pack(plane: NDArray[Any], hidden: bytes = b"") -> bytes:
     """
     if plane.min() == plane.max() and not hidden:
         return bytes([ALPHA_CONSTANT]) + int(plane.flat[0]).to_bytes(plane.itemsize, "little")
+    from PIL import PngImagePlugin
+
     png = packed(Image.fromarray(plane.copy("C")), PngImagePlugin, optimize=plane.size < SMALL)
     return bytes([ALPHA_PAINTED if hidden else ALPHA_PNG]) + hidden + png
 
@@ -97,6 +99,8 @@ def unpack(payload: bytes, header: Header) -> Plane:
     if payload[0] not in (ALPHA_PNG, ALPHA_PAINTED):
         msg = "alpha chunk: unknown method or length; the file needs a newer pillow_lic or is damaged"
         raise LicUnsupportedVersion(msg)
+    from PIL import PngImagePlugin
+
     start, step = alpha_png_start(payload, header), sample_bytes(header)
     hidden = tuple(int.from_bytes(payload[at : at + step], "little") for at in range(1, 1 + bands * step, step))
     try:

@@ -26,7 +26,7 @@ from ..models import choice as models
 from ..signature import EXIF_PREFIX
 from ..style import Style
 from . import depth as depths
-from . import preview, regions
+from . import preview
 from .order import ORDERS
 from .order import checked as checked_order
 
@@ -227,6 +227,8 @@ class EncodeOptions:
         if self.screen not in SCREENS:
             msg = f"screen must be one of {', '.join(map(repr, SCREENS))}, found {self.screen!r}"
             raise LicBadOption(msg)
+        from . import regions
+
         wanted = regions.checked(self.roi, self.background, self.importance, self.uniform)
         small, depth = preview.checked(self.preview), depths.checked(self.depth)
         style = styles.asked(self.style, self.strength)

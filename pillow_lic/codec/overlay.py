@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, PngImagePlugin, features
+from PIL import Image, features
 
 from ..container import Rectangle
 from ..container.overlay import CONSTANT, PNG, WEBP, WEBP_PIXELS_MAX, WEBP_SIDE_MAX, bands_of, webp_data, webp_file
@@ -96,6 +96,8 @@ def as_png(image: Image.Image) -> bytes:
         else:
             given["bits"] = next(bits for most, bits in _DEPTHS if len(colours) <= most)
     plain.info.clear()
+    from PIL import PngImagePlugin
+
     return packed(plain, PngImagePlugin, optimize=True, **given)
 
 
@@ -129,6 +131,8 @@ def _stored(one: Rectangle) -> Image.Image:
 
 
 def _read_png(data: bytes) -> Image.Image:
+    from PIL import PngImagePlugin
+
     with PngImagePlugin.PngImageFile(io.BytesIO(data)) as image:
         image.load()
         return image

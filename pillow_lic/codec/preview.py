@@ -1,6 +1,6 @@
 """The preview of a file: a small picture of it, as another format's file (FORMAT 4.2).
 
-Imports Pillow, container and overlay's way to Pillow's plugins.
+Imports Pillow and container; overlay's way to Pillow's plugins when one is made, a plugin when it is needed.
 """
 
 from __future__ import annotations
@@ -9,13 +9,11 @@ import io
 import numbers
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, JpegImagePlugin, features
+from PIL import Image, features
 
 from ..constants import LIC_PREVIEW_MAX
 from ..container import Preview
 from ..errors import LicBadOption
-from .alpha import packed
-from .overlay import image_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +41,9 @@ def made(array: NDArray[np.uint8], side: int) -> Preview | None:
     """Of a picture (H, W, bands), WebP where Pillow has it, else JPEG without alpha; None where the picture is no
     larger itself, or where there is no format that holds it.
     """
+    from .alpha import packed
+    from .overlay import image_of
+
     image = image_of(array)
     if max(image.size) <= side:
         return None
@@ -54,6 +55,8 @@ def made(array: NDArray[np.uint8], side: int) -> Preview | None:
         return Preview("WEBP", *image.size, packed(image, WebPImagePlugin, quality=QUALITY, method=4))
     if image.mode not in ("L", "RGB"):
         return None
+    from PIL import JpegImagePlugin
+
     return Preview("JPEG", *image.size, packed(image, JpegImagePlugin, quality=QUALITY))
 
 
@@ -74,6 +77,8 @@ def shown(preview: Preview, mode: str) -> Image.Image | None:
 
 def _opened(preview: Preview) -> Image.Image:
     if preview.kind == "JPEG":
+        from PIL import JpegImagePlugin
+
         return JpegImagePlugin.JpegImageFile(io.BytesIO(preview.data))
     from PIL import WebPImagePlugin
 

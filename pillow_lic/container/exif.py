@@ -6,7 +6,6 @@ Standard library only. Nothing of it is decoded that Pillow decodes anyway; all 
 from __future__ import annotations
 
 import struct
-from fractions import Fraction
 from typing import NamedTuple
 
 HEADS = (b"II*\0", b"MM\0*", b"MM*\0", b"II\0*")  # what Pillow's reader takes, the mixed ones of some cameras included
@@ -123,6 +122,8 @@ def _read_whole(tiff: _Tiff, place: int) -> dict[int, Entry]:
 
 
 def _rational(tiff: _Tiff, value: float) -> bytes:
+    from fractions import Fraction  # imports decimal numbers: for who writes a resolution alone
+
     exact = Fraction(value).limit_denominator(10_000)
     return tiff.pack("II", exact.numerator, exact.denominator)
 

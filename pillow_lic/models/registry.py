@@ -106,7 +106,7 @@ def by_name(name: str) -> Model:
 
 def by_hash(number: int, model_hash: bytes) -> Model:
     """The model that a file names by number and hash prefix. Raises LicUnknownModel with what to do."""
-    model = _by_hash.get(model_hash)
+    model = _by_hash.get(model_hash) or _as_numbered(number, model_hash)
     if model is None:
         every()  # notes them
         model = _by_hash.get(model_hash)
@@ -117,6 +117,18 @@ def by_hash(number: int, model_hash: bytes) -> Model:
     advice = "install the pillow_lic it was made with" if number else register_it
     msg = f"this file needs {wanted} with hash {model_hash.hex()}, which is not known here; {advice}"
     raise LicUnknownModel(msg)
+
+
+def _as_numbered(number: int, model_hash: bytes) -> Model | None:
+    """The shipped model of that number if it has that hash and nothing is registered: spares the others' manifests."""
+    with _lock:
+        if _registered or number not in SHIPPED:
+            return None
+        with contextlib.suppress(LicModelMissing):
+            model = _find_shipped(SHIPPED[number][0])
+            if model is not None and model.hash[:HASH_BYTES] == model_hash:
+                return _by_hash.setdefault(model_hash, model)
+    return None
 
 
 def every() -> list[Model]:

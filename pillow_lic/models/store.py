@@ -5,7 +5,6 @@ Imports the standard library and ground; numpy and entropy when arrays and table
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
@@ -146,6 +145,8 @@ class Model:
 
     def _named(self, file: str, digest: str) -> weights.Tensors:
         """The tensors of a file that the manifest knows by its SHA-256."""
+        import hashlib  # loads OpenSSL: not for who opens a file and never its model
+
         data = self._read(file)
         if hashlib.sha256(data).hexdigest() != digest:
             raise _other(self.path / file)

@@ -6,7 +6,6 @@ whose bytes stand in planes. Imports the standard library, `_core` and errors.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeGuard
@@ -157,6 +156,8 @@ def identity(tensors: Mapping[str, Tensor], integers: Iterable[int]) -> bytes:
     """What a model is known by (FORMAT 9.1): SHA-256 of all tensors that decide symbols and samples, in a canonical
     order, and of its integers.
     """
+    import hashlib
+
     sha = hashlib.sha256()
     for name in sorted(tensors):
         if name.startswith(BESIDE):

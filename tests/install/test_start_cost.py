@@ -70,3 +70,32 @@ def test_open_time(tmp_path):
     assert "torch" not in sys.modules and "numpy" not in sys.modules
     """
     assert reached(code, (20 + 50) / 20, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("use", "needless"),
+    [
+        ("load()", {"pillow_lic.codec.regions", "pillow_lic.codec.detect", "pillow_lic.plugins.saving"}),
+        ("thumbnail((100, 100))", {"pillow_lic.codec.options", "pillow_lic.engines.base", "_hashlib"}),
+    ],
+)
+def test_what_opening_does_without(use, needless, tmp_path):
+    """Modules that only saving or other files need. A thumbnail comes from the preview."""
+    run(
+        "import pillow_lic; from PIL import Image\n"
+        "Image.linear_gradient('L').resize((300, 300)).save('a.lic', model='toy', preview=150, screen='off')",
+        tmp_path,
+        fake=False,
+    )
+    needless = needless | {"PIL.PngImagePlugin", "PIL.JpegImagePlugin", "fractions", "numpy", "torch"}
+    code = f"""
+    import sys
+    import pillow_lic
+    from PIL import Image
+    before = set(sys.modules)
+    im = Image.open("a.lic")
+    im.{use}
+    im.load()
+    print(sorted({needless!r} & (set(sys.modules) - before)))
+    """
+    assert run(code, tmp_path, fake=False) == "[]"
