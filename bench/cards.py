@@ -18,6 +18,8 @@ import textwrap
 from pathlib import Path
 
 import figures
+import guide_tables
+import peers
 from rd import read
 
 ROOT = Path(__file__).parent.parent
@@ -26,9 +28,8 @@ MODELS = ROOT / "pillow_lic" / "models"
 # Measured together, as `lic`: each at the Q that pillow_lic/models/choice.py takes it for.
 DEFAULTS = {"photo-low": (100, 5757), "photo": (5758, 10000)}
 # As peers.py names them: the visual tune at its default effort and at 0, and AVIF as it comes at speed 4.
-VISUAL, VISUAL_0, AVIF = "lic@photo-visual+2", "lic@photo-visual", "avif-420"
-DRAWN = ("page-black", "code-8", "stripes-1-across", "plot-1", "zone-plate", "gradient-radial")  # of bench/screens.py
-FORMATS = {"lic": "LIC (ours)", "jpeg": "JPEG", "webp": "WebP", "avif": "AVIF"}
+VISUAL, VISUAL_0, AVIF = "lic@photo-visual", "lic@photo-visual+0", "avif-420"
+OPENING = ("avif-420", "heic-default", "jxl-default", "webp", "jpeg")  # rivals in README
 MARKED = re.compile(r"(<!-- ([a-z-]+): begin \(bench/cards\.py\) -->\n)(.*?)(<!-- \2: end -->)", re.DOTALL)
 ENTRY = re.compile(r'^    (\d+): \("([^"]+)", "[^"]+"\),$', re.MULTILINE)  # of models/registry.py
 WIDTH = 100  # columns of prose
@@ -190,80 +191,6 @@ def training(name: str) -> list[str]:
     return textwrap.wrap(f"Settings of the last run: {settings}.", WIDTH, break_on_hyphens=False)
 
 
-def speed() -> list[str]:
-    """Times beside other codecs."""
-    return figures.speed_table("kodak", RESULTS)
-
-
-def effort() -> list[str]:
-    """What effort gives and costs."""
-    lines = [
-        "| effort | BD-rate against effort 0 | worst and best image | time, effort 0 = 1 |",
-        "|---:|---:|---:|---:|",
-    ]
-    for row in read(RESULTS / "effort-kodak.csv"):
-        ends = f"{figures.percent(row['worst'])}, {figures.percent(row['best'])}"
-        lines.append(f"| {row['effort']} | {figures.percent(row['bd_rate'])} | {ends} | {float(row['times']):.1f} |")
-    return lines
-
-
-def targets() -> list[str]:
-    """How near files come to what is asked for."""
-    lines = [
-        "| asked for | files | above | beside it, mean | worst | time, a plain save = 1 | longest |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for row in read(RESULTS / "targets-held-out.csv"):
-        size = row["target"] == "size"
-        misses = [f"{float(row[key]):.2f} {'%' if size else 'dB'}" for key in ("mean_miss", "worst_miss")]
-        times = [f"{float(row[key]):.1f}" for key in ("time_mean", "time_worst")]
-        name, above = ("a size", row["above"]) if size else ("a PSNR", "")
-        lines.append(f"| {name} | {row['files']} | {above} | {' | '.join([*misses, *times])} |")
-    return lines
-
-
-def cuts() -> list[str]:
-    """What cut files take beyond files made for their PSNR."""
-    rows = read(RESULTS / "excess-cut.csv")
-    shares = sorted({float(row["share"]) for row in rows}, reverse=True)
-    lines = [
-        f"| quality | {' | '.join('whole' if one == 1 else f'{100 * one:.0f} %' for one in shares)} |",
-        "|---:" * (len(shares) + 1) + "|",
-    ]
-    for quality in dict.fromkeys(row["quality"] for row in rows):
-        found = {float(row["share"]): row for row in rows if row["quality"] == quality}
-        cells = [f"{figures.percent(100 * float(found[one]['excess_mean']))}" for one in shares]
-        lines.append(f"| {quality} | {' | '.join(cells)} |")
-    return lines
-
-
-def region() -> list[str]:
-    """What files with a region take beyond the ideal of two files."""
-    lines = ["| quality | PSNR inside | outside | beyond the ideal | worst |", "|---:|---:|---:|---:|---:|"]
-    for row in read(RESULTS / "excess-region.csv"):
-        more = [figures.percent(100 * float(row[key])) for key in ("excess_mean", "excess_worst")]
-        inside, outside = (_decibels(row[f"psnr_{where}"]) for where in ("inside", "outside"))
-        lines.append(f"| {row['quality']} | {inside} | {outside} | {' | '.join(more)} |")
-    return lines
-
-
-def screens() -> list[str]:
-    """Some of the drawn pictures of bench/screens.py."""
-    rows = {(row["picture"], float(row["quality"])): row for row in read(RESULTS / "screens.csv")}
-    lines = ["| picture, quality 75 | bytes | networks alone | lossless WebP |", "|---|---:|---:|---:|"]
-    for name in DRAWN:
-        row = rows[name, 75]
-        exact = float(row["psnr"]) == 100  # what stands there for exact
-        ours = f"{int(row['bytes']):,}{', exact' if exact else ' at ' + _decibels(row['psnr'])}"
-        alone = f"{int(row['off']):,} at {_decibels(row['off_psnr'])}"
-        lines.append(f"| {name} | {ours} | {alone} | {int(row['webp']):,} |")
-    return lines
-
-
-def _decibels(text: str) -> str:
-    return f"{float(text):.1f} dB"
-
-
 def models() -> list[str]:
     """All models."""
     lines = ["| name | number | qualities | family | files |", "|---|---:|---|---|---|"]
@@ -273,43 +200,6 @@ def models() -> list[str]:
         lines.append(
             f"| [`{name}`](../cards/{name}.md) | {number} | {quality_range(stated)} | `{family}` | {size_of(name)} |"
         )
-    return lines
-
-
-def large() -> list[str]:
-    """Time and memory of large images."""
-    lines = ["| | megapixels | seconds | peak memory, MB |", "|---|---:|---:|---:|"]
-    for row in read(RESULTS / "large.csv"):
-        lines.append(f"| {row['what']} | {row['megapixels']} | {float(row['seconds']):.1f} | {row['peak_mb']} |")
-    return lines
-
-
-def cold() -> list[str]:
-    """A fresh process that opens one picture."""
-    lines = ["| | bytes | seconds | times AVIF's | peak memory, MB |", "|---|---:|---:|---:|---:|"]
-    for row in read(RESULTS / "cold.csv"):
-        ratio, peak = float(row["against_avif"]), float(row["peak_mb"])
-        stated = f"{row['bytes']} | {float(row['seconds']):.3f} | {ratio:.2f} | {peak:.0f}"
-        lines.append(f"| {FORMATS[row['format']]} | {stated} |")
-    return lines
-
-
-def load() -> list[str]:
-    """Several processes that decode at once."""
-    lines = ["| | alone | alone, one thread | together | processes | ratio |", "|---|---:|---:|---:|---:|---:|"]
-    for row in read(RESULTS / "load.csv"):
-        alone, one, together = (f"{float(row[key]):.3f}" for key in ("alone", "alone_one_thread", "together"))
-        ratio = float(row["against_one_thread"])
-        lines.append(f"| {FORMATS[row['format']]} | {alone} | {one} | {together} | {row['processes']} | {ratio:.2f} |")
-    return lines
-
-
-def limits() -> list[str]:
-    """What forged files cost."""
-    lines = ["| limits | file | pixels | bytes | seconds | MB |", "|---|---|---:|---:|---:|---:|"]
-    for row in read(RESULTS / "limits.csv"):
-        size, cost = f"{row['width']} x {row['height']} | {row['bytes']}", f"{float(row['seconds']):.1f}"
-        lines.append(f"| {row['limits']} | {row['what']} | {size} | {cost} | {row['peak_mb']} |")
     return lines
 
 
@@ -324,21 +214,20 @@ def estimates(*names: str) -> list[str]:
 
 
 def opening() -> list[str]:
-    """README's sentences about size."""
+    """README's table of size: the default tune by squared errors, the visual one by what people see."""
     found = {
-        (row["metric"], row["anchor"]): float(row["bd_rate"])
+        (row["test"], row["metric"], row["anchor"]): row["bd_rate"]
         for row in read(RESULTS / "bd-kodak.csv")
-        if row["test"] == "lic" and row["kind"] == "live"
+        if row["kind"] == "live"
     }
-
-    def changed(metric: str, anchor: str) -> str:
-        rate = found[metric, anchor]
-        return f"{abs(rate):.0f} % {'smaller' if rate < 0 else 'larger'}"
-
-    text = f"On the 24 Kodak pictures, at equal PSNR, files are {changed('psnr', 'avif-default')} than AVIF's at its "
-    text += f"defaults. They are {changed('psnr', 'avif-psnr')} than AVIF's in 4:4:4, tuned for PSNR. "
-    text += f"At equal MS-SSIM they are {changed('msssimdb', 'avif-default')} than AVIF's at its defaults."
-    return textwrap.wrap(text, WIDTH)
+    columns = (("lic", "psnr"), ("lic", "ssimulacra2"), (VISUAL, "ssimulacra2"), (VISUAL, "butteraugli"))
+    tunes, measures = {"lic": '`tune="psnr"`', VISUAL: '`"visual"`'}, {"psnr": "PSNR", "butteraugli": "Butteraugli"}
+    heads = [f"{tunes[codec]}, {measures.get(metric, 'SSIMULACRA2')}" for codec, metric in columns]
+    lines = [f"| on Kodak, against | {' | '.join(heads)} |", f"|---|{'---:|' * len(columns)}"]
+    for anchor in OPENING:
+        values = [figures.percent(found[codec, metric, anchor]) for codec, metric in columns]
+        lines.append(f"| {peers.label(anchor)} | {' | '.join(values)} |")
+    return lines
 
 
 BLOCKS = {
@@ -346,21 +235,24 @@ BLOCKS = {
     "docs/guide/models.md": {"models": models},
     "docs/guide/quality-and-tuning.md": {
         "scores": scores,
-        "effort": effort,
+        "effort": guide_tables.effort,
         "visual-effort": visual_effort,
     },
-    "docs/guide/sizes-and-parts.md": {"targets": targets},
-    "docs/guide/progressive.md": {"cuts": cuts},
-    "docs/guide/regions.md": {"region": region},
-    "docs/guide/text-and-screens.md": {"screens": screens},
+    "docs/guide/sizes-and-parts.md": {"targets": guide_tables.targets},
+    "docs/guide/old-jpegs.md": {"enhanced": guide_tables.enhanced},
+    "docs/guide/machines.md": {"latents": guide_tables.latents, "probes": guide_tables.probes},
+    "docs/guide/placeholders.md": {"placeholders": guide_tables.placeholders},
+    "docs/guide/progressive.md": {"cuts": guide_tables.cuts},
+    "docs/guide/regions.md": {"region": guide_tables.region},
+    "docs/guide/text-and-screens.md": {"screens": guide_tables.screens},
     "docs/guide/comparison.md": {
         "kodak": lambda: rivals("lic"),
         "held-out": lambda: rivals("lic", "held-out"),
-        "speed": speed,
-        "large": large,
+        "speed": guide_tables.speed,
+        "large": guide_tables.large,
     },
-    "docs/guide/threads-and-servers.md": {"cold": cold, "load": load},
-    "docs/SECURITY.md": {"limits": limits},
+    "docs/guide/threads-and-servers.md": {"cold": guide_tables.cold, "load": guide_tables.load},
+    "docs/SECURITY.md": {"limits": guide_tables.limits},
     "docs/cards/toy.md": {
         "facts": lambda: facts("toy"),
         "cost": lambda: cost("toy"),
