@@ -16,6 +16,7 @@ import csv
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import machine
@@ -24,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from hostile import forged
 
 from pillow_lic import container, limits
+from pillow_lic.codec import room as rooms
 from pillow_lic.container import Header, Rectangle
 from pillow_lic.models import choice, cost, registry
 
@@ -41,8 +43,11 @@ Image.MAX_IMAGE_PIXELS = int(sys.argv[3]) or Image.MAX_IMAGE_PIXELS
 ImageFile.LOAD_TRUNCATED_IMAGES = sys.argv[4] == "True"
 begin = time.process_time()
 try:
-    im = Image.open(sys.argv[2])
-    im.load()
+    if sys.argv[5] == "decode":
+        pillow_lic.decode(sys.argv[2], truncated=ImageFile.LOAD_TRUNCATED_IMAGES)
+    else:
+        im = Image.open(sys.argv[2])
+        im.load()
 except pillow_lic.LicError as error:
     print(type(error).__name__, end=" ")
 peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
@@ -50,12 +55,14 @@ print(time.process_time() - begin, int(peak.split()[1]) >> 10)
 """
 
 
-def decoded(setting: str, data: bytes, truncated: bool = False) -> tuple[str, float, int]:
-    """The error's name if any, seconds of the processor, and megabytes at the peak: of a process that opens a file."""
+def decoded(setting: str, data: bytes, truncated: bool = False, how: str = "open") -> tuple[str, float, int]:
+    """The error's name if any, seconds of the processor, and megabytes at the peak: of a process that opens a file, or
+    decodes it to an array.
+    """
     with tempfile.NamedTemporaryFile(suffix=".lic") as file:
         file.write(data)
         file.flush()
-        command = [sys.executable, "-c", DECODE, setting, file.name, "0", str(truncated)]
+        command = [sys.executable, "-c", DECODE, setting, file.name, "0", str(truncated), how]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
     *error, seconds, peak = done.stdout.split()
     return " ".join(error), float(seconds), int(peak)
@@ -69,7 +76,7 @@ def shapes(pixels: float) -> dict[str, tuple[int, int]]:
 
 
 def files(pixels: float, models: list[str]):
-    """What a file is, and its bytes."""
+    """What a file is, its sides, and its bytes: of 8 bits, then of more."""
     for name in models:
         most = pixels / cost.cost(registry.by_name(name).manifest)
         for shape, (height, width) in shapes(most).items():
@@ -79,6 +86,24 @@ def files(pixels: float, models: list[str]):
     yield "overlay, one colour", height, width, overlay_alone(height, width, "RGBA", b"\1\2\3\4")
     for layout in ("RGB", "RGBA"):
         yield f"overlay, WebP, {layout}", height, width, webp_alone(height, width, layout)
+
+
+def deep_files(pixels: float):
+    """The same of more than 8 bits, with what is done with the file: opened or, which takes more, decoded."""
+    floats = container.Values(container.FLOATS, -1.0, 1.0)
+    for layout in ("L", "RGBA"):
+        header = Header.of_overlay(1, 1, layout, 16)
+        height, width = shapes(pixels / rooms.wide(replace(header, alone=False), header, valued=True))["square"]
+        yield f"photo, {layout}, floats", height, width, forged("photo", height, width, layout, 64, 16, floats)
+        height, width = shapes(pixels / rooms.wide(header, header, valued=False))["square"]
+        yield f"exact, {layout}, 16 bits", height, width, planes_alone(height, width, layout)
+
+
+def planes_alone(height: int, width: int, layout: str) -> bytes:
+    """An exact picture of 16 bits, flat, predicted."""
+    rectangles = container.read(webp_alone(height, width, layout)).overlay
+    planes = container.Planes(container.overlay.PREDICTED, rectangles, rectangles)
+    return container.write(Header.of_overlay(width, height, layout, 16), [], planes=planes)
 
 
 def overlay_alone(height: int, width: int, layout: str, colour: bytes) -> bytes:
@@ -112,11 +137,16 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=choice.names())
     parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=SETTINGS)
     parser.add_argument("--least", action="store_true")
+    parser.add_argument("--deep", action="store_true", help="files of more than 8 bits alone")
     a = parser.parse_args()
     rows = []
     for setting in a.settings:
-        for what, height, width, data in files(1 << 18 if a.least else SETTINGS[setting], a.models):
-            error, seconds, peak = decoded(setting, data)
+        pixels = 1 << 18 if a.least else SETTINGS[setting]
+        found = [(*one, "open") for one in files(pixels, a.models)] if not a.deep else []
+        found += [(*one, how) for one in deep_files(pixels) for how in ("open", "decode")]
+        for what, height, width, data, how in found:
+            what = f"{what}, {how}" if how != "open" else what
+            error, seconds, peak = decoded(setting, data, how=how)
             rows.append([setting, f"{what}: {error}" if error else what, width, height, len(data), seconds, peak])
             print(f"{setting:8} {what:32} {width:7} x {height:6}, {len(data):8} bytes:"
                   f" {seconds:6.2f} s, {peak:5} MB {error}", flush=True)  # fmt: skip

@@ -47,7 +47,7 @@ inline void predict(const Deep& deep, const std::uint16_t* samples, std::uint16_
     }
 }
 
-// The inverse, whatever the numbers are.
+// The inverse, whatever the numbers are; in place if both are the same memory.
 inline void restore(const Deep& deep, const std::uint16_t* u, std::uint16_t* samples) {
     std::vector<std::uint16_t> above(deep.row()), row(deep.row());
     for (std::size_t y = 0; y < deep.height; ++y, samples += deep.row(), u += deep.row()) {

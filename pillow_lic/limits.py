@@ -21,7 +21,7 @@ ANY, USUAL, NATIVE = "any", "usual", "native"
 
 
 class Limits:
-    """pixels: the most work of one picture; None: as Pillow's own limit says. at_once: of pictures decoded at the same
+    """pixels: the most work of one picture; None: as Pillow's own limit says. at_once: of pictures at work at the same
     time; a larger one is decoded alone. models: names, or "usual": all but those of tests; "native": those that need no
     PyTorch; "any". What the program itself has named may be used in any case.
     """
@@ -63,9 +63,10 @@ def set_limits(
     name: "default": pictures as large as Pillow's own limit allows, counted in pixels of the default model, of which a
     dearer model has fewer; "service", for files of strangers: 12.5 megapixels, no model that needs PyTorch. The other
     arguments replace parts of it. pixels: the most work of a picture, in pixels of the default model. at_once: of
-    pictures decoded at the same time, others wait. models: names of models that files may use, or "usual", "native",
-    "any". Nothing at all: what the environment variable PILLOW_LIC_LIMITS says, such as "service" or
-    "service,pixels=4e6,models=photo+photo-low"; else "default". Raises LicBadOption.
+    pictures decoded or encoded at the same time, others wait; a pixel that is encoded counts six times. models: names
+    of models that files may use, or "usual", "native", "any". Nothing at all: what the environment variable
+    PILLOW_LIC_LIMITS says, such as "service" or "service,pixels=4e6,models=photo+photo-low"; else "default". Raises
+    LicBadOption.
     """
     global _set
     if name is None and pixels is None and at_once is None and models is None:

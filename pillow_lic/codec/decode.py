@@ -145,7 +145,7 @@ def decoded(chunks: container.Container, options: DecodeOptions, take: Callable[
     checked ones.
     """
     job = Decoding(chunks, options)
-    with rooms.room.of(rooms.work(_unpacked(chunks), job.model, job.style.blends)):
+    with rooms.room.of(rooms.work(_unpacked(chunks), job.model, job.extra)):
         job.begin()
         (arrival,) = job.run([job])
         found = job.end(arrival)
@@ -225,7 +225,9 @@ class Decoding:
         self.model = None if header.alone else registry.by_hash(header.model, header.model_hash)
         self.notes: list[str] = []
         self.style = self._style()
-        rooms.check(_unpacked(chunks), self.model, options, self.style.blends)
+        valued = chunks.values is not None and self.dtype not in ("uint8", "uint16")
+        self.extra = rooms.Extra(self.style.blends, rooms.wide(header, self.drawn, valued))
+        rooms.check(_unpacked(chunks), self.model, options, self.extra)
         self.engine: Engine = IDLE if self.model is None else options.engine(self.model)
         small_too = options.scale != 1 and options.scale in scales(header, options)
         self.scale = options.scale if small_too else 1  # of what the engine renders

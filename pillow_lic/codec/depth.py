@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 DEPTHS = (10, 12, 14, LIC_DEPTH_MAX)  # bits of cameras and scanners: the first that holds a picture is its depth
 EIGHT = (1 << LIC_DEPTH_MIN) - 1  # white of 8 bits
+STRIP = 1 << 18  # samples that are in binary64 at a time
 DTYPES = ("uint8", "uint16", "float32")  # what decoders may be asked for
 
 
@@ -165,18 +166,28 @@ def drawn(header: Header, dtype: str | None) -> int:
     return LIC_DEPTH_MAX if dtype is not None and not header.deep else header.depth
 
 
+def dtype_told(values: Values | None, dtype: str | None) -> str:
+    """The dtype of samples of more than 8 bits once they are told."""
+    if dtype in ("uint8", "uint16") or (dtype is None and values is None):
+        return "uint16"
+    return "int32" if dtype is None and values is not None and values.kind == INTEGERS else "float32"
+
+
 def told(samples: NDArray[Any], most: int, values: Values | None, dtype: str | None) -> NDArray[Any]:
     """Samples up to `most`, alpha last, as what they stand for, or as a dtype."""
     import numpy as np
 
-    if dtype in ("uint8", "uint16") or (dtype is None and values is None):
+    kind = dtype_told(values, dtype)
+    if kind == "uint16":
         return samples
     if values is None:
         return samples.astype(np.float32) / np.float32(most)
-    whole = values.kind == INTEGERS
-    found = values.low + samples * ((values.high - values.low) / most)
-    if samples.ndim == 3 and samples.shape[2] in (2, 4):
-        found[:, :, -1] = samples[:, :, -1] / most
-    if whole and dtype is None:
-        return np.floor(found + 0.5).astype(np.int32)
-    return found.astype(np.float32)
+    out: NDArray[Any] = np.empty(samples.shape, kind)
+    rows = max(1, STRIP // samples[0].size)
+    for top in range(0, len(samples), rows):
+        part = samples[top : top + rows]
+        found = values.low + part * ((values.high - values.low) / most)
+        if samples.ndim == 3 and samples.shape[2] in (2, 4):
+            found[:, :, -1] = part[:, :, -1] / most
+        out[top : top + rows] = np.floor(found + 0.5) if kind == "int32" else found
+    return out

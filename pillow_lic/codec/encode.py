@@ -18,6 +18,7 @@ from ..imports import imported
 from ..threads import cramped, spread, with_large_stack
 from . import alpha, fill, overlay, planes, preview, rate, regions
 from . import depth as depths
+from . import room as rooms
 from .options import NO_METADATA, EncodeKeywords, EncodeOptions, EncodeSettings, Metadata, keywords
 from .order import ORDERS, Order, turned
 from .order import checked as checked_order
@@ -67,11 +68,12 @@ def encode(array: NDArray[Any], **options: Unpack[EncodePicture]) -> bytes:
 
 
 def encoded(array: Any, settings: EncodeSettings, metadata: Metadata) -> tuple[bytes, Sequence[str]]:
-    """The bytes of a file, and what there is to warn of."""
+    """The bytes of a file, and what there is to warn of, when it is its turn."""
     job = Encoding(array, settings, metadata)
-    job.begin()
-    (arrival,) = job.run([job])
-    return job.end(arrival), job.notes
+    with rooms.room.of(rooms.ENCODING * job.pixels):
+        job.begin()
+        (arrival,) = job.run([job])
+        return job.end(arrival), job.notes
 
 
 class Encoding:

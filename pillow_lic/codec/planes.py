@@ -15,6 +15,7 @@ from ..container.overlay import PLAIN, PREDICTED, bands_of
 from ..errors import LicCorruptChunk
 from ..imports import imported
 from . import overlay
+from .depth import STRIP
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,18 +52,25 @@ def unpack(planes: Planes, header: Header) -> NDArray[np.uint16]:
 
     from .. import entropy
 
-    low, high = (_bytes(rectangles, header) for rectangles in (planes.low, planes.high))
-    numbers: NDArray[np.uint16] = low.astype(np.uint16) | high.astype(np.uint16) << np.uint16(8)
+    numbers = np.zeros((header.height, header.width, bands_of(header)), np.uint16)
+    for rectangles, shift in ((planes.low, 0), (planes.high, 8)):
+        _add(numbers, rectangles, header, shift)
     if planes.prediction == PREDICTED:
-        return entropy.restored(numbers, header.depth)
+        entropy.restore(numbers, header.depth)
+        return numbers
     if numbers.max() > header.most:
         msg = f"the picture has samples of more than {header.depth} bits; the file is damaged, fetch it again"
         raise LicCorruptChunk(msg)
     return numbers
 
 
-def _bytes(rectangles: tuple[Rectangle, ...], header: Header) -> NDArray[np.uint8]:
+def _add(numbers: NDArray[np.uint16], rectangles: tuple[Rectangle, ...], header: Header, shift: int) -> None:
+    """The bytes of an overlay to numbers (H, W, bands), some rows at a time."""
     import numpy as np
 
     image = overlay.whole(rectangles, replace(header, depth=LIC_DEPTH_MIN))
-    return np.asarray(image).reshape(header.height, header.width, bands_of(header))
+    rows = max(1, STRIP // numbers[0].size)
+    for top in range(0, header.height, rows):
+        part = numbers[top : top + rows]
+        found = np.asarray(image.crop((0, top, header.width, top + len(part)))).reshape(part.shape)
+        part |= found.astype(np.uint16) << np.uint16(shift)

@@ -1,5 +1,5 @@
-"""What a file's pixels cost, whether that is allowed here, and a turn to decode them: as many pictures at once as the
-limits have room for.
+"""What a file's pixels cost, whether that is allowed here, and a turn to decode or encode: as many pictures at once as
+the limits have room for.
 
 Imports Pillow, container's header, models and ground.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import Image
 
@@ -29,18 +29,44 @@ if TYPE_CHECKING:
 
 
 BLENDED = 1.8  # times the work where two syntheses are blended
+ENCODING = 6.0  # times the memory of a decode of 8 bits, whose pixels work is counted in
+_BYTES = 7.0  # of memory that a decode of 8 bits takes for a pixel
+# Of a deep sample: of an exact picture, of others, of others where alpha is added; and of its value.
+_EXACT_BYTES, _DRAWN_BYTES, _JOINED_BYTES, _TOLD_BYTES = 4, 2, 4, 4
 
 
-def work(header: Header, model: Model | None, blends: bool = False) -> float:
-    """Of a picture, in pixels of the default model: what lies under its grid, times the model's cost. Without a model,
-    its pixels. blends: whether two syntheses are.
+class Extra(NamedTuple):
+    """What a decode costs beyond that of 8 bits."""
+
+    blends: bool = False  # two syntheses
+    wide: float = 1.0  # times the memory of 8 bits
+
+
+PLAIN = Extra()
+
+
+def wide(header: Header, drawn: Header, valued: bool) -> float:
+    """By how much more memory samples take than those of 8 bits. drawn: the header as they are wanted; valued: whether
+    they become other numbers.
+    """
+    sample = _TOLD_BYTES if valued else 0
+    if header.alone and header.deep:
+        sample += _EXACT_BYTES
+    elif drawn.deep:
+        sample += _JOINED_BYTES if header.has_alpha else _DRAWN_BYTES
+    return max(1.0, len(header.layout) * sample / _BYTES)
+
+
+def work(header: Header, model: Model | None, extra: Extra = PLAIN) -> float:
+    """Of a picture, in pixels of the default model: what lies under its grid, times the model's cost or its memory's,
+    whichever is more. Without a model, its pixels.
     """
     if model is None:
-        return max(header.width, LIC_LATENT_STRIDE) * max(header.height, LIC_LATENT_STRIDE)
-    return header.padded * cost(model.manifest) * (BLENDED if blends else 1.0)
+        return max(header.width, LIC_LATENT_STRIDE) * max(header.height, LIC_LATENT_STRIDE) * extra.wide
+    return header.padded * max(cost(model.manifest) * (BLENDED if extra.blends else 1.0), extra.wide)
 
 
-def check(header: Header, model: Model | None, options: DecodeOptions, blends: bool = False) -> None:
+def check(header: Header, model: Model | None, options: DecodeOptions, extra: Extra = PLAIN) -> None:
     """Refuse what this process does not allow. Allocates nothing. Raises LicLimitExceeded."""
     allowed = limits.current()
     if model is not None:
@@ -48,9 +74,9 @@ def check(header: Header, model: Model | None, options: DecodeOptions, blends: b
     ceiling = allowed.ceiling(Image.MAX_IMAGE_PIXELS, careful=options.truncated)
     if options.max_pixels is not None or ceiling is None:  # that has been checked where the header was read
         return
-    wanted = work(header, model, blends)
+    wanted = work(header, model, extra)
     if wanted > ceiling:
-        size = _size(header, model, blends)
+        size = _size(header, model, extra)
         advice = "set_limits(pixels=...), PIL.Image.MAX_IMAGE_PIXELS or decode(max_pixels=...) allow more"
         msg = f"{size} more than {ceiling:.0f}; {advice}, or distrust the file"
         raise LicLimitExceeded(msg)
@@ -70,12 +96,13 @@ def bomb(header: Header, model: Model | None) -> Sequence[str]:
     return (f"{size} more than PIL.Image.MAX_IMAGE_PIXELS = {pillows}: it could be a decompression bomb",)
 
 
-def _size(header: Header, model: Model | None, blends: bool = False) -> str:
+def _size(header: Header, model: Model | None, extra: Extra = PLAIN) -> str:
     """In words, for messages."""
-    plain, wanted = header.width * header.height, work(header, model, blends)
-    if model is None or wanted <= plain:
+    plain, wanted = header.width * header.height, work(header, model, extra)
+    if wanted <= plain or (model is None and extra.wide == 1.0):
         return f"{header.width} x {header.height} = {plain} pixels are"
-    of = f" of the model {model.name!r}" if cost(model.manifest) > 1 else ""
+    of = f" of the model {model.name!r}" if model is not None and cost(model.manifest) > 1 else ""
+    of += f" of {header.depth} bits" if extra.wide > 1.0 else ""
     return f"{header.width} x {header.height} pixels{of}, which counts as {wanted:.0f} for what it costs, is"
 
 
@@ -90,8 +117,8 @@ def _check_model(model: Model, allowed: limits.Limits) -> None:
 
 
 class Room:
-    """How much is being decoded in this process; who comes first is let in first. A thread that is here already gets in
-    without waiting: a signal handler may load a picture in the middle of another's load.
+    """How much is being decoded and encoded in this process; who comes first is let in first. A thread that is here
+    already gets in without waiting: a signal handler may load a picture in the middle of another's load.
     """
 
     def __init__(self) -> None:

@@ -21,6 +21,7 @@ NATIVE = ("L", "LA", "RGB", "RGBA")  # the modes of files
 
 _LARGE = 1 << 22  # bytes of samples that may be in memory twice
 _VALUED = {INTEGERS: "I", FLOATS: "F"}  # by what samples stand for
+_MODES = {"uint16": "I;16", "int32": "I", "float32": "F"}
 
 
 def mode_of(header: Header, values: Values | None) -> str:
@@ -45,7 +46,7 @@ def image_of(found: Decoded) -> Image.Image:
         own = isinstance(image, Image.Image)  # not where Pillow was imported afresh and the codec was not
         return image if own else Image.frombytes(image.mode, image.size, image.tobytes())
     if found.depth > LIC_DEPTH_MIN and found.told[0] is not None:
-        return Image.fromarray(found.array())  # I or F
+        return _told(found)
     size, mode = found.size, "L" if len(found.colour.shape) == 2 else "RGB"
     mode = "I;16" if found.depth > LIC_DEPTH_MIN else mode
     memory = found.colour.obj if isinstance(found.colour, memoryview) else None
@@ -59,6 +60,19 @@ def image_of(found: Decoded) -> Image.Image:
         own = isinstance(plane, Image.Image)
         image.putalpha(plane if own else Image.frombytes("L", size, plane.tobytes()))
     return image.copy() if image.readonly else image
+
+
+def _told(found: Decoded) -> Image.Image:
+    """Grey samples as the image of what they stand for, some rows at a time: of mode I or F, or I;16 if asked."""
+    from ..codec import depth as depths
+
+    samples = found.samples()
+    image = Image.new(_MODES[depths.dtype_told(*found.told)], found.size, None)  # not filled
+    rows = max(1, depths.STRIP // found.size[0])
+    for top in range(0, len(samples), rows):
+        part = depths.told(samples[top : top + rows], (1 << found.depth) - 1, *found.told)
+        image.paste(Image.fromarray(part), (0, top))
+    return image
 
 
 def _raw(mode: str) -> str:

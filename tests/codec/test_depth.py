@@ -9,6 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
+import slow_container
 import slow_decoder
 from PIL import Image
 from shortcuts import written
@@ -16,6 +17,7 @@ from shortcuts import written
 import pillow_lic
 from pillow_lic import container, errors
 from pillow_lic.codec import depth as depths
+from pillow_lic.codec import planes
 
 pytestmark = pytest.mark.network
 
@@ -274,9 +276,32 @@ def test_prediction_is_undone_whatever_the_numbers_are():
     rng = np.random.default_rng(1)
     for bands, depth in ((1, 16), (3, 9), (4, 12), (2, 16)):
         numbers = rng.integers(0, 65536, (17, 5, bands), np.uint16)
-        samples = entropy.restored(numbers, depth)
+        samples = numbers.copy()
+        entropy.restore(samples, depth)  # in place, as its twin does not
         assert samples.max() < 1 << depth
-        assert np.array_equal(entropy.restored(entropy.predicted(samples, depth), depth), samples)
+        told = [slow_container.restored(numbers[:, :, c].tolist(), depth) for c in range(bands)]
+        if bands < 3:
+            assert np.array_equal(np.stack(told, axis=2), samples)
+        again = entropy.predicted(samples, depth)
+        entropy.restore(again, depth)
+        assert np.array_equal(again, samples)
+
+
+def test_strips_change_nothing(monkeypatch):
+    """Values, integers and exact pictures whose rows are taken a few at a time."""
+    rng = np.random.default_rng(5)
+    floats = (rng.random((41, 17)) * 9 - 3).astype(np.float32)
+    arrays = [rng.integers(0, 65536, (41, 17, 4), np.uint16), rng.integers(-9, 60000, (41, 17), np.int32)]
+    files = [pillow_lic.encode(array, lossless=True) for array in arrays]
+    with pytest.warns(UserWarning, match="depth is lost"):
+        files.append(pillow_lic.encode(floats, model="toy", effort=0))
+    whole = [(pillow_lic.decode(data), np.asarray(Image.open(io.BytesIO(data)))) for data in files]
+    for strip in (1, 40, 700):
+        monkeypatch.setattr(depths, "STRIP", strip)
+        monkeypatch.setattr(planes, "STRIP", strip)
+        for data, (array, image) in zip(files, whole, strict=True):
+            assert np.array_equal(pillow_lic.decode(data), array)
+            assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), image)
 
 
 # ---- Files that are not as they say ------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from PIL import Image
 from saved_images import opened
 
 import pillow_lic
-from pillow_lic import errors, limits
+from pillow_lic import container, errors, limits
 from pillow_lic.codec.options import DecodeOptions
 from pillow_lic.engines import native
 from pillow_lic.models import cost, manifest, registry
@@ -126,6 +126,22 @@ def test_overlays_count_as_their_pixels(monkeypatch):
     limits.set_limits(pixels=9999)
     with pytest.raises(errors.LicLimitExceeded, match="100 x 100"):
         opened(data).load()
+
+
+def test_more_than_8_bits_count_as_their_memory():
+    """A file of floats decoded to float32 has fewer pixels than the same in 8 bits, and an exact one of 16 bits."""
+    floats = container.Values(container.FLOATS, 0.0, 1.0)
+    data = forged("photo", 128, 128, "RGBA", depth=16, values=floats)
+    exact = pillow_lic.encode(np.full((128, 128, 4), 40000, np.uint16), lossless=True)
+    limits.set_limits(pixels=128 * 128 * 3)
+    opened(data).load()
+    assert pillow_lic.decode(data, dtype="uint16").dtype == np.uint16
+    assert pillow_lic.decode(exact).dtype == np.uint16
+    with pytest.raises(errors.LicLimitExceeded, match=r"128 x 128 pixels of 16 bits, which counts as 7489"):
+        pillow_lic.decode(data)
+    limits.set_limits(pixels=128 * 128)
+    with pytest.raises(errors.LicLimitExceeded, match="128 x 128 pixels of 16 bits, which counts as"):
+        pillow_lic.decode(exact)
 
 
 # ---- Models ---------------------------------------------------------------------------------------------------------

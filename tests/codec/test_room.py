@@ -92,6 +92,38 @@ def test_loading_waits_for_its_turn(image, fake_engine, monkeypatch):
     assert not rooms.room.inside
 
 
+def test_saving_waits_for_its_turn(image, fake_engine, monkeypatch):
+    """Threads that save and load: no more at once than there is room for, and a save counts for several loads."""
+    from pillow_lic.codec import encode
+
+    inside, most, asked = [], [], []
+
+    class Watched(encode.Encoding):
+        def begin(self):
+            inside.append(1)
+            most.append(len(inside))
+            asked.append(sum(rooms.room.inside.values()))
+            time.sleep(0.02)
+            super().begin()
+
+        def end(self, arrival):
+            inside.pop()
+            return super().end(arrival)
+
+    monkeypatch.setattr(encode, "Encoding", Watched)
+    limits.set_limits(at_once=100)
+    pictures, files = [image(width=width) for width in (64, 65, 66, 67)], [io.BytesIO() for _ in range(4)]
+    threads = [threading.Thread(target=im.save, args=(file, "LIC")) for im, file in zip(pictures, files, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [opened(file.getvalue()).size for file in files] == [im.size for im in pictures]
+    assert max(most) == 1
+    assert min(asked) >= rooms.ENCODING * 64 * pictures[0].height
+    assert not rooms.room.inside
+
+
 def test_who_waits_in_vain_lets_go():
     """A signal's exception in the middle of the wait leaves nothing; a signal handler does not wait for itself."""
     signal = pytest.importorskip("signal")
