@@ -165,12 +165,15 @@ def places_of(path: Path) -> set[str]:
 
 def walk(tree: ast.AST) -> Iterator[ast.AST]:
     """All nodes but those that only a type checker sees."""
-    for node in ast.iter_child_nodes(tree):
-        if not (isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
-            yield node
-            yield from walk(node)
+    above = [tree]
+    while above:
+        for node in ast.iter_child_nodes(above.pop()):
+            if not (isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
+                yield node
+                above.append(node)
 
 
+@cache
 def imports(path: Path) -> list[tuple[int, str, list[str]]]:
     """(line, absolute module, names) of every import statement, those within functions included."""
     package = ("pillow_lic", *path.relative_to(PACKAGE).parts[:-1])
@@ -185,11 +188,15 @@ def imports(path: Path) -> list[tuple[int, str, list[str]]]:
     return found
 
 
+@cache
+def known_rooms() -> set[str]:
+    known = {p.stem for p in PACKAGE.glob("*.py")} - {"__init__"} | {p.name for p in PACKAGE.iterdir() if p.is_dir()}
+    return known | {"_core", "_core_test"}  # the latter no room may import: it is built for tests
+
+
 def rooms_imported(path: Path) -> list[tuple[int, str]]:
     """(line, room) of every import of ours."""
-    known = {p.stem for p in PACKAGE.glob("*.py")} - {"__init__"} | {p.name for p in PACKAGE.iterdir() if p.is_dir()}
-    known |= {"_core", "_core_test"}  # the latter no room may import: it is built for tests
-    rooms = []
+    known, rooms = known_rooms(), []
     for line, module, names in imports(path):
         parts = module.split(".")
         if parts[0] != "pillow_lic":
@@ -245,8 +252,10 @@ def test_engines_stand_on_the_seam():
 
 
 def inside_functions(tree: ast.AST) -> set[int]:
+    """Of import statements, those within a function."""
     functions = [node for node in walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)]
-    return {id(node) for function in functions for node in ast.walk(function)}
+    within = (node for function in functions for node in ast.walk(function))
+    return {id(node) for node in within if isinstance(node, ast.Import | ast.ImportFrom)}
 
 
 def test_what_waits_for_its_first_use():

@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def random_row(rng: np.random.Generator, most: int) -> np.ndarray:
-    """Frequencies with sum 65536, each at least 1: from even to one symbol that has nearly everything."""
-    count = int(rng.integers(2, most + 1))
-    mass = rng.random(count) ** rng.choice([0.5, 2, 40])
-    freq = 1 + np.floor(mass / mass.sum() * (65536 - count)).astype(np.int64)
-    freq[np.argmax(freq)] += 65536 - freq.sum()
-    return freq.astype(np.uint16)
+def random_bank(rng: np.random.Generator, rows: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies of rows, one row after the other, and how many each has, 2 to `most`: of sum 65536, each at least 1,
+    from even to one symbol that has nearly everything.
+    """
+    count = rng.integers(2, most + 1, rows)
+    there = np.arange(most) < count[:, None]
+    mass = there * rng.random((rows, most)) ** rng.choice([0.5, 2, 40], (rows, 1))
+    freq = there + np.floor(mass / mass.sum(1, keepdims=True) * (65536 - count[:, None])).astype(np.int64)
+    freq[np.arange(rows), freq.argmax(1)] += 65536 - freq.sum(1)
+    return freq[there].astype(np.uint16), count.astype(np.int32)
 
 
 def random_arrays(
@@ -43,17 +46,16 @@ def random_arrays(
     """The arrays of FORMAT 9.2, with scale indices that spread over all rows. near: with classes of neighbours."""
     scale_rows = rows if trellis is None else 2 * rows
     classes = LIC_NEIGHBOUR_CLASSES if near else 1
-    bank = [random_row(rng, most) for _ in range(scale_rows + points * hyper * levels * classes)]
-    count = np.array([len(row) for row in bank], np.int32)
+    freq, count = random_bank(rng, scale_rows + points * hyper * levels * classes, most)
     around = -(count // 2)
-    first = np.where(rng.random(len(bank)) < 0.9, around, rng.choice([-32768, 32767], len(bank)))
+    first = np.where(rng.random(len(count)) < 0.9, around, rng.choice([-32768, 32767], len(count)))
     return {
         **(
             {"z_level": rng.integers(0, 3 * hyper, (points, hyper, levels - 1)).astype(np.uint16)} if levels > 1 else {}
         ),
         **({} if trellis is None else {"trellis": np.array([trellis], np.int32)}),
         **({"z_near": np.array([classes], np.int32)} if near else {}),
-        "freq": np.concatenate(bank),
+        "freq": freq,
         "count": count,
         "first": first.astype(np.int16),
         "weight": rng.integers(-1023, 1024, (16 * latent, hyper)).astype(np.int16),

@@ -11,8 +11,8 @@ def random_row(rng, sizes):
     """Frequencies of a random shape with sum 65536, each at least 1; their number one of `sizes`."""
     n = rng.choice(sizes)
     weights = [rng.random() ** rng.choice([1, 8, 40]) for _ in range(n)]
-    spare = 65536 - n
-    g = [1 + int(spare * w / sum(weights)) for w in weights]
+    spare, total = 65536 - n, sum(weights)
+    g = [1 + int(spare * w / total) for w in weights]
     g[rng.randrange(n)] += 65536 - sum(g)
     return g
 
