@@ -58,12 +58,13 @@ def wide(header: Header, drawn: Header, valued: bool) -> float:
 
 
 def work(header: Header, model: Model | None, extra: Extra = PLAIN) -> float:
-    """Of a picture, in pixels of the default model: what lies under its grid, times the model's cost or its memory's,
-    whichever is more. Without a model, its pixels.
+    """Of a picture, in pixels of the default model: what lies under its grid, times the model's cost or, where that is
+    more, the memory of deep samples. Without a model, its pixels.
     """
     if model is None:
         return max(header.width, LIC_LATENT_STRIDE) * max(header.height, LIC_LATENT_STRIDE) * extra.wide
-    return header.padded * max(cost(model.manifest) * (BLENDED if extra.blends else 1.0), extra.wide)
+    own = cost(model.manifest) * (BLENDED if extra.blends else 1.0)
+    return header.padded * (max(own, extra.wide) if extra.wide > 1.0 else own)
 
 
 def check(header: Header, model: Model | None, options: DecodeOptions, extra: Extra = PLAIN) -> None:
