@@ -270,6 +270,7 @@ BLOCKS = {
         "cost": lambda: cost("photo-visual"),
         "rates": lambda: rates(VISUAL),
         "rivals": lambda: rivals(VISUAL),
+        "held-out": lambda: rivals(VISUAL, "held-out"),
         "visual-effort": visual_effort,
         "training": lambda: training("photo-visual"),
     },
