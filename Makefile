@@ -13,6 +13,9 @@ GPU_IMAGES ?= $(wildcard $(IMAGES))
 MINUTES ?= 9
 MODEL ?= photo
 ZIG    := build/zig/bin/python
+# A worker for each core, four at most; networks with a thread each. Files whose tests share fixtures stay together.
+WORKERS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 4
+unexport PYTHONDONTWRITEBYTECODE  # tests start hundreds of interpreters
 
 .PHONY: help install quick test lint docs dist exact-elsewhere demo browser fuzz gpu train-gpu bench bench-rd bench-speed bench-coder bench-exact bench-large toy clean
 
@@ -29,10 +32,10 @@ $(STAMP): $(SOURCES)
 install: $(STAMP) ## environment in .venv with the package and what the tests need
 
 quick: $(STAMP)  ## seconds: format, coder, layers, golden errors, documents; no network is run
-	$(BIN)/python -m pytest -q -m quick
+	$(WORKERS) --dist worksteal -m quick
 
 test: $(STAMP)   ## everything that needs neither a GPU nor outside data
-	$(BIN)/python -m pytest -q tests
+	$(WORKERS) --dist loadfile --no-loadscope-reorder tests
 
 lint: $(STAMP)   ## formatters and checkers of Python and C++, types of the package and of the compiled modules
 	$(PIP) install -q -c constraints.txt -C cmake.define.LIC_BUILD_TESTS=ON -e ".[lint]"

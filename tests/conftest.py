@@ -33,6 +33,12 @@ def pytest_configure(config):
     hypothesis.settings.load_profile("any machine")
 
 
+def pytest_collection_modifyitems(items):
+    """Files with slow tests first: at the end no worker waits for another's."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_ignore_collect(collection_path, config):
     """`-m quick` reads no file without such a test: most of them import torch."""
     if config.option.markexpr == "quick" and collection_path.name.startswith("test_"):

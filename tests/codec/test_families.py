@@ -24,7 +24,7 @@ from train import train
 from train.export import export
 from train.families import gdn
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 CONFIGS = Path(train.__file__).parent / "configs"
 

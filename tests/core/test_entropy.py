@@ -261,7 +261,6 @@ def test_wrong_arrays(what: str, name: str):
         {"data": [memoryview(bytes(80))[::2]]},
         {"data": [np.zeros((2, 20), np.uint8)]},
     ],
-    ids=str,
 )
 def test_wrong_numbers(change: dict):
     case = Case(2, 8, 8)

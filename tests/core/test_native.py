@@ -28,7 +28,7 @@ from slow_photo import SlowPhoto
 
 from pillow_lic import _core
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 
 @every_set

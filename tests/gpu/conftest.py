@@ -44,7 +44,9 @@ def folder(tmp_path_factory) -> Path:
         ["g++", "-fsyntax-only", "-x", "c++", "-"], input="_Float16 x;", text=True, capture_output=True
     ).returncode:
         pytest.skip("this g++ has no _Float16")
-    return tmp_path_factory.mktemp("on_cpu")
+    made = tmp_path_factory.mktemp("on_cpu")
+    cupy_on_cpu.precompile(made)
+    return made
 
 
 @pytest.fixture

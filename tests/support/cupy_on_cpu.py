@@ -22,11 +22,17 @@ from pillow_lic.engines.torch import place
 from pillow_lic.engines.torch.cuda import compile as kernels
 
 HERE = Path(__file__).parent
-FLAGS = ["-std=c++17", "-O1", "-fPIC", "-shared", "-U_FORTIFY_SOURCE", "-Wall", "-Wno-unknown-pragmas"]
+FLAGS = ["-std=c++17", "-O1", "-fPIC", "-U_FORTIFY_SOURCE", "-Wall", "-Wno-unknown-pragmas"]
 
 
 class CompileException(Exception):
     """cupy.cuda.compiler.CompileException."""
+
+
+def precompile(folder: Path) -> None:
+    """on_cpu.h, most of what a kernel costs g++, once for all that are compiled into `folder`."""
+    header = shutil.copy(HERE / "on_cpu.h", folder)
+    subprocess.run(["g++", *FLAGS, "-x", "c++-header", header, "-o", f"{header}.gch"], check=True)
 
 
 class RawModule:
@@ -39,8 +45,9 @@ class RawModule:
         if not library.exists():
             (folder / f"{key}.cu").write_text(code)
             defines = [option for option in options if option.startswith("-D")]
-            files = ["-include", str(HERE / "on_cpu.h"), "-x", "c++", str(folder / f"{key}.cu"), "-o", str(library)]
-            done = subprocess.run(["g++", *FLAGS, *defines, *files], capture_output=True, text=True)
+            header = next(path for path in (folder / "on_cpu.h", HERE / "on_cpu.h") if path.exists())
+            files = ["-include", str(header), "-x", "c++", str(folder / f"{key}.cu"), "-o", str(library)]
+            done = subprocess.run(["g++", "-shared", *FLAGS, *defines, *files], capture_output=True, text=True)
             if done.returncode:
                 raise CompileException(done.stderr)
         self.library, self.code = ctypes.CDLL(str(library)), code

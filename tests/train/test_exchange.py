@@ -25,7 +25,7 @@ from train.export import export
 from train.families import gdn, photo
 from train.layers import HyperRate, logistic_mass
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 
 def test_trained_model_can_be_exported_registered_and_used(photographs, tmp_path, make_picture):

@@ -17,7 +17,7 @@ from toy_runs import CONFIG, run
 
 from train import losses, train
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 
 def test_a_bad_batch_changes_nothing(photographs, tmp_path, monkeypatch):
