@@ -25,10 +25,10 @@ from rd import read
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results"
 MODELS = ROOT / "pillow_lic" / "models"
-# Measured together, as `lic`: each at the Q that pillow_lic/models/choice.py takes it for.
-DEFAULTS = {"photo-low": (100, 5757), "photo": (5758, 10000)}
-# As peers.py names them: the visual tune at its default effort and at 0, and AVIF as it comes at speed 4.
-VISUAL, VISUAL_0, AVIF = "lic@photo-visual", "lic@photo-visual+0", "avif-420"
+# Measured together, as `lic~psnr`: each at the Q that pillow_lic/models/choice.py takes it for.
+SHARED = {"photo-low": (100, 5757), "photo": (5758, 10000)}
+# As peers.py names them: the default at its effort and at 0, the tune for squared errors, AVIF as it comes at speed 4.
+DEFAULT, DEFAULT_0, SQUARES, AVIF = "lic", "lic+0", "lic~psnr", "avif-420"
 OPENING = ("avif-420", "heic-default", "jxl-default", "webp", "jpeg")  # rivals in README
 MARKED = re.compile(r"(<!-- ([a-z-]+): begin \(bench/cards\.py\) -->\n)(.*?)(<!-- \2: end -->)", re.DOTALL)
 ENTRY = re.compile(r'^    (\d+): \("([^"]+)", "[^"]+"\),$', re.MULTILINE)  # of models/registry.py
@@ -142,10 +142,10 @@ def rates(codec: str, quality: tuple[int, int] = (100, 10000)) -> list[str]:
 
 
 def scores() -> list[str]:
-    """What a quality of the visual tune gives, beside AVIF: SSIMULACRA2 and its spread over Kodak's pictures."""
+    """What a quality of the default tune gives, beside AVIF: SSIMULACRA2 and its spread over Kodak's pictures."""
     rows = read(RESULTS / "rd-kodak-images.csv")
     lines = ["| | quality | SSIMULACRA2 | spread | bits a pixel |", "|---|---:|---:|---:|---:|"]
-    for codec, label in ((VISUAL, '`tune="visual"`'), (AVIF, "AVIF, speed 4")):
+    for codec, label in ((DEFAULT, "LIC"), (AVIF, "AVIF, speed 4")):
         found = [row for row in rows if row["codec"] == codec and row["ssimulacra2"] not in ("", "nan")]
         for quality in sorted({float(row["quality"]) for row in found}):
             some = [row for row in found if float(row["quality"]) == quality]
@@ -166,8 +166,8 @@ def saved(metric: str, codec: str, anchor: str) -> str:
 
 
 def visual_effort() -> list[str]:
-    """What effort does for the visual tune."""
-    score, eye = (saved(metric, VISUAL, VISUAL_0) for metric in ("ssimulacra2", "butteraugli"))
+    """What effort does for the default tune."""
+    score, eye = (saved(metric, DEFAULT, DEFAULT_0) for metric in ("ssimulacra2", "butteraugli"))
     text = f'On Kodak, effort 2 with `tune="visual"` makes files smaller than effort 0 by {score} at equal SSIMULACRA2 '
     return textwrap.wrap(text + f"and by {eye} at equal Butteraugli.", WIDTH)
 
@@ -214,15 +214,14 @@ def estimates(*names: str) -> list[str]:
 
 
 def opening() -> list[str]:
-    """README's table of size: the default tune by squared errors, the visual one by what people see."""
+    """README's table of size: the default tune by what people see, the other by squared errors."""
     found = {
         (row["test"], row["metric"], row["anchor"]): row["bd_rate"]
         for row in read(RESULTS / "bd-kodak.csv")
         if row["kind"] == "live"
     }
-    columns = (("lic", "psnr"), ("lic", "ssimulacra2"), (VISUAL, "ssimulacra2"), (VISUAL, "butteraugli"))
-    tunes, measures = {"lic": '`tune="psnr"`', VISUAL: '`"visual"`'}, {"psnr": "PSNR", "butteraugli": "Butteraugli"}
-    heads = [f"{tunes[codec]}, {measures.get(metric, 'SSIMULACRA2')}" for codec, metric in columns]
+    columns = (*((DEFAULT, metric) for metric in ("ssimulacra2", "msssimdb", "butteraugli", "psnr")), (SQUARES, "psnr"))
+    heads = [figures.COLUMNS[metric].partition(",")[0] for _, metric in columns[:-1]] + ['PSNR, `tune="psnr"`']
     lines = [f"| on Kodak, against | {' | '.join(heads)} |", f"|---|{'---:|' * len(columns)}"]
     for anchor in OPENING:
         values = [figures.percent(found[codec, metric, anchor]) for codec, metric in columns]
@@ -246,8 +245,8 @@ BLOCKS = {
     "docs/guide/regions.md": {"region": guide_tables.region},
     "docs/guide/text-and-screens.md": {"screens": guide_tables.screens},
     "docs/guide/comparison.md": {
-        "kodak": lambda: rivals("lic"),
-        "held-out": lambda: rivals("lic", "held-out"),
+        "kodak": lambda: rivals(DEFAULT),
+        "held-out": lambda: rivals(DEFAULT, "held-out"),
         "speed": guide_tables.speed,
         "large": guide_tables.large,
     },
@@ -268,9 +267,9 @@ BLOCKS = {
     "docs/cards/photo-visual.md": {
         "facts": lambda: facts("photo-visual"),
         "cost": lambda: cost("photo-visual"),
-        "rates": lambda: rates(VISUAL),
-        "rivals": lambda: rivals(VISUAL),
-        "held-out": lambda: rivals(VISUAL, "held-out"),
+        "rates": lambda: rates(DEFAULT),
+        "rivals": lambda: rivals(DEFAULT),
+        "held-out": lambda: rivals(DEFAULT, "held-out"),
         "visual-effort": visual_effort,
         "training": lambda: training("photo-visual"),
     },
@@ -285,12 +284,16 @@ BLOCKS = {
         f"docs/cards/{name}.md": {
             "facts": lambda name=name: facts(name),
             "cost": lambda name=name: cost(name),
-            "rates": lambda taken=taken: rates("lic", taken),
+            "rates": lambda taken=taken: rates(SQUARES, taken),
             "estimates": lambda name=name: estimates(name),
             "training": lambda name=name: training(name),
         }
-        for name, taken in DEFAULTS.items()
+        for name, taken in SHARED.items()
     },
+}
+BLOCKS["docs/cards/photo.md"] |= {
+    "kodak-psnr": lambda: rivals(SQUARES),
+    "held-out-psnr": lambda: rivals(SQUARES, "held-out"),
 }
 
 

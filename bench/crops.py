@@ -4,7 +4,8 @@
         [--out crops.png]
 
 Every codec's quality is searched until its file of the whole image is as near as it gets to the same size; captions
-state the bytes and the PSNR of the whole image. The crop is the window with the most detail, or --at X,Y of its corner.
+state the bytes and the SSIMULACRA2 of the whole image. The crop is the window with the most detail, or --at X,Y of its
+corner.
 """
 
 import argparse
@@ -40,10 +41,10 @@ def versions(image, codecs, bpp):
         if decoded.size != image.size:
             msg = f"{codec.name}: {decoded.size} came back"
             raise SystemExit(msg)
-        value = metrics.psnr(np.asarray(image), np.asarray(decoded))
-        print(f"{codec.label:30} quality {quality:<6} {len(data):7} bytes  {value:.2f} dB")
+        value = metrics.ssimulacra2(np.asarray(image), np.asarray(decoded))
+        print(f"{codec.label:30} quality {quality:<6} {len(data):7} bytes  SSIMULACRA2 {value:.1f}")
         label = codec.label if peers.ours(codec.name) else codec.label.split(",")[0]
-        result.append((f"{label}\n{len(data)} bytes, {value:.2f} dB", decoded))
+        result.append((f"{label}\n{len(data)} bytes, score {value:.0f}", decoded))
     return result
 
 

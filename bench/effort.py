@@ -27,7 +27,7 @@ def measure(array, quality, effort):
     import pillow_lic
 
     start = time.process_time()
-    data = pillow_lic.encode(array, quality=quality, effort=effort)
+    data = pillow_lic.encode(array, quality=quality, effort=effort, tune="psnr")
     seconds = time.process_time() - start
     return 8 * len(data) / (array.shape[0] * array.shape[1]), metrics.psnr(array, pillow_lic.decode(data)), seconds
 

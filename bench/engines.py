@@ -32,7 +32,7 @@ def both(array: np.ndarray, quality: float) -> tuple[dict[str, int], dict[tuple[
     sizes, psnr = {}, {}
     for encoder in ENGINES:
         os.environ[ENGINE_VARIABLE] = encoder
-        data = pillow_lic.encode(array, quality=quality)
+        data = pillow_lic.encode(array, quality=quality, tune="psnr")
         sizes[encoder] = len(data)
         for decoder in ENGINES:
             os.environ[ENGINE_VARIABLE] = decoder

@@ -34,7 +34,7 @@ def cut_excess(array, quality, share, effort):
     import pillow_lic
     from pillow_lic.container.cut import cut
 
-    whole = pillow_lic.encode(array, quality=quality, effort=effort, progressive=True)
+    whole = pillow_lic.encode(array, quality=quality, effort=effort, progressive=True, tune="psnr")
     part = cut(whole, size=int(share * len(whole)))
     psnr = psnr_of(array, pillow_lic.decode(part, truncated=True))
     made = pillow_lic.encode(array, target_psnr=psnr, effort=effort)
@@ -48,7 +48,7 @@ def part_at(array, inside, wanted, quality, effort):
 
     found = []
     for _ in range(TRIES):
-        data = pillow_lic.encode(array, quality=quality, effort=effort)
+        data = pillow_lic.encode(array, quality=quality, effort=effort, tune="psnr")
         psnr = psnr_of(array[inside], pillow_lic.decode(data)[inside])
         found.append((psnr, np.log(float(spent(data).bits[inside].sum()))))
         if abs(psnr - wanted) <= NEAR or len(found) > 3:
@@ -68,7 +68,7 @@ def region_excess(array, quality, effort):
     box = (*box, box[0] + width // 2 // 64 * 64, box[1] + height // 2 // 64 * 64)
     inside = np.zeros((height, width), bool)
     inside[box[1] : box[3], box[0] : box[2]] = True
-    data = pillow_lic.encode(array, quality=quality, roi=box, background=BACKGROUND, effort=effort)
+    data = pillow_lic.encode(array, quality=quality, roi=box, background=BACKGROUND, effort=effort, tune="psnr")
     shown, ideal, psnrs = pillow_lic.decode(data), 0.0, []
     for where, guess in ((inside, quality), (~inside, max(1.0, quality + BACKGROUND))):
         psnrs.append(psnr_of(array[where], shown[where]))

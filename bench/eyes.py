@@ -119,7 +119,7 @@ def options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="?", type=pathlib.Path, help="a folder of images")
     parser.add_argument("--bpp", default="0.15,0.3,0.6", help="sizes of every file, bits per pixel")
-    parser.add_argument("--codecs", default="lic~visual,avif-default,jxl-default", help="the first against the others")
+    parser.add_argument("--codecs", default="lic,avif-default,jxl-default", help="the first against the others")
     parser.add_argument("--side", type=int, default=320, help="side of the crops, pixels")
     parser.add_argument("--limit", type=int, default=12, help="images at most")
     parser.add_argument("--jobs", type=int, default=1, help="images at a time")

@@ -108,7 +108,7 @@ def main():
     """Print and draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", default="kodak")
-    parser.add_argument("--codec", default="lic", help="lic, or lic@MODEL as measured")
+    parser.add_argument("--codec", default="lic", help="lic, lic~TUNE or lic@MODEL as measured")
     parser.add_argument("--metrics", default="psnr,msssimdb", help=f"of {','.join([*COLUMNS, USUAL])}: the columns")
     parser.add_argument("--results", type=pathlib.Path, default=machine.RESULTS)
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "docs" / "img")
@@ -116,11 +116,11 @@ def main():
     table = rate_table(chosen.set, chosen.codec, chosen.results, chosen.metrics.split(","))
     print("\n".join([*table, "", *speed_table(chosen.set, chosen.results)]))
     rows = read(chosen.results / f"rd-{chosen.set}.csv")
-    middle = "" if chosen.codec == "lic" else "-" + chosen.codec.removeprefix("lic@")
+    middle = "" if chosen.codec == "lic" else "-" + chosen.codec[len("lic@") :]
     for metric in ("psnr", "msssimdb", "ssimulacra2", "butteraugli"):
-        if chosen.codec in live_curves(rows, metric) and (middle or metric != "msssimdb"):
-            end = f"-{metric}" if middle or metric != "psnr" else ""
-            picture(chosen.set, chosen.codec, metric, chosen.results, chosen.out / f"rd-{chosen.set}{middle}{end}.png")
+        if chosen.codec in live_curves(rows, metric):
+            file = chosen.out / f"rd-{chosen.set}{middle}-{metric}.png"
+            picture(chosen.set, chosen.codec, metric, chosen.results, file)
 
 
 if __name__ == "__main__":

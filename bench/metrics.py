@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from pillow_lic.metrics import decibel, ms_ssim, psnr, ssim  # noqa: F401  bench scripts take them from here
+from pillow_lic.metrics import decibel, ms_ssim, psnr, ssim, ssimulacra2  # noqa: F401  bench scripts take them from here
 
 
 @functools.cache

@@ -89,7 +89,8 @@ def rows_of(name: str, array: np.ndarray, qualities: list[float]) -> list[dict[s
         off, off_error, off_seconds, _ = ours(array, quality, "off")
         pixels = array.shape[0] * array.shape[1]
         q = to_q(quality)
-        weight = choice.chosen(None, None, q).manifest.lambda_at(q) * pixels / 8  # bytes a squared error is worth
+        squares = choice.chosen(None, choice.SQUARES_TUNE, q).manifest
+        weight = squares.lambda_at(q) * pixels / 8  # bytes that a squared error is worth
         better = min((webp[0], webp[0]), (off + weight * off_error, off))[1]
         rows.append({
             "picture": name, "quality": quality, "bytes": size, "psnr": round(psnr(error), 2), "how": how,
@@ -133,6 +134,7 @@ def main() -> None:
     rows = [row for name, array in drawn.items() for row in rows_of(name, array, options.qualities)]
     report(rows)
     if not options.names:
+        options.results.mkdir(parents=True, exist_ok=True)
         with (options.results / "screens.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, rows[0], lineterminator="\n")
             writer.writeheader()

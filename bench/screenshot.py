@@ -31,7 +31,7 @@ def written(folder, quality):
     image.info.clear()
     name = installed_photograph().stem
     image.save(folder / f"{name}.png")
-    ours = peers.find("lic~visual").encode(image, quality)
+    ours = peers.find("lic").encode(image, quality)
     (folder / f"{name}.lic").write_bytes(ours)
     for codec, suffix in (("avif-default", ".avif"), ("jpeg", ".jpg")):
         _, data = peers.find(codec).fit(image, len(ours))

@@ -23,6 +23,7 @@ from train.residuals import kind_of
 from train.residuals.kind import SCALE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from torch import nn
@@ -124,9 +125,23 @@ def read_prior(rate: HyperRate, exported: Exported) -> None:
     counts = arrays["count"][-z_rows:].astype(np.int64).tolist()
     freq, first = (torch.from_numpy(arrays[name].astype(np.float64)) for name in ("freq", "first"))
     rows = freq[-sum(counts) :].split(counts)
-    # Of one length and about as frequent, as export makes them.
-    rows = [sum(rows[k : k + levels]) for k in range(0, z_rows, levels)]
-    fit_hyper_rate(rate, rows, first[-z_rows::levels])
+    firsts = first[-z_rows:].long()
+    parts = [merged(rows[k : k + levels], firsts[k : k + levels]) for k in range(0, z_rows, levels)]
+    fit_hyper_rate(rate, [row for row, _ in parts], torch.tensor([low for _, low in parts]))
+
+
+def merged(rows: Sequence[Tensor], firsts: Tensor) -> tuple[Tensor, int]:
+    """The sum of rows of frequencies, that of the escape last, and the value that it begins with: of the levels of one
+    channel of z, which export makes about as frequent.
+    """
+    low = int(firsts.min())
+    high = max(int(start) + len(row) - 1 for row, start in zip(rows, firsts))
+    found = rows[0].new_zeros(high - low + 1)
+    for row, start in zip(rows, firsts):
+        at = int(start) - low
+        found[at : at + len(row) - 1] += row[:-1]
+        found[-1] += row[-1]
+    return found, low
 
 
 def fit_hyper_rate(rate: HyperRate, rows: list[Tensor], firsts: Tensor, steps: int = 400) -> None:

@@ -17,6 +17,7 @@ from ..container import read_head
 from ..container.bands import BANDS_MAX, BandsHeader, pack_bands, parse_bands
 from ..errors import LicBadOption, LicCorruptChunk, LicLimitExceeded
 from ..imports import imported
+from ..models import choice as models
 from .decode import decode
 from .encode import encode
 
@@ -44,13 +45,16 @@ def encode_bands(
 
     array: uint8, or uint16 of `bits` bits. quality: as of `encode`; it is that of a picture in which the strongest
     component fills the range of 8 bits, and all bands share one squared error. bits: 8 to 16; None: of uint8 8, of
-    uint16 as many as its largest sample needs. tune, model, effort, device: as of `encode`.
+    uint16 as many as its largest sample needs. tune: None for "psnr", as components are measured rather than looked at.
+    model, effort, device: as of `encode`.
     Raises LicBadOption, and what `encode` raises.
     """
     imported("numpy")
     samples, depth = _checked(array, bits)
     height, width, bands = samples.shape
     plan = _planned(samples)
+    if tune is None and model is None:
+        tune = models.SQUARES_TUNE
     options: dict[str, Any] = {"tune": tune, "model": model, "effort": effort, "device": device}
     pictures = [encode(one, quality=quality, screen="off", **options) for one in plan.pictures(samples)]
     matrix, offset = plan.map(FRACTION)

@@ -137,6 +137,7 @@ class Target(NamedTuple):
     kind: str  # one of TARGETS
     value: float
     spans: tuple[Span, ...]  # rising
+    smaller: tuple[Span, ...] = ()  # to turn to where none of those makes a file so small
 
 
 class EncodeSettings(NamedTuple):
@@ -168,8 +169,9 @@ class EncodeOptions:
     target_bpp: the same in bits per pixel. ratio: the same as the samples' bytes over the file's.
     target_psnr: dB of the colours that are seen, as near as can be. At quality 100 a file may be smaller, and at 1
     better, than asked, and one that is kept exactly both; what cannot be had otherwise is LicTargetUnreachable.
-    tune: "psnr" (the default), "visual" or "ms-ssim", what the files shall be good at; or model: a name that
-    `lic models` lists, with the quality that it is for.
+    tune: what the files shall be good at: "visual", what people see; "psnr", squared errors; or "ms-ssim". None:
+    "visual"; "psnr" where target_psnr or uniform asks for squared errors, or a file is to be smaller than "visual" can
+    make it. Or model: a name that `lic models` lists, with the quality that it is for.
     effort: 0 to 9, smaller files at equal quality for more time; None for 2. No decoder sees a difference. With
     "ms-ssim" 0 alone.
     progressive: True lets the file be cut anywhere: what comes first is a coarser picture, for about 2 % more bytes.
@@ -177,8 +179,8 @@ class EncodeOptions:
     or a mask over the picture, an image or array of any size (255, True or 1.0: inside); or "faces" or "text", which
     are looked for, and if there are none no part gets less. background: how much less, in points of quality, -100 to 0;
     None for -15.
-    importance: "auto" spends bytes where busy surroundings do not hide what is lost; or a map of any size, 128 being
-    neutral. uniform: True gives every block of 64 x 64 pixels about the same PSNR.
+    importance: "auto" spends bytes where busy surroundings do not hide what is lost, as "visual" does of itself; or a
+    map of any size, 128 being neutral. uniform: True gives every block of 64 x 64 pixels about the same PSNR.
     style: "default" or "perceptual", with strength, 0 to 1: how the picture is best shown, for readers that say nothing
     of it themselves (see `decode`). The file's other bytes stay the same.
     preview: True, or the longer side in pixels (True: 512), puts a small picture into the file, which `thumbnail()` and
@@ -245,10 +247,12 @@ class EncodeOptions:
             effort = _checked_effort(self.effort, None)
             return EncodeSettings(q, None, effort, IDLE, self.screen, exact, preview=small, depth=depth)
         if target is None:
-            span, sought = self._span(q, models.chosen(self.model, self.tune, q), device), None
+            span, sought = self._span(q, models.chosen(self.model, self._tune(), q), device), None
         else:
-            spans = tuple(self._span(q, model, device) for q, model in models.ladder(self.model, self.tune))
-            span, sought = spans[-1], Target(*target, spans)
+            spans = self._ladder(self._tune(), device)
+            anything = self.model is None and self.tune is None and not self.uniform and target[0] != "target_psnr"
+            smaller = self._ladder(models.SQUARES_TUNE, device) if anything else ()
+            span, sought = spans[-1], Target(*target, spans, smaller)
         if wanted is not None and not span.model.core.staged:
             msg = f"the model {span.model.name!r} codes its residuals under mixtures, whose files take no quality map"
             raise LicBadOption(msg)
@@ -257,6 +261,14 @@ class EncodeOptions:
     def _span(self, q: int, model: Model, device: str) -> Span:
         _check_progressive(self.progressive, model)
         return Span(q, model, _checked_effort(self.effort, model), engines.encoder(model, device))
+
+    def _ladder(self, tune: str | None, device: str) -> tuple[Span, ...]:
+        return tuple(self._span(q, model, device) for q, model in models.ladder(self.model, tune))
+
+    def _tune(self) -> str | None:
+        """The stated one, or what goes with what is asked for; None leaves it to the model or the default."""
+        squares = self.uniform or self.target_psnr is not None
+        return models.SQUARES_TUNE if squares and self.model is None and self.tune is None else self.tune
 
     def _target(self) -> tuple[str, float] | None:
         """The one that is given, and what it asks for. Raises LicBadOption for several."""

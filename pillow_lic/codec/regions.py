@@ -165,7 +165,7 @@ def map_of(regions: Regions, picture: Picture, engine: Engine) -> bytes | None:
         rows += background * (1 - _feathered(_presence(roi, header)))
     if isinstance(regions.importance, Mask):
         rows += _stated(regions.importance, header)
-    elif regions.importance is not None:
+    elif regions.importance is not None and picture.model.manifest.visual is None:  # that model does it of itself
         rows += _masking(picture.colour, header)
     return _packed(rows)
 

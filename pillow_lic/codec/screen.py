@@ -49,7 +49,7 @@ RECTANGLE_BITS = 8 * 12  # what stands in the file besides a rectangle's data
 PLAIN_BITS, ALONE_BITS = 8 * 44, 8 * 22  # what stands in files of networks and of overlays besides their data
 EFFORT_SAVES = 0.95  # bits at higher effort, of those at effort 0
 WORTH = 0.98  # what rectangles must leave of the cost
-NOISE = 8  # bits a pixel: what takes more is noise, which nobody asked to keep
+NOISE = 6  # bits a pixel: what takes more is noise, which nobody asked to keep
 BAD = 2  # bits a pixel: blocks whose squared errors are worth more are tried as rectangles
 COVERED = 0.25  # share of the picture under rectangles from which on the whole is tried
 PROMISING = 1.15  # times the cost of another way, below which an overlay alone is packed with care
@@ -256,7 +256,7 @@ def _weight(settings: EncodeSettings) -> float:
     manifest = settings.model.manifest
     found = manifest.lambda_at(settings.q) if manifest.visual is None else None
     if found is None:  # tuned for something else: as if it were not
-        found = models.chosen(None, models.DEFAULT_TUNE, settings.q).manifest.lambda_at(settings.q)
+        found = models.chosen(None, models.SQUARES_TUNE, settings.q).manifest.lambda_at(settings.q)
     assert found is not None
     return found
 

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 # What models were trained for -> the highest Q (FORMAT 3) that each is taken for, rising, and its name.
 TUNES: dict[str, tuple[tuple[int, str], ...]] = {
+    "visual": ((LIC_QUALITY_MAX, "photo-visual"),),
     "psnr": ((5757, "photo-low"), (LIC_QUALITY_MAX, "photo")),
     "ms-ssim": ((LIC_QUALITY_MAX, "photo-ms-ssim"),),
-    "visual": ((LIC_QUALITY_MAX, "photo-visual"),),
 }
-DEFAULT_TUNE = "psnr"
+DEFAULT_TUNE = "visual"
+SQUARES_TUNE = "psnr"  # what is asked for in decibels is best had from
 
 
 def chosen(model: str | None, tune: str | None, q: int) -> Model:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SHIPPED = Path(__file__).parent  # where the directories of our own models lie
-BESIDE = "pillow_lic_models"  # the package with what the wheel leaves out: encoders that few need, gdn-mixture
+BESIDE = "pillow_lic_models"  # the package with what the wheel leaves out: photo-ms-ssim and gdn-mixture
 INSTALL = 'pip install "pillow-lic[models]"'
 MANIFEST_MAX = 1 << 20  # bytes of manifest.json that are read
 FILE_MAX = 1 << 27  # bytes of one file of a model

@@ -78,7 +78,7 @@ def test_only_what_is_missing_is_planned(tmp_path):
 
 def test_settings_of_our_codec_name_its_models():
     default, named, tuned = (peers.find(name) for name in ("lic", "lic@photo-ms-ssim", "lic~ms-ssim+0"))
-    assert "photo-low" in default.encoder()
+    assert "photo-visual" in default.encoder()
     assert tuned.options(50.0) == {"quality": 50.0, "tune": "ms-ssim", "effort": 0}
     assert "photo-ms-ssim" in tuned.encoder()
     assert "photo-low" not in named.encoder()

@@ -18,6 +18,7 @@ from pillow_lic.cli.arguments import number_of_bytes
 from pillow_lic.codec import screen
 from pillow_lic.codec.options import EncodeOptions
 from pillow_lic.codec.rate import goals, search
+from pillow_lic.models import registry
 
 
 def psnr(array: np.ndarray, data: bytes) -> float:
@@ -47,14 +48,15 @@ def test_sizes_are_never_passed(make_picture, shape, effort):
 
 
 def test_sizes_across_both_models(make_picture):
-    """The default's models take over from each other without a gap."""
+    """The models of a tune take over from each other without a gap."""
     array = make_picture(128, 192)
-    ends = {q: len(pillow_lic.encode(array, quality=q, effort=0)) for q in (1, 57.57, 57.58, 100)}
+    options = {"effort": 0, "tune": "psnr"}
+    ends = {q: len(pillow_lic.encode(array, quality=q, **options)) for q in (1, 57.57, 57.58, 100)}
     low, high = sorted((ends[57.57], ends[57.58]))
     sizes = [int(ends[1] * 1.15), low - 5, (low + high) // 2, high + 5, int(ends[100] * 0.9)]
     models = set()
     for most in sizes:
-        data = pillow_lic.encode(array, target_size=most, effort=0)
+        data = pillow_lic.encode(array, target_size=most, **options)
         assert 0.97 * most - 12 <= len(data) <= most
         models.add(container.read_head(data).header.model)
     assert len(models) == 2
@@ -237,7 +239,7 @@ def test_a_psnr_between_two_models(make_picture):
     def psnr(data: bytes) -> float:
         return 10 * np.log10(255**2 / ((pillow_lic.decode(data).astype(float) - array) ** 2).mean())
 
-    wanted = psnr(pillow_lic.encode(array, quality=48, screen="off")) + 0.037
+    wanted = psnr(pillow_lic.encode(array, quality=48, screen="off", tune="psnr")) + 0.037
     assert psnr(pillow_lic.encode(array, target_psnr=wanted, screen="off")) == pytest.approx(wanted, abs=0.1)
 
 
@@ -314,6 +316,28 @@ def test_every_tune_has_targets(make_picture, tune):
     array = make_picture(96, 96)
     most = len(pillow_lic.encode(array, quality=50, tune=tune, effort=0))
     assert 0.96 * most - 12 <= len(pillow_lic.encode(array, target_size=most, tune=tune, effort=0)) <= most
+
+
+@pytest.mark.network
+def test_what_is_asked_for_chooses_the_tune(make_picture):
+    """Squared errors are had from the models that are tuned for them, and so are the smallest files."""
+    array = make_picture(96, 96)
+
+    def model_of(**options) -> str:
+        header = container.read(pillow_lic.encode(array, effort=0, screen="off", **options)).header
+        return registry.name_of(header.model, header.model_hash)
+
+    assert model_of() == model_of(target_bpp=2) == "photo-visual"
+    assert model_of(target_psnr=30) == model_of(uniform=True, quality=30) == "photo-low"
+    assert model_of(target_psnr=30, tune="visual") == "photo-visual"
+    least = len(pillow_lic.encode(array, quality=1, effort=0, screen="off"))
+    low = len(pillow_lic.encode(array, quality=1, effort=0, screen="off", tune="psnr"))
+    assert low < least
+    assert model_of(target_size=low + 2) == "photo-low"
+    with pytest.raises(errors.LicTargetUnreachable, match="qualities 1 to 100 make 1"):
+        model_of(target_size=low + 2, tune="visual")
+    with pytest.raises(errors.LicTargetUnreachable, match="qualities 1 to 100 make"):
+        model_of(target_size=low // 2)
 
 
 def test_imageio_has_targets(make_picture, tmp_path):

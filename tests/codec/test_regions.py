@@ -94,6 +94,7 @@ def test_importance(busy):
     found = rows(encoded(calm, importance="auto"))
     assert (found[:, :3] > 0).all()
     assert (found[:, 5:] < 0).all()
+    assert container.read(pillow_lic.encode(calm, importance="auto", effort=0)).map is None  # that tune does so itself
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 9), (8, 8), (65, 63), (200, 5)])

@@ -99,7 +99,7 @@ def test_preload():
     before = set(sys.modules)
     from pillow_lic.models import choice, registry
     from pillow_lic.engines import native
-    for _, name in choice.TUNES["psnr"]:
+    for _, name in choice.TUNES[choice.DEFAULT_TUNE]:
         made = vars(native.networks(registry.by_name(name)))
         assert {"photo", "analysis"} <= set(made), made
     pillow_lic.preload(models=["toy"], saving=False)

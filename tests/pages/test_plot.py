@@ -87,7 +87,7 @@ def test_refusals(folder, tmp_path, capsys, monkeypatch):
     out = tmp_path / "plot.svg"
     assert lic("plot", folder, "-o", tmp_path / "plot.txt") == USAGE
     assert lic("plot", folder, "-o", out, "--codecs", "gif") == USAGE
-    assert "known: lic, lic-psnr" in capsys.readouterr().err
+    assert "known: lic, lic-visual" in capsys.readouterr().err
     for wrong in ("0,5", "a", "nan", "-1", "1e9"):
         assert lic("plot", folder, "-o", out, f"--qualities={wrong}") == USAGE
     (tmp_path / "empty").mkdir()

@@ -358,14 +358,11 @@ def test_tune_chooses_the_model():
 
     last = choice.TUNES["psnr"][0][0]
     for q, psnr in ((100, "photo-low"), (last, "photo-low"), (last + 1, "photo"), (10000, "photo")):
-        assert [choice.chosen(None, tune, q).name for tune in (None, "psnr", "ms-ssim")] == [
-            psnr,
-            psnr,
-            "photo-ms-ssim",
-        ]
+        names = [choice.chosen(None, tune, q).name for tune in (None, "visual", "psnr", "ms-ssim")]
+        assert names == ["photo-visual", "photo-visual", psnr, "photo-ms-ssim"]
         assert choice.chosen("toy", None, q).name == "toy"
     with pytest.raises(errors.LicBadOption, match="give one of the two"):
         choice.chosen("toy", "psnr", 100)
     for wrong in ("vmaf", 3, ["psnr"]):
-        with pytest.raises(errors.LicBadOption, match="tune must be one of 'psnr', 'ms-ssim'"):
+        with pytest.raises(errors.LicBadOption, match="tune must be one of 'visual', 'psnr', 'ms-ssim'"):
             choice.chosen(None, wrong, 100)

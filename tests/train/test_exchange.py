@@ -22,7 +22,7 @@ from toy_runs import CONFIG, run
 
 from train import data, exchange, train
 from train.export import export
-from train.families import gdn, photo
+from train.families import build, gdn, network_config, photo
 from train.layers import HyperRate, logistic_mass
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
@@ -95,6 +95,27 @@ def test_the_prior_of_z_is_fitted_to_its_rows():
         return float((shares * (shares / mass).log2()).sum(1).mean())
 
     assert excess(400) < 0.02 < 0.3 < excess(0)
+
+
+def test_rows_of_unlike_lengths_are_merged():
+    rows = [torch.tensor([1.0, 2, 3, 10]), torch.tensor([5.0, 20])]
+    found, low = exchange.merged(rows, torch.tensor([-1, 1]))
+    assert (found.tolist(), low) == ([1, 2, 8, 30], -1)
+
+
+@pytest.mark.parametrize("name", ["photo", "photo-low", "photo-ms-ssim", "photo-visual"])
+def test_a_run_can_start_from_every_shipped_model(name, monkeypatch):
+    """The rows of z that its prior is fitted to are whole ones, of at least a value and the escape."""
+    fitted = []
+    monkeypatch.setattr(exchange, "fit_hyper_rate", lambda rate, rows, firsts: fitted.append((rate, rows, firsts)))
+    stated = dict(registry.by_name(name).manifest.stated["network"])
+    stated.pop("family")
+    model = build(network_config(stated))
+    exchange.start_from_model(model, registry.by_name(name).path)
+    ((rate, rows, firsts),) = fitted
+    assert len(rows) == len(firsts) == rate.gain.numel()
+    assert all(row.sum() % 65536 == 0 for row in rows)
+    assert all(len(row) >= 2 and row[-1] > 0 for row in rows)
 
 
 def test_a_run_starts_from_an_exported_model(photographs, tmp_path):

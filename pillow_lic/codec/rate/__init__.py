@@ -34,6 +34,20 @@ APART = 800  # steps of Q from where a picture was planned, from which on it is 
 
 def sought(job: Encoding) -> Attempt:
     """The file of a job with a target, which has begun. Raises LicTargetUnreachable."""
+    try:
+        return _sought(job)
+    except LicTargetUnreachable:
+        target = job.settings.target
+        assert target is not None
+        if not target.smaller:
+            raise
+        turned = target._replace(spans=target.smaller, smaller=())
+        job.settings = job.settings._replace(**target.smaller[-1]._asdict(), target=turned)
+        return _sought(job)
+
+
+def _sought(job: Encoding) -> Attempt:
+    """The file, by the models of its target. Raises LicTargetUnreachable."""
     assert job.scene is not None
     goal, best, plan = goal_of(job), None, Plan(job.scene.colour, [])
     q = min(max(goal.guess(), LIC_QUALITY_MIN), LIC_QUALITY_MAX)
