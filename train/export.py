@@ -63,13 +63,16 @@ def searched(training: dict) -> dict[str, list[float]]:
     return {"lambda": list(ends)} if metric == "mse" else {}
 
 
-def export(checkpoint: Path, data: Path, out: Path, name: str | None, batches: int, with_encoder: bool = True) -> None:
+def export(
+    checkpoint: Path, data: Path, out: Path, name: str | None, batches: int, with_encoder: bool = True, crop: int = 256
+) -> None:
+    """The model of a checkpoint as files in `out`, fitted to `batches` of 8 crops of `data`, squares of side `crop`."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     model = trained(state)
     manifest = manifest_of(model, state["config"], name)
     fitter = Fitter(model, manifest)
     training, _ = load_split(data)
-    crops = Crops(training, 256, 8, seed=11, grey=0.02)
+    crops = Crops(training, crop, 8, seed=11, grey=0.02)
     rows = Rows.parametric(model.residual, model.hyper_rate)
     model.prior.gain -= math.log(model.residual.unit)
     rows = fitter.fit(rows, crops, batches)

@@ -40,7 +40,7 @@ def model(request, tmp_path_factory) -> tuple[str, Path, train.Trainer]:
     settings = {"steps": 4, "batch": 2, "crop": 64, "final_crop": 64, "warmup": 1, "bfloat16": False}
     trainer = train.Trainer(train.TrainConfig(name=name, network=network, **settings), folder, folder / "run")
     trainer.run(None)
-    export(folder / "run" / "checkpoint.pt", folder, folder / "model", name, batches=1)
+    export(folder / "run" / "checkpoint.pt", folder, folder / "model", name, batches=1, crop=128)
     pillow_lic.register_model(folder / "model")
     return name, folder / "model", trainer
 

@@ -4,9 +4,10 @@ number of threads, for any weights that the format allows; other weights are ref
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
-import slow_photo
 from native_models import (
     KINDS,
     RANDOM,
@@ -72,19 +73,37 @@ def test_boxes(model, kernels):
             )
 
 
+def other_than(model) -> dict:
+    """Tensors of another kind in the same shape."""
+    widths, kind = model
+    return random_decoder(widths, KINDS[(KINDS.index(kind) + 1) % len(KINDS)])
+
+
+@cache
+def mixed(model, size, q: int, strength: int, bands: int) -> np.ndarray:
+    """Samples of a case under two syntheses, by the slow twin."""
+    _, v, r, *_ = case(model, size, q)
+    slow, second = SlowPhoto(random_decoder(*model), q), SlowPhoto(other_than(model), q)
+    return slow.samples(v, r, size, bands == 1, style=(second, strength))
+
+
+@cache
+def deep(model, size, q: int, depth: int, bands: int) -> np.ndarray:
+    """Samples of a case of `depth` bits, by the slow twin."""
+    _, v, r, *_ = case(model, size, q)
+    return SlowPhoto(tensors_of(model), q).samples(v, r, size, grey=bands == 1, depth=depth)
+
+
 @every_set
 @pytest.mark.parametrize("model", RANDOM, ids=name_of)
 def test_another_synthesis(model, kernels):
     """FORMAT 8.5: none, all and parts of a second synthesis, whole pictures and boxes, in 1 and 3 threads."""
-    widths, kind = model
-    other_tensors = random_decoder(widths, KINDS[(KINDS.index(kind) + 1) % len(KINDS)])
-    net, other = photo(model, kernels), _core.Photo(other_tensors, kernels=kernels)
+    net, other = photo(model, kernels), _core.Photo(other_than(model), kernels=kernels)
     for size, q in zip(SIZES[1:], (10000, 6235, 5000, 101)):
         grid, v, r, *_ = case(model, size, q)
-        slow, second = SlowPhoto(random_decoder(*model), q), SlowPhoto(other_tensors, q)
         for strength in (0, 1, 128, 254, 255):
             for bands in (1, 3):
-                wanted = slow.samples(v, r, size, bands == 1, style=(second, strength))
+                wanted = mixed(model, size, q, strength, bands)
                 box = (0, 0, *size) if bands == 3 else (size[0] // 3, size[1] // 2, *size)
                 out = np.full((box[2] - box[0], box[3] - box[1], bands), 77, np.uint8)
                 net.render(q, v, r, grid, box, out, 2 * bands - 1, other, strength)
@@ -110,10 +129,9 @@ def test_samples_of_any_depth(model, kernels):
     net, rng = photo(model, kernels), np.random.default_rng(7)
     for size, q, depth in zip(SIZES[2:], (10000, 6235, 101), (16, 12, 9)):
         grid, v, r, *_ = case(model, size, q)
-        slow = slow_photo.SlowPhoto(tensors_of(model), q)
         top, left = (int(rng.integers(0, side)) for side in size)
         for bands in (1, 3):
-            wanted = slow.samples(v, r, size, grey=bands == 1, depth=depth)
+            wanted = deep(model, size, q, depth, bands)
             assert wanted.max() < 1 << depth
             found = rendered_deep(net, (q, v, r, grid), (0, 0, *size), bands, 2, depth)
             assert np.array_equal(found, wanted), (size, bands)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -25,14 +26,25 @@ from train.export import export
 from train.families import build, gdn, network_config, photo
 from train.layers import HyperRate, logistic_mass
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 
-def test_trained_model_can_be_exported_registered_and_used(photographs, tmp_path, make_picture):
-    run(photographs, tmp_path / "run", 4)
-    export(tmp_path / "run" / "checkpoint.pt", photographs, tmp_path / "model", None, batches=1)
-    assert json.loads((tmp_path / "model" / "manifest.json").read_text())["encoder_halo"] == 3
-    name = pillow_lic.register_model(tmp_path / "model")
+@pytest.fixture(scope="module")
+def trained(photographs, tmp_path_factory) -> tuple[train.Trainer, Path]:
+    """A trainer after four steps, with its averaged weights, and the folder of the model exported then."""
+    folder = tmp_path_factory.mktemp("trained")
+    trainer = run(photographs, folder / "run", 4)
+    export(trainer.checkpoint, photographs, folder / "model", None, batches=1, crop=128)
+    trainer.model.load_state_dict(trainer.average)
+    return trainer, folder / "model"
+
+
+def test_trained_model_can_be_exported_registered_and_used(trained, make_picture):
+    assert json.loads((trained[1] / "manifest.json").read_text())["encoder_halo"] == 3
+    name = pillow_lic.register_model(trained[1])
     try:
         assert name == "mine"
         assert "mine" in choice.names()
@@ -62,7 +74,7 @@ def test_some_rates_alone(photographs, tmp_path, make_picture):
     assert drawn.max() == 0.6
     trainer = train.Trainer(config, photographs, tmp_path / "run")
     trainer.run(None)
-    export(trainer.checkpoint, photographs, tmp_path / "model", None, batches=1)
+    export(trainer.checkpoint, photographs, tmp_path / "model", None, batches=1, crop=128)
     name = pillow_lic.register_model(tmp_path / "model")
     try:
         array = make_picture(70, 50)
@@ -118,14 +130,12 @@ def test_a_run_can_start_from_every_shipped_model(name, monkeypatch):
     assert all(len(row) >= 2 and row[-1] > 0 for row in rows)
 
 
-def test_a_run_starts_from_an_exported_model(photographs, tmp_path):
+def test_a_run_starts_from_an_exported_model(trained, photographs, tmp_path):
     """Its rate and distortion are those of the checkpoint that was exported, but for float16, integers and the prior of
     z.
     """
-    trainer = run(photographs, tmp_path / "run", 4)
-    export(tmp_path / "run" / "checkpoint.pt", photographs, tmp_path / "model", None, batches=1)
-    trainer.model.load_state_dict(trainer.average)
-    again = train.Trainer(trainer.config, photographs, tmp_path / "again", tmp_path / "model")
+    trainer, exported = trained
+    again = train.Trainer(trainer.config, photographs, tmp_path / "again", exported)
     x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         old, new = (t.model(x, torch.tensor([0.2, 0.8]), hard=True) for t in (trainer, again))
@@ -134,9 +144,7 @@ def test_a_run_starts_from_an_exported_model(photographs, tmp_path):
     deeper = dataclasses.replace(
         trainer.config, network=dataclasses.replace(trainer.config.network, encoder_low_blocks=3)
     )
-    deep = train.Trainer(
-        deeper, photographs, tmp_path / "deeper", tmp_path / "model"
-    )  # further blocks change nothing at first
+    deep = train.Trainer(deeper, photographs, tmp_path / "deeper", exported)  # further blocks change nothing at first
     with torch.no_grad():
         assert torch.equal(deep.model(x, torch.tensor([0.2, 0.8]), hard=True)["x_hat"], new["x_hat"])
     for other in (
@@ -146,7 +154,7 @@ def test_a_run_starts_from_an_exported_model(photographs, tmp_path):
     ):
         narrower = dataclasses.replace(trainer.config, network=dataclasses.replace(trainer.config.network, **other))
         with pytest.raises(ValueError, match="another network"):
-            train.Trainer(narrower, photographs, tmp_path / "other", tmp_path / "model")
+            train.Trainer(narrower, photographs, tmp_path / "other", exported)
 
 
 @pytest.mark.parametrize("name", ["toy", "photo-low"])
@@ -196,7 +204,7 @@ def test_the_prior_of_z_travels(photographs, tmp_path):
     trainer.average.update(trainer.model.state_dict())
     trainer.save()
     model = tmp_path / "model"
-    export(trainer.checkpoint, photographs, model, None, batches=1)
+    export(trainer.checkpoint, photographs, model, None, batches=1, crop=128)
     from_model = train.Trainer(trainer.config, photographs, tmp_path / "again", model).model.hyper_rate
     from_run = train.Trainer(trainer.config, photographs, tmp_path / "third", trainer.checkpoint).model
     for name in ("mean", "log_scale", "logit"):
@@ -208,16 +216,15 @@ def test_the_prior_of_z_travels(photographs, tmp_path):
         train.Trainer(other, photographs, tmp_path / "fourth", trainer.checkpoint)
 
 
-def test_further_channels_carry_what_the_others_leave_over(photographs, tmp_path):
+def test_further_channels_carry_what_the_others_leave_over(trained, photographs, tmp_path):
     """Before any step: more channels than the exported model has, and less is lost at the highest rate; the first
     channels stay as they were.
     """
-    trainer = run(photographs, tmp_path / "run", 4)
-    export(tmp_path / "run" / "checkpoint.pt", photographs, tmp_path / "model", None, batches=1)
+    trainer, exported = trained
     config, had = trainer.config, trainer.config.network.latent
     wider = dataclasses.replace(config, network=dataclasses.replace(config.network, latent=had + 24))
     plain, more = (
-        train.Trainer(c, photographs, tmp_path / name, tmp_path / "model").model
+        train.Trainer(c, photographs, tmp_path / name, exported).model
         for c, name in ((config, "plain"), (wider, "more"))
     )
     x = torch.from_numpy(data.Crops(trainer.training, 64, 16, seed=3).at(0)).float().div(255)
