@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import hypothesis
@@ -37,6 +38,11 @@ def pytest_collection_modifyitems(items):
     """Files with slow tests first: at the end no worker waits for another's."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish(session):
+    """What the modules hold stays to the end: collections that tests ask for need not look at it again and again."""
+    gc.freeze()
 
 
 def pytest_ignore_collect(collection_path, config):

@@ -95,7 +95,7 @@ def test_processes_stop_together(photographs, tmp_path):
         "MASTER_PORT": str(port),
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-c", "from train import train; train.main()", str(CONFIG)]
+    command = [sys.executable, "-c", "from train import train; train.AGREE_EVERY = 3; train.main()", str(CONFIG)]
     command += ["--data", str(photographs), "--out", str(tmp_path)]
     command += ["--set", "batch=2", "--set", "crop=64", "--set", "steps=100000", "--set", "bfloat16=false"]
     root = CONFIG.parents[2]
@@ -110,7 +110,7 @@ def test_processes_stop_together(photographs, tmp_path):
     finally:
         for process in processes:
             process.kill()
-    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] % train.AGREE_EVERY == 0
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] in (3, 6, 9)
 
 
 def test_settling_moves_the_synthesis_alone(photographs, tmp_path):
