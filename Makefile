@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
+# $(call extra,NAME): what an extra of pyproject.toml wants, without building the package once more.
+extra   = $(PIP) install -q -c constraints.txt $$($(BIN)/python -c 'import sys, tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"][sys.argv[1]])' $(1))
 STAMP  := $(VENV)/.installed
 SOURCES := $(shell find pillow_lic csrc kernels autoload -type f -not -name '*.pyc' 2>/dev/null) CMakeLists.txt pyproject.toml constraints.txt
 GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
@@ -38,7 +40,7 @@ test: $(STAMP)   ## everything that needs neither a GPU nor outside data
 	$(WORKERS) --dist loadfile --no-loadscope-reorder tests
 
 lint: $(STAMP)   ## formatters and checkers of Python and C++, types of the package and of the compiled modules
-	$(PIP) install -q -c constraints.txt -C cmake.define.LIC_BUILD_TESTS=ON -e ".[lint]"
+	$(call extra,lint)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -48,7 +50,7 @@ lint: $(STAMP)   ## formatters and checkers of Python and C++, types of the pack
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 docs: $(STAMP)   ## the site in build/site: guide, API, format, decisions; a warning is an error
-	$(PIP) install -q -c constraints.txt -C cmake.define.LIC_BUILD_TESTS=ON -e ".[docs]"
+	$(call extra,docs)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 dist: $(STAMP)   ## sdist and wheel in dist/, checked as PyPI will, installed into a clean environment and tried there
