@@ -73,7 +73,7 @@ void back(const FloatKernels& k, const BackLayer& layer, const float* in, std::s
 // BlockStream the other way: rows of gradients by what a block made in, by what it was made of out, one later.
 class BackStream {
  public:
-    BackStream(const FloatKernels& kernels, const BackBlock& block, std::size_t columns, bool top, Signs& signs)
+    BackStream(const FloatKernels& kernels, const BackBlock& block, std::size_t columns, bool top, const Signs& signs)
         : k_(kernels),
           b_(block),
           columns_(columns),
@@ -126,7 +126,7 @@ class BackStream {
     const FloatKernels& k_;
     const BackBlock& b_;
     std::size_t columns_, width_;
-    Signs& signs_;
+    const Signs& signs_;
     Neighbours<float> spatial_;
     Ring<float> x_;
     Aligned<float> hidden_;
@@ -162,15 +162,35 @@ struct Gradient::Parts {
 
     // Rows of y_hat beyond a row that its gradient depends on: samples around it, and what those are made of.
     std::size_t reach() const { return 2 * bodies.size() + details.size() + 1; }
+
+    // Room for the signs of so many rows of y_hat; 0: for those between a row's way forward and its way back.
+    Tape tape(std::size_t columns, std::size_t rows) const {
+        Tape made;
+        for (std::size_t n = bodies.size(); n > 0; --n)
+            made.bodies.emplace_back(k, rows ? rows : 2 * n + details.size() + 3, columns, w.body);
+        for (std::size_t n = details.size(); n > 0; --n)
+            made.details.emplace_back(k, rows ? 2 * rows : 2 * n + 3, 2 * columns, w.detail);
+        made.render = Signs(k, rows ? 4 * rows : 4, 4 * columns, w.render_width);
+        return made;
+    }
 };
+
+// A strip's signs, from `from` on.
+struct Gradient::Kept::Strip {
+    std::size_t from;
+    Tape tape;
+};
+Gradient::Kept::Kept() = default;
+Gradient::Kept::~Kept() = default;
 
 namespace {
 
 // From errors at a quarter of the resolution to gradients by y_hat, for the rows [begin, end).
 class BackChain {
  public:
+    // tape: the signs of the rows that come, which it does not change.
     BackChain(const Gradient::Parts& parts, std::size_t columns, bool top, std::size_t begin, std::size_t end,
-              float* gradient)
+              float* gradient, const Tape& tape)
         : w_(parts),
           k_(parts.k),
           columns_(columns),
@@ -183,21 +203,13 @@ class BackChain {
           x4_(4 * columns * parts.out.outputs),
           x8_(2 * columns * parts.up4[0].outputs),
           x16_(columns * parts.up8[0].outputs) {
-        const std::size_t bodies = parts.bodies.size(), details = parts.details.size();
-        // Rows that go forward through a block from when a row does to when its gradient comes back.
-        for (std::size_t k = 0; k < bodies; ++k)
-            tape_.bodies.emplace_back(k_, 2 * (bodies - k) + details + 3, columns, parts.w.body);
-        for (std::size_t k = 0; k < details; ++k)
-            tape_.details.emplace_back(k_, 2 * (details - k) + 3, 2 * columns, parts.w.detail);
-        tape_.render = Signs(k_, 4, 4 * columns, parts.w.render_width);
-        for (std::size_t k = 0; k < bodies; ++k)
-            bodies_.emplace_back(k_, parts.bodies[k], columns, top, tape_.bodies[k]);
-        for (std::size_t k = 0; k < details; ++k)
-            details_.emplace_back(k_, parts.details[k], 2 * columns, top, tape_.details[k]);
-        render_ = std::make_unique<BackStream>(k_, parts.render, 4 * columns, top, tape_.render);
+        for (std::size_t k = 0; k < parts.bodies.size(); ++k)
+            bodies_.emplace_back(k_, parts.bodies[k], columns, top, tape.bodies[k]);
+        for (std::size_t k = 0; k < parts.details.size(); ++k)
+            details_.emplace_back(k_, parts.details[k], 2 * columns, top, tape.details[k]);
+        render_ = std::make_unique<BackStream>(k_, parts.render, 4 * columns, top, tape.render);
     }
 
-    Tape& tape() { return tape_; }
     bool done() const { return done_; }
 
     // Gradients (4 columns, 48) by the samples of row `row` at a quarter of the resolution.
@@ -258,7 +270,6 @@ class BackChain {
     const FloatKernels& k_;
     std::size_t columns_, begin_, end_, latent_, width_;
     float* gradient_;
-    Tape tape_;
     std::vector<BackStream> bodies_, details_;
     std::unique_ptr<BackStream> render_;
     Ring<float> y_;
@@ -336,72 +347,75 @@ class Errors {
 Gradient::Gradient(const Photo& photo, int q) : parts_(std::make_unique<Parts>(photo.parts(), q)) {}
 Gradient::~Gradient() = default;
 
-namespace {
-
-// Each strip forward and, where `gradient` is wanted, back: source(levels, row) of a strip's own source_of(begin, end)
-// gives the gradients by the samples of a row.
-template <class SourceOf>
-void stream(const Gradient::Parts& w, const i16* y_hat, std::size_t hy, std::size_t wy, float* gradient,
-            std::size_t threads, const SourceOf& source_of) {
-    const std::size_t M = w.w.latent;
+double Gradient::operator()(const i16* y_hat, const Picture& picture, float* gradient, std::size_t threads) const {
+    const Parts& w = *parts_;
+    const std::size_t hy = picture.hy(), wy = picture.wy(), M = w.w.latent;
+    const Errors errors(picture, wy);
+    std::atomic<i64> squares{0};
     in_strips(hy, 2 * kStripRows, threads, [&](std::size_t begin, std::size_t end) {
         const std::size_t reach = gradient ? w.reach() : synthesis_reach(w.bodies.size(), w.details.size());
         const std::size_t from = begin < reach ? 0 : begin - reach;
+        const Quarters own{kQuarters * begin, kQuarters * end};
         std::unique_ptr<BackChain> chain;
-        if (gradient) chain = std::make_unique<BackChain>(w, wy, from == 0, begin, end, gradient);
-        const auto source = source_of(begin, end);
+        Tape tape;
+        if (gradient) {
+            tape = w.tape(wy, 0);
+            chain = std::make_unique<BackChain>(w, wy, from == 0, begin, end, gradient, tape);
+        }
+        Aligned<float> error(gradient ? 4 * wy * kOut : 0);
         const auto sink = [&](const i16* levels, std::size_t row) {
-            const float* error = source(levels, row);
-            if (chain && !chain->done()) chain->push(error, row);
+            const i64 square = errors.row(levels, row, gradient ? error.data() : nullptr);
+            if (row >= own.begin && row < own.end) squares += square;
+            if (chain && !chain->done()) chain->push(error.data(), row);
         };
-        const Quarters wanted = gradient ? Quarters{0, kQuarters * hy} : Quarters{kQuarters * begin, kQuarters * end};
-        SynthesisStream synthesis(w.at, wy, from == 0, wanted, sink, chain ? &chain->tape() : nullptr);
+        SynthesisStream synthesis(w.at, wy, from == 0, gradient ? Quarters{0, kQuarters * hy} : own, sink,
+                                  chain ? &tape : nullptr);
         const auto done = [&] { return chain ? chain->done() : synthesis.done(); };
-        std::size_t row = from;
-        for (; row < hy && !done(); ++row) synthesis.push(y_hat + row * wy * M, M, row);
+        for (std::size_t row = from; row < hy && !done(); ++row) synthesis.push(y_hat + row * wy * M, M, row);
         if (done()) return;
         synthesis.finish();
         if (chain && !chain->done()) chain->finish();
     });
+    return static_cast<double>(squares) / (static_cast<double>(kWhite) * kWhite);
 }
 
-}  // namespace
-
-double Gradient::operator()(const i16* y_hat, const Picture& picture, float* gradient, std::size_t threads) const {
-    const std::size_t wy = picture.wy();
+double Gradient::samples(const i16* y_hat, const Picture& picture, i16* levels, float* by_levels, std::size_t threads,
+                         Kept& kept) const {
+    const Parts& w = *parts_;
+    const std::size_t hy = picture.hy(), wy = picture.wy(), M = w.w.latent, row_size = 4 * wy * kOut;
     const Errors errors(picture, wy);
     std::atomic<i64> squares{0};
-    stream(*parts_, y_hat, picture.hy(), wy, gradient, threads, [&](std::size_t begin, std::size_t end) {
-        auto error = std::make_shared<Aligned<float>>(gradient ? 4 * wy * kOut : 0);
-        return [&errors, &squares, gradient, error, begin, end](const i16* levels, std::size_t row) {
-            const i64 square = errors.row(levels, row, gradient ? error->data() : nullptr);
-            if (row >= kQuarters * begin && row < kQuarters * end) squares += square;
-            return static_cast<const float*>(error->data());
+    if (by_levels) kept.strips_.resize(hy);
+    in_strips(hy, 2 * kStripRows, threads, [&](std::size_t begin, std::size_t end) {
+        const std::size_t reach = by_levels ? w.reach() : synthesis_reach(w.bodies.size(), w.details.size());
+        const std::size_t from = begin < reach ? 0 : begin - reach, to = std::min(hy, end + reach);
+        Tape* tape = nullptr;
+        if (by_levels) {
+            std::unique_ptr<Kept::Strip>& strip = kept.strips_[begin];
+            if (!strip) strip.reset(new Kept::Strip{from, w.tape(wy, to - from)});
+            tape = &strip->tape;
+        }
+        const auto sink = [&](const i16* row, std::size_t at) {
+            std::copy_n(row, row_size, levels + at * row_size);
+            squares += errors.row(row, at, by_levels ? by_levels + at * row_size : nullptr);
         };
+        SynthesisStream synthesis(w.at, wy, from == 0, Quarters{kQuarters * begin, kQuarters * end}, sink, tape);
+        std::size_t row = from;
+        for (; row < to && (tape || !synthesis.done()); ++row) synthesis.push(y_hat + row * wy * M, M, row);
+        if (row == hy && (tape || !synthesis.done())) synthesis.finish();
     });
     return static_cast<double>(squares) / (static_cast<double>(kWhite) * kWhite);
 }
 
-double Gradient::samples(const i16* y_hat, const Picture& picture, i16* levels, float* by_levels,
-                         std::size_t threads) const {
-    const std::size_t wy = picture.wy(), row_size = 4 * wy * kOut;
-    const Errors errors(picture, wy);
-    std::atomic<i64> squares{0};
-    stream(*parts_, y_hat, picture.hy(), wy, nullptr, threads, [&](std::size_t, std::size_t) {
-        return [&](const i16* from, std::size_t row) -> const float* {
-            std::copy_n(from, row_size, levels + row * row_size);
-            squares += errors.row(from, row, by_levels ? by_levels + row * row_size : nullptr);
-            return nullptr;
-        };
-    });
-    return static_cast<double>(squares) / (static_cast<double>(kWhite) * kWhite);
-}
-
-void Gradient::back(const i16* y_hat, const Picture& picture, const float* by_levels, float* gradient,
-                    std::size_t threads) const {
-    const std::size_t wy = picture.wy(), row_size = 4 * wy * kOut;
-    stream(*parts_, y_hat, picture.hy(), wy, gradient, threads, [&](std::size_t, std::size_t) {
-        return [&](const i16*, std::size_t row) { return by_levels + row * row_size; };
+void Gradient::back(const Picture& picture, const float* by_levels, float* gradient, std::size_t threads,
+                    const Kept& kept) const {
+    const std::size_t hy = picture.hy(), wy = picture.wy(), row_size = 4 * wy * kOut;
+    in_strips(hy, 2 * kStripRows, threads, [&](std::size_t begin, std::size_t end) {
+        const Kept::Strip& strip = *kept.strips_[begin];
+        BackChain chain(*parts_, wy, strip.from == 0, begin, end, gradient, strip.tape);
+        for (std::size_t row = kQuarters * strip.from; row < kQuarters * hy && !chain.done(); ++row)
+            chain.push(by_levels + row * row_size, row);
+        if (!chain.done()) chain.finish();
     });
 }
 

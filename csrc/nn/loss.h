@@ -28,14 +28,15 @@ class Loss {
         levels_.resize(samples);
         if (gradient) by_levels_.resize(samples);
         float* by = gradient ? by_levels_.data() : nullptr;
-        const double squares = gradient_.samples(y_hat, picture_, levels_.data(), by, threads_);
+        const double squares = gradient_.samples(y_hat, picture_, levels_.data(), by, threads_, kept_);
         const double apart = visual_(levels_.data(), by, static_cast<float>(weight_), threads_);
-        if (gradient) gradient_.back(y_hat, picture_, by, gradient, threads_);
+        if (gradient) gradient_.back(picture_, by, gradient, threads_, kept_);
         return squares + weight_ * apart;
     }
 
  private:
     Gradient gradient_;
+    Gradient::Kept kept_;
     Visual visual_;
     Picture picture_;
     double weight_;

@@ -18,6 +18,7 @@ class Ring {
     Ring(std::size_t rows, std::size_t values, std::size_t pad)
         : rows_(rows), pad_(pad), stride_((values + 2 * pad + kSlack + 63) / 64 * 64), data_(rows * stride_) {}
     T* row(std::size_t index) { return data_.data() + index % rows_ * stride_ + pad_; }
+    const T* row(std::size_t index) const { return data_.data() + index % rows_ * stride_ + pad_; }
     void clear(std::size_t index) { std::fill_n(row(index) - pad_, stride_, T{0}); }
 
  private:

@@ -119,6 +119,18 @@ def test_default_effort_of_visual_models():
 
 
 @pytest.mark.network
+@pytest.mark.parametrize("shape", [(500, 40), (70, 200)])
+def test_search_is_the_same_on_any_threads(shape, request):
+    """What a strip keeps of its way forward is what its way back needs, at both ends."""
+    request.addfinalizer(lambda: pillow_lic.set_threads(None))
+    array, files = picture(*shape, 3, 5), []
+    for count in (1, 2, 3, 5):
+        pillow_lic.set_threads(count)
+        files.append(pillow_lic.encode(array, quality=60, tune="visual", effort=2, screen="off"))
+    assert files[1:] == files[:1] * 3
+
+
+@pytest.mark.network
 def test_engines_search_alike(monkeypatch):
     """PyTorch's search over the same distance gains as much as the native one."""
     array = picture(96, 130, 3, 4)
