@@ -15,10 +15,12 @@ namespace {
 constexpr double kStep = 0.42;   // what part of the Newton step the first pass takes; it falls linearly to nothing
 constexpr double kDither = 0.8;  // steps by which y is shaken at first, where there are so many passes:
 constexpr std::size_t kDithered = 6;
-constexpr double kWeight = 0.74;             // of a bit against the curvature that was found
-constexpr double kShrink = 50.0;             // squared steps of error that a channel's curvature by theory counts for
-constexpr double kSpread = 3.0;              // by how much it may differ from theory
-constexpr double kLocal = 10.0;              // of a visual distance: squared steps that theory counts for at a position
+constexpr double kWeight = 0.74;  // of a bit against the curvature that was found
+constexpr double kShrink = 50.0;  // squared steps of error that a channel's curvature by theory counts for
+constexpr double kSpread = 3.0;   // by how much it may differ from theory
+constexpr double kSure = 0.995;   // of the cost at first: symbols that were so much cheaper are not weighed once more
+                                  // after the last, smallest step
+constexpr double kLocal = 10.0;   // of a visual distance: squared steps that theory counts for at a position
 constexpr float kFine = 1 << LIC_MEAN_BITS;  // y and its steps are in 1/16 of y_hat's unit
 
 class Searching {
@@ -52,12 +54,14 @@ class Searching {
         std::vector<i16> found(n);
         quantise(y_.data(), r_, 0.0f, 0);
         Loss loss(s_.photo, s_.q, s_.picture, s_.visual, s_.threads);
-        double before = 0.0;
+        double before = 0.0, last = HUGE_VAL;
         for (std::size_t k = 0; k < s_.passes; ++k) {
             const double error = loss(y_hat_.data(), gradient_.data());
             if (k == 0) {
                 before = error + s_.bit * bits(r_);
                 find_curvature();
+            } else if (k + 1 == s_.passes) {
+                last = error + s_.bit * bits(found.data());
             }
             if (!slower_.empty()) slow_down();
             const double part = static_cast<double>(k) / static_cast<double>(s_.passes);
@@ -68,8 +72,8 @@ class Searching {
             quantise(y_.data(), found.data(), shaken ? static_cast<float>(shake) * static_cast<float>(unit_) : 0.0f,
                      k + 1);
         }
-        const double error = loss(y_hat_.data(), nullptr);
-        if (!(error + s_.bit * bits(found.data()) < before)) {
+        if (!(last < kSure * before)) last = loss(y_hat_.data(), nullptr) + s_.bit * bits(found.data());
+        if (!(last < before)) {
             leave(s_.y, plain);
             return false;
         }
