@@ -174,11 +174,17 @@ def walk(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 @cache
+def nodes_of(path: Path, at_run_time: bool = False) -> list[ast.AST]:
+    """All nodes of a file; without those that only a type checker sees if `at_run_time`."""
+    return list(walk(tree_of(path)) if at_run_time else ast.walk(tree_of(path)))
+
+
+@cache
 def imports(path: Path) -> list[tuple[int, str, list[str]]]:
     """(line, absolute module, names) of every import statement, those within functions included."""
     package = ("pillow_lic", *path.relative_to(PACKAGE).parts[:-1])
     found = []
-    for node in walk(tree_of(path)):
+    for node in nodes_of(path, at_run_time=True):
         if isinstance(node, ast.Import):
             found += [(node.lineno, alias.name, []) for alias in node.names]
         if isinstance(node, ast.ImportFrom):
@@ -251,9 +257,13 @@ def test_engines_stand_on_the_seam():
                     assert target in WITHIN_ENGINES[part], f"{path}:{line}: {part} may not import engines.{target}"
 
 
-def inside_functions(tree: ast.AST) -> set[int]:
+def inside_functions(path: Path) -> set[int]:
     """Of import statements, those within a function."""
-    functions = [node for node in walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)]
+    functions = [
+        node
+        for node in nodes_of(path, at_run_time=True)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+    ]
     within = (node for function in functions for node in ast.walk(function))
     return {id(node) for node in within if isinstance(node, ast.Import | ast.ImportFrom)}
 
@@ -261,14 +271,13 @@ def inside_functions(tree: ast.AST) -> set[int]:
 def test_what_waits_for_its_first_use():
     """CuPy and its room, the engines and, in some rooms, numpy are imported inside functions alone."""
     for path in sources():
-        tree = tree_of(path)
-        inside = inside_functions(tree)
+        inside = inside_functions(path)
         late = {"cupy"} | ({"numpy"} if room_of(path) in AT_FIRST_USE else set())
         if "cuda" not in path.parts:
             late.add("cuda")
         if "torch" not in path.parts:
             late.add("torch")
-        for node in walk(tree):
+        for node in nodes_of(path, at_run_time=True):
             if isinstance(node, ast.Import | ast.ImportFrom) and id(node) not in inside:
                 names = [part for alias in node.names for part in alias.name.split(".")]
                 names += (getattr(node, "module", None) or "").split(".")
@@ -282,7 +291,7 @@ PARAMETERS_MAX = 7  # of a function in codec/ and engines/, self not counted
 
 def functions() -> Iterator[tuple[Path, ast.FunctionDef]]:
     for path in sources():
-        for node in ast.walk(tree_of(path)):
+        for node in nodes_of(path):
             if isinstance(node, ast.FunctionDef):
                 yield path, node
 
@@ -308,7 +317,7 @@ def test_no_function_is_long():
 def test_no_closure_over_a_loops_variable():
     """As ruff's B023: a function made in a loop sees what the variable is when it is called."""
     for path in sources():
-        for loop in ast.walk(tree_of(path)):
+        for loop in nodes_of(path):
             if not isinstance(loop, ast.For | ast.While):
                 continue
             bound = {n.id for n in ast.walk(loop) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
