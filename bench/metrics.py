@@ -1,38 +1,10 @@
-"""The measures of pillow_lic.metrics and LPIPS, of 8-bit RGB images, and BD-rate.
+"""Measures of pillow_lic.metrics, of 8-bit RGB images, and BD-rate, which is the bjontegaard package's (PCHIP)."""
 
-BD-rate is the bjontegaard package's (PCHIP), LPIPS the lpips package's (AlexNet), where it and its weights are
-installed.
-"""
-
-import functools
 import math
 
 import numpy as np
 
 from pillow_lic.metrics import decibel, ms_ssim, psnr, ssim, ssimulacra2  # noqa: F401  bench scripts take them from here
-
-
-@functools.cache
-def lpips_network():
-    """LPIPS with AlexNet, or None where the package or its weights are missing."""
-    try:
-        import lpips
-
-        return lpips.LPIPS(net="alex", verbose=False).eval()
-    except Exception:
-        return None
-
-
-def lpips(a, b):
-    """LPIPS distance of two (H, W, 3) uint8 arrays; NaN without the network."""
-    network = lpips_network()
-    if network is None:
-        return math.nan
-    import torch
-
-    x, y = (torch.tensor(p).permute(2, 0, 1)[None].float() / 127.5 - 1 for p in (a, b))
-    with torch.no_grad():
-        return float(network(x, y))
 
 
 def clean(curve):

@@ -36,7 +36,7 @@ ANCHOR_LOW = (0.1, 0.3)  # the lowest third of the rate range, bits per pixel
 USUAL = {"ssimulacra2": (60, 85)}  # the quality that photographs are published at, for a BD-rate of its own
 # column -> what pillow_lic.metrics calls it
 COLUMN_OF = {"psnr": "psnr", "msssim": "ms_ssim", "ssim": "ssim", "psnr_hvs_m": "psnr_hvs_m"}
-COLUMN_OF |= {name: name for name in ("ssimulacra2", "butteraugli", "butteraugli_max")}
+COLUMN_OF |= {name: name for name in ("ssimulacra2", "butteraugli", "butteraugli_max", "lpips")}
 IMAGE_COLUMNS = (
     "codec",
     "quality",
@@ -46,7 +46,6 @@ IMAGE_COLUMNS = (
     "bytes",
     "bpp",
     *COLUMN_OF,
-    "lpips",
     "encode_s",
     "decode_s",
     "settings",
@@ -107,12 +106,10 @@ def measured_file(codec, image, name, columns, quality, known, settings):
         "settings": settings,
     }
     if known and int(known["bytes"]) == len(data) and known.get("settings") == settings:
-        row |= {column: known[column] for column in (*COLUMN_OF, "lpips") if known.get(column)}
+        row |= {column: known[column] for column in COLUMN_OF if known.get(column)}
     lacking = [column for column in columns if column not in row]
-    found = measures.compare(original, result, [COLUMN_OF[column] for column in lacking if column in COLUMN_OF])
-    row |= {column: found[COLUMN_OF[column]] for column in lacking if column in COLUMN_OF}
-    if "lpips" in lacking:
-        row["lpips"] = metrics.lpips(original, result)
+    found = measures.compare(original, result, [COLUMN_OF[column] for column in lacking])
+    row |= {column: found[COLUMN_OF[column]] for column in lacking}
     return row
 
 
@@ -223,7 +220,7 @@ class Results:
             for quality in sorted({quality for quality, _ in rows}):
                 images = [image for q, image in rows if q == quality]
                 row = {"codec": codec, "quality": quality, "images": len(images)}
-                row |= {column: self.mean(codec, quality, column, images) for column in ("bpp", *COLUMN_OF, "lpips")}
+                row |= {column: self.mean(codec, quality, column, images) for column in ("bpp", *COLUMN_OF)}
                 row |= {metric: self.value(codec, quality, metric, images) for metric in ("msssimdb", "ssimdb")}
                 each = [metrics.decibel(float(rows[quality, image].get("msssim") or "nan")) for image in images]
                 result.append(row | {"msssimdb_mean": float(np.mean(each))})
@@ -349,7 +346,7 @@ def options(arguments=None):
     parser.add_argument("--tunes", default="", help="further tunes of ours: as lic~TUNE in --codecs")
     parser.add_argument("--qualities", help="instead of each codec's own (not for JPEG 2000, whose scale is a ratio)")
     parser.add_argument("--points", type=int, help="so many of each codec's own qualities, evenly")
-    parser.add_argument("--measures", default=",".join((*COLUMN_OF, "lpips")), help="default: all that are available")
+    parser.add_argument("--measures", default=",".join(COLUMN_OF), help="default: all that are available")
     parser.add_argument("--limit", type=int, help="only the first N images")
     parser.add_argument("--workers", "--jobs", type=int, default=1, help="processes")
     parser.add_argument("--again", default="", help="codecs to measure again, whatever is there")
@@ -369,13 +366,13 @@ def qualities_of(codec, chosen, points=None):
 
 
 def columns_of(chosen):
-    """The columns to measure, without those that cannot be measured here; lpips is always tried."""
+    """The columns to measure, without those that cannot be measured here."""
     columns = []
     for column in chosen.split(","):
-        if column not in COLUMN_OF and column != "lpips":
-            msg = f"unknown measure {column}; known: {', '.join(COLUMN_OF)}, lpips"
+        if column not in COLUMN_OF:
+            msg = f"unknown measure {column}; known: {', '.join(COLUMN_OF)}"
             raise SystemExit(msg)
-        lacks = measures.missing(COLUMN_OF[column]) if column in COLUMN_OF else None
+        lacks = measures.missing(COLUMN_OF[column])
         if lacks:
             print(f"left out: {column} {lacks}")
         else:

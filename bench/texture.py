@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 import pillow_lic
 from pillow_lic import metrics
+from pillow_lic.metrics.learned import frechet
 
 OUT = pathlib.Path(__file__).parent / "results" / "texture.csv"
 WINDOWS = {2: 16, 4: 8, 8: 4, 16: 2}  # features' stride: side of a window, 32 pixels each
@@ -67,14 +68,6 @@ def wasserstein(one, two, scale):
         apart = (m - m2).square() + (s - s2).square()
         total = total + (apart / scale[stride][:, None, None]).mean((1, 2, 3))
     return total / len(WINDOWS)
-
-
-def frechet(a, b):
-    """Between Gaussians of rows."""
-    means, covariances = [one.mean(0) for one in (a, b)], [np.cov(one, rowvar=False) for one in (a, b)]
-    values = np.linalg.eigvals(covariances[0] @ covariances[1])
-    roots = np.sqrt(np.maximum(values.real, 0)).sum()
-    return float(((means[0] - means[1]) ** 2).sum() + np.trace(covariances[0]) + np.trace(covariances[1]) - 2 * roots)
 
 
 def crops(folder, side, each):

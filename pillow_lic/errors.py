@@ -84,8 +84,8 @@ class LicWebpMissing(LicError):
 
 
 class LicMeasureMissing(LicError):
-    """A measure of quality needs a package or a tool that is not there, or that does not work. Install it as the
-    message says, or ask for other measures.
+    """A measure of quality needs a package, a tool or a file of weights that is not there, or that does not work.
+    Get it as the message says, or ask for other measures.
     """
 
 

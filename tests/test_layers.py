@@ -80,7 +80,7 @@ WITHIN_ENGINES = {
 
 # package -> rooms, or files of them, that may import it
 ALLOWED = {
-    "torch": {"engines/torch", "io"},
+    "torch": {"engines/torch", "io", "metrics/learned"},
     "cupy": {"engines/torch/cuda/compile"},
     "imageio": {"plugins/imageio"},
     "PIL": {
@@ -133,6 +133,10 @@ ALLOWED = {
     "fsspec": {"conversion/places", "dask"},
     "matplotlib": {"cli/plot"},
     "ssimulacra2": {"metrics/tools"},
+    "torchvision": {"metrics/learned"},
+    "lpips": {"metrics/learned"},
+    "DISTS_pytorch": {"metrics/learned"},
+    "pytorch_fid": {"metrics/learned"},
 }
 AT_FIRST_USE = {"codec", "conversion", "models", "plugins"}  # rooms that import numpy within functions alone
 OURS_ELSEWHERE = {"train", "bench", "tests"}

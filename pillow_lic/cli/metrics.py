@@ -11,6 +11,7 @@ import io
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 DESCRIPTION = """Compare files with the original that they were made of: bytes, bits per pixel, and measures of quality.
 All files must have the original's size. Pictures are turned as their EXIF says; colour profiles are not applied.
 Measures: psnr, ssim, ms_ssim, ms_ssim_db, psnr_hvs, psnr_hvs_m, ciede2000, gmsd, nlpd; ssimulacra2 with
-`pip install 'pillow-lic[metrics]'`; butteraugli, butteraugli_max with libjxl's butteraugli_main on the PATH."""
+`pip install 'pillow-lic[metrics]'`; butteraugli, butteraugli_max with libjxl's butteraugli_main on the PATH; lpips,
+dists and --fid with `pip install 'pillow-lic[learned-metrics]'` and files of weights, which nothing downloads."""
 DEFAULT = ("psnr", "ms_ssim", "psnr_hvs_m", "ssimulacra2", "butteraugli")  # those of them that are available
 FACTS = ("file", "bytes", "bpp")
 
@@ -40,6 +42,12 @@ def add_to(commands: Any) -> None:
     parser.add_argument("original", type=Path, metavar="ORIGINAL")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what became of it, in any format")
     parser.add_argument("--measures", metavar="A,B", help=f"default: of {','.join(DEFAULT)} what is available; or all")
+    parser.add_argument("--fid", action="store_true", help="instead: FID between two folders, ORIGINAL and FILE")
+    parser.add_argument(
+        "--weights",
+        metavar="FOLDER",
+        help="where the files are that lpips, dists and --fid take; or LIC_METRIC_WEIGHTS",
+    )
     parser.add_argument("--csv", metavar="OUT", help="write a CSV file instead of a table; - for standard output")
     parser.add_argument("-j", "--jobs", type=count, default=1, metavar="N", help="files at a time; default 1")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite the CSV file")
@@ -51,16 +59,18 @@ def run(options: argparse.Namespace) -> int:
     from ..conversion import files
     from . import DONE, FAILED, UsageError, progress
 
+    if options.fid:
+        return _compare_sets(options)
     target = None if options.csv in (None, "-") else Path(options.csv)
     if target and os.path.lexists(target) and not options.force:
         msg = f"{target} exists; --force overwrites it"
         raise UsageError(msg)
     files.begin([target.parent] if target else [])
-    measures = chosen(options.measures)
+    measures = chosen(options.measures, weights=options.weights)
     original = load(options.original)
     rows: list[dict[str, Any]] = []
     with ThreadPoolExecutor(options.jobs) as pool:
-        results = pool.map(lambda path: _measured(original, path, measures), options.files)
+        results = pool.map(lambda path: _measured(original, path, measures, options.weights), options.files)
         for row in progress.shown(results, len(options.files)):
             if isinstance(row, str):
                 progress.say(row)
@@ -78,22 +88,48 @@ def run(options: argparse.Namespace) -> int:
     return DONE if len(rows) == len(options.files) else FAILED
 
 
-def chosen(text: str | None, default: Sequence[str] = DEFAULT) -> list[str]:
-    """The names of the measures; of the default ones those that are available. Raises UsageError for unknown
-    ones, LicMeasureMissing for what is to install.
+def _compare_sets(options: argparse.Namespace) -> int:
+    """Print FID between all pictures of two folders and of what is in them; the exit code."""
+    from .. import metrics
+    from ..errors import LicMeasureMissing
+    from . import DONE, UsageError, progress
+
+    folders = [options.original, *options.files]
+    if len(folders) != 2 or not all(folder.is_dir() for folder in folders):
+        msg = "--fid takes two folders: lic metrics --fid ORIGINALS DECODED"
+        raise UsageError(msg)
+    if options.measures or options.csv:
+        msg = "--fid prints one number: it goes without --measures and --csv"
+        raise UsageError(msg)
+    lacks = metrics.missing("fid", options.weights)
+    if lacks:
+        msg = f"fid {lacks}"
+        raise LicMeasureMissing(msg)
+    paths = [sorted(path for path in folder.rglob("[!.]*") if path.is_file()) for folder in folders]
+    shown = progress.shown(map(load, paths[0] + paths[1]), len(paths[0]) + len(paths[1]))
+    value = metrics.fid(islice(shown, len(paths[0])), shown, options.weights)
+    print(f"FID {value:.6g} of {len(paths[0])} and {len(paths[1])} pictures")
+    return DONE
+
+
+def chosen(text: str | None, default: Sequence[str] = DEFAULT, weights: str | None = None) -> list[str]:
+    """The names of the measures; of the default ones those that are available. weights: the folder of files that
+    some take. Raises UsageError for unknown ones, LicMeasureMissing for what is to install.
     """
     from .. import metrics
     from ..errors import LicMeasureMissing
     from . import UsageError
 
     if text in (None, "all"):
-        return [name for name in (default if text is None else metrics.MEASURES) if metrics.missing(name) is None]
+        return [
+            name for name in (default if text is None else metrics.MEASURES) if metrics.missing(name, weights) is None
+        ]
     names = list(dict.fromkeys(text.split(",")))
     for name in names:
         if name not in metrics.MEASURES:
             msg = f"unknown measure {name!r}; known: {', '.join(metrics.MEASURES)}, or all"
             raise UsageError(msg)
-        lacks = metrics.missing(name)
+        lacks = metrics.missing(name, weights)
         if lacks:
             msg = f"{name} {lacks}"
             raise LicMeasureMissing(msg)
@@ -113,7 +149,7 @@ def load(path: Path) -> Image.Image:
         return turned
 
 
-def _measured(original: Image.Image, path: Path, measures: Sequence[str]) -> dict[str, Any] | str:
+def _measured(original: Image.Image, path: Path, measures: Sequence[str], weights: str | None) -> dict[str, Any] | str:
     """A row, or what is wrong."""
     from .. import metrics
     from . import progress
@@ -122,7 +158,7 @@ def _measured(original: Image.Image, path: Path, measures: Sequence[str]) -> dic
         picture = load(path)
         size = path.stat().st_size
         facts = {"file": str(path), "bytes": size, "bpp": 8 * size / (picture.width * picture.height)}
-        row = facts | metrics.compare(original, picture, measures)
+        row = facts | metrics.compare(original, picture, measures, weights)
     except Exception as error:  # one bad file must not stop the others
         return f"{path}: {error or type(error).__name__}"
     if picture.info.get("icc_profile") != original.info.get("icc_profile"):

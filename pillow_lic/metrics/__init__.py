@@ -11,7 +11,10 @@ dark and a bright grey). Samples are taken as sRGB as they are: profiles are not
 measured by is luma, 0.299 R + 0.587 G + 0.114 B, not rounded.
 
 Here are the names, and what is computed once for several; the other files have the arithmetic. Imports NumPy and
-Pillow; the package `ssimulacra2` and the tool `butteraugli_main` are not needed before they are called.
+Pillow; the package `ssimulacra2`, the tool `butteraugli_main` and torch are not needed before they are called.
+
+`lpips`, `dists` and `fid` take weights that you have got yourself: `weights` is the folder that they are in, by default
+what the environment variable LIC_METRIC_WEIGHTS says. Nothing is ever downloaded.
 """
 
 from __future__ import annotations
@@ -24,11 +27,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ..errors import LicBadOption, LicMeasureMissing
-from . import eye, structure, tools
+from . import eye, learned, structure, tools
 from .pictures import PEAK, Picture, luma, matched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from .learned import Weights
 
 
 class Measure(NamedTuple):
@@ -154,35 +159,73 @@ def butteraugli_max(a: Picture, b: Picture) -> float:
     return _one("butteraugli_max", a, b)
 
 
-def compare(a: Picture, b: Picture, measures: Sequence[str] | None = None) -> dict[str, float]:
+def lpips(a: Picture, b: Picture, weights: Weights = None) -> float:
+    """LPIPS, distance of AlexNet's features, weighed by what people said: 0 for equal pictures, seldom above 1. NaN
+    below a side of 31.
+
+    Zhang et al. 2018, "The unreasonable effectiveness of deep features as a perceptual metric", version 0.1, by the
+    package `lpips`; the file is torchvision's alexnet-owt-7be5be79.pth. weights: the folder that it is in.
+    """
+    return compare(a, b, ("lpips",), weights)["lpips"]
+
+
+def dists(a: Picture, b: Picture, weights: Weights = None) -> float:
+    """DISTS, structure and texture by VGG16's features: 0 for equal pictures but for rounding (1e-6), at most about 1.
+
+    Ding et al. 2020, "Image quality assessment: unifying structure and texture similarity", by the package
+    `DISTS-pytorch`; the file is torchvision's vgg16-397923af.pth. weights: the folder that it is in. Pictures are
+    taken at their size: the authors made theirs of a shorter side of 256 first.
+    """
+    return compare(a, b, ("dists",), weights)["dists"]
+
+
+def fid(a: Iterable[Picture], b: Iterable[Picture], weights: Weights = None) -> float:
+    """Frechet Inception distance of two sets of pictures of any sizes: 0 for equal sets, no upper end.
+
+    Heusel et al. 2017, "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", equation 6,
+    with the Inception network of 2015 at 299 x 299, by the package `pytorch-fid`; the file is its
+    pt_inception-2015-12-05-6726825d.pth. weights: the folder that it is in. Alpha is laid over white. Of sets below
+    some 10,000 pictures it comes out too large: compare such values only between sets of one size. Raises LicBadOption
+    for a set of fewer than 2.
+    """
+    return learned.run_fid(a, b, weights)
+
+
+def compare(a: Picture, b: Picture, measures: Sequence[str] | None = None, weights: Weights = None) -> dict[str, float]:
     """{measure: value} of an original and what became of it; by default of all measures that are `available`.
 
     What measures share is computed once. Raises LicBadOption for an unknown name or pictures that do not go together,
-    LicMeasureMissing where a measure needs something that is not installed.
+    LicMeasureMissing where a measure needs something that is not installed. weights: the folder of the files that
+    `lpips` and `dists` take.
     """
-    names = _known(available() if measures is None else measures)
-    found = [_Pair(*pair) for pair in matched(a, b)]
+    names = _known(available(weights) if measures is None else measures, weights)
+    found = [_Pair(*pair, weights) for pair in matched(a, b)]
     return {name: _worst(MEASURES[name], found) for name in names}
 
 
 def compare_many(
-    pairs: Iterable[tuple[Picture, Picture]], measures: Sequence[str] | None = None, workers: int = 1
+    pairs: Iterable[tuple[Picture, Picture]],
+    measures: Sequence[str] | None = None,
+    workers: int = 1,
+    weights: Weights = None,
 ) -> Iterator[dict[str, float]]:
     """`compare` of each (original, decoded), in order, `workers` threads at a time. zip(originals, decoded) of lists or
     of arrays (N, H, W, 3) will do.
     """
-    names = _known(available() if measures is None else measures)
+    names = _known(available(weights) if measures is None else measures, weights)
     with ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(lambda pair: compare(pair[0], pair[1], names), pairs)
+        yield from pool.map(lambda pair: compare(pair[0], pair[1], names, weights), pairs)
 
 
-def available() -> list[str]:
-    """The names of the measures that can be computed here."""
-    return [name for name in MEASURES if missing(name) is None]
+def available(weights: Weights = None) -> list[str]:
+    """The names of the measures of two pictures that can be computed here."""
+    return [name for name in MEASURES if missing(name, weights) is None]
 
 
-def missing(name: str) -> str | None:
-    """What to install for a measure, in words, or None if it is there."""
+def missing(name: str, weights: Weights = None) -> str | None:
+    """What to install for a measure, or `fid`, and which file to put where, in words; None if all is there."""
+    if name in learned.NETWORKS:
+        return learned.missing(name, weights)
     if name == "ssimulacra2" and not tools.has_ssimulacra2():
         return "needs the package `ssimulacra2`: pip install 'pillow-lic[metrics]'"
     if name.startswith("butteraugli") and tools.butteraugli_tool() is None:
@@ -202,13 +245,13 @@ def _one(name: str, a: Picture, b: Picture) -> float:
     return compare(a, b, (name,))[name]
 
 
-def _known(names: Sequence[str]) -> Sequence[str]:
+def _known(names: Sequence[str], weights: Weights) -> Sequence[str]:
     names = [names] if isinstance(names, str) else list(names)
     for name in names:
         if name not in MEASURES:
             msg = f"unknown measure {name!r}; known: {', '.join(MEASURES)}"
             raise LicBadOption(msg)
-        lacks = missing(name)
+        lacks = missing(name, weights)
         if lacks:
             msg = f"{name} {lacks}"
             raise LicMeasureMissing(msg)
@@ -223,8 +266,8 @@ def _worst(measure: Measure, pairs: list[_Pair]) -> float:
 class _Pair:
     """An original and what became of it, uint8 (H, W, 1 or 3), and what several measures need, computed once."""
 
-    def __init__(self, a: np.ndarray, b: np.ndarray):
-        self.a, self.b = a, b
+    def __init__(self, a: np.ndarray, b: np.ndarray, weights: Weights):
+        self.a, self.b, self.weights = a, b, weights
         self.side = min(a.shape[:2])
 
     @cached_property
@@ -288,4 +331,6 @@ MEASURES = {
     "ssimulacra2": Measure("SSIMULACRA2", "", True, lambda pair: tools.run_ssimulacra2(pair.a, pair.b)),
     "butteraugli": Measure("Butteraugli, 3-norm", "", False, lambda pair: pair.butteraugli[0]),
     "butteraugli_max": Measure("Butteraugli, maximum", "", False, lambda pair: pair.butteraugli[1]),
+    "lpips": Measure("LPIPS", "", False, lambda pair: learned.run_lpips(pair.a, pair.b, pair.weights)),
+    "dists": Measure("DISTS", "", False, lambda pair: learned.run_dists(pair.a, pair.b, pair.weights)),
 }
