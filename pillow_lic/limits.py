@@ -1,7 +1,7 @@
 """What files may cost in this process: how much work a picture is, how much is decoded at once, which models they may
 name.
 
-Work is counted in pixels of the default model: the pixels under the grid, times what a pixel of the file's model costs
+Work is counted in pixels of `photo`: the pixels under the grid, times what a pixel of the file's model costs
 (models/cost.py). Imports the standard library; errors when there is one.
 """
 
@@ -60,12 +60,12 @@ def set_limits(
 ) -> None:
     """What files may cost in this process from now on, for Image.open, imageio, decode and the batches.
 
-    name: "default": pictures as large as Pillow's own limit allows, counted in pixels of the default model, of which a
-    dearer model has fewer; "service", for files of strangers: 12.5 megapixels, no model that needs PyTorch. The other
-    arguments replace parts of it. pixels: the most work of a picture, in pixels of the default model. at_once: of
-    pictures decoded or encoded at the same time, others wait; a pixel that is encoded counts six times. models: names
+    name: "default": pictures as large as Pillow's own limit allows, counted in pixels of `photo`, of which a dearer
+    model has fewer; "service", for files of strangers: 12.5 megapixels, no model that needs PyTorch. The other
+    arguments replace parts of it. pixels: the most work of a picture, in pixels of `photo`. at_once: of
+    pictures decoded or encoded at the same time, others wait; a pixel that is encoded counts ten times. models: names
     of models that files may use, or "usual", "native", "any". Nothing at all: what the environment variable
-    PILLOW_LIC_LIMITS says, such as "service" or "service,pixels=4e6,models=photo+photo-low"; else "default". Raises
+    PILLOW_LIC_LIMITS says, such as "service" or "service,pixels=4e6,models=photo-visual+photo"; else "default". Raises
     LicBadOption.
     """
     global _set

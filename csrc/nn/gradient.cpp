@@ -385,7 +385,10 @@ double Gradient::samples(const i16* y_hat, const Picture& picture, i16* levels, 
     const std::size_t hy = picture.hy(), wy = picture.wy(), M = w.w.latent, row_size = 4 * wy * kOut;
     const Errors errors(picture, wy);
     std::atomic<i64> squares{0};
-    if (by_levels) kept.strips_.resize(hy);
+    if (by_levels && (kept.threads_ != threads || kept.strips_.size() != hy)) {
+        kept.strips_.clear(), kept.strips_.resize(hy);
+        kept.threads_ = threads;
+    }
     in_strips(hy, 2 * kStripRows, threads, [&](std::size_t begin, std::size_t end) {
         const std::size_t reach = by_levels ? w.reach() : synthesis_reach(w.bodies.size(), w.details.size());
         const std::size_t from = begin < reach ? 0 : begin - reach, to = std::min(hy, end + reach);
@@ -407,10 +410,9 @@ double Gradient::samples(const i16* y_hat, const Picture& picture, i16* levels, 
     return static_cast<double>(squares) / (static_cast<double>(kWhite) * kWhite);
 }
 
-void Gradient::back(const Picture& picture, const float* by_levels, float* gradient, std::size_t threads,
-                    const Kept& kept) const {
+void Gradient::back(const Picture& picture, const float* by_levels, float* gradient, const Kept& kept) const {
     const std::size_t hy = picture.hy(), wy = picture.wy(), row_size = 4 * wy * kOut;
-    in_strips(hy, 2 * kStripRows, threads, [&](std::size_t begin, std::size_t end) {
+    in_strips(hy, 2 * kStripRows, kept.threads_, [&](std::size_t begin, std::size_t end) {
         const Kept::Strip& strip = *kept.strips_[begin];
         BackChain chain(*parts_, wy, strip.from == 0, begin, end, gradient, strip.tape);
         for (std::size_t row = kQuarters * strip.from; row < kQuarters * hy && !chain.done(); ++row)

@@ -29,7 +29,8 @@ class Gradient {
     // if nothing had been clipped or rounded; null where the error alone is wanted.
     double operator()(const i16* y_hat, const Picture& picture, float* gradient, std::size_t threads) const;
 
-    // What `samples` keeps for `back`: a bit for each leaky output, some five bytes a pixel.
+    // What `samples` keeps for `back`: a bit for each leaky output, some five bytes a pixel of each thread's strip and
+    // of the rows around it.
     class Kept {
      public:
         Kept();
@@ -38,17 +39,17 @@ class Gradient {
      private:
         friend class Gradient;
         struct Strip;
+        std::size_t threads_ = 0;
         std::vector<std::unique_ptr<Strip>> strips_;  // by their first row; used again
     };
 
     // For distances that look at more than a sample: first the samples (4 hy, 4 wy, 48) in 1/16 of a level as
     // SynthesisStream gives them, and the squared error; by_levels, of the same shape, takes its gradient by them, or
-    // is null, and nothing is kept. Then the gradient by y_hat of what has such a one by the samples, with the same
-    // threads.
+    // is null, and nothing is kept. Then, of the same picture, the gradient by y_hat of what has such a one by the
+    // samples, on as many threads.
     double samples(const i16* y_hat, const Picture& picture, i16* levels, float* by_levels, std::size_t threads,
                    Kept& kept) const;
-    void back(const Picture& picture, const float* by_levels, float* gradient, std::size_t threads,
-              const Kept& kept) const;
+    void back(const Picture& picture, const float* by_levels, float* gradient, const Kept& kept) const;
 
     struct Parts;
 

@@ -30,7 +30,7 @@ class Loss {
         float* by = gradient ? by_levels_.data() : nullptr;
         const double squares = gradient_.samples(y_hat, picture_, levels_.data(), by, threads_, kept_);
         const double apart = visual_(levels_.data(), by, static_cast<float>(weight_), threads_);
-        if (gradient) gradient_.back(picture_, by, gradient, threads_, kept_);
+        if (gradient) gradient_.back(picture_, by, gradient, kept_);
         return squares + weight_ * apart;
     }
 

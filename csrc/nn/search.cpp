@@ -72,7 +72,8 @@ class Searching {
             quantise(y_.data(), found.data(), shaken ? static_cast<float>(shake) * static_cast<float>(unit_) : 0.0f,
                      k + 1);
         }
-        if (!(last < kSure * before)) last = loss(y_hat_.data(), nullptr) + s_.bit * bits(found.data());
+        const double price = s_.bit * bits(found.data());
+        if (!(last < kSure * before) || !std::isfinite(price)) last = loss(y_hat_.data(), nullptr) + price;
         if (!(last < before)) {
             leave(s_.y, plain);
             return false;

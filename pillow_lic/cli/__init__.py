@@ -118,7 +118,10 @@ def parser_of() -> argparse.ArgumentParser:
     _add_rate(encode.add_mutually_exclusive_group())
     chosen = encode.add_mutually_exclusive_group()
     chosen.add_argument(
-        "--tune", choices=choice.TUNES, help=f"what the files shall be good at; default {choice.DEFAULT_TUNE}"
+        "--tune",
+        choices=choice.TUNES,
+        help=f"what the files shall be good at; default {choice.DEFAULT_TUNE}, "
+        f"and {choice.SQUARES_TUNE} with --target-psnr or --uniform",
     )
     chosen.add_argument("-m", "--model", help="model name; `lic models` lists them")
     span = f"{EFFORTS[0]}..{EFFORTS[-1]}"

@@ -127,7 +127,8 @@ def chosen(text: str | None, default: Sequence[str] = DEFAULT, weights: str | No
     names = list(dict.fromkeys(text.split(",")))
     for name in names:
         if name not in metrics.MEASURES:
-            msg = f"unknown measure {name!r}; known: {', '.join(metrics.MEASURES)}, or all"
+            hint = "; fid is of two folders: lic metrics --fid A B" if name == "fid" else ""
+            msg = f"unknown measure {name!r}; known: {', '.join(metrics.MEASURES)}, or all{hint}"
             raise UsageError(msg)
         lacks = metrics.missing(name, weights)
         if lacks:

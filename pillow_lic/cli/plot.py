@@ -30,7 +30,7 @@ white first."""
 KINDS = (".png", ".svg", ".html", ".pdf")
 DEFAULT_MEASURES = ("psnr", "ssimulacra2")
 COLOURS = {"lic": "#d62728", "jpeg": "#9c755f", "webp": "#59a14f", "avif": "#f28e2b", "heif": "#4e79a7",
-           "jxl": "#b07aa1", "jpeg2000": "#bab0ac", "lic-visual": "#e377c2", "lic-ms-ssim": "#ff9896"}  # fmt: skip
+           "jxl": "#b07aa1", "jpeg2000": "#bab0ac", "lic-psnr": "#e377c2", "lic-ms-ssim": "#ff9896"}  # fmt: skip
 
 
 def add_to(commands: Any) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 BLENDED = 1.8  # times the work where two syntheses are blended
-ENCODING = 6.0  # times the memory of a decode of 8 bits, whose pixels work is counted in
+ENCODING = 10.0  # times the memory of a decode of 8 bits, whose pixels work is counted in
 _BYTES = 7.0  # of memory that a decode of 8 bits takes for a pixel
 # Of a deep sample: of an exact picture, of others, of others where alpha is added; and of its value.
 _EXACT_BYTES, _DRAWN_BYTES, _JOINED_BYTES, _TOLD_BYTES = 4, 2, 4, 4
@@ -58,7 +58,7 @@ def wide(header: Header, drawn: Header, valued: bool) -> float:
 
 
 def work(header: Header, model: Model | None, extra: Extra = PLAIN) -> float:
-    """Of a picture, in pixels of the default model: what lies under its grid, times the model's cost or, where that is
+    """Of a picture, in pixels of `photo`: what lies under its grid, times the model's cost or, where that is
     more, the memory of deep samples. Without a model, its pixels.
     """
     if model is None:

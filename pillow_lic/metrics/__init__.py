@@ -249,7 +249,8 @@ def _known(names: Sequence[str], weights: Weights) -> Sequence[str]:
     names = [names] if isinstance(names, str) else list(names)
     for name in names:
         if name not in MEASURES:
-            msg = f"unknown measure {name!r}; known: {', '.join(MEASURES)}"
+            hint = "; `fid` is of two sets of pictures: metrics.fid" if name == "fid" else ""
+            msg = f"unknown measure {name!r}; known: {', '.join(MEASURES)}{hint}"
             raise LicBadOption(msg)
         lacks = missing(name, weights)
         if lacks:

@@ -31,7 +31,7 @@ _EXACT = (*NATIVE, "1", "P", "PA", "RGBX", *_DEEP[:-1])  # modes whose colours a
 
 
 def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
-    """Handler of `im.save("x.lic", quality=75, tune="psnr", effort=2, exif=, icc_profile=, xmp=, dpi=, comment=)`.
+    """Handler of `im.save("x.lic", quality=75, tune="visual", effort=2, exif=, icc_profile=, xmp=, dpi=, comment=)`.
 
     quality, tune, model, effort, device: as of `pillow_lic.encode`; opening has no options, there
     `pillow_lic.set_device` or PILLOW_LIC_DEVICE decides the device. exif: bytes or Image.Exif. xmp: bytes or str.

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from pictures import picture
 
 import pillow_lic
-from pillow_lic import errors
+from pillow_lic import container, errors
 from pillow_lic.container.bands import BandsHeader, pack_bands, parse_bands
+from pillow_lic.models import registry
 
 pytestmark = pytest.mark.network
 
@@ -29,6 +30,14 @@ def bands(height: int, width: int, count: int, bits: int = 12) -> np.ndarray:
 
 def psnr(a: np.ndarray, b: np.ndarray, bits: int) -> float:
     return 10 * np.log10((2**bits - 1) ** 2 / max(np.mean((a.astype(float) - b) ** 2), 1e-9))
+
+
+def test_components_are_coded_for_squared_errors():
+    array = bands(40, 50, 4)
+    for tune, model in ((None, "photo"), ("visual", "photo-visual")):
+        _, files = parse_bands(pillow_lic.encode_bands(array, 80, effort=0, tune=tune))
+        headers = [container.read_head(file).header for file in files]
+        assert {registry.name_of(header.model, header.model_hash) for header in headers} == {model}
 
 
 @pytest.mark.parametrize(("shape", "bits"), [((70, 100, 8), 12), ((33, 47, 5), 8), ((40, 64, 13), 16)])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from fresh import fresh
@@ -13,7 +16,7 @@ import pillow_lic
 from pillow_lic import container, errors, limits
 from pillow_lic.codec.options import DecodeOptions
 from pillow_lic.engines import native
-from pillow_lic.models import cost, manifest, registry
+from pillow_lic.models import choice, cost, manifest, registry
 
 
 @pytest.fixture(autouse=True)
@@ -190,3 +193,15 @@ def without_naming(model: str) -> bytes:
     data = forged(model, 64, 64)
     registry.named.discard(model)
     return data
+
+
+def test_limits_that_are_shown_take_files_as_they_are_made():
+    """Whoever copies a list of models from the guide or a docstring opens what encoders make by default."""
+    guide = (Path(__file__).parents[2] / "docs" / "guide" / "services.md").read_text(encoding="utf-8")
+    shown = [set(re.findall(r"[a-z-]+", names)) for names in re.findall(r"models=\[([^]]*)\]", guide)]
+    shown += [
+        set(names.split("+")) for names in re.findall(r"models=([a-z+-]+)", guide + (limits.set_limits.__doc__ or ""))
+    ]
+    made = {name for _, name in choice.TUNES[choice.DEFAULT_TUNE]}
+    assert len(shown) == 3
+    assert all(made <= names for names in shown)

@@ -49,7 +49,8 @@ def test_shortage_is_a_memory_error(tmp_path):
         load("big.lic")
         os._exit(became)
     pillow_lic.set_threads(2)
-    import pillow_lic.codec.decode, pillow_lic.engines.native  # importing may fail in ways of Python's own
+    import PIL.PngImagePlugin, concurrent.futures.thread  # importing may fail in ways of Python's own
+    import pillow_lic.codec.decode, pillow_lic.engines.native
     found = [under(megabytes, warm) for warm in (True, False) for megabytes in (1, 6, 12, 20, 400)]
     print(sorted(set(found)), found[4], found[-1])
     """

@@ -237,3 +237,11 @@ def test_the_sixty_pictures_are_sixty():
     drawn = pictures()
     assert len(drawn) == 60
     assert all(array.dtype == np.uint8 and array.shape[2] in (3, 4) for array in drawn.values())
+
+
+def test_noise_is_left_to_the_networks():
+    """Grey noise, which a lossless file keeps in 7 bits a pixel."""
+    noise = np.random.default_rng(3).normal(128, 40, (128, 160)).clip(0, 255).astype(np.uint8)
+    data = pillow_lic.encode(noise, quality=60, effort=0)
+    assert not container.read(data).overlay
+    assert 8 * len(data) < 4 * noise.size < 8 * len(pillow_lic.encode(noise, lossless=True))

@@ -15,6 +15,7 @@ from model_copies import compare_layers
 import pillow_lic
 from pillow_lic import container, errors
 from pillow_lic.codec.decode import decode_symbols
+from pillow_lic.constants import LIC_PROB_BITS
 from pillow_lic.engines.torch import exchange as integers
 from pillow_lic.models import choice, registry
 
@@ -126,7 +127,7 @@ def test_a_run_can_start_from_every_shipped_model(name, monkeypatch):
     exchange.start_from_model(model, registry.by_name(name).path)
     ((rate, rows, firsts),) = fitted
     assert len(rows) == len(firsts) == rate.gain.numel()
-    assert all(row.sum() % 65536 == 0 for row in rows)
+    assert all(row.sum() % (1 << LIC_PROB_BITS) == 0 for row in rows)
     assert all(len(row) >= 2 and row[-1] > 0 for row in rows)
 
 

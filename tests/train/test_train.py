@@ -110,7 +110,7 @@ def test_processes_stop_together(photographs, tmp_path):
     finally:
         for process in processes:
             process.kill()
-    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] in (3, 6, 9)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] % 3 == 0
 
 
 def test_settling_moves_the_synthesis_alone(photographs, tmp_path):

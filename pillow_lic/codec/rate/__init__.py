@@ -34,16 +34,15 @@ APART = 800  # steps of Q from where a picture was planned, from which on it is 
 
 def sought(job: Encoding) -> Attempt:
     """The file of a job with a target, which has begun. Raises LicTargetUnreachable."""
-    try:
-        return _sought(job)
-    except LicTargetUnreachable:
-        target = job.settings.target
-        assert target is not None
-        if not target.smaller:
-            raise
-        turned = target._replace(spans=target.smaller, smaller=())
+    target = job.settings.target
+    assert target is not None
+    if target.smaller:
+        try:
+            return _sought(job)
+        except LicTargetUnreachable:
+            turned = target._replace(spans=target.smaller, smaller=())
         job.settings = job.settings._replace(**target.smaller[-1]._asdict(), target=turned)
-        return _sought(job)
+    return _sought(job)
 
 
 def _sought(job: Encoding) -> Attempt:
@@ -145,6 +144,10 @@ def _chosen(job: Encoding, goal: Goal, expected: int) -> tuple[Search, int]:
 
 
 def _refusal(job: Encoding, goal: Goal, search: Search) -> str:
+    """Two whole files may be made for it: not where other models come next."""
+    target = job.settings.target
+    if target is not None and target.smaller:
+        return _said(job, "these models make no file so small")
     ladder = spans(job)
     lowest = Search(job, goal, 0)
     least = search.tried.get(lowest.floor) or lowest.attempt(lowest.floor)
