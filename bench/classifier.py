@@ -1,5 +1,5 @@
 """What files are worth to a classifier: bytes at equal agreement of its answers on decoded files with those on the
-originals, for both tunes, AVIF and JPEG.
+originals, for two tunes, AVIF and JPEG.
 
     python bench/held_out.py PHOTOS /tmp/held-out --side 448
     python bench/classifier.py /tmp/held-out [--limit N] [--effort 0]

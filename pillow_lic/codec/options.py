@@ -249,9 +249,9 @@ class EncodeOptions:
         if target is None:
             span, sought = self._span(q, models.chosen(self.model, self._tune(), q), device), None
         else:
-            spans = self._ladder(self._tune(), device)
-            anything = self.model is None and self.tune is None and not self.uniform and target[0] != "target_psnr"
-            smaller = self._ladder(models.SQUARES_TUNE, device) if anything else ()
+            tune = self._tune()
+            spans = self._ladder(tune, device)
+            smaller = self._ladder(models.SQUARES_TUNE, device) if self.model is None and tune is None else ()
             span, sought = spans[-1], Target(*target, spans, smaller)
         if wanted is not None and not span.model.core.staged:
             msg = f"the model {span.model.name!r} codes its residuals under mixtures, whose files take no quality map"
