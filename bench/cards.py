@@ -268,8 +268,6 @@ BLOCKS = {
         "facts": lambda: facts("photo-visual"),
         "cost": lambda: cost("photo-visual"),
         "rates": lambda: rates(DEFAULT),
-        "rivals": lambda: rivals(DEFAULT),
-        "held-out": lambda: rivals(DEFAULT, "held-out"),
         "visual-effort": visual_effort,
         "training": lambda: training("photo-visual"),
     },
