@@ -91,7 +91,6 @@ def run(options: argparse.Namespace) -> int:
 def _compare_sets(options: argparse.Namespace) -> int:
     """Print FID between all pictures of two folders and of what is in them; the exit code."""
     from .. import metrics
-    from ..errors import LicMeasureMissing
     from . import DONE, UsageError, progress
 
     folders = [options.original, *options.files]
@@ -101,10 +100,6 @@ def _compare_sets(options: argparse.Namespace) -> int:
     if options.measures or options.csv:
         msg = "--fid prints one number: it goes without --measures and --csv"
         raise UsageError(msg)
-    lacks = metrics.missing("fid", options.weights)
-    if lacks:
-        msg = f"fid {lacks}"
-        raise LicMeasureMissing(msg)
     paths = [sorted(path for path in folder.rglob("[!.]*") if path.is_file()) for folder in folders]
     shown = progress.shown(map(load, paths[0] + paths[1]), len(paths[0]) + len(paths[1]))
     value = metrics.fid(islice(shown, len(paths[0])), shown, options.weights)
