@@ -14,6 +14,9 @@ import pillow_lic
 from pillow_lic import container
 from pillow_lic.codec.decode import decode_symbols
 from pillow_lic.engines import pieces
+from pillow_lic.engines.torch import gdn as gdn_networks
+from pillow_lic.engines.torch import networks
+from pillow_lic.engines.torch import place as places
 from pillow_lic.models import registry
 
 pytest.importorskip("tqdm", reason="the train extra is not installed")
@@ -61,6 +64,22 @@ def test_decoded_picture_resembles_the_original(model):
     error = [np.mean((decoded.astype(float) - array) ** 2) for decoded in (low, high)]
     assert error[1] < error[0]
     assert error[1] < 140
+
+
+@pytest.mark.parametrize("rows", [1, 8, 9, 19])  # of latents: a strip is 8 of them
+def test_last_layers_work_in_strips(model, rows, monkeypatch):
+    """Without gradients, on the CPU; what comes is that of the whole but for rounding."""
+    decoder = networks.decoder(registry.by_name(model[0]), places.at("cpu"))
+    y_hat = torch.from_numpy(np.random.default_rng(rows).normal(0, 2, (1, SMALL["latent"], rows, 3)).astype("f4"))
+    whole = decoder.stages.synthesis(y_hat, torch.tensor([0.5]))
+    heights = []
+    tail = gdn_networks.in_strips
+    monkeypatch.setattr(gdn_networks, "in_strips", lambda *given: heights.append(given[1].shape[2]) or tail(*given))
+    with torch.inference_mode():
+        strips = decoder.stages.synthesis(y_hat, torch.tensor([0.5]))
+    assert heights == [4 * rows]
+    assert strips.shape == whole.shape == (1, 3, 16 * rows, 48)
+    torch.testing.assert_close(strips, whole, rtol=1e-5, atol=1e-5)
 
 
 def test_effort(model):

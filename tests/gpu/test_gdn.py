@@ -45,6 +45,17 @@ def test_forward_is_the_equation(shape, dtype, layout, inverse):
 
 
 @pytest.mark.parametrize("inverse", [False, True], ids=["gdn", "igdn"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_strip_at_a_time(layout, inverse, monkeypatch):
+    """However few values a CPU takes at once."""
+    (x, _, beta, gamma), _ = tensors((2, 17, 7, 5), torch.float32, layout)
+    whole = OPERATORS[inverse](x, beta, gamma)
+    for values in (1, 2 * 17 * 5, 3 * 2 * 17 * 5):  # a row of all pictures is 2 * 17 * 5 values
+        monkeypatch.setattr(operators, "STRIP", values)
+        torch.testing.assert_close(OPERATORS[inverse](x, beta, gamma), whole, rtol=2**-20, atol=0)
+
+
+@pytest.mark.parametrize("inverse", [False, True], ids=["gdn", "igdn"])
 @pytest.mark.parametrize("dtype", BOUND, ids=str)
 def test_backward_is_the_equation(dtype, inverse):
     (x, grad, beta, gamma), (x64, grad64, beta64, gamma64) = tensors((2, 17, 5, 7), dtype, "last")

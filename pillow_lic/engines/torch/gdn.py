@@ -20,7 +20,7 @@ from . import operators  # noqa: F401  registers torch.ops.pillow_lic.gdn and ig
 from .photo import interpolate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from numpy.typing import NDArray
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from ...models.store import Model
 
 FAMILIES = ("factorized", "hyperprior", "gdn-mixture")
+TAIL = 3  # layers at the end of g_s: two transposed convolutions and the inverse GDN between them
+TIMES = 4  # rows that the tail makes of one
+SEEN = 2  # rows above and below that it sees
+STRIP = 32  # rows of its input that it is given at once
 
 
 @dataclass(frozen=True)
@@ -206,7 +210,24 @@ class Synthesis(nn.Module):
         self.layers = nn.Sequential(*layers, up(n, 3))
 
     def forward(self, y_hat: Tensor, t: Tensor) -> Tensor:
-        return self.layers(y_hat.to(type_of(self.layers))).float() * 0.25 + 0.5
+        y_hat = y_hat.to(type_of(self.layers))
+        if torch.is_grad_enabled() or y_hat.device.type != "cpu":
+            x = self.layers(y_hat)
+        else:
+            x = in_strips(self.layers[-TAIL:], self.layers[:-TAIL](y_hat))
+        return x.float() * 0.25 + 0.5
+
+
+def in_strips(tail: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """What the last layers of g_s make of x (N, C, h, w), a few rows at a time, as of the whole but for rounding: their
+    values are four times as many as those of x, and a piece's would take half a gigabyte.
+    """
+    strips = []
+    for top in range(0, x.shape[2], STRIP):
+        first, end = max(top - SEEN, 0), min(top + STRIP, x.shape[2])
+        rows = slice(TIMES * (top - first), TIMES * (end - first))
+        strips.append(tail(x[:, :, first : end + SEEN])[:, :, rows])
+    return torch.cat(strips, 2)
 
 
 # ---- networks.Family ------------------------------------------------------------------------------------------------

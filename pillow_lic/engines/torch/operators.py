@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .cuda.gdn import Activation
 
 KINDS = (torch.float32, torch.float16, torch.bfloat16)  # in the order of FLOAT32, FLOAT16, BFLOAT16 of cuda/gdn.py
+STRIP = 1 << 20  # values that a CPU works on at once: what it needs besides x and y is of these
 
 
 def gdn(x: Tensor, beta: Tensor, gamma: Tensor) -> Tensor:
@@ -80,10 +81,13 @@ def _sums(square: Tensor, beta: Tensor, gamma: Tensor) -> Tensor:
 
 def _plain(x: Tensor, beta: Tensor, gamma: Tensor, inverse: bool) -> Tensor:
     _check(x, beta, gamma)
-    a = x.to(_kind(x))
-    v = _sums(a.square(), beta, gamma)
-    y = (v.sqrt_() if inverse else v.rsqrt_()).mul_(a)
-    return y.to(x.dtype).contiguous(memory_format=_format(x))
+    y = torch.empty_like(x, memory_format=_format(x))
+    rows = max(1, STRIP // max(1, x[:, :, :1].numel()))
+    for source, target in zip(x.split(rows, 2), y.split(rows, 2), strict=True):
+        a = source.to(_kind(x))
+        v = _sums(a.square(), beta, gamma)
+        target.copy_((v.sqrt_() if inverse else v.rsqrt_()).mul_(a))
+    return y
 
 
 def _plain_backward(
