@@ -269,6 +269,38 @@ def test_transparent_pixels_are_exact_in_chromium(site, tab, toy):
     assert np.array_equal(np.array(found[3], np.uint8).reshape(50, 40, 4), pillow_lic.decode(data))
 
 
+DIGESTS = """(async (paths, options) => {
+    const { decode } = await import('/index.js');
+    const found = [];
+    for (const path of paths) {
+        const { data, width, height, depth } = await decode(await fetch(path), options);
+        const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', data));
+        const sha256 = [...digest].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+        found.push({ width, height, depth, sha256 });
+    }
+    return found;
+})"""
+
+
+def test_goldens_and_deep_files_in_chromium(site, tab, toy):
+    """8 bits as an ImageData, and all bits of a file as 16."""
+    files = [path.read_bytes() for path in sorted(GOLDEN.glob("*.lic"))] + deep_files(toy)
+    paths = [f"/digest-{number}" for number in range(len(files))]
+    site[1].update(zip(paths, files, strict=True))
+    for depth, wanted in ((8, node.of_8), (16, node.of_16)):
+        given = json.dumps(paths), json.dumps({"imageOrientation": "none", "depth": depth})
+        assert tab.run(f"{DIGESTS}({', '.join(given)})") == [wanted(data) for data in files]
+    assert tab.problems() == []
+
+
+def test_the_page_shows_a_deep_file(site, tab, toy):
+    data = deep_files(toy)[0]
+    shown = dropped(tab, site, "deep", data)
+    wanted = node.rgba(pillow_lic.decode(data, dtype="uint8"))
+    assert (shown["width"], shown["height"]) == wanted.shape[1::-1], shown
+    assert np.array_equal(np.array(tab.run(CANVAS), np.uint8).reshape(wanted.shape), wanted)
+
+
 def test_weights_are_fetched_once(site, tab, toy):
     (toys,) = (name for name in os.listdir(node.BROWSER / "models") if name.startswith("toy-"))
     again = tab.browser.open(f"{site[0]}/index.html")
