@@ -1,12 +1,15 @@
 """The most that a file of 200 kB can cost its reader, by model: processor time and memory, by default and with the
 limits for services.
 
-    python bench/limits.py [--out bench/results/limits.csv] [--models photo ...] [--least]
+    python bench/limits.py [--out bench/results/limits.csv] [--models photo ...] [--kinds plain cut deep] [--keep]
+        [--least]
 
-Files are forged: zeros, coded at the quality where they cost least, or flat grey where that is smaller; as many pixels
-as the limits let through, in the shapes that cost most, each decoded in a fresh process on one thread. --least takes
-small pictures, to see that the bench works. Seconds are those of the processor: on a machine with other work they are
-higher than on a quiet one.
+Files are forged: zeros, at the quality where they cost least; as many pixels as the limits let through, in the shapes
+that cost most, each decoded in a fresh process on one thread. Some are larger than 200 kB, but a flat picture's tiles
+take 1.2 kB a megapixel: no limit is out of reach. "half of it" is a file cut in the middle, "its first tile" one of
+which little more than a tile is there, both opened under LOAD_TRUNCATED_IMAGES. --least takes small pictures, to see
+that the bench works. Seconds are those of the processor: on a machine with other work they are higher than on a quiet
+one.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from pillow_lic.container import Header, Rectangle
 from pillow_lic.models import choice, cost, registry
 
 COLUMNS = ["limits", "what", "width", "height", "bytes", "seconds", "peak_mb"]
+KINDS = ("plain", "cut", "deep")  # whole files of 8 bits, cut ones, whole ones of more bits
 SETTINGS = {"default": limits.LARGEST, "service": limits.NAMED["service"].pixels}
 DECODE = """
 import sys, time, warnings
@@ -39,12 +43,11 @@ from PIL import Image, ImageFile
 import pillow_lic
 pillow_lic.set_limits(sys.argv[1], models="any" if sys.argv[1] == "default" else None)
 pillow_lic.set_threads(1)
-Image.MAX_IMAGE_PIXELS = int(sys.argv[3]) or Image.MAX_IMAGE_PIXELS
-ImageFile.LOAD_TRUNCATED_IMAGES = sys.argv[4] == "True"
+ImageFile.LOAD_TRUNCATED_IMAGES = sys.argv[3] == "cut"
 begin = time.process_time()
 try:
-    if sys.argv[5] == "decode":
-        pillow_lic.decode(sys.argv[2], truncated=ImageFile.LOAD_TRUNCATED_IMAGES)
+    if sys.argv[3] == "decode":
+        pillow_lic.decode(sys.argv[2])
     else:
         im = Image.open(sys.argv[2])
         im.load()
@@ -55,14 +58,14 @@ print(time.process_time() - begin, int(peak.split()[1]) >> 10)
 """
 
 
-def decoded(setting: str, data: bytes, truncated: bool = False, how: str = "open") -> tuple[str, float, int]:
-    """The error's name if any, seconds of the processor, and megabytes at the peak: of a process that opens a file, or
-    decodes it to an array.
+def decoded(setting: str, data: bytes, how: str) -> tuple[str, float, int]:
+    """The error's name if any, seconds of the processor, and megabytes at the peak: of a process that opens a file
+    ("open"; "cut": where it may be truncated), or decodes it to an array ("decode").
     """
     with tempfile.NamedTemporaryFile(suffix=".lic") as file:
         file.write(data)
         file.flush()
-        command = [sys.executable, "-c", DECODE, setting, file.name, "0", str(truncated), how]
+        command = [sys.executable, "-c", DECODE, setting, file.name, how]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
     *error, seconds, peak = done.stdout.split()
     return " ".join(error), float(seconds), int(peak)
@@ -88,8 +91,19 @@ def files(pixels: float, models: list[str]):
         yield f"overlay, WebP, {layout}", height, width, webp_alone(height, width, layout)
 
 
+def cut_files(pixels: float, models: list[str]):
+    """Files of which a part is there: of 8 bits, square, of tiles as small as they may be."""
+    for name in models:
+        height, width = shapes(pixels / cost.cost(registry.by_name(name).manifest))["square"]
+        data = forged(name, height, width, tile_side=1)
+        tiles = container.read_head(data).chunk("T")
+        assert tiles is not None
+        yield f"{name}, half of it", height, width, data[: tiles.offset + tiles.length // 2]
+        yield f"{name}, its first tile", height, width, data[: tiles.offset + 300]
+
+
 def deep_files(pixels: float):
-    """The same of more than 8 bits, with what is done with the file: opened or, which takes more, decoded."""
+    """The same of more than 8 bits."""
     floats = container.Values(container.FLOATS, -1.0, 1.0)
     for layout in ("L", "RGBA"):
         header = Header.of_overlay(1, 1, layout, 16)
@@ -131,30 +145,54 @@ def webp_alone(height: int, width: int, layout: str) -> bytes:
     return container.write(Header.of_overlay(width, height, layout), [], overlay=rectangles)
 
 
+def jobs(setting: str, kinds: list[str], models: list[str], least: bool):
+    """What a file is, its sides, its bytes, and what is done with it."""
+    pixels = 1 << 18 if least else SETTINGS[setting]
+    if "plain" in kinds:
+        yield from ((*one, "open") for one in files(pixels, models))
+    if "cut" in kinds:
+        yield from ((*one, "cut") for one in cut_files(min(pixels, limits.PILLOWS), models))
+    if "deep" in kinds:
+        for what, *one in deep_files(pixels):
+            yield what, *one, "open"
+            yield f"{what}, decode", *one, "decode"
+
+
+def kept(path: Path) -> dict[tuple[str, str], list[str]]:
+    """Rows of an earlier run, by limits and file."""
+    if not path.exists():
+        return {}
+    with path.open(newline="") as file:
+        rows = list(csv.reader(file))[1:]
+    return {(row[0], row[1].partition(":")[0]): row for row in rows}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "limits.csv")
     parser.add_argument("--models", nargs="+", default=choice.names())
     parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=SETTINGS)
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
+    parser.add_argument("--keep", action="store_true", help="keep rows of --out that are not measured again")
     parser.add_argument("--least", action="store_true")
-    parser.add_argument("--deep", action="store_true", help="files of more than 8 bits alone")
     a = parser.parse_args()
-    rows = []
+    rows = kept(a.out) if a.keep else {}
     for setting in a.settings:
-        pixels = 1 << 18 if a.least else SETTINGS[setting]
-        found = [(*one, "open") for one in files(pixels, a.models)] if not a.deep else []
-        found += [(*one, how) for one in deep_files(pixels) for how in ("open", "decode")]
-        for what, height, width, data, how in found:
-            what = f"{what}, {how}" if how != "open" else what
-            error, seconds, peak = decoded(setting, data, how=how)
-            rows.append([setting, f"{what}: {error}" if error else what, width, height, len(data), seconds, peak])
+        for what, height, width, data, how in jobs(setting, a.kinds, a.models, a.least):
+            error, seconds, peak = decoded(setting, data, how)
+            told = f"{what}: {error}" if error else what
+            rows[setting, what] = [setting, told, width, height, len(data), seconds, peak]
             print(f"{setting:8} {what:32} {width:7} x {height:6}, {len(data):8} bytes:"
                   f" {seconds:6.2f} s, {peak:5} MB {error}", flush=True)  # fmt: skip
-    with a.out.open("w", newline="") as file:
+            write(a.out, sorted(rows.values(), key=lambda row: list(SETTINGS).index(row[0])))
+    machine.write_description(a.out.with_suffix(".json"))
+
+
+def write(path: Path, rows: list[list]) -> None:
+    with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         writer.writerows(rows)
-    machine.write_description(a.out.with_suffix(".json"))
 
 
 if __name__ == "__main__":

@@ -85,22 +85,23 @@ class Decoded(NamedTuple):
     def _array(self) -> Any:
         if self.told == (None, None) or not (isinstance(self.colour, memoryview) or hasattr(self.colour, "astype")):
             return self.samples()
-        return depths.told(self.samples(), (1 << self.depth) - 1, *self.told)
+        colour, alpha = self._parts()
+        return depths.told(colour, (1 << self.depth) - 1, *self.told, alpha)
 
     def samples(self) -> Any:
         """The same, numbers up to what the depth has."""
-        if self.image is not None:
-            imported("numpy")
-            import numpy as np
+        return depths.joined(*self._parts())
 
-            return np.array(self.image)
-        if not isinstance(self.colour, memoryview) and self.alpha is None:
-            return self.colour
+    def _parts(self) -> tuple[Any, Any]:
+        """Colour and, if it is not among it, alpha."""
+        if self.image is None and not isinstance(self.colour, memoryview) and self.alpha is None:
+            return self.colour, None
         imported("numpy")
         import numpy as np
 
-        colour = np.asarray(self.colour)
-        return colour if self.alpha is None else np.dstack([colour, np.asarray(self.alpha)])
+        if self.image is not None:
+            return np.array(self.image), None
+        return np.asarray(self.colour), None if self.alpha is None else np.asarray(self.alpha)
 
 
 def read(data: Any, options: DecodeOptions, *, metadata: bool = False) -> container.Container:

@@ -173,21 +173,36 @@ def dtype_told(values: Values | None, dtype: str | None) -> str:
     return "int32" if dtype is None and values is not None and values.kind == INTEGERS else "float32"
 
 
-def told(samples: NDArray[Any], most: int, values: Values | None, dtype: str | None) -> NDArray[Any]:
-    """Samples up to `most`, alpha last, as what they stand for, or as a dtype."""
+def told(
+    samples: NDArray[Any], most: int, values: Values | None, dtype: str | None, alpha: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """Samples up to `most`, alpha last, as what they stand for, or as a dtype. alpha: what is to be the last band, if
+    the samples lack it.
+    """
     import numpy as np
 
     kind = dtype_told(values, dtype)
     if kind == "uint16":
-        return samples
-    if values is None:
-        return samples.astype(np.float32) / np.float32(most)
-    out: NDArray[Any] = np.empty(samples.shape, kind)
-    rows = max(1, STRIP // samples[0].size)
+        return joined(samples, alpha)
+    bands = (4 if samples.ndim == 3 else 2,) if alpha is not None else samples.shape[2:]
+    out: NDArray[Any] = np.empty((*samples.shape[:2], *bands), kind)
+    rows = max(1, STRIP // out[0].size)
     for top in range(0, len(samples), rows):
-        part = samples[top : top + rows]
+        part = joined(samples[top : top + rows], None if alpha is None else alpha[top : top + rows])
+        if values is None:
+            out[top : top + rows] = part.astype(np.float32) / np.float32(most)
+            continue
         found = values.low + part * ((values.high - values.low) / most)
-        if samples.ndim == 3 and samples.shape[2] in (2, 4):
+        if bands in ((2,), (4,)):
             found[:, :, -1] = part[:, :, -1] / most
         out[top : top + rows] = np.floor(found + 0.5) if kind == "int32" else found
     return out
+
+
+def joined(colour: NDArray[Any], alpha: NDArray[Any] | None) -> NDArray[Any]:
+    """Colour (H, W) or (H, W, 3) with alpha (H, W), if there is any, behind it."""
+    if alpha is None:
+        return colour
+    import numpy as np
+
+    return np.dstack([colour, alpha])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -302,6 +303,23 @@ def test_strips_change_nothing(monkeypatch):
         for data, (array, image) in zip(files, whole, strict=True):
             assert np.array_equal(pillow_lic.decode(data), array)
             assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), image)
+
+
+@pytest.mark.parametrize("bands", [2, 4])
+@pytest.mark.parametrize("dtype", ["uint16", "float32", None])
+@pytest.mark.parametrize("values", [None, container.Values(container.FLOATS, -2.0, 5.0)], ids=["plain", "floats"])
+def test_alpha_apart_is_told_as_if_it_were_among_them(bands, dtype, values, monkeypatch):
+    monkeypatch.setattr(depths, "STRIP", 4000)
+    samples = np.random.default_rng(bands).integers(0, 65536, (300, 400, bands), np.uint16)
+    colour = samples[:, :, 0] if bands == 2 else samples[:, :, :3]
+    wanted = depths.told(samples, 65535, values, dtype)
+    tracemalloc.start()
+    found = depths.told(colour, 65535, values, dtype, samples[:, :, -1])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.dtype == wanted.dtype
+    assert np.array_equal(found, wanted)
+    assert peak < found.nbytes + samples.nbytes // 2, "colour and alpha were put together as a whole"
 
 
 # ---- Files that are not as they say ------------------------------------------------------------------------------
