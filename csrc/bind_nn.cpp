@@ -106,13 +106,25 @@ struct HeldShift {
     nn::Shift shift(const Sizes& s) const { return {values ? values->data : nullptr, s.wz}; }
 };
 
+// Another decoder, how much of its synthesis, the seed of its noise and where the grid lies in the picture's.
+using StyleOf = std::tuple<const nn::Photo*, py::ssize_t, py::ssize_t, Sides>;
+
+nn::Style style_of(const StyleOf& style, const nn::Photo& photo) {
+    const auto& [other, strength, seed, corner] = style;
+    if (!other || !photo.fits(*other)) refuse("argument style has a synthesis of another shape");
+    const auto side = [](py::ssize_t at, const char* name) { return in_range(at, name, 0, LIC_SIDE_MAX); };
+    return {other,
+            static_cast<int>(in_range(strength, "style (strength)", 0, 255)),
+            {static_cast<std::uint32_t>(in_range(seed, "style (seed)", 0, 0xFFFFFFFF)),
+             side(std::get<0>(corner), "style (row)"), side(std::get<1>(corner), "style (column)")}};
+}
+
 void render(const nn::Photo& photo, const Coding& q, const py::buffer& v, const py::buffer& r, const Sides& grid,
-            const Box& box, const py::buffer& out, py::ssize_t threads, const nn::Photo* style, py::ssize_t strength,
+            const Box& box, const py::buffer& out, py::ssize_t threads, const std::optional<StyleOf>& style,
             py::ssize_t depth) {
     const Sizes s(grid);
     const int quality = quality_of(q), bits = static_cast<int>(in_range(depth, "depth", LIC_DEPTH_MIN, LIC_DEPTH_MAX));
-    const auto share = static_cast<int>(in_range(strength, "strength", 0, 255));
-    if (style && !photo.fits(*style)) refuse("argument style has a synthesis of another shape");
+    const nn::Style shown = style ? style_of(*style, photo) : nn::Style{};
     const HeldShift map(q, s);
     const std::size_t count = threads_of(threads);
     const auto height = static_cast<py::ssize_t>(s.hy * LIC_LATENT_STRIDE);
@@ -134,7 +146,7 @@ void render(const nn::Photo& photo, const Coding& q, const py::buffer& v, const 
     nn::Image image = image_of(s, from_v.data, from_r.data);
     image.shift = map.shift(s);
     const Released released;
-    photo.render(image, quality, canvas, count, {style, share});
+    photo.render(image, quality, canvas, count, shown);
 }
 
 void thumbnail(const nn::Thumbnail& network, const nn::Photo& photo, const Coding& q, const py::buffer& v,
@@ -467,7 +479,7 @@ void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
     py::class_<nn::Photo>(m, "Photo", "The decoder networks of the photo family in integers (FORMAT 8).")
         .def(py::init(&make<nn::Photo>), py::arg("tensors"), py::arg("kernels") = "auto")
         .def("render", &render, py::arg("q"), py::arg("v"), py::arg("r"), py::arg("grid"), py::arg("box"),
-             py::arg("out"), py::arg("threads") = 1, py::arg("style") = py::none(), py::arg("strength") = 0,
+             py::arg("out"), py::arg("threads") = 1, py::arg("style") = py::none(),
              py::arg("depth") = LIC_DEPTH_MIN)
         .def("latents", &latents, py::arg("q"), py::arg("v"), py::arg("r"), py::arg("grid"), py::arg("out"),
              py::arg("log") = py::none())

@@ -88,7 +88,13 @@
     X(LIC_MANTISSA_BITS, 15) \
     X(LIC_PRIOR_LOG, 554) \
     X(LIC_REFINE_LOG, 185) \
-    X(LIC_SAMPLE_BITS, 4)
+    X(LIC_SAMPLE_BITS, 4) \
+    X(LIC_NOISE_CHANNELS, 16) \
+    X(LIC_NOISE_ROW, 2654435761) \
+    X(LIC_NOISE_COLUMN, 2246822507) \
+    X(LIC_NOISE_WORD, 3266489909) \
+    X(LIC_NOISE_MIX_1, 2146121005) \
+    X(LIC_NOISE_MIX_2, 2221713035)
 // clang-format on
 
 #define LIC_DEFINE(name, value) constexpr auto name = value;  // NOLINT(bugprone-macro-parentheses)

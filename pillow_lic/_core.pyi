@@ -104,13 +104,13 @@ class Photo(metaclass=_Type):
         box: _Box,
         out: _Buffer,
         threads: int = 1,
-        style: Photo | None = None,
-        strength: int = 0,
+        style: tuple[Photo, int, int, _Sides] | None = None,
         depth: int = 8,
     ) -> None:
         """Samples of a box into `out`, bytes (bottom - top, right - left, bands), 1 band of grey or 3 of RGB: as many
-        as its size says. v int16 (C, hz, wz) in 1/32, r int16 (M, h, w). style: another decoder, whose synthesis has
-        strength / 255 of the samples (FORMAT 8.5). depth: bits of a sample; of more than 8 it takes two bytes, in the
+        as its size says. v int16 (C, hz, wz) in 1/32, r int16 (M, h, w). style: another decoder,
+        of whose synthesis so many 255ths are shown, the seed of its noise, and where the grid has its corner in the
+        picture's (FORMAT 8.5). depth: bits of a sample; of more than 8 it takes two bytes, in the
         machine's order. ValueError for a style of another shape.
         """
     def fits(self, other: Photo) -> bool:

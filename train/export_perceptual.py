@@ -12,21 +12,25 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from pillow_lic.engines.torch import exchange, latents, networks
+from pillow_lic.engines.torch import exchange, latents
 from pillow_lic.models import registry, weights
-from pillow_lic.models.manifest import DECODER, PERCEPTUAL
+from pillow_lic.models.manifest import PERCEPTUAL
 from pillow_lic.models.store import Model, read_model
 from pillow_lic.quality import from_q
 from train.calibration import Ranges, hard_pictures
 from train.data import load_split
 from train.families.photo_ranges import observe_synthesis
 from train.pack import coarse_layer, tensors_of
-from train.perceptual import Files, PerceptualConfig
+from train.perceptual import Files, PerceptualConfig, noise_for, second_synthesis
+
+if TYPE_CHECKING:
+    from pillow_lic.engines.torch.photo import PerceptualSynthesis
 
 CALIBRATED = 5  # qualities at which hard pictures are seen
 # By what weights are coarser than they could be, so that the file is half as large: samples differ at 50 dB from those
@@ -58,18 +62,22 @@ def rounded(value: np.ndarray, bits: np.ndarray) -> np.ndarray:
     return (value.astype(np.int64) + ((1 << bits) >> 1)) >> bits << bits
 
 
-def units(model: Model, files: Files, synthesis: torch.nn.Module, batches: int) -> dict[str, np.ndarray]:
+def units(model: Model, files: Files, synthesis: PerceptualSynthesis, batches: int) -> dict[str, np.ndarray]:
     """The units of all places of a synthesis, from crops of photographs and from hard pictures."""
     ranges = Ranges()
+
+    def observe(y_hat: torch.Tensor, t: torch.Tensor) -> None:
+        observe_synthesis(synthesis, y_hat, t, ranges, synthesis.noise(noise_for(y_hat)))
+
     for step in tqdm(range(batches), desc="calibrating"):
         _, y_hat, t = files.at(1000 + step)
         for one, at in zip(y_hat, t):
-            observe_synthesis(synthesis, one[None], at[None], ranges)
+            observe(one[None], at[None])
     low, high = model.manifest.quality
     for q in np.linspace(low, high, CALIBRATED).round().astype(int).tolist():
         for picture in hard_pictures():
             pixels = (picture[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-            observe_synthesis(synthesis, files.y_hat(pixels, from_q(q))[None], latents.positions([q]), ranges)
+            observe(files.y_hat(pixels, from_q(q))[None], latents.positions([q]))
     return ranges.units() | {"y_hat": np.asarray(model.arrays["unit.y_hat"], np.float64)}
 
 
@@ -80,7 +88,7 @@ def export(checkpoint: Path, data: Path, path: Path, batches: int) -> None:
         msg = f"{checkpoint} is of files of another model, {state['model']!r} with hash {state['hash'][:16]}"
         raise ValueError(msg)
     model = registry.by_name(model.name)
-    synthesis = networks.stages(model, DECODER).synthesis
+    synthesis = second_synthesis(model)
     synthesis.load_state_dict(state["average"])
     config = PerceptualConfig(qualities=tuple(value / 100 for value in model.manifest.quality), crop=256, seed=11)
     files = Files(model, config, load_split(data)[0], 11)

@@ -26,8 +26,11 @@ from tqdm import tqdm
 from pillow_lic import encode, quality, threads
 from pillow_lic.codec import decode
 from pillow_lic.codec.options import DecodeOptions
+from pillow_lic.constants import LIC_NOISE_CHANNELS
 from pillow_lic.engines import native
-from pillow_lic.engines.torch import latents, networks, visual
+from pillow_lic.engines.torch import latents, networks, photo, visual
+from pillow_lic.engines.torch.exchange import NOISE_ONE
+from pillow_lic.engines.torch.photo import PerceptualSynthesis
 from pillow_lic.engines.torch.precision import fast_bfloat16
 from pillow_lic.models import registry
 from pillow_lic.models.manifest import DECODER, ENCODER
@@ -97,6 +100,14 @@ def expected_error(t: Tensor) -> Tensor:
     return 10.0 ** (-(26.5 + 0.11 * 99.0 * t) / 10.0)
 
 
+def second_synthesis(model: Model) -> PerceptualSynthesis:
+    """One that begins as the model's own, with noise of its own."""
+    made = PerceptualSynthesis(photo.config(model.manifest.family, model.manifest.widths))
+    own = networks.stages(model, DECODER).synthesis.state_dict()
+    made.load_state_dict(made.state_dict() | own)
+    return made
+
+
 class Files:
     """Files of crops, and what a decoder makes of them before the synthesis."""
 
@@ -141,6 +152,18 @@ def integers(model: Model, data: bytes) -> Tensor:
     return torch.from_numpy(out)
 
 
+def features_far(of_x: list[Tensor], of_x_hat: list[Tensor]) -> Tensor:
+    """(N,): by their statistics, relative to those of the original."""
+    far = [statistics_apart(a, b, 0.1 * a.var((2, 3), keepdim=True)).mean(1) for a, b in zip(of_x, of_x_hat)]
+    return sum(far, torch.zeros_like(far[0])) / len(far)
+
+
+def noise_for(y_hat: Tensor) -> Tensor:
+    """Like that of FORMAT 8.5, of other pictures: (N, LIC_NOISE_CHANNELS, 2h, 2w)."""
+    shape = len(y_hat), LIC_NOISE_CHANNELS, 2 * y_hat.shape[2], 2 * y_hat.shape[3]
+    return torch.randint(-128, 128, shape, device=y_hat.device).float() / NOISE_ONE
+
+
 class Trainer:
     def __init__(self, config: PerceptualConfig, model: Model, data: Path, out: Path):
         self.config, self.model, self.out = config, model, out
@@ -151,7 +174,7 @@ class Trainer:
         still = dataclasses.replace(config, qualities=(3.0, 30.0), low_share=0.5, seed=7)
         self.held_out = Files(model, still, validation, 7)
         torch.manual_seed(config.seed)
-        self.synthesis = networks.stages(model, DECODER).synthesis
+        self.synthesis = second_synthesis(model)
         self.analysis = networks.stages(model, ENCODER).analysis.requires_grad_(False)
         self.judge = Discriminator(model.manifest.latent, config.judge_width)
         for one in (self.synthesis, self.analysis, self.judge):
@@ -239,7 +262,7 @@ class Trainer:
         x, y_hat, t = self.files.at(self.step)
         x, y_hat = (one.contiguous(memory_format=torch.channels_last) for one in (x, y_hat))
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-            x_hat = self.synthesis(y_hat, t)
+            x_hat = self.synthesis(y_hat, t, noise_for(y_hat))
             parts = self.parts(x, x_hat, t)
             judge_loss = torch.zeros(())
             if config.adversary or config.matching:
@@ -274,7 +297,7 @@ class Trainer:
             "visual": visual.distance(x, x_hat) / 10.0,
             "colour": block_colour(x, x_hat) / expected.sqrt(),
             "texture": wasserstein(x, x_hat),
-            "features": statistics_apart(of_x, of_x_hat, 0.1 * of_x.var((2, 3), keepdim=True)).mean(1),
+            "features": features_far(of_x, of_x_hat),
         }
 
     def judged(self, x: Tensor, x_hat: Tensor, y_hat: Tensor, parts: dict[str, Tensor], counts: bool) -> Tensor:
@@ -302,7 +325,7 @@ class Trainer:
         rows = []
         for k in range(6):
             x, y_hat, t = self.held_out.at(k)
-            x_hat = self.synthesis(y_hat, t).clamp(0, 1)
+            x_hat = self.synthesis(y_hat, t, noise_for(y_hat)).clamp(0, 1)
             means = {name: float(value.mean()) for name, value in self.parts(x, x_hat, t).items()}
             rows.append(means | {"psnr": float(-10 * (x_hat - x).square().mean((1, 2, 3)).log10().mean())})
         self.synthesis.load_state_dict(current)

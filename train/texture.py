@@ -22,6 +22,7 @@ SCALES = 4  # of the pyramid
 WINDOWS = (4, 8)  # sides over which statistics are taken, in samples of a scale
 FLOOR = 2e-5  # of a feature's variance, of samples in 0..1: what is less is as good as flat
 FLAT = 1e-4  # of the same: about where texture begins to be seen; in flat areas, texture that is not there counts
+FEATURE_BLOCKS = 2  # of the analysis, whose features are compared
 CHROMA = 0.5  # weight of a band of chroma against one of luma
 
 # RGB to luma and two differences of colour (BT.601)
@@ -89,10 +90,14 @@ def wasserstein(x: Tensor, x_hat: Tensor) -> Tensor:
         return sum(((one * weight).sum(1) / weight.sum() for one in apart), torch.zeros(len(x))) / SCALES
 
 
-def analysis_features(analysis: Analysis, x: Tensor, t: Tensor) -> Tensor:
-    """The first layers of the codec's analysis (N, C, H/8, W/8)."""
-    u = F.pixel_unshuffle((x - 0.5) * 4.0, 8)
-    return analysis.high[0](analysis.patch(u), t).float()
+def analysis_features(analysis: Analysis, x: Tensor, t: Tensor) -> list[Tensor]:
+    """What the first blocks of the codec's analysis make of pictures: (N, C, H/8, W/8) each."""
+    u = analysis.patch(F.pixel_unshuffle((x - 0.5) * 4.0, 8))
+    found = []
+    for block in list(analysis.high)[:FEATURE_BLOCKS]:
+        u = block(u, t)
+        found.append(u.float())
+    return found
 
 
 def block_colour(x: Tensor, x_hat: Tensor) -> Tensor:

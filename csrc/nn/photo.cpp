@@ -90,6 +90,7 @@ Photo::Parts::Parts(const Tensors& t, const Kernels& kernels) : k(kernels) {
     bodies = blocks("synthesis.body", body);
     details = blocks("synthesis.detail", detail);
     up8 = read_shuffled(k, t, "synthesis.up8", detail, body, 2, true);
+    if (t.has("synthesis.noise.weight")) noise = read_layer(k, t, "synthesis.noise", detail, LIC_NOISE_CHANNELS);
     up4 = read_shuffled(k, t, "synthesis.up4", render_width, detail, 2, true);
     render = read_block(k, t, "synthesis.render", render_width, true);
     const std::vector<std::size_t> order = quarter_order();
@@ -240,8 +241,9 @@ struct Networks {
     Photo::Parts::At own;
     std::optional<Photo::Parts::At> other;
     int strength = 0;
+    Noise noise;
 
-    Networks(const Photo& photo, int q, const Style& style) : own(photo.parts(), q) {
+    Networks(const Photo& photo, int q, const Style& style) : own(photo.parts(), q), noise(style.noise) {
         if (style.other && style.strength > 0) other.emplace(style.other->parts(), q), strength = style.strength;
     }
     // What is rendered where nothing is blended.
@@ -254,6 +256,7 @@ void render_strip(const Networks& nets, const Image& image, const Part& part, st
     const std::size_t row = part.canvas.top / kStride, from = row < reach ? 0 : row - reach;
     const std::size_t columns = part.window.columns;
     const Quarters wanted{part.canvas.top / 4, (part.canvas.bottom + 3) / 4};
+    const Noise noise{nets.noise.seed, nets.noise.row, nets.noise.column + part.window.first};
     const LevelSink paint = [&](const i16* levels, std::size_t quarter) {
         rows_of_pixels(levels, quarter, part.window, part.canvas);
     };
@@ -261,11 +264,13 @@ void render_strip(const Networks& nets, const Image& image, const Part& part, st
     std::optional<SynthesisStream> other;
     if (nets.other && nets.blends()) {
         other.emplace(*nets.other, columns, from == 0, wanted,
-                      [&](const i16* levels, std::size_t quarter) { blend.other(levels, quarter); });
+                      [&](const i16* levels, std::size_t quarter) { blend.other(levels, quarter); }, nullptr, &noise);
     }
-    SynthesisStream synthesis(nets.alone(), columns, from == 0, wanted, [&](const i16* levels, std::size_t quarter) {
+    const LevelSink own = [&](const i16* levels, std::size_t quarter) {
         other ? blend.own(levels) : paint(levels, quarter);
-    });
+    };
+    SynthesisStream synthesis(nets.alone(), columns, from == 0, wanted, own, nullptr,
+                              &nets.alone() == &nets.own ? nullptr : &noise);
     std::size_t pushed = 0;
     const RowSink sink = [&](const i16* y_hat, std::size_t stride, std::size_t at_row) {
         if (at_row >= from && !synthesis.done()) {

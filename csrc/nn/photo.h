@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "layers.h"
+#include "noise.h"
 
 namespace lic::nn {
 
@@ -80,10 +81,11 @@ struct Choice {
 
 class Photo;
 
-// Another synthesis beside a decoder's own (FORMAT 8.5), and how much of it is wanted, in 1/255.
+// Another synthesis beside a decoder's own (FORMAT 8.5), how much of it is wanted, in 1/255, and its noise.
 struct Style {
     const Photo* other = nullptr;
     int strength = 0;
+    Noise noise{};
 };
 
 class Photo {

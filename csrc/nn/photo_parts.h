@@ -3,6 +3,7 @@
 #ifndef LIC_NN_PHOTO_PARTS_H
 #define LIC_NN_PHOTO_PARTS_H
 
+#include <optional>
 #include <vector>
 
 #include "photo.h"
@@ -71,6 +72,7 @@ struct Photo::Parts {
     Layer synthesis_enter, out;
     std::vector<Block> bodies, details;
     std::vector<Layer> up8, up4, direct;
+    std::optional<Layer> noise;  // of a second synthesis
     Block render;
 
     Parts(const Tensors& t, const Kernels& kernels);
@@ -83,6 +85,7 @@ struct Photo::Parts::At {
     const Parts& w;
     std::vector<LayerAt> up, up8, up4, direct;
     LayerAt enter, mean, step, synthesis_enter, out;
+    std::optional<LayerAt> noise;
     BlockAt block, render;
     std::vector<BlockAt> bodies, details;
     std::vector<RefineAt> refine;
@@ -105,6 +108,7 @@ struct Photo::Parts::At {
           details(all_at(w.details, w.k, q)),
           gain(w.latent) {
         for (const RefineGroup& group : w.refine) refine.emplace_back(group, w.k, q);
+        if (w.noise) noise.emplace(*w.noise, w.k, q);
         const RatePoint rate = rate_point(q, w.points);
         for (std::size_t m = 0; m < w.latent; ++m) {
             const i32 low = w.gain[rate.low * w.latent + m], high = w.gain[(rate.low + (w.points > 1)) * w.latent + m];

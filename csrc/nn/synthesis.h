@@ -4,6 +4,7 @@
 
 #include <array>
 #include <functional>
+#include <optional>
 
 #include "photo_parts.h"
 #include "stream.h"
@@ -26,9 +27,10 @@ struct Tape {
 
 class SynthesisStream {
  public:
-    // top: whether the first row that comes is the image's first. wanted: what comes to the sink.
+    // top: whether the first row that comes is the image's first. wanted: what comes to the sink. noise: of a second
+    // synthesis, which has a layer for it; its corner that of row 0 and of the first column.
     SynthesisStream(const Photo::Parts::At& at, std::size_t columns, bool top, const Quarters& wanted, LevelSink sink,
-                    Tape* tape = nullptr)
+                    Tape* tape = nullptr, const Noise* noise = nullptr)
         : at_(at),
           w_(at.w),
           k_(at.w.k),
@@ -40,6 +42,8 @@ class SynthesisStream {
           x16_(columns * w_.body),
           x8_(2 * columns * w_.detail),
           x4_(4 * columns * w_.render_width),
+          noise_(noise && at.noise ? std::optional(*noise) : std::nullopt),
+          noise_row_(noise_ ? 2 * columns * LIC_NOISE_CHANNELS : 0),
           render_(k_, at.render, 4 * columns, top, tape ? &tape->render : nullptr) {
         for (std::size_t k = 0; k < at.bodies.size(); ++k)
             bodies_.emplace_back(k_, at.bodies[k], columns, top, tape ? &tape->bodies[k] : nullptr);
@@ -74,6 +78,7 @@ class SynthesisStream {
             return bodies_[k].push(x, row, [&](const i16* y, std::size_t at) { body(k + 1, y, at); });
         for (std::size_t u = 0; u < 2; ++u) {
             spread(at_.up8, x, columns_, u, x8_.data());
+            if (noise_) add_noise(2 * row + u);
             detail(0, x8_.data(), 2 * row + u);
         }
     }
@@ -85,6 +90,12 @@ class SynthesisStream {
             spread(at_.up4, x, 2 * columns_, u, x4_.data());
             render_.push(x4_.data(), 2 * row + u, [&](const i16* y, std::size_t at) { samples(y, at); });
         }
+    }
+
+    // To row `row` at an eighth of the resolution.
+    void add_noise(std::size_t row) {
+        noise_row(noise_->seed, 2 * noise_->row + row, 2 * noise_->column, 2 * columns_, noise_row_.data());
+        run(k_, *at_.noise, noise_row_.data(), 2 * columns_, x8_.data(), Store::add);
     }
 
     // Row u of two that a row becomes, twice as wide.
@@ -120,6 +131,8 @@ class SynthesisStream {
     std::size_t held_;  // rows of y_hat that the linear path may still ask for
     Ring<i16> y_;
     Aligned<i16> x16_, x8_, x4_;
+    std::optional<Noise> noise_;
+    Aligned<i16> noise_row_;
     BlockStream render_;
     std::vector<BlockStream> bodies_, details_;
     std::array<Aligned<i16>, kCell> direct_;

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from ..constants import LIC_DEPTH_MIN
+from ..constants import LIC_DEPTH_MIN, LIC_NOISE_COLUMN, LIC_NOISE_ROW, LIC_NOISE_WORD
 from ..container import STREAM_MIN
 from ..errors import LicCorruptTile, LicError, LicTruncated
 from ..style import PLAIN, Style
@@ -60,6 +60,12 @@ def error_of_bit(weight: float | None) -> float:
 def grey_of(header: Header) -> int:
     """The sample value of pixels whose tile is missing."""
     return GREY << (header.depth - LIC_DEPTH_MIN)
+
+
+def noise_seed(header: Header) -> int:
+    """S of FORMAT 8.5: what a second synthesis draws its noise from."""
+    mixed = header.height * LIC_NOISE_ROW + header.width * LIC_NOISE_COLUMN + header.quality_q * LIC_NOISE_WORD
+    return mixed & 0xFFFFFFFF
 
 
 def white_of(colour: Any) -> int:

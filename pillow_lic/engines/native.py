@@ -18,7 +18,7 @@ from ..constants import LIC_LATENT_STRIDE
 from ..errors import LicBadOption, LicModelMissing
 from ..models.manifest import DECODER, ENCODER, PERCEPTUAL, THUMBNAIL
 from ..models.store import buffers, once
-from .base import BIT_WEIGHT, PASSES, Arrival, Latents, Picture, Symbols, at_once, error_of_bit, grey_of
+from .base import BIT_WEIGHT, PASSES, Arrival, Latents, Picture, Symbols, at_once, error_of_bit, grey_of, noise_seed
 from .pieces import Box, there
 from .window import NativeSymbols, blank
 
@@ -278,13 +278,13 @@ class NativeEngine:
         v, how = bytearray(len(symbols.z)), symbols.window_coding
         if boxes:
             model.core.dequantise_into(header.quality_q, symbols.z, grid, v)
-        strength = symbols.style.strength
+        net, style, strength = networks(model), None, symbols.style.strength
+        if strength:
+            style = net.perceptual, strength, noise_seed(header), (window.rows.start, window.columns.start)
         for box in boxes:
-            net = networks(model)
-            other = net.perceptual if strength else None
             samples = bytearray(box.pixels * bands * len(sample))
             inputs = (how, v, symbols.r, grid, _within(box, window))
-            net.photo.render(*inputs, samples, threads.count(), other, strength, header.depth)
+            net.photo.render(*inputs, samples, threads.count(), style, header.depth)
             if box == whole:
                 out = samples
             else:

@@ -16,6 +16,7 @@ from PIL import Image
 import pillow_lic
 from pillow_lic import container
 from pillow_lic.cli import main
+from pillow_lic.constants import LIC_NOISE_CHANNELS
 from pillow_lic.errors import LicBadOption, LicCorruptChunk, LicLimitExceeded, LicModelMissing
 from pillow_lic.models import registry
 from pillow_lic.models.manifest import PERCEPTUAL
@@ -29,7 +30,17 @@ def second_synthesis() -> dict[str, np.ndarray]:
     found = {name: array for name, array in arrays.items() if name.startswith(("synthesis.", "unit.synthesis."))}
     found["synthesis.out.scale"] = found["synthesis.out.scale"] * 2
     found["synthesis.direct.bias"] = found["synthesis.direct.bias"] + (300 << 32)
-    return found
+    return found | noise_layer(len(found["unit.synthesis.x8"]))
+
+
+def noise_layer(width: int) -> dict[str, np.ndarray]:
+    """Of so many outputs, loud enough to be seen."""
+    rng = np.random.default_rng(5)
+    return {
+        "synthesis.noise.weight": rng.integers(-4000, 4001, (width, LIC_NOISE_CHANNELS)).astype(np.int16),
+        "synthesis.noise.scale": np.full((1, width), 1 << 23, np.int32),
+        "synthesis.noise.bias": np.zeros((1, width), np.int64),
+    }
 
 
 @pytest.fixture
@@ -57,10 +68,46 @@ def test_beside_the_second_decoder(styled, bands, strength):
     assert np.array_equal(pillow_lic.decode(data, style=f"perceptual:{strength}"), found)
 
 
-def test_a_box_in_a_style(styled):
-    data = encoded()
-    whole = pillow_lic.decode(data, style="perceptual", strength=0.5)
-    assert np.array_equal(pillow_lic.decode(data, style="perceptual:0.5", box=(30, 20, 97, 71)), whole[20:71, 30:97])
+@pytest.mark.parametrize("style", ["perceptual", "perceptual:0.5"])
+def test_a_box_in_a_style(styled, style):
+    """Noise too is that of the whole picture, in whatever part, strip or tile it is made."""
+    data = pillow_lic.encode(picture(310, 700, seed=3), model=NAME, screen="off")
+    whole = pillow_lic.decode(data, style=style)
+    for box in ((30, 20, 97, 71), (300, 150, 700, 310), (0, 290, 1, 310)):
+        left, top, right, bottom = box
+        assert np.array_equal(pillow_lic.decode(data, style=style, box=box), whole[top:bottom, left:right])
+    for count in (1, 3):
+        pillow_lic.set_threads(count)
+        try:
+            assert np.array_equal(pillow_lic.decode(data, style=style), whole)
+        finally:
+            pillow_lic.set_threads(None)
+
+
+def test_noise(styled):
+    """The default synthesis has none, a second one without the layer neither; pictures of other sizes have others."""
+    flat = np.full((96, 96, 3), 90, np.uint8)
+    loud = pillow_lic.decode(pillow_lic.encode(flat, model=NAME, screen="off"), style="perceptual").astype(int)
+    taller = pillow_lic.encode(np.full((97, 96, 3), 90, np.uint8), model=NAME, screen="off")
+    assert np.abs(pillow_lic.decode(taller, style="perceptual")[:64].astype(int) - loud[:64]).mean() > 1
+    registry.forget_registered()  # the next one has the same identity
+    second = {name: one for name, one in second_synthesis().items() if not name.startswith("synthesis.noise")}
+    registry.register(copied(styled.parent / "silent", "silent", perceptual=second))
+    data = pillow_lic.encode(flat, model="silent", screen="off")
+    plain = pillow_lic.decode(data, style="perceptual")
+    assert np.array_equal(plain, slow_decoder.decode(data, styled.parent / "silent", 255))
+    assert loud.std() > 2 * plain.std() + 1
+
+
+def test_noise_of_a_default_synthesis(tmp_path):
+    """A layer of that name among a decoder's own is like any that is not known: passed over."""
+    width = len(registry.by_name("toy").arrays["unit.synthesis.x8"])
+    registry.register(copied(tmp_path / "odd", "odd", tensors=noise_layer(width)))
+    try:
+        files = [pillow_lic.encode(picture(50, 60), model=name, screen="off") for name in ("odd", "toy")]
+        assert np.array_equal(*(pillow_lic.decode(file) for file in files))
+    finally:
+        registry.forget_registered()
 
 
 def test_batches_mix_styles(styled):

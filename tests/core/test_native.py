@@ -17,6 +17,7 @@ from native_models import (
     every_model,
     every_set,
     latents_of,
+    layer,
     name_of,
     photo,
     random_decoder,
@@ -25,9 +26,10 @@ from native_models import (
     shipped,
     tensors_of,
 )
-from slow_photo import SlowPhoto
+from slow_photo import SlowPhoto, seed_of
 
 from pillow_lic import _core
+from pillow_lic.constants import LIC_NOISE_CHANNELS
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 
@@ -74,9 +76,11 @@ def test_boxes(model, kernels):
 
 
 def other_than(model) -> dict:
-    """Tensors of another kind in the same shape."""
+    """Tensors of another kind in the same shape, with a layer for noise."""
     widths, kind = model
-    return random_decoder(widths, KINDS[(KINDS.index(kind) + 1) % len(KINDS)])
+    kind = KINDS[(KINDS.index(kind) + 1) % len(KINDS)]
+    noise = layer(np.random.default_rng(9), "synthesis.noise", widths[4], LIC_NOISE_CHANNELS, kind)
+    return random_decoder(widths, kind) | noise
 
 
 @cache
@@ -106,7 +110,7 @@ def test_another_synthesis(model, kernels):
                 wanted = mixed(model, size, q, strength, bands)
                 box = (0, 0, *size) if bands == 3 else (size[0] // 3, size[1] // 2, *size)
                 out = np.full((box[2] - box[0], box[3] - box[1], bands), 77, np.uint8)
-                net.render(q, v, r, grid, box, out, 2 * bands - 1, other, strength)
+                net.render(q, v, r, grid, box, out, 2 * bands - 1, (other, strength, seed_of(size, q), (0, 0)))
                 part = wanted[box[0] : box[2], box[1] : box[3]].reshape(out.shape)
                 assert np.array_equal(out, part), (size, strength, bands)
 
@@ -117,9 +121,16 @@ def test_a_synthesis_of_another_shape():
     assert not net.fits(other)
     grid, v, r, *_ = case((WIDTHS[1], "gentle"), (16, 16), 10000)
     with pytest.raises(ValueError, match="synthesis of another shape"):
-        net.render(10000, v, r, grid, (0, 0, 16, 16), np.empty((16, 16, 3), np.uint8), 1, other, 255)
-    with pytest.raises(ValueError, match="strength"):
-        net.render(10000, v, r, grid, (0, 0, 16, 16), np.empty((16, 16, 3), np.uint8), 1, net, 256)
+        net.render(10000, v, r, grid, (0, 0, 16, 16), np.empty((16, 16, 3), np.uint8), 1, (other, 255, 0, (0, 0)))
+    for style, word in (
+        ((net, 256, 0, (0, 0)), "strength"),
+        ((net, 9, -1, (0, 0)), "seed"),
+        ((net, 9, 2**32, (0, 0)), "seed"),
+        ((net, 9, 0, (-1, 0)), "row"),
+        ((net, 9, 0, (0, 2**31)), "column"),
+    ):
+        with pytest.raises(ValueError, match=word):
+            net.render(10000, v, r, grid, (0, 0, 16, 16), np.empty((16, 16, 3), np.uint8), 1, style)
 
 
 @every_set

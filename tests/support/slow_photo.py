@@ -118,12 +118,14 @@ class SlowPhoto:
 
     # --- 8.3: pixels -------------------------------------------------------------------------------------------
 
-    def levels(self, y_hat: np.ndarray) -> np.ndarray:
-        """(3, 16h, 16w) in 1/16 of a level."""
+    def levels(self, y_hat: np.ndarray, noise: np.ndarray | None = None) -> np.ndarray:
+        """(3, 16h, 16w) in 1/16 of a level. noise (16, 2h, 2w): of a second synthesis."""
         x = clip(self.conv("synthesis.enter", y_hat))
         for name in blocks(self.tensors, "synthesis.body"):
             x = self.block(name, x)
         x = shuffle(clip(self.conv("synthesis.up8", x)), 2)
+        if noise is not None and "synthesis.noise.weight" in self.tensors:  # 8.5
+            x = clip(x + clip(self.conv("synthesis.noise", noise)))
         for name in blocks(self.tensors, "synthesis.detail"):
             x = self.block(name, x)
         x = self.block("synthesis.render", shuffle(clip(self.conv("synthesis.up4", x)), 2))
@@ -144,7 +146,8 @@ class SlowPhoto:
         levels = np.clip(self.levels(y_hat)[:, : size[0], : size[1]], 0, 255 * 16)
         if style is not None:  # 8.5
             other, strength = style
-            second = np.clip(other.levels(y_hat)[:, : size[0], : size[1]], 0, 255 * 16)
+            noise = noise_of(seed_of(size, self.q), y_hat.shape[1:])
+            second = np.clip(other.levels(y_hat, noise)[:, : size[0], : size[1]], 0, 255 * 16)
             levels = (levels * (255 - strength) + second * strength + 127) // 255
         most, dtype = 2**depth - 1, np.uint8 if depth == 8 else np.uint16
         if grey:
@@ -163,6 +166,24 @@ class SlowPhoto:
         if grey:
             return ((q.sum(0) + 24 * n) // (48 * n)).astype(np.uint8)
         return ((q + 8 * n) // (16 * n)).transpose(1, 2, 0).astype(np.uint8)
+
+
+def seed_of(size: tuple[int, int], q: int) -> int:
+    """S of 8.5, of a picture's height and width, and Q."""
+    return (size[0] * 2654435761 + size[1] * 2246822507 + q * 3266489909) % 2**32
+
+
+def noise_of(seed: int, grid: tuple[int, int]) -> np.ndarray:
+    """(16, 2h, 2w) over a latent grid (8.5)."""
+    i, j = np.arange(2 * grid[0])[:, None], np.arange(2 * grid[1])
+    channels = []
+    for k in range(4):
+        w = (seed + i * 2654435761 + j * 2246822507 + k * 3266489909) % 2**32
+        w = (w ^ (w >> 16)) * 2146121005 % 2**32
+        w = (w ^ (w >> 15)) * 2221713035 % 2**32
+        w = w ^ (w >> 16)
+        channels += [(w >> 8 * n) % 256 - 128 for n in range(4)]
+    return np.stack(channels)
 
 
 def clip(x: np.ndarray) -> np.ndarray:

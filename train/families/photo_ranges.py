@@ -65,13 +65,14 @@ def observe_decoder(
 
 
 @torch.no_grad()
-def observe_synthesis(net: Synthesis, y_hat: Tensor, t: Tensor, ranges: Ranges) -> None:
-    """The last part of a decoding."""
+def observe_synthesis(net: Synthesis, y_hat: Tensor, t: Tensor, ranges: Ranges, noise: Tensor | None = None) -> None:
+    """The last part of a decoding. noise: what a second synthesis adds (N, detail, 2h, 2w)."""
     x = net.enter(y_hat) * interpolate(net.tone, t).exp()[:, :, None, None]
     ranges.see("synthesis.x16", x)
     for k, block in enumerate(net.body):
         x = observe_block(block, x, t, ranges, f"synthesis.body{k}", "synthesis.x16")
     x = ranges.see("synthesis.x8", F.pixel_shuffle(net.up8(x), 2))
+    x = x if noise is None else ranges.see("synthesis.x8", x + noise)
     for k, block in enumerate(net.detail):
         x = observe_block(block, x, t, ranges, f"synthesis.detail{k}", "synthesis.x8")
     x = ranges.see("synthesis.x4", F.pixel_shuffle(net.up4(x), 2))

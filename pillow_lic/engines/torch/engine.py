@@ -214,7 +214,8 @@ class TorchEngine:
         d = np.stack(list(map(model.core.z_steps, [one.header.quality_q for one in symbols])))
         v = scale_map.dequantised(z, self.place.up(torch.from_numpy(d)))
         fine = scale_map.finer(self.place, symbols[0].header, [one.shift for one in symbols])
-        decoder = networks.decoder(model, self.place, symbols[0].style)
+        seeds = [base.noise_seed(one.header) for one in symbols]
+        decoder = networks.decoder(model, self.place, symbols[0].style, seeds)
         those = [
             piece  # others are painted grey afterwards
             for piece in pieces(r.shape[2], r.shape[3], decoder.halo, side)

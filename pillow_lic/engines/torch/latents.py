@@ -178,7 +178,7 @@ def render(
         own_r, y_hat = r[(..., *piece.outer)].float(), torch.zeros_like(mean)
         for at, own_mean, own_step in groups(decoder.stages.refine, features, mean, step, y_hat):
             y_hat[at] = own_mean + own_r[at] * own_step
-        x = decoder.stages.synthesis(y_hat, t)[(..., *piece.within(s))]
+        x = decoder.samples(y_hat, t, (piece.outer_top, piece.outer_left))[(..., *piece.within(s))]
         for pixels, image in zip(x, images, strict=True):  # (3, 16h, 16w) each
             target = image[piece.top * s : piece.bottom * s, piece.left * s : piece.right * s]
             target.copy_(samples(pixels[:, : target.shape[0], : target.shape[1]], image.dim() == 2, most))

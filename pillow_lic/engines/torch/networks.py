@@ -21,10 +21,11 @@ from ...errors import LicGpuUnavailable, LicModelMissing
 from ...forks import held
 from ...models.manifest import DECODER, ENCODER, FAMILIES, PERCEPTUAL
 from ...style import PLAIN, STRENGTH_MAX
+from .noise import noise
 from .precision import keep_tf32_out, precision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -37,12 +38,40 @@ _lock = held(threading.Lock())  # of all that is loaded once; so no child inheri
 _loaded: WeakKeyDictionary[Model, dict[tuple[str, str, str], Any]] = WeakKeyDictionary()
 
 
+class Second(NamedTuple):
+    """A second synthesis (FORMAT 8.5), how much of it is shown, and the seeds of the pictures' noise."""
+
+    synthesis: Any
+    style: Style
+    seeds: Sequence[int]
+
+    def noise(self, y_hat: Tensor, corner: tuple[int, int]) -> Tensor:
+        """(N, LIC_NOISE_CHANNELS, 2h, 2w) for y_hat (N, M, h, w)."""
+        found = [noise(seed, corner, (y_hat.shape[2], y_hat.shape[3])) for seed in self.seeds]
+        return torch.from_numpy(np.stack(found)).to(y_hat.device)
+
+
 class Network(NamedTuple):
     """An encoder's or a decoder's network on a place."""
 
     stages: Any  # an object with `analysis` and `hyper_analysis`; or with `prior`, `refine` and `synthesis`
     halo: int  # how far it looks, in latent positions
     place: Place
+    second: Second | None = None
+
+    def samples(self, y_hat: Tensor, t: Tensor, corner: tuple[int, int]) -> Tensor:
+        """(N, 3, 16h, 16w), about 0..1, of y_hat (N, M, h, w) and t (N,), in the style that is shown.
+
+        corner: the first row and column of y_hat in its picture.
+        """
+        if self.second is None:
+            plain: Tensor = self.stages.synthesis(y_hat, t)
+            return plain
+        other: Tensor = self.second.synthesis(y_hat, t, self.second.noise(y_hat, corner))
+        if not self.second.style.blends:
+            return other
+        own: Tensor = self.stages.synthesis(y_hat, t)
+        return own.clamp(0.0, 1.0).lerp(other.clamp(0.0, 1.0), self.second.style.strength / STRENGTH_MAX)
 
 
 def encoder(model: Model, place: Place) -> Network:
@@ -50,28 +79,10 @@ def encoder(model: Model, place: Place) -> Network:
     return Network(load(model, ENCODER, place.name), model.manifest.encoder_halo, place)
 
 
-def decoder(model: Model, place: Place, style: Style = PLAIN) -> Network:
-    """The network with `prior`, `refine` and the `synthesis` of a style."""
-    stages = load(model, DECODER, place.name)
-    if style.strength:
-        stages = Styled(stages.prior, stages.refine, _blend(stages, load(model, PERCEPTUAL, place.name), style))
-    return Network(stages, model.manifest.halo, place)
-
-
-class Styled(NamedTuple):
-    """A decoder's stages with another synthesis: y_hat (N, M, h, w) and t (N,) to samples (N, 3, 16h, 16w)."""
-
-    prior: Any
-    refine: Any
-    synthesis: Callable[[Tensor, Tensor], Tensor]
-
-
-def _blend(own: Any, other: Any, style: Style) -> Callable[[Tensor, Tensor], Tensor]:
-    if not style.blends:
-        found: Callable[[Tensor, Tensor], Tensor] = other.synthesis
-        return found
-    share = style.strength / STRENGTH_MAX
-    return lambda y_hat, t: own.synthesis(y_hat, t).clamp(0.0, 1.0).lerp(other.synthesis(y_hat, t).clamp(0, 1), share)
+def decoder(model: Model, place: Place, style: Style = PLAIN, seeds: Sequence[int] = ()) -> Network:
+    """The network with `prior`, `refine` and `synthesis`. style, seeds: of what is rendered, see Second."""
+    second = Second(load(model, PERCEPTUAL, place.name).synthesis, style, seeds) if style.strength else None
+    return Network(load(model, DECODER, place.name), model.manifest.halo, place, second)
 
 
 def load(model: Model, file: str, device: str = "cpu") -> Any:

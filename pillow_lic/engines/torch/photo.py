@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...constants import GROUPS
+from ...constants import GROUPS, LIC_NOISE_CHANNELS
 from ...models.manifest import DECODER, PERCEPTUAL
 from . import exchange
 
@@ -257,13 +257,30 @@ class Synthesis(nn.Module):
         self.direct = parts.conv(c.latent, 768, 0.1)
 
     def forward(self, y_hat: Tensor, t: Tensor) -> Tensor:
+        return self.rendered(y_hat, t, None)
+
+    def rendered(self, y_hat: Tensor, t: Tensor, noise: Tensor | None) -> Tensor:
+        """noise: what is added at 1/8 of the resolution (N, detail, 2h, 2w)."""
         y_hat = y_hat.to(self.enter.weight.dtype)
         x = self.enter(y_hat)
         x = x * interpolate(self.tone, t).exp()[:, :, None, None].to(x.dtype)
         x = F.pixel_shuffle(self.up8(self.body(x, t)), 2)  # (N, detail, 2h, 2w)
+        x = x if noise is None else x + noise
         x = F.pixel_shuffle(self.up4(self.detail(x, t)), 2)  # (N, render, 4h, 4w)
         x = self.out(self.render(x, t)) + F.pixel_shuffle(self.direct(y_hat), 4)  # (N, 48, 4h, 4w)
         return F.pixel_shuffle(x.float(), 4) * 0.25 + 0.5
+
+
+class PerceptualSynthesis(Synthesis):
+    """Another g_s of the same widths, with noise to make texture of (FORMAT 8.5)."""
+
+    def __init__(self, c: PhotoConfig, parts: Parts = SHIPPED):
+        super().__init__(c, parts)
+        self.noise = parts.conv(LIC_NOISE_CHANNELS, c.detail, 0.05)
+
+    def forward(self, y_hat: Tensor, t: Tensor, noise: Tensor) -> Tensor:  # type: ignore[override]
+        """noise (N, LIC_NOISE_CHANNELS, 2h, 2w): of `noise`."""
+        return self.rendered(y_hat, t, self.noise(noise.to(self.noise.weight.dtype)))
 
 
 # ---- networks.Family ------------------------------------------------------------------------------------------------
@@ -277,7 +294,7 @@ def parts(c: PhotoConfig, file: str) -> dict[str, nn.Module]:
     if file == DECODER:
         return {"prior": Prior(c), "refine": Refine(c), "synthesis": Synthesis(c)}
     if file == PERCEPTUAL:
-        return {"synthesis": Synthesis(c)}
+        return {"synthesis": PerceptualSynthesis(c)}
     return {"analysis": Analysis(c), "hyper_analysis": HyperAnalysis(c)}
 
 
