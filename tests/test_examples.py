@@ -24,6 +24,7 @@ from PIL import Image
 
 import pillow_lic
 from pillow_lic.cli import main
+from pillow_lic.codec import options
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
@@ -70,6 +71,7 @@ def place(tmp_path, monkeypatch, make_picture):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    monkeypatch.setattr(options, "DEFAULT_EFFORT", 0)  # where an example says none: how well is no matter here
     (tmp_path / "photos").mkdir()
     images = [Image.fromarray(make_picture(48, 80, seed=seed)) for seed in range(3)]
     for name in ("photo.png", "a.png", "b.png", "photos/photo.png", "photos/second.png"):

@@ -25,7 +25,7 @@ OURS = [name for name in metrics.MEASURES if name not in (*SLOW, *learned.NETWOR
 def photo():
     from skimage import data
 
-    return np.ascontiguousarray(data.astronaut()[:384, 64:448])
+    return np.ascontiguousarray(data.astronaut()[:256, 96:352])
 
 
 def jpeg(array, quality):
