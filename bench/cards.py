@@ -239,6 +239,7 @@ BLOCKS = {
     },
     "docs/guide/sizes-and-parts.md": {"targets": guide_tables.targets},
     "docs/guide/old-jpegs.md": {"enhanced": guide_tables.enhanced},
+    "docs/guide/compact.md": {"compact": guide_tables.compact, "compact-lic": guide_tables.compact_lic},
     "docs/guide/machines.md": {"latents": guide_tables.latents, "probes": guide_tables.probes},
     "docs/guide/placeholders.md": {"placeholders": guide_tables.placeholders},
     "docs/guide/progressive.md": {"cuts": guide_tables.cuts},

@@ -151,6 +151,29 @@ def enhanced() -> list[str]:
     return lines
 
 
+def compact() -> list[str]:
+    """PSNR at equal bytes, by rate, of both sets."""
+    lines = ["| set | bits a pixel | pictures | JPEG | JPEG, enhanced | half, cubic | compact | gain | worst |"]
+    lines.append(f"|---|{'---:|' * 8}")
+    for name in ("held-out", "kodak"):
+        for row in read(RESULTS / f"compact-{name}.csv"):
+            cells = [f"{float(row[way]):.2f}" for way in ("jpeg", "enhanced", "half", "compact")]
+            gains = [f"{float(row[column]):+.2f}" for column in ("gain", "worst")]
+            lines.append(f"| {name} | {row['rate']} | {row['images']} | {' | '.join([*cells, *gains])} |")
+    return lines
+
+
+def compact_lic() -> list[str]:
+    """The same beside .lic, on the pictures with which it was compared."""
+    lines = ["| set | bits a pixel | pictures | compact | `.lic` |", f"|---|{'---:|' * 4}"]
+    for name in ("held-out", "kodak"):
+        for row in read(RESULTS / f"compact-{name}.csv"):
+            if int(row["lic_images"]):
+                values = f"{float(row['compact_there']):.2f} | {float(row['lic']):.2f}"
+                lines.append(f"| {name} | {row['rate']} | {row['lic_images']} | {values} |")
+    return lines
+
+
 def latents() -> list[str]:
     """Time of latents against that of pixels."""
     found = json.loads((RESULTS / "latents.json").read_text())["time_ratio"]

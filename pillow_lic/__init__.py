@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .codec.preload import preload as preload
     from .engines.choice import set_device
     from .errors import LicError
+    from .jpeg.compact import compact as compact
     from .jpeg.enhance import enhance as enhance
     from .limits import set_limits as set_limits
     from .models.registry import register as register_model
@@ -48,6 +49,7 @@ __all__ = [
 # name -> module and name there
 _HOMES = {
     "LicError": ("errors", "LicError"),
+    "compact": ("jpeg.compact", "compact"),
     "decode": ("codec.decode", "decode"),
     "decode_bands": ("codec.bands", "decode_bands"),
     "decode_batch": ("codec.pipeline", "decode_batch"),

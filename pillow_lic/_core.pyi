@@ -210,6 +210,25 @@ class Enhancer(metaclass=_Type):
         rows of frequencies; halved: whether chroma had fewer samples than luma.
         """
 
+class Enlarger(metaclass=_Type):
+    """The network that doubles the sides of a decoded JPEG, in integers: the same samples on every machine."""
+    def __init__(self, tensors: Mapping[str, Any], kernels: str = "auto") -> None:
+        """As of Photo; the tensors are those of train/compact_export.py, weights as int16."""
+    def enlarge(
+        self,
+        pixels: _Buffer,
+        shape: _Volume,
+        rgb: bool,
+        tables: _Buffer,
+        halved: bool,
+        size: _Sides,
+        out: _Buffer,
+        threads: int = 1,
+    ) -> None:
+        """Samples of a JPEG at `size`, twice its height and width or one less each, into `out`, uint8 (*size, bands),
+        grey or RGB. The others as of Enhancer.enhance.
+        """
+
 class Analysis(metaclass=_Type):
     """The encoder networks of the photo family; nothing in them decides what a file means. Shapes as in Photo."""
     def __init__(self, tensors: Mapping[str, Any], kernels: str = "auto") -> None:

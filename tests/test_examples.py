@@ -35,6 +35,7 @@ BLOCK = re.compile(
 SPARE = {
     "lic encode": "lic encode --force",
     "lic enhance": "lic enhance --force",
+    "lic compact": "lic compact --force",
     "lic plot": "lic plot --qualities 30,80",
 }
 SPARED = re.compile("|".join(SPARE))

@@ -103,6 +103,7 @@ ALLOWED = {
         "conversion",
         "cli/convert",
         "cli/demo",
+        "cli/compact",
         "cli/enhance",
         "cli/metrics",
         "cli/map",

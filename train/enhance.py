@@ -82,10 +82,14 @@ class Block(nn.Module):
 
 
 class Enhancer(nn.Module):
-    """What a decoded JPEG (N, 3, H, W: Y, Cb, Cr in levels) lacks. Sides are multiples of 8."""
+    """What a decoded JPEG (N, 3, H, W: Y, Cb, Cr in levels) lacks. Sides are multiples of 8.
 
-    def __init__(self, config: Config):
+    rendered: samples that `render` has for each quarter of a block. half: whether training multiplies in bfloat16.
+    """
+
+    def __init__(self, config: Config, rendered: int = TABLE // 4, *, half: bool = True):
         super().__init__()
+        self.half = half
         c = self.config = config
         self.conditions = nn.Linear(CONDITION, 2 * c.tone)
         self.tones = nn.Linear(2 * c.tone, c.tone)
@@ -96,7 +100,7 @@ class Enhancer(nn.Module):
         self.up = nn.Conv2d(c.body, 4 * c.detail, 1)
         self.samples = nn.Conv2d(TABLE // 4, c.detail, 1)
         self.detail = nn.ModuleList(Block(c.detail, c.tone) for _ in range(c.detail_blocks))
-        self.render = nn.Conv2d(c.detail, TABLE // 4, 1)
+        self.render = nn.Conv2d(c.detail, rendered, 1)
         for last in (self.coefficients, self.chroma, self.render):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
@@ -104,6 +108,11 @@ class Enhancer(nn.Module):
 
     def forward(self, x: Tensor, tables: Tensor, flags: Tensor) -> Tensor:
         """Corrections like x, in levels. tables: (N, 2, 64) steps of luma and chroma; flags: (N, 2) 0 or 1."""
+        blocks, near = self.changes(x, tables, flags)
+        return torch.cat([blocks[:, :1] + F.pixel_shuffle(near, 4), blocks[:, 1:]], 1)
+
+    def changes(self, x: Tensor, tables: Tensor, flags: Tensor) -> tuple[Tensor, Tensor]:
+        """What blocks say (N, 3, H, W), and what quarters of them say of luma (N, outputs of render, H/4, W/4)."""
         condition = torch.cat([tables.log2().flatten(1) / 4 - 1, flags], 1)
         tone = F.leaky_relu(self.tones(F.leaky_relu(self.conditions(condition), SLOPE)), SLOPE)
         centred = (x - 128.0) / LEVEL
@@ -111,12 +120,12 @@ class Enhancer(nn.Module):
         steps = tables[:, :, :, None, None] / LEVEL
         levels = torch.einsum("ij,njhw->nihw", self.transform, u[:, :TABLE]) / steps[:, 0]
         u = torch.cat([u, levels.round().clamp(-3, 3)], 1).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.training):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.training and self.half):
             coefficients, chroma, near = self.networks(u, F.pixel_unshuffle(centred[:, :1], 4), tone)
         low = torch.einsum("ji,njhw->nihw", self.transform, coefficients.float() * steps[:, 0])
         scale = steps[:, :, :10].mean(2)  # (N, 2, 1, 1), of the low frequencies
-        luma = F.pixel_shuffle(low, BLOCK) + F.pixel_shuffle(near.float(), 4) * scale[:, :1]
-        return torch.cat([luma, F.pixel_shuffle(chroma.float(), BLOCK) * scale[:, 1:]], 1) * LEVEL
+        planes = torch.cat([low, chroma.float() * scale[:, 1:]], 1)
+        return F.pixel_shuffle(planes, BLOCK) * LEVEL, near.float() * scale[:, :1] * LEVEL
 
     def networks(self, u: Tensor, luma: Tensor, tone: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Coefficients (N, 64, h, w) and chroma (N, 128, h, w) of blocks, luma (N, 16, 2h, 2w) of quarters of them."""

@@ -22,10 +22,11 @@ from train.data import Crops, load_split
 from train.enhance import BATCH, BLOCK, CROP, Batch, Config, Enhancer, batch_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 MOST = 127
 I16_MOST = 32767
+BIAS_MOST = 1000  # units of a bias under a tone
 INPUT = 1 / 4096  # what the integers of samples, levels and conditions count in
 CHANGE = 1 / 32  # of a level, or of the step that tables state
 FACTOR = 1 / (1 << 14)  # of a tone
@@ -78,7 +79,12 @@ class Units:
             self.net(batch.found, batch.tables, batch.flags)
         for hook in self._hooks:
             hook.remove()
-        return {place: most * HEADROOM / I16_MOST for place, most in self.most.items()}
+        units = {place: most * HEADROOM / I16_MOST for place, most in self.most.items()}
+        for name, module in self.net.named_modules():
+            if name.endswith(".depthwise"):  # the engine multiplies this bias, and takes it below BIAS_MOST
+                place = name.replace("depthwise", "inner")
+                units[place] = max(units[place], float(module.bias.detach().abs().max()) / BIAS_MOST)
+        return units
 
 
 def _place(name: str) -> tuple[str | None, bool]:
@@ -94,7 +100,7 @@ def _place(name: str) -> tuple[str | None, bool]:
     return {"up": "detail", "samples": "detail", "tones": "tone"}.get(name), False
 
 
-def _layer_units(name: str, outputs: int, units: dict[str, float]) -> tuple[float, np.ndarray]:
+def units_of_layer(name: str, outputs: int, units: Mapping[str, float]) -> tuple[float, np.ndarray]:
     """Of a layer's inputs, and of each output."""
     part, _, rest = name.partition(".")
     fixed = {
@@ -124,7 +130,7 @@ def tensors_of(net: Enhancer, units: dict[str, float]) -> weights.Tensors:
     found: weights.Tensors = {}
     for name in (name.removesuffix(".weight") for name in state if name.endswith(".weight")):
         whole, scale = quantised(state[f"{name}.weight"])
-        given, unit = _layer_units(name, len(whole), units)
+        given, unit = units_of_layer(name, len(whole), units)
         multiplier = np.round(scale * given / unit * 2.0**LIC_SCALE_BITS)
         if multiplier.max() >= 2**31:
             msg = f"the layer {name} multiplies by {multiplier.max() / 2**LIC_SCALE_BITS:.2f}, want below 0.5"

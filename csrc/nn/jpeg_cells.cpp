@@ -86,8 +86,22 @@ void fold(const Jpeg& jpeg, std::size_t row, i16* folded) {
     }
 }
 
-void unfold(const Jpeg& jpeg, std::size_t row, const i16* folded, const i16* const* change, std::uint8_t* out) {
+void to_pixel(i32 luma, i32 blue, i32 red, std::size_t bands, std::uint8_t* to) {
     constexpr int kBits = 6 + kColourBits;
+    luma = std::clamp(luma, kBelow, kAbove);
+    if (bands == 1) {
+        *to = rounded(luma, 6);
+        return;
+    }
+    blue = std::clamp(blue, kBelow - kGrey, kAbove - kGrey);
+    red = std::clamp(red, kBelow - kGrey, kAbove - kGrey);
+    const i32 whole = luma * (1 << kColourBits);
+    to[0] = rounded(whole + 22970 * red, kBits);
+    to[1] = rounded(whole - 5638 * blue - 11700 * red, kBits);
+    to[2] = rounded(whole + 29032 * blue, kBits);
+}
+
+void unfold(const Jpeg& jpeg, std::size_t row, const i16* folded, const i16* const* change, std::uint8_t* out) {
     static_assert(kSampleUnit == 64 && kSampleUnit == 2 * kChangeUnit, "units");
     const std::size_t rows = std::min(kBlockSide, jpeg.height - row * kBlockSide);
     for (std::size_t u = 0; u < rows; ++u) {
@@ -95,18 +109,10 @@ void unfold(const Jpeg& jpeg, std::size_t row, const i16* folded, const i16* con
         for (std::size_t x = 0; x < jpeg.width; ++x, to += jpeg.bands) {
             const std::size_t column = x / kBlockSide, n = u * kBlockSide + x % kBlockSide;
             const i16* from = folded + column * kFolded + n;
-            const std::size_t at = column * kBlock + n;
-            const i32 luma = std::clamp(from[0] + kGrey + 2 * change[0][at], kBelow, kAbove);
-            if (jpeg.bands == 1) {
-                *to = rounded(luma, 6);
-                continue;
-            }
-            const i32 blue = std::clamp(from[kBlock] + 2 * change[1][at], kBelow - kGrey, kAbove - kGrey);
-            const i32 red = std::clamp(from[2 * kBlock] + 2 * change[2][at], kBelow - kGrey, kAbove - kGrey);
-            const i32 whole = luma * (1 << kColourBits);
-            to[0] = rounded(whole + 22970 * red, kBits);
-            to[1] = rounded(whole - 5638 * blue - 11700 * red, kBits);
-            to[2] = rounded(whole + 29032 * blue, kBits);
+            i32 planes[kPlanes] = {};
+            for (std::size_t c = 0; c < jpeg.bands; ++c)
+                planes[c] = from[c * kBlock] + 2 * change[c][column * kBlock + n];
+            to_pixel(planes[0] + kGrey, planes[1], planes[2], jpeg.bands, to);
         }
     }
 }

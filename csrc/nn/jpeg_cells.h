@@ -39,6 +39,9 @@ void fold(const Jpeg& jpeg, std::size_t row, i16* folded);
 // R, G, B, to out (height, width, bands).
 void unfold(const Jpeg& jpeg, std::size_t row, const i16* folded, const i16* const* change, std::uint8_t* out);
 
+// A pixel of luma and, of 3 bands, chroma less grey, 1/64 of a level each: grey, or R, G, B, rounded.
+void to_pixel(i32 luma, i32 blue, i32 red, std::size_t bands, std::uint8_t* to);
+
 // The transform of blocks, packed for a kernel set.
 class Transform {
  public:

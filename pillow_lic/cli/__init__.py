@@ -181,11 +181,27 @@ def parser_of() -> argparse.ArgumentParser:
     models.add_argument("--json", action="store_true", help="whole manifests, one JSON document")
     models.set_defaults(run=_models)
 
-    from . import bench, compare, cut, data, desktop, edit, enhance, map, metrics, placeholder, plot, shell, thumbnail
+    from . import (
+        bench,
+        compact,
+        compare,
+        cut,
+        data,
+        desktop,
+        edit,
+        enhance,
+        map,
+        metrics,
+        placeholder,
+        plot,
+        shell,
+        thumbnail,
+    )
 
     for command in (
         cut,
         metrics,
+        compact,
         compare,
         edit,
         enhance,

@@ -1,4 +1,5 @@
-"""The network that says what a decoded JPEG lacks: its weights, and the core's engine for them (csrc/nn/enhance.h).
+"""The networks that say what a decoded JPEG lacks, at its size and at twice that: their weights, and the core's engine
+for them (csrc/nn/enhance.h, enlarge.h).
 
 Imports `_core`, models' reader of tensors, threads and errors.
 """
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .source import Jpeg
 
 WEIGHTS = Path(__file__).parent / "enhance.safetensors"
+LARGE = Path(__file__).parent / "enlarge.safetensors"
 SIZE_MAX = 1 << 20  # bytes of the file that are read
 NAMES = re.compile(r"(conditions|tones|enter|coefficients|chroma|up|samples|render|(body|detail)\.\d\.[a-z]+)\.[a-z]+")
 
@@ -37,13 +39,34 @@ def enhanced(jpeg: Jpeg) -> bytearray:
 @cache
 def shipped() -> _core.Enhancer:
     """The network that comes with the package. Raises LicModelMissing."""
+    return _core.Enhancer(_read(WEIGHTS))
+
+
+def enlarged(jpeg: Jpeg, size: tuple[int, int]) -> bytearray:
+    """Its samples at `size`, width and height, twice its own or one less each: (height, width) or (height, width, 3) of
+    RGB. Threads and errors as of `enhanced`.
+    """
+    width, height = jpeg.size
+    out, made = bytearray(size[0] * size[1] * jpeg.bands), shipped_large()
+    volume, tables = (height, width, jpeg.bands), memoryview(jpeg.tables).cast("B")
+    made.enlarge(jpeg.pixels, volume, jpeg.rgb, tables, jpeg.halved, (size[1], size[0]), out, threads.count())
+    return out
+
+
+@cache
+def shipped_large() -> _core.Enlarger:
+    """The network for twice the size that comes with the package. Raises LicModelMissing."""
+    return _core.Enlarger(_read(LARGE))
+
+
+def _read(path: Path) -> dict[str, memoryview[Any]]:
     try:
-        with WEIGHTS.open("rb") as file:
+        with path.open("rb") as file:
             data = file.read(SIZE_MAX)
     except OSError as error:
-        msg = f"{WEIGHTS} cannot be read ({error}); reinstall pillow_lic"
+        msg = f"{path} cannot be read ({error}); reinstall pillow_lic"
         raise LicModelMissing(msg) from error
-    return _core.Enhancer(widened(weights.read(data, str(WEIGHTS), NAMES)))
+    return widened(weights.read(data, str(path), NAMES))
 
 
 def widened(tensors: weights.Tensors) -> dict[str, memoryview[Any]]:

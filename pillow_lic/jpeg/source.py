@@ -8,13 +8,15 @@ from __future__ import annotations
 import io
 import os
 from array import array
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
-from ..errors import LicBadOption, LicTruncated
+from ..errors import LicBadOption, LicLimitExceeded, LicTruncated
+from .tables import UNKNOWN
 
 STEPS = 64  # of a quantisation table
+_OTHERS = ("WEBP", "AVIF")  # what may be compact beside JPEG
 
 _WANTED = "enhance takes a JPEG as Pillow opened it, its path or its bytes"
 
@@ -40,36 +42,45 @@ def read(source: Any) -> tuple[Jpeg, dict[str, Any]]:
     Of a path, of bytes and of a file the samples are those of the file; of an image, which is RGB, they are computed
     back. Raises LicBadOption for what is no JPEG of grey or of Y, Cb and Cr, LicTruncated for one that breaks off.
     """
+    image = opened(source)
+    return described(image), {key: value for key, value in image.info.items() if isinstance(key, str)}
+
+
+def opened(source: Any) -> Image.Image:
+    """An image of Pillow's, not decoded where it was not. Raises LicBadOption, LicTruncated."""
     if isinstance(source, Image.Image):
-        return _described(source), _info(source)
+        return source
     if isinstance(source, (bytes, bytearray, memoryview)):
         source = io.BytesIO(source)
     if not isinstance(source, (str, os.PathLike)) and not hasattr(source, "read"):
         msg = f"{_WANTED}, found {type(source).__name__}"
         raise LicBadOption(msg)
-    return _opened(source)
-
-
-def _opened(source: str | os.PathLike[str] | IO[bytes]) -> tuple[Jpeg, dict[str, Any]]:
     try:
-        image = Image.open(source, formats=["JPEG"])  # an MPO is one
+        image = _identified(source)
     except UnidentifiedImageError as error:
         msg = f"{_WANTED}; this is no JPEG, or its header is damaged"
         raise LicBadOption(msg) from error
-    except OSError as error:
-        if error.errno is not None:  # of the system: no such file, and the like
+    except Image.DecompressionBombError as error:
+        msg = f"the JPEG is too large ({error}); PIL.Image.MAX_IMAGE_PIXELS allows more"
+        raise LicLimitExceeded(msg) from error
+    except (OSError, ValueError, SyntaxError) as error:
+        if getattr(error, "errno", None) is not None:  # of the system: no such file, and the like
             raise
         msg = f"the JPEG's header is not all there ({error}); fetch it again"
         raise LicTruncated(msg) from error
-    with image:
+    if image.format not in _OTHERS:
         _check(image)
         if image.mode == "RGB":
             image.draft("YCbCr", image.size)
-        return _described(image), _info(image)
+    return image
 
 
-def _info(image: Image.Image) -> dict[str, Any]:
-    return {key: value for key, value in image.info.items() if isinstance(key, str)}
+def _identified(source: Any) -> Image.Image:
+    try:
+        return Image.open(source, formats=["JPEG"])  # an MPO is one
+    except UnidentifiedImageError:
+        Image.init()
+        return Image.open(source, formats=[kind for kind in _OTHERS if kind in Image.OPEN])
 
 
 def _check(image: Image.Image) -> None:
@@ -91,13 +102,23 @@ def _check(image: Image.Image) -> None:
         raise LicBadOption(msg)
 
 
-def _described(image: Any) -> Jpeg:
-    _check(image)
+def described(image: Any, *, others: bool = False) -> Jpeg:
+    """Decoded. others: whether WebP and AVIF are taken as well, L or RGB without tables. Raises LicBadOption,
+    LicTruncated.
+    """
+    plain = others and getattr(image, "format", None) in _OTHERS
+    if plain and image.mode not in ("L", "RGB"):
+        msg = f"a file in {image.format} of mode {image.mode} is not taken: L and RGB are"
+        raise LicBadOption(msg)
+    if not plain:
+        _check(image)
     try:
         pixels = image.tobytes()
-    except OSError as error:
-        msg = f"the JPEG cannot be decoded ({error}); fetch it again"
+    except (OSError, ValueError, RuntimeError) as error:
+        msg = f"the {image.format} cannot be decoded ({error}); fetch it again"
         raise LicTruncated(msg) from error
+    if plain:
+        return Jpeg(pixels, image.size, image.mode == "RGB", array("H", [UNKNOWN] * (2 * STEPS)), image.mode == "RGB")
     grey = image.mode == "L"
     layers = image.layer[:1] * 2 if grey else image.layer
     tables = array("H", [step for layer in layers[:2] for step in _table(image, layer[3])])

@@ -148,3 +148,109 @@ def test_other_arguments_are_refused():
     ):
         with pytest.raises(ValueError, match=match):
             made.enhance(*good[:at], value, *good[at + 1 :])
+
+
+def run_large(tensors, kernels: str, pixels: np.ndarray, tables: np.ndarray, how: tuple, threads: int):
+    """how: rgb, halved, size."""
+    rgb, halved, size = how
+    shape = (*pixels.shape, 1)[:3]
+    out = np.full((*size, *pixels.shape[2:]), 77, np.uint8)
+    made = _core.Enlarger(tensors, kernels)
+    made.enlarge(pixels.reshape(shape), shape, rgb, tables, halved, size, out.reshape(*size, shape[2]), threads)
+    return out
+
+
+@every_set
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_the_enlarger_is_the_slow_one(widths, kind, kernels):
+    tensors, rng = random_network(widths, kind, 64), np.random.default_rng(5)
+    slow = slow_enhance.SlowEnlarger(tensors)
+    for size, most in zip(SIZES, (1, 40, 255, 65535)):
+        tables = rng.integers(1, most + 1, (2, 64)).astype(np.uint16)
+        for n, (rgb, halved, pixels) in enumerate(
+            (
+                (False, True, rng.integers(1, 255, (*size, 3)).astype(np.uint8)),
+                (True, False, picture(*size, seed=7)),
+                (False, False, rng.integers(0, 256, size).astype(np.uint8)),
+            )
+        ):
+            large = 2 * size[0] - n % 2, 2 * size[1] - n // 2
+            wanted = slow.enlarge(pixels, tables, large, rgb=rgb, halved=halved)
+            for threads in (1, 3):
+                assert np.array_equal(
+                    run_large(tensors, kernels, pixels, tables, (rgb, halved, large), threads), wanted
+                )
+
+
+@every_set
+@pytest.mark.parametrize("options", [{"quality": 10}, {"quality": 70, "subsampling": 0}, {"quality": 30, "mode": "L"}])
+def test_the_shipped_enlarger_is_the_slow_one(options, kernels):
+    options = dict(options)
+    jpeg = decoded(picture(190, 75, seed=2), options.pop("mode", "RGB"), **options)
+    pixels, tables = arrays_of(jpeg)
+    read = weights.read(network.LARGE.read_bytes(), str(network.LARGE), network.NAMES)
+    slow = slow_enhance.SlowEnlarger({name: np.asarray(view) for name, (_, view) in read.items()})
+    wanted = slow.enlarge(pixels, tables, (379, 150), rgb=False, halved=jpeg.halved)
+    for threads in (1, 2, 8):
+        how = False, jpeg.halved, (379, 150)
+        assert np.array_equal(run_large(network.widened(read), kernels, pixels, tables, how, threads), wanted)
+    assert network.enlarged(jpeg, (150, 379)) == wanted.tobytes()
+
+
+def test_without_anything_to_say_the_enlarger_is_a_cubic():
+    tensors = random_network(WIDTHS[1], "gentle", 64)
+    for name in ("coefficients", "chroma", "render"):
+        for part in ("weight", "bias"):
+            tensors[f"{name}.{part}"] = np.zeros_like(tensors[f"{name}.{part}"])
+    grey = picture(40, 56, seed=8)[:, :, 0] // 2 + 60  # Pillow rounds between the directions, and clips
+    found = run_large(tensors, "auto", grey, np.ones((2, 64), np.uint16), (False, False, (80, 112)), 1)
+    wanted = np.asarray(Image.fromarray(grey).resize((112, 80), Image.Resampling.BICUBIC))
+    assert np.abs(found.astype(int) - wanted)[4:-4, 4:-4].max() <= 1
+
+
+def test_other_tensors_and_arguments_are_refused_by_the_enlarger():
+    with pytest.raises(LicModelMissing, match="shape"):
+        _core.Enlarger(random_network(WIDTHS[0], "gentle"))
+    made = _core.Enlarger(random_network(WIDTHS[0], "gentle", 64))
+    pixels, tables = np.zeros((9, 5, 3), np.uint8), np.ones((2, 64), np.uint16)
+    good = pixels, pixels.shape, False, tables, True, (18, 9), np.zeros((18, 9, 3), np.uint8), 1
+    made.enlarge(*good)
+    for at, value, match in (
+        (5, (16, 9), "height"),
+        (5, (18, 11), "width"),
+        (5, (17, 9), "out"),
+        (6, np.zeros((18, 10, 3), np.uint8), "out"),
+        (7, 0, "threads"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            made.enlarge(*good[:at], value, *good[at + 1 :])
+
+
+def test_the_enlarger_is_the_trained_one():
+    """As above, at twice the size."""
+    torch = pytest.importorskip("torch")
+    from train.compact import Batch, Enlarger
+    from train.enhance import Config
+    from train.enhance_export import Units, quantised, tensors_of
+
+    torch.manual_seed(1)
+    net = Enlarger(Config(body=24, body_blocks=2, detail=12, detail_blocks=1, tone=6)).eval()
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.03)
+            if name.endswith("weight"):  # as they are written
+                whole, scale = quantised(parameter.numpy())
+                parameter.copy_(torch.from_numpy(whole * scale[:, None]).reshape(parameter.shape))
+    grey, tables = arrays_of(decoded(picture(96, 128, seed=4) // 2 + 60, "L", quality=30))
+    planes = torch.from_numpy(np.stack([grey, *[np.full_like(grey, 128)] * 2]).astype(np.float32))[None]
+    batch = Batch(planes, planes, torch.from_numpy(tables.astype(np.float32))[None], torch.zeros(1, 2))
+    tensors = tensors_of(net, Units(net).see([batch]))
+    with torch.no_grad():
+        wanted = net(planes, batch.tables, batch.flags)[0, 0].numpy()
+    slow = slow_enhance.SlowEnlarger({name: np.asarray(view) for name, (_, view) in tensors.items()})
+    found = slow.enlarge(grey, tables, (192, 256), rgb=False, halved=False)
+    inside = (wanted > 1) & (wanted < 254)
+    assert inside.mean() > 0.9
+    assert np.abs(found - wanted)[inside].max() < 1
+    assert np.abs(found - wanted)[inside].mean() < 0.3  # a quarter is what rounding to levels leaves

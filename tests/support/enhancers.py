@@ -9,8 +9,8 @@ from native_models import KINDS, layer
 
 
 @functools.cache
-def random_network(widths: tuple[int, ...], kind: str) -> dict[str, np.ndarray]:
-    """Tensors as the engine allows them."""
+def random_network(widths: tuple[int, ...], kind: str, rendered: int = 16) -> dict[str, np.ndarray]:
+    """Tensors as the engine allows them. rendered: 16 of an Enhancer, 64 of an Enlarger."""
     body, detail, tone, hidden, *counts = widths
     rng = np.random.default_rng([*widths, KINDS.index(kind)])
     shapes = {
@@ -21,7 +21,7 @@ def random_network(widths: tuple[int, ...], kind: str) -> dict[str, np.ndarray]:
         "chroma": (128, body),
         "up": (4 * detail, body),
         "samples": (detail, 16),
-        "render": (16, detail),
+        "render": (rendered, detail),
     }
     for part, width, count in zip(("body", "detail"), (body, detail), counts):
         for n in range(count):

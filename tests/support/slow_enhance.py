@@ -112,6 +112,30 @@ def projected(samples: np.ndarray, change: np.ndarray, steps: np.ndarray) -> np.
     return np.where(known, inside, change)
 
 
+def to_pixels(planes: list[np.ndarray], *, grey: bool) -> np.ndarray:
+    """uint8 (H, W) or (H, W, 3) of Y, Cb, Cr in 1/64 of a level, less grey."""
+    y, blue, red = planes
+    y = np.clip(y + GREY, -GREY, GREY + WHITE)
+    if grey:
+        return np.clip((y + 32) >> 6, 0, 255).astype(np.uint8)
+    blue, red = (np.clip(one, -2 * GREY, WHITE) for one in (blue, red))
+    whole_y = y << 14
+    rgb_of = whole_y + 22970 * red, whole_y - 5638 * blue - 11700 * red, whole_y + 29032 * blue
+    return np.clip((np.dstack(rgb_of) + 2**19) >> 20, 0, 255).astype(np.uint8)
+
+
+def doubled(plane: np.ndarray) -> np.ndarray:
+    """A cubic enlargement, both directions rounded at once."""
+    taps = np.array([-9, 111, 29, -3])
+    for _ in range(2):
+        padded = np.pad(plane, ((2, 2), (0, 0)), mode="edge")
+        count = len(plane)
+        before = sum(tap * padded[k : k + count] for k, tap in enumerate(taps[::-1]))
+        behind = sum(tap * padded[k + 1 : k + 1 + count] for k, tap in enumerate(taps))
+        plane = np.stack([before, behind], 1).reshape(2 * count, -1).T
+    return plane + 2**13 >> 14
+
+
 class SlowEnhancer:
     """tensors: by name, arrays as the file has them."""
 
@@ -127,14 +151,7 @@ class SlowEnhancer:
             wanted = forward(change[plane]) if plane else change[plane]
             change[plane] = back(projected(planes[plane], wanted, tables[min(plane, 1)]))
         height, width = pixels.shape[:2]
-        y, blue, red = (to_plane(p + 2 * c)[:height, :width] for p, c in zip(planes, change))
-        y = np.clip(y + GREY, -GREY, GREY + WHITE)
-        if grey:
-            return np.clip((y + 32) >> 6, 0, 255).astype(np.uint8)
-        blue, red = (np.clip(one, -2 * GREY, WHITE) for one in (blue, red))
-        whole_y = y << 14
-        rgb_of = whole_y + 22970 * red, whole_y - 5638 * blue - 11700 * red, whole_y + 29032 * blue
-        return np.clip((np.dstack(rgb_of) + 2**19) >> 20, 0, 255).astype(np.uint8)
+        return to_pixels([to_plane(p + 2 * c)[:height, :width] for p, c in zip(planes, change)], grey=grey)
 
     def changes(self, pixels: np.ndarray, tables: np.ndarray, *, rgb: bool, halved: bool) -> list[np.ndarray]:
         """What the network says alone, planes of whole blocks, in 1/32 of a level."""
@@ -191,11 +208,37 @@ class SlowEnhancer:
         levels = finish(product(planes[0], TRANSFORM), (2**26 + tables[0] // 2) // tables[0])
         levels = np.clip((levels + 2**11) >> 12, -3, 3) * ONE
         x = self._blocks("body", self._layer("enter", np.concatenate([*planes, levels], 2)), tone)
-        h, w = x.shape[:2]
-        near = self._layer("up", x).reshape(h, w, -1, 2, 2).transpose(0, 3, 1, 4, 2).reshape(2 * h, 2 * w, -1)
-        near = self._blocks("detail", clip(near + self._layer("samples", quarters(planes[0]))), tone)
+        near = self._near(planes, x, tone)
         low = tables[:, :LOW].sum(1)
-        rendered = whole(self._layer("render", near, low[0], LOW))
-        luma = clip(self._layer("coefficients", x, tables[0]) + forward(rendered))
+        rendered = self._rendered(self._layer("render", near, low[0], LOW))
+        luma = clip(self._layer("coefficients", x, tables[0]) + rendered)
         chroma = self._layer("chroma", x, low[1], LOW)
         return [luma, chroma[:, :, :COUNT], chroma[:, :, COUNT:]]
+
+    def _near(self, planes: list[np.ndarray], x: np.ndarray, tone: np.ndarray) -> np.ndarray:
+        h, w = x.shape[:2]
+        near = self._layer("up", x).reshape(h, w, -1, 2, 2).transpose(0, 3, 1, 4, 2).reshape(2 * h, 2 * w, -1)
+        return self._blocks("detail", clip(near + self._layer("samples", quarters(planes[0]))), tone)
+
+    def _rendered(self, near: np.ndarray) -> np.ndarray | int:
+        """What of it belongs to the coefficients of luma."""
+        return forward(whole(near))
+
+
+class SlowEnlarger(SlowEnhancer):
+    """What `_core.Enlarger` makes."""
+
+    def enlarge(self, pixels: np.ndarray, tables: np.ndarray, size: tuple[int, int], *, rgb: bool, halved: bool):
+        """uint8 (*size) or (*size, 3)."""
+        grey = pixels.ndim == 2
+        planes, tables = self._planes(pixels, rgb=rgb), tables.astype(np.int64)
+        change = self._change(planes, tables, np.array([halved and not grey, not grey]) * ONE)
+        change[0] = back(change[0])
+        own = (slice(pixels.shape[0]), slice(pixels.shape[1]))
+        large = [doubled(clip(to_plane(p + 2 * c))[own]) for p, c in zip(planes, change)]
+        large[0] = large[0] + 2 * to_plane(self.near)[: large[0].shape[0], : large[0].shape[1]]
+        return to_pixels([one[: size[0], : size[1]] for one in large], grey=grey)
+
+    def _rendered(self, near: np.ndarray) -> int:
+        self.near = near  # blocks of 8 x 8 at twice the size
+        return 0
