@@ -243,6 +243,7 @@ BLOCKS = {
     "docs/guide/machines.md": {"latents": guide_tables.latents, "probes": guide_tables.probes},
     "docs/guide/placeholders.md": {"placeholders": guide_tables.placeholders},
     "docs/guide/progressive.md": {"cuts": guide_tables.cuts},
+    "docs/guide/styles.md": {"styles": guide_tables.styles},
     "docs/guide/regions.md": {"region": guide_tables.region},
     "docs/guide/text-and-screens.md": {"screens": guide_tables.screens},
     "docs/guide/comparison.md": {

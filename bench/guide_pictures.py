@@ -1,7 +1,8 @@
-"""The guide's pictures of a region and of a file that is cut: python bench/guide_pictures.py [--out docs/img]
+"""Pictures of the guide, a region, a file that is cut, styles: python bench/guide_pictures.py [--out docs/img]
 
 A photograph of an installed package (scikit-image). The region is its upper middle; beside it a plain file of as many
-bytes. The progressive file is cut at four places.
+bytes. The progressive file is cut at four places. Styles: the original, the default synthesis, half of each, the
+perceptual one.
 """
 
 import argparse
@@ -16,6 +17,7 @@ SIDE = 512  # of the photograph, at most
 BOX = (128, 0, 320, 256)  # left, top, right, bottom of the region
 QUALITY, BACKGROUND = 40, -24
 CUT_QUALITY, SHARES = 50, (1.0, 0.6, 0.3, 0.1)
+STYLE_QUALITY, STYLES = 10, ("default", "perceptual:0.5", "perceptual")
 GAP, BORDER = 8, (255, 220, 0)
 WEBP = {"format": "WEBP", "quality": 82, "method": 6}
 
@@ -66,14 +68,26 @@ def cut_file(array, out):
     print("cut:", ", ".join(f"{len(part)} bytes" for part in parts))
 
 
+def styles(array, out):
+    """One file in each style, beside the original."""
+    import pillow_lic
+
+    data = pillow_lic.encode(array, quality=STYLE_QUALITY)
+    part = (BOX[0], BOX[1], BOX[0] + 232, BOX[1] + 300)
+    shown = [array, *(pillow_lic.decode(data, style=style) for style in STYLES)]
+    beside([Image.fromarray(one).crop(part) for one in shown]).save(out / "styles.webp", **WEBP)
+    print(f"styles: {len(data)} bytes")
+
+
 def main():
-    """Both."""
+    """All."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     root = pathlib.Path(__file__).parent.parent
     parser.add_argument("--out", type=pathlib.Path, default=root / "docs" / "img")
     chosen = parser.parse_args()
     region(photograph(), chosen.out)
     cut_file(photograph(), chosen.out)
+    styles(photograph(), chosen.out)
 
 
 if __name__ == "__main__":

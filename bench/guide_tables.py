@@ -202,5 +202,31 @@ def placeholders() -> list[str]:
     return lines
 
 
+STYLES = {
+    "default": "default",
+    "perceptual:0.5": "perceptual, half",
+    "perceptual": "perceptual",
+    "avif": "AVIF, equal bytes",
+}
+
+
+def styles() -> list[str]:
+    """What each style does to texture and to what is measured otherwise."""
+    rows = read(RESULTS / "texture.csv")
+    defaults = {row["quality"]: row for row in rows if row["style"] == "default"}
+    lines = [
+        "| bits a pixel | shown | Wasserstein | Fréchet | SSIMULACRA2 | PSNR | blocks' colours |",
+        "|---:|---|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        own = defaults[row["quality"]]
+        ratios = [float(row[key]) / float(own[key]) for key in ("wd", "fd")]
+        wd, fd = ("" if row is own else figures.percent(100 * (ratio - 1)) for ratio in ratios)
+        score, apart = f"{float(row['ssimulacra2']):.1f}", f"{float(row['block_colour']):.1f}"
+        line = (f"{float(row['bpp']):.2f}", STYLES[row["style"]], wd, fd, score, f"{float(row['psnr']):.2f} dB", apart)
+        lines.append(f"| {' | '.join(line)} |")
+    return lines
+
+
 def _decibels(text: str) -> str:
     return f"{float(text):.1f} dB"

@@ -169,9 +169,10 @@ class EncodeOptions:
     target_bpp: the same in bits per pixel. ratio: the same as the samples' bytes over the file's.
     target_psnr: dB of the colours that are seen, as near as can be. At quality 100 a file may be smaller, and at 1
     better, than asked, and one that is kept exactly both; what cannot be had otherwise is LicTargetUnreachable.
-    tune: what the files shall be good at: "visual", what people see; "psnr", squared errors; or "ms-ssim". None:
-    "visual"; "psnr" where target_psnr or uniform asks for squared errors, or a file is to be smaller than "visual" can
-    make it. Or model: a name that `lic models` lists, with the quality that it is for.
+    tune: what the files shall be good at: "visual", what people see; "psnr", squared errors; "ms-ssim"; or
+    "perceptual", which is "visual" and a wish to be shown in that style. None: "visual"; "psnr" where target_psnr or
+    uniform asks for squared errors, or a file is to be smaller than "visual" can make it. Or model: a name that `lic
+    models` lists, with the quality that it is for.
     effort: 0 to 9, smaller files at equal quality for more time; None for 2. No decoder sees a difference. With
     "ms-ssim" 0 alone.
     progressive: True lets the file be cut anywhere: what comes first is a coarser picture, for about 2 % more bytes.
@@ -233,7 +234,7 @@ class EncodeOptions:
 
         wanted = regions.checked(self.roi, self.background, self.importance, self.uniform)
         small, depth = preview.checked(self.preview), depths.checked(self.depth)
-        style = styles.asked(self.style, self.strength)
+        style = styles.asked(self._wish(lossless), self.strength)
         if lossless and target:
             msg = f"lossless files have the size that they have: give either lossless or {target[0]}"
             raise LicBadOption(msg)
@@ -269,6 +270,11 @@ class EncodeOptions:
         """The stated one, or what goes with what is asked for; None leaves it to the model or the default."""
         squares = self.uniform or self.target_psnr is not None
         return models.SQUARES_TUNE if squares and self.model is None and self.tune is None else self.tune
+
+    def _wish(self, lossless: bool) -> str | None:
+        """The stated style, or what goes with the tune."""
+        wishes = self.tune == styles.PERCEPTUAL and self.style is None and not lossless
+        return styles.PERCEPTUAL if wishes else self.style
 
     def _target(self) -> tuple[str, float] | None:
         """The one that is given, and what it asks for. Raises LicBadOption for several."""

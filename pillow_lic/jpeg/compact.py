@@ -28,7 +28,7 @@ def compact(image: Image.Image, *, quality: int = QUALITY, format: str = "JPEG")
     Raises LicBadOption for other modes and options, for transparency, which is to be flattened first, and for what the
     format cannot hold.
     """
-    kind = format.upper()
+    kind = format.upper() if isinstance(format, str) else format
     if kind not in FORMATS:
         msg = f"format is {format!r}, want one of {', '.join(FORMATS)}"
         raise LicBadOption(msg)

@@ -8,7 +8,10 @@ lost it. Imports the standard library.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 KEPT = ("icc_profile", "exif", "dpi")  # of what Pillow tells of a picture, that goes along both ways
 _TEXT = re.compile(rb"pillow-lic compact 1: ([1-9][0-9]{0,5}) x ([1-9][0-9]{0,5})(?![0-9])")
@@ -30,7 +33,7 @@ def options(kind: str, size: tuple[int, int]) -> dict[str, bytes]:
     return {"comment": text.encode()} if kind == "JPEG" else {"xmp": _XMP.format(text).encode()}
 
 
-def original(info: dict[str, Any], size: tuple[int, int]) -> tuple[int, int] | None:
+def original(info: Mapping[Any, Any], size: tuple[int, int]) -> tuple[int, int] | None:
     """Width and height of the original of a file of `size`, by what Pillow read of it; None for other files."""
     for key in ("comment", "xmp"):
         told = info.get(key)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TUNES: dict[str, tuple[tuple[int, str], ...]] = {
     "visual": ((LIC_QUALITY_MAX, "photo-visual"),),
     "psnr": ((5757, "photo-low"), (LIC_QUALITY_MAX, "photo")),
+    "perceptual": ((LIC_QUALITY_MAX, "photo-visual"),),
     "ms-ssim": ((LIC_QUALITY_MAX, "photo-ms-ssim"),),
 }
 DEFAULT_TUNE = "visual"

@@ -152,6 +152,23 @@ def test_the_writers_wish(styled, tmp_path):
     assert wished.read_bytes() == plain.read_bytes()
 
 
+def test_the_tune():
+    """tune="perceptual" is the default's file with a wish, which style and strength may say otherwise."""
+    pixels = picture(70, 80, seed=4)
+    plain = pillow_lic.encode(pixels, quality=20, tune="visual", effort=0)
+    wishes = {
+        strength: pillow_lic.encode(pixels, quality=20, tune="perceptual", effort=0, strength=strength)
+        for strength in (None, 0.4)
+    }
+    assert container.read_head(wishes[None]).style == (1, 255)
+    assert container.read_head(wishes[0.4]).style == (1, 102)
+    assert len(wishes[None]) == len(plain) + 8
+    other = pillow_lic.encode(pixels, quality=20, tune="perceptual", effort=0, style="default")
+    assert other == plain
+    lossless = pillow_lic.encode(pixels, tune="perceptual", lossless=True)
+    assert np.array_equal(pillow_lic.decode(lossless), pixels)
+
+
 def test_a_model_without_one():
     """The default picture; a warning where the call asked, none where a setting or the file did."""
     data = pillow_lic.encode(picture(40, 50), model="toy", style="perceptual")

@@ -149,6 +149,7 @@ def test_what_a_comment_says_of_another_size_is_not_believed(comment):
         (photograph(), {"quality": 101}, "quality"),
         (photograph(), {"quality": 30.5}, "quality"),
         (photograph(), {"format": "PNG"}, "format"),
+        (photograph(), {"format": None}, "format is None"),
         (Image.new("L", (40000, 2)), {"format": "WEBP"}, "WEBP"),
         (Image.new("L", (140000, 2)), {}, "JPEG"),
     ],
