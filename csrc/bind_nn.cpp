@@ -503,8 +503,7 @@ void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
     py::class_<nn::Photo>(m, "Photo", "The decoder networks of the photo family in integers (FORMAT 8).")
         .def(py::init(&make<nn::Photo>), py::arg("tensors"), py::arg("kernels") = "auto")
         .def("render", &render, py::arg("q"), py::arg("v"), py::arg("r"), py::arg("grid"), py::arg("box"),
-             py::arg("out"), py::arg("threads") = 1, py::arg("style") = py::none(),
-             py::arg("depth") = LIC_DEPTH_MIN)
+             py::arg("out"), py::arg("threads") = 1, py::arg("style") = py::none(), py::arg("depth") = LIC_DEPTH_MIN)
         .def("latents", &latents, py::arg("q"), py::arg("v"), py::arg("r"), py::arg("grid"), py::arg("out"),
              py::arg("log") = py::none())
         .def("quantise", &quantise, py::arg("model"), py::arg("q"), py::arg("z"), py::arg("y"), py::arg("r"),

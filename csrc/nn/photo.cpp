@@ -263,8 +263,9 @@ void render_strip(const Networks& nets, const Image& image, const Part& part, st
     Blend blend(nets.strength, 4 * columns * kOut, paint);
     std::optional<SynthesisStream> other;
     if (nets.other && nets.blends()) {
-        other.emplace(*nets.other, columns, from == 0, wanted,
-                      [&](const i16* levels, std::size_t quarter) { blend.other(levels, quarter); }, nullptr, &noise);
+        other.emplace(
+            *nets.other, columns, from == 0, wanted,
+            [&](const i16* levels, std::size_t quarter) { blend.other(levels, quarter); }, nullptr, &noise);
     }
     const LevelSink own = [&](const i16* levels, std::size_t quarter) {
         other ? blend.own(levels) : paint(levels, quarter);
