@@ -9,9 +9,7 @@ The schedule follows processor time, so a run may be as nice as it likes. Import
 from __future__ import annotations
 
 import argparse
-import copy
 import io
-import json
 import math
 import time
 from collections import defaultdict
@@ -30,7 +28,7 @@ from pillow_lic.models import weights
 from train.data import Crops, load_split
 from train.enhance import BLOCK, TABLE, Config, Enhancer
 from train.enhance_export import units_of_layer
-from train.optim import Soap
+from train.timed import TimedRun
 
 CROP, BATCH = 192, 10  # before reduction
 FITTED = 24  # batches that the beginning is fitted to
@@ -236,22 +234,11 @@ def measured(net: Enlarger, pictures: list[np.ndarray], quality: int) -> list[fl
     return np.round(np.mean(rows, 0), 3).tolist()
 
 
-class Run:
-    """A training with its state on disk; `minutes` and what was spent are of the processor."""
+class Run(TimedRun):
+    """A training by the time of the processor."""
 
     def __init__(self, out: Path, enhancer: Path, minutes: float, rate: float):
-        self.out, self.minutes, self.rate = out, minutes, rate
-        self.net = begun(enhancer).to(memory_format=torch.channels_last)
-        self.mean = copy.deepcopy(self.net).eval()  # of the weights, over time
-        self.optimiser = Soap(self.net.parameters(), lr=rate, rotations=torch.float32)
-        self.step, self.spent = 0, 0.0
-        state = out / "state.pt"
-        if state.exists():
-            kept = torch.load(state)
-            self.net.load_state_dict(kept["net"])
-            self.mean.load_state_dict(kept["mean"])
-            self.optimiser.load_state_dict(kept["optimiser"])
-            self.step, self.spent = kept["step"], kept["spent"]
+        super().__init__(begun(enhancer), out, minutes, rate, warmup=50, keep=0.99)
 
     def begin(self, examples: dict[str, np.ndarray]) -> None:
         """Where a run has not begun."""
@@ -259,44 +246,17 @@ class Run:
             fit_render(self.net, examples, FITTED)
             self.mean.load_state_dict(self.net.state_dict())
 
-    def learning_rate(self) -> float:
-        share = min(self.spent / (self.minutes * 60), 1.0)
-        return self.rate * min((self.step + 1) / 50, 1.0) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
-
-    def advance(self, batch: Batch) -> float:
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate()
-        loss = loss_of(self.net, batch)
-        self.optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
-        self.optimiser.step()
-        keep = min(0.99, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for mean, own in zip(self.mean.parameters(), self.net.parameters()):
-                mean.lerp_(own, 1 - keep)
-        self.step += 1
-        return float(loss.detach())
-
     def report(self, loss: float, pictures: list[np.ndarray]) -> None:
-        row = {"minutes": round(self.spent / 60, 2), "step": self.step, "loss": round(loss, 4)}
-        row |= {f"q{quality}": measured(self.mean, pictures, quality) for quality in (10, 22, 46)}
-        print(json.dumps(row), flush=True)
-        with (self.out / "log.jsonl").open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        kept = {"net": self.net.state_dict(), "mean": self.mean.state_dict(), "optimiser": self.optimiser.state_dict()}
-        kept |= {"step": self.step, "spent": self.spent}
-        torch.save(kept, self.out / "state.tmp")
-        (self.out / "state.tmp").rename(self.out / "state.pt")
+        self.keep_state(loss, {f"q{quality}": measured(self.mean, pictures, quality) for quality in (10, 22, 46)})
 
     def train(self, examples: dict[str, np.ndarray], pictures: list[np.ndarray], every: int) -> None:
         """pictures: for reports; every: steps between them."""
         last, loss = time.process_time(), 1.0
-        while self.spent < self.minutes * 60:
-            loss += 0.03 * (self.advance(batch_of(examples, self.step)) - loss)
+        while not self.over:
+            loss += 0.03 * (self.advance(loss_of(self.net, batch_of(examples, self.step))) - loss)
             now = time.process_time()
             self.spent, last = self.spent + now - last, now
-            if self.step % every == 0 or self.spent >= self.minutes * 60:
+            if self.step % every == 0 or self.over:
                 self.report(loss, pictures)
                 last = time.process_time()
 

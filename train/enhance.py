@@ -7,9 +7,7 @@ The schedule follows the clock, so a run ends when it should on a busy machine t
 from __future__ import annotations
 
 import argparse
-import copy
 import io
-import json
 import math
 import queue
 import threading
@@ -24,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.data import Crops, load_split
-from train.optim import Soap
+from train.timed import TimedRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -254,73 +252,36 @@ def gains(net: Enhancer, pictures: list[np.ndarray], quality: int, subsampling: 
     return found
 
 
-class Run:
-    """A training with its state on disk."""
+class Run(TimedRun):
+    """A training by the clock."""
 
     def __init__(self, data: Path, out: Path, config: Config, minutes: float, rate: float):
-        self.out, self.minutes, self.rate = out, minutes, rate
         training, self.validation = load_split(data)
         self.crops = Crops(training, CROP + BLOCK, BATCH, 26, grey=0.0)
         torch.manual_seed(26)
-        self.net = Enhancer(config).to(memory_format=torch.channels_last)
-        self.mean = copy.deepcopy(self.net).eval()  # of the weights, over time
-        self.optimiser = Soap(self.net.parameters(), lr=rate, rotations=torch.float32)
-        self.step, self.spent = 0, 0.0
-        state = out / "state.pt"
-        if state.exists():
-            kept = torch.load(state)
-            self.net.load_state_dict(kept["net"])
-            self.mean.load_state_dict(kept["mean"])
-            self.optimiser.load_state_dict(kept["optimiser"])
-            self.step, self.spent = kept["step"], kept["spent"]
-
-    def learning_rate(self) -> float:
-        share = min(self.spent / (self.minutes * 60), 1.0)
-        return self.rate * min((self.step + 1) / 200, 1.0) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
-
-    def advance(self, batch: Batch) -> float:
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate()
-        loss = loss_of(self.net, batch)
-        self.optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
-        self.optimiser.step()
-        keep = min(0.998, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for mean, own in zip(self.mean.parameters(), self.net.parameters()):
-                mean.lerp_(own, 1 - keep)
-        self.step += 1
-        return float(loss.detach())
+        super().__init__(Enhancer(config), out, minutes, rate, warmup=200, keep=0.998)
 
     def report(self, loss: float) -> None:
-        row = {"minutes": round(self.spent / 60, 1), "step": self.step, "loss": round(loss, 4)}
+        figures = {}
         for quality in (5, 10, 20, 40, 75, 90):
             found = gains(self.mean, self.validation, quality)
-            row[f"q{quality}"], row[f"worst{quality}"] = round(sum(found) / len(found), 3), round(min(found), 3)
-        print(json.dumps(row), flush=True)
-        with (self.out / "log.jsonl").open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        kept = {"net": self.net.state_dict(), "mean": self.mean.state_dict(), "optimiser": self.optimiser.state_dict()}
-        kept |= {"step": self.step, "spent": self.spent, "config": tuple(self.net.config)}
-        torch.save(kept, self.out / "state.tmp")
-        (self.out / "state.tmp").rename(self.out / "state.pt")
+            figures[f"q{quality}"], figures[f"worst{quality}"] = round(sum(found) / len(found), 3), round(min(found), 3)
+        self.keep_state(loss, figures, config=tuple(self.net.config))
 
     def train(self, every: float) -> None:
         """every: seconds between reports."""
         last, loss = time.monotonic(), 1.0
         since = 0.0
         for batch in batches(self.crops, self.step):
-            loss += 0.02 * (self.advance(batch) - loss)
+            loss += 0.02 * (self.advance(loss_of(self.net, batch)) - loss)
             now = time.monotonic()
             self.spent += now - last
             since += now - last
             last = now
-            over = self.spent >= self.minutes * 60
-            if since >= every or over:
+            if since >= every or self.over:
                 self.report(loss)
                 since, last = 0.0, time.monotonic()
-            if over:
+            if self.over:
                 return
 
 

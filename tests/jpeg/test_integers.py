@@ -87,28 +87,39 @@ def test_the_shipped_one_is_the_slow_one(options, kernels):
     assert network.enhanced(jpeg) == wanted.tobytes()
 
 
-def test_it_is_the_trained_one():
-    """PyTorch's, with weights of its own: integers are a hundredth of the change away at most, and on the mean a
-    tenth of that.
+def trained(kind, pixels):
+    """The grey samples and tables of a JPEG, the tensors of a small network with weights of its own, and what PyTorch
+    makes of the JPEG with it.
     """
-    torch = pytest.importorskip("torch")
-    from train.enhance import Batch, Config, Enhancer
+    import torch
+
+    from train.enhance import Batch, Config
     from train.enhance_export import Units, quantised, tensors_of
 
     torch.manual_seed(1)
-    net = Enhancer(Config(body=24, body_blocks=2, detail=12, detail_blocks=1, tone=6)).eval()
+    net = kind(Config(body=24, body_blocks=2, detail=12, detail_blocks=1, tone=6)).eval()
     with torch.no_grad():
         for name, parameter in net.named_parameters():
             parameter.add_(torch.randn_like(parameter) * 0.03)
             if name.endswith("weight"):  # as they are written
                 whole, scale = quantised(parameter.numpy())
                 parameter.copy_(torch.from_numpy(whole * scale[:, None]).reshape(parameter.shape))
-    grey, tables = arrays_of(decoded(picture(96, 128, seed=4), "L", quality=30))
+    grey, tables = arrays_of(decoded(pixels, "L", quality=30))
     planes = torch.from_numpy(np.stack([grey, *[np.full_like(grey, 128)] * 2]).astype(np.float32))[None]
     batch = Batch(planes, planes, torch.from_numpy(tables.astype(np.float32))[None], torch.zeros(1, 2))
     tensors = tensors_of(net, Units(net).see([batch]))
     with torch.no_grad():
-        wanted = net(planes, batch.tables, batch.flags)[0, 0].numpy()
+        return grey, tables, tensors, net(planes, batch.tables, batch.flags)[0, 0].numpy()
+
+
+def test_it_is_the_trained_one():
+    """PyTorch's, with weights of its own: integers are a hundredth of the change away at most, and on the mean a
+    tenth of that.
+    """
+    pytest.importorskip("torch")
+    from train.enhance import Enhancer
+
+    grey, tables, tensors, wanted = trained(Enhancer, picture(96, 128, seed=4))
     slow = slow_enhance.SlowEnhancer({name: np.asarray(view) for name, (_, view) in tensors.items()})
     found = slow.changes(grey, tables, rgb=False, halved=False)[0] / 32
     most = np.abs(wanted).max()
@@ -229,25 +240,10 @@ def test_other_tensors_and_arguments_are_refused_by_the_enlarger():
 
 def test_the_enlarger_is_the_trained_one():
     """As above, at twice the size."""
-    torch = pytest.importorskip("torch")
-    from train.compact import Batch, Enlarger
-    from train.enhance import Config
-    from train.enhance_export import Units, quantised, tensors_of
+    pytest.importorskip("torch")
+    from train.compact import Enlarger
 
-    torch.manual_seed(1)
-    net = Enlarger(Config(body=24, body_blocks=2, detail=12, detail_blocks=1, tone=6)).eval()
-    with torch.no_grad():
-        for name, parameter in net.named_parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.03)
-            if name.endswith("weight"):  # as they are written
-                whole, scale = quantised(parameter.numpy())
-                parameter.copy_(torch.from_numpy(whole * scale[:, None]).reshape(parameter.shape))
-    grey, tables = arrays_of(decoded(picture(96, 128, seed=4) // 2 + 60, "L", quality=30))
-    planes = torch.from_numpy(np.stack([grey, *[np.full_like(grey, 128)] * 2]).astype(np.float32))[None]
-    batch = Batch(planes, planes, torch.from_numpy(tables.astype(np.float32))[None], torch.zeros(1, 2))
-    tensors = tensors_of(net, Units(net).see([batch]))
-    with torch.no_grad():
-        wanted = net(planes, batch.tables, batch.flags)[0, 0].numpy()
+    grey, tables, tensors, wanted = trained(Enlarger, picture(96, 128, seed=4) // 2 + 60)
     slow = slow_enhance.SlowEnlarger({name: np.asarray(view) for name, (_, view) in tensors.items()})
     found = slow.enlarge(grey, tables, (192, 256), rgb=False, halved=False)
     inside = (wanted > 1) & (wanted < 254)
