@@ -121,6 +121,7 @@ void Enlarger::enlarge(const Jpeg& jpeg, std::size_t height, std::size_t width, 
         std::vector<Doubling> doublings;
         std::array<std::vector<i32>, kPlanes> rows;
         for (std::vector<i32>& row : rows) row.resize(2 * planes.width);
+        doublings.reserve(jpeg.bands);
         for (std::size_t c = 0; c < jpeg.bands; ++c) doublings.emplace_back(planes.own[c], jpeg.height, jpeg.width);
         for (std::size_t y = top; y < bottom; ++y) {
             for (std::size_t c = 0; c < jpeg.bands; ++c)
