@@ -4,7 +4,6 @@
 
 #include <array>
 #include <functional>
-#include <optional>
 
 #include "photo_parts.h"
 #include "stream.h"
@@ -42,8 +41,9 @@ class SynthesisStream {
           x16_(columns * w_.body),
           x8_(2 * columns * w_.detail),
           x4_(4 * columns * w_.render_width),
-          noise_(noise && at.noise ? std::optional(*noise) : std::nullopt),
-          noise_row_(noise_ ? 2 * columns * LIC_NOISE_CHANNELS : 0),
+          noise_(noise ? *noise : Noise{}),
+          noise_layer_(noise && at.noise ? &*at.noise : nullptr),
+          noise_row_(noise_layer_ ? 2 * columns * LIC_NOISE_CHANNELS : 0),
           render_(k_, at.render, 4 * columns, top, tape ? &tape->render : nullptr) {
         for (std::size_t k = 0; k < at.bodies.size(); ++k)
             bodies_.emplace_back(k_, at.bodies[k], columns, top, tape ? &tape->bodies[k] : nullptr);
@@ -78,7 +78,7 @@ class SynthesisStream {
             return bodies_[k].push(x, row, [&](const i16* y, std::size_t at) { body(k + 1, y, at); });
         for (std::size_t u = 0; u < 2; ++u) {
             spread(at_.up8, x, columns_, u, x8_.data());
-            if (noise_) add_noise(2 * row + u);
+            if (noise_layer_) add_noise(2 * row + u);
             detail(0, x8_.data(), 2 * row + u);
         }
     }
@@ -94,8 +94,8 @@ class SynthesisStream {
 
     // To row `row` at an eighth of the resolution.
     void add_noise(std::size_t row) {
-        noise_row(noise_->seed, 2 * noise_->row + row, 2 * noise_->column, 2 * columns_, noise_row_.data());
-        run(k_, *at_.noise, noise_row_.data(), 2 * columns_, x8_.data(), Store::add);
+        noise_row(noise_.seed, 2 * noise_.row + row, 2 * noise_.column, 2 * columns_, noise_row_.data());
+        run(k_, *noise_layer_, noise_row_.data(), 2 * columns_, x8_.data(), Store::add);
     }
 
     // Row u of two that a row becomes, twice as wide.
@@ -131,7 +131,8 @@ class SynthesisStream {
     std::size_t held_;  // rows of y_hat that the linear path may still ask for
     Ring<i16> y_;
     Aligned<i16> x16_, x8_, x4_;
-    std::optional<Noise> noise_;
+    Noise noise_;
+    const LayerAt* noise_layer_;  // of a second synthesis that has one
     Aligned<i16> noise_row_;
     BlockStream render_;
     std::vector<BlockStream> bodies_, details_;
