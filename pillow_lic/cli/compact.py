@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import argparse
 
 DESCRIPTION = """Write a picture as a plain JPEG of half its width and height, which any viewer shows. It says how large
-the original was, and lic enhance makes that size of it again. Below a quarter of a bit a pixel this is better than a
+the original was, and lic enhance makes that size of it again. Below a fifth of a bit a pixel this is better than a
 JPEG of the whole size."""
 ENDINGS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".avif": "AVIF"}
 
