@@ -278,10 +278,10 @@ class NativeEngine:
         v, how = bytearray(len(symbols.z)), symbols.window_coding
         if boxes:
             model.core.dequantise_into(header.quality_q, symbols.z, grid, v)
-        net, style, strength = networks(model), None, symbols.style.strength
-        if strength:
-            style = net.perceptual, strength, noise_seed(header), (window.rows.start, window.columns.start)
+        strength, corner = symbols.style.strength, (window.rows.start, window.columns.start)
         for box in boxes:
+            net = networks(model)
+            style = (net.perceptual, strength, noise_seed(header), corner) if strength else None
             samples = bytearray(box.pixels * bands * len(sample))
             inputs = (how, v, symbols.r, grid, _within(box, window))
             net.photo.render(*inputs, samples, threads.count(), style, header.depth)

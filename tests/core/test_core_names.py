@@ -23,6 +23,7 @@ HOLDERS = {
     "Analysis": r"analysis|made|_core\.Analysis",
     "Thumbnail": r"thumbnail|made|_core\.Thumbnail",
     "Enhancer": r"made|_core\.Enhancer",
+    "Enlarger": r"made|_core\.Enlarger",
 }
 
 

@@ -315,7 +315,7 @@ def test_models(capsys):
     assert lic("models") == DONE
     lines = {line.split()[0]: line.strip() for line in capsys.readouterr().out.splitlines()}
     last = choice.TUNES["psnr"][0][0] / 100
-    assert lines["photo-visual"].endswith("quality 1 to 100, the default from 1 to 100")
+    assert ", the default from 1 to 100, tune='perceptual' from 1 to 100" in lines["photo-visual"]
     assert lines["photo-low"].endswith(f"to 57.57, tune='psnr' from 1 to {last:g}")
     assert lines["photo"].endswith(f"to 100, tune='psnr' from {last + 0.01:g} to 100")
     assert lines["photo-ms-ssim"].endswith("quality 1 to 100, tune='ms-ssim' from 1 to 100")

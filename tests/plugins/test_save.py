@@ -364,5 +364,5 @@ def test_tune_chooses_the_model():
     with pytest.raises(errors.LicBadOption, match="give one of the two"):
         choice.chosen("toy", "psnr", 100)
     for wrong in ("vmaf", 3, ["psnr"]):
-        with pytest.raises(errors.LicBadOption, match="tune must be one of 'visual', 'psnr', 'ms-ssim'"):
+        with pytest.raises(errors.LicBadOption, match="tune must be one of 'visual', 'psnr', 'perceptual', 'ms-ssim'"):
             choice.chosen(None, wrong, 100)
