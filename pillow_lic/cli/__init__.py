@@ -113,54 +113,8 @@ def parser_of() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, help="versions of the package and of the format it writes")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    encode = commands.add_parser("encode", help="images to .lic")
-    _add_batch(encode, _encode)
-    _add_rate(encode.add_mutually_exclusive_group())
-    chosen = encode.add_mutually_exclusive_group()
-    chosen.add_argument(
-        "--tune",
-        choices=choice.TUNES,
-        help=f"what the files shall be good at; default {choice.DEFAULT_TUNE}, "
-        f"and {choice.SQUARES_TUNE} with --target-psnr or --uniform",
-    )
-    chosen.add_argument("-m", "--model", help="model name; `lic models` lists them")
-    span = f"{EFFORTS[0]}..{EFFORTS[-1]}"
-    efforts = f"smaller files for more time; default {DEFAULT_EFFORT}; with --tune ms-ssim 0 alone"
-    encode.add_argument(
-        "-p",
-        "--progressive",
-        action="store_const",
-        const=True,
-        help="files that can be cut anywhere: what is first is coarser",
-    )
-    encode.add_argument("-e", "--effort", type=int, choices=EFFORTS, metavar=span, help=efforts)
-    encode.add_argument("--lossless", action="store_true", help="keep every sample exactly; quality does not matter")
-    screens = "whether text, line art and the like are kept exactly where that is cheaper; default auto"
-    encode.add_argument("--screen", choices=SCREENS, default=SCREENS[0], help=screens)
-    exact = "keep the colour of invisible pixels (of alpha 0); default: with --lossless alone"
-    encode.add_argument("--exact", action="store_true", default=None, help=exact)
-
-    preview = "a small picture in the file, N pixels the longer side (default 512), which thumbnails are made of"
-    encode.add_argument("--preview", nargs="?", type=int, const=True, metavar="N", help=preview)
-    _add_style(encode, "how readers that say nothing of it themselves shall show the picture")
-    depth = "bits of a sample, 9 to 16, of pictures of more than 8; default: as many as they need"
-    encode.add_argument("--depth", type=int, choices=range(9, 17), metavar="BITS", help=depth)
-    _add_regions(encode.add_argument_group("where a picture shall be better"))
-
-    decode = commands.add_parser("decode", help=".lic to another format")
-    _add_batch(decode, _decode)
-    decode.add_argument(
-        "-t", "--to", metavar="EXT", default="png", help="extension of the format to write; default png"
-    )
-    decode.add_argument(
-        "-q", "--quality", type=int, help="handed to the format to write, if it has one; default: Pillow's for it"
-    )
-    crop = "a part alone: width, height, left and top in pixels; only what it takes is read"
-    decode.add_argument("--crop", type=arguments.crop, metavar="WxH+X+Y", help=crop)
-    smaller = "so many times smaller; 4, 8 and 16 take a third of the time with the default models"
-    decode.add_argument("--scale", type=int, choices=(1, 2, 4, 8, 16), default=1, help=smaller)
-    _add_style(decode, "perceptual: with invented texture where little was kept")
-    decode.add_argument("--truncated", action="store_true", help="load damaged files, missing tiles in grey")
+    _add_encode(commands)
+    _add_decode(commands)
 
     info = commands.add_parser("info", help="what a .lic file says, field by field, and whether it is intact")
     info.add_argument("paths", nargs="+", metavar="FILE", help=f"{STANDARD} is standard input")
@@ -216,6 +170,59 @@ def parser_of() -> argparse.ArgumentParser:
     ):
         command.add_to(commands)
     return parser
+
+
+def _add_encode(commands: Any) -> None:
+    encode = commands.add_parser("encode", help="images to .lic")
+    _add_batch(encode, _encode)
+    _add_rate(encode.add_mutually_exclusive_group())
+    chosen = encode.add_mutually_exclusive_group()
+    chosen.add_argument(
+        "--tune",
+        choices=choice.TUNES,
+        help=f"what the files shall be good at; default {choice.DEFAULT_TUNE}, "
+        f"and {choice.SQUARES_TUNE} with --target-psnr or --uniform",
+    )
+    chosen.add_argument("-m", "--model", help="model name; `lic models` lists them")
+    span = f"{EFFORTS[0]}..{EFFORTS[-1]}"
+    efforts = f"smaller files for more time; default {DEFAULT_EFFORT}; with --tune ms-ssim 0 alone"
+    encode.add_argument(
+        "-p",
+        "--progressive",
+        action="store_const",
+        const=True,
+        help="files that can be cut anywhere: what is first is coarser",
+    )
+    encode.add_argument("-e", "--effort", type=int, choices=EFFORTS, metavar=span, help=efforts)
+    encode.add_argument("--lossless", action="store_true", help="keep every sample exactly; quality does not matter")
+    screens = "whether text, line art and the like are kept exactly where that is cheaper; default auto"
+    encode.add_argument("--screen", choices=SCREENS, default=SCREENS[0], help=screens)
+    exact = "keep the colour of invisible pixels (of alpha 0); default: with --lossless alone"
+    encode.add_argument("--exact", action="store_true", default=None, help=exact)
+
+    preview = "a small picture in the file, N pixels the longer side (default 512), which thumbnails are made of"
+    encode.add_argument("--preview", nargs="?", type=int, const=True, metavar="N", help=preview)
+    _add_style(encode, "how readers that say nothing of it themselves shall show the picture")
+    depth = "bits of a sample, 9 to 16, of pictures of more than 8; default: as many as they need"
+    encode.add_argument("--depth", type=int, choices=range(9, 17), metavar="BITS", help=depth)
+    _add_regions(encode.add_argument_group("where a picture shall be better"))
+
+
+def _add_decode(commands: Any) -> None:
+    decode = commands.add_parser("decode", help=".lic to another format")
+    _add_batch(decode, _decode)
+    decode.add_argument(
+        "-t", "--to", metavar="EXT", default="png", help="extension of the format to write; default png"
+    )
+    decode.add_argument(
+        "-q", "--quality", type=int, help="handed to the format to write, if it has one; default: Pillow's for it"
+    )
+    crop = "a part alone: width, height, left and top in pixels; only what it takes is read"
+    decode.add_argument("--crop", type=arguments.crop, metavar="WxH+X+Y", help=crop)
+    smaller = "so many times smaller; 4, 8 and 16 take a third of the time with the default models"
+    decode.add_argument("--scale", type=int, choices=(1, 2, 4, 8, 16), default=1, help=smaller)
+    _add_style(decode, "perceptual: with invented texture where little was kept")
+    decode.add_argument("--truncated", action="store_true", help="load damaged files, missing tiles in grey")
 
 
 def _add_regions(group: argparse._ArgumentGroup) -> None:
