@@ -84,7 +84,7 @@ def test_a_box_in_a_style(styled, style):
             pillow_lic.set_threads(None)
 
 
-def test_noise(styled):
+def test_noise(styled, monkeypatch):
     """The default synthesis has none, a second one without the layer neither; pictures of other sizes have others."""
     flat = np.full((96, 96, 3), 90, np.uint8)
     loud = pillow_lic.decode(pillow_lic.encode(flat, model=NAME, screen="off"), style="perceptual").astype(int)
@@ -97,6 +97,9 @@ def test_noise(styled):
     plain = pillow_lic.decode(data, style="perceptual")
     assert np.array_equal(plain, slow_decoder.decode(data, styled.parent / "silent", 255))
     assert loud.std() > 2 * plain.std() + 1
+    pytest.importorskip("torch")
+    monkeypatch.setenv("PILLOW_LIC_ENGINE", "torch")
+    assert np.abs(pillow_lic.decode(data, style="perceptual").astype(int) - plain).mean() < 0.5
 
 
 def test_noise_of_a_default_synthesis(tmp_path):

@@ -45,6 +45,7 @@ OCTAVE = 1 << LIC_OCTAVE_BITS  # logarithms of steps are in 1/256 of an octave
 LEVEL_ONE = 1 << LIC_SAMPLE_BITS  # samples are in 1/16 of a level
 PIXEL_ONE = 128  # an encoder takes the sample p as PIXEL_ONE * (p - 127.5)
 NOISE_ONE = 64  # the networks' unit of noise, whose standard deviation is then 1.15
+NOISE = "synthesis.noise"  # a layer that a second synthesis may have
 HYPER_FINE = 8192  # an encoder's z before rounding is in 1/8192
 SAMPLE = 255.0 * 0.25  # levels of the networks' unit: a sample in 0..1 is x * 0.25 + 0.5
 BANDS, SIDE = 3, 8  # of the pixels that a position at an eighth of the resolution holds
@@ -244,7 +245,7 @@ def integer_decoder(
 def synthesis_layers(body_blocks: int, detail_blocks: int) -> Iterator[Layer]:
     """Those of a second synthesis."""
     yield from (one for one in decoder_layers(body_blocks, detail_blocks) if one.name.startswith("synthesis."))
-    yield Layer("synthesis.noise", "synthesis.noise", constant(1 / NOISE_ONE), place("synthesis.x8"))
+    yield Layer(NOISE, NOISE, constant(1 / NOISE_ONE), place("synthesis.x8"))
 
 
 def integer_synthesis(
@@ -333,10 +334,11 @@ def float_decoder(
 def float_synthesis(
     tensors: Mapping[str, Array], units: Units, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, Array]:
-    """The inverse of integer_synthesis, but for rounding."""
-    floats: dict[str, Array] = {}
+    """The inverse of integer_synthesis, but for rounding. One without a layer for noise has zeros there."""
+    floats: dict[str, Array] = {name: np.zeros(shapes[name]) for name in shapes if name.startswith(f"{NOISE}.")}
     for layer in synthesis_layers(count(tensors, "synthesis.body"), count(tensors, "synthesis.detail")):
-        floats |= float_layer(layer, tensors, units, shapes)
+        if layer.name != NOISE or f"{NOISE}.weight" in tensors:
+            floats |= float_layer(layer, tensors, units, shapes)
     return floats
 
 
