@@ -260,19 +260,36 @@ py::list residual_arrays() {
     return names;
 }
 
-// `turn` of samples uint16 of `shape`, height, width and bands.
-template <void (*turn)(const lic::Deep&, const std::uint16_t*, std::uint16_t*)>
-void turned(const py::buffer& from, const std::tuple<py::ssize_t, py::ssize_t, py::ssize_t>& shape, py::ssize_t depth,
-            const py::buffer& out) {
+using Volume = std::tuple<py::ssize_t, py::ssize_t, py::ssize_t>;
+
+// `turn` of samples of `shape`, height, width and bands.
+template <typename Sample, typename Turn>
+void turned(const py::buffer& from, const Volume& shape, std::uint32_t most, const py::buffer& out, const Turn& turn) {
     constexpr py::ssize_t kMost = LIC_PIXELS_MAX / LIC_TILE_UNIT;
     const auto [height, width, bands] = shape;
     const lic::Deep deep{in_range(height, "shape (height)", 1, kMost), in_range(width, "shape (width)", 1, kMost),
-                         in_range(bands, "shape (bands)", 1, 4),
-                         (1u << in_range(depth, "depth", LIC_DEPTH_MIN, LIC_DEPTH_MAX)) - 1};
-    const Values<const std::uint16_t> samples(from, "samples", {height, width, bands});
-    const Values<std::uint16_t> to(out, "out", {height, width, bands}, true);
+                         in_range(bands, "shape (bands)", 1, 4), most};
+    const Values<const Sample> samples(from, "samples", {height, width, bands});
+    const Values<Sample> to(out, "out", {height, width, bands}, true);
     const Released released;
     turn(deep, samples.data, to.data);
+}
+
+// The same of uint16, of a depth of 32 uint32.
+template <typename Turn>
+void turned_at(const py::buffer& from, const Volume& shape, py::ssize_t depth, const py::buffer& out,
+               const Turn& turn) {
+    if (depth == LIC_DEPTH_WHOLE) return turned<std::uint32_t>(from, shape, UINT32_MAX, out, turn);
+    const std::uint32_t most = (1u << in_range(depth, "depth", LIC_DEPTH_MIN, LIC_DEPTH_MAX)) - 1;
+    turned<std::uint16_t>(from, shape, most, out, turn);
+}
+
+void predict(const py::buffer& from, const Volume& shape, py::ssize_t depth, const py::buffer& out) {
+    turned_at(from, shape, depth, out, [](const lic::Deep& deep, auto* s, auto* u) { lic::predict(deep, s, u); });
+}
+
+void restore(const py::buffer& from, const Volume& shape, py::ssize_t depth, const py::buffer& out) {
+    turned_at(from, shape, depth, out, [](const lic::Deep& deep, auto* u, auto* s) { lic::restore(deep, u, s); });
 }
 
 py::dict model_limits() {
@@ -323,10 +340,9 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     m.def("rate_point", &rate_point, py::arg("q"), py::arg("points"), "p, f and nearest of FORMAT 7.1.");
     m.def("constants", &constants, "Every constant of FORMAT 10.");
     m.def("residual_arrays", &residual_arrays, "The arrays of FORMAT 9.2 that are some residual kind's own.");
-    m.def("predict", &turned<lic::predict>, py::arg("samples"), py::arg("shape"), py::arg("depth"), py::arg("out"),
+    m.def("predict", &predict, py::arg("samples"), py::arg("shape"), py::arg("depth"), py::arg("out"),
           "Numbers of FORMAT 5.2 from samples.");
-    m.def("restore", &turned<lic::restore>, py::arg("samples"), py::arg("shape"), py::arg("depth"), py::arg("out"),
-          "The inverse.");
+    m.def("restore", &restore, py::arg("samples"), py::arg("shape"), py::arg("depth"), py::arg("out"), "The inverse.");
     m.def("model_limits", &model_limits,
           "The integers of FORMAT 9.1 and their ranges, in the order of a model's hash.");
 

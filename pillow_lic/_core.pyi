@@ -267,7 +267,9 @@ def constants() -> dict[str, int]: ...
 def residual_arrays() -> list[str]: ...
 def model_limits() -> dict[str, tuple[int, int]]: ...
 def predict(samples: _Buffer, shape: _Volume, depth: int, out: _Buffer) -> None:
-    """Samples uint16 of `shape`, none of more than `depth` bits, to the numbers of FORMAT 5.2, into `out`."""
+    """Samples uint16 of `shape`, none of more than `depth` bits, or uint32 where that is 32, to the numbers of FORMAT
+    5.2, into `out`.
+    """
 
 def restore(samples: _Buffer, shape: _Volume, depth: int, out: _Buffer) -> None:
     """The inverse, of any numbers."""

@@ -5,7 +5,7 @@ The typed face of `_core.Model`. Imports `_core`, constants, errors and numpy; k
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # How symbols are coded: Q; or Q, the thresholds of their stages, and rows of the quality map (FORMAT 5.3, 6.3).
 Coding: TypeAlias = "int | tuple[int, bytes, Any | None]"
+Deep = TypeVar("Deep", "NDArray[np.uint16]", "NDArray[np.uint32]")  # samples of more than 8 bits
 
 LIMITS = {key: MODEL_LIMITS[key] for key in ("latent", "hyper", "points", "rows", "skip")}  # of the manifest's integers
 PLANES = 3  # bytes of a mixture's component: scale, offset, weight (FORMAT 7.8)
@@ -119,13 +120,15 @@ class Tables:
 # ---- Exact pictures of more than 8 bits (FORMAT 5.2) --------------------------------------------------------------
 
 
-def predicted(samples: NDArray[np.uint16], depth: int) -> NDArray[np.uint16]:
-    """Samples (H, W, bands) of `depth` bits as numbers that are small where a picture is smooth."""
-    numbers: NDArray[np.uint16] = np.empty_like(samples, order="C")
+def predicted(samples: Deep, depth: int) -> Deep:
+    """Samples (H, W, bands) of `depth` bits, uint16 or of 32 bits uint32, as numbers that are small where a picture is
+    smooth.
+    """
+    numbers = np.empty_like(samples, order="C")
     _core.predict(np.ascontiguousarray(samples), samples.shape, depth, numbers)
     return numbers
 
 
-def restore(numbers: NDArray[np.uint16], depth: int) -> None:
+def restore(numbers: Deep, depth: int) -> None:
     """The inverse, in place: row after row, none of which is read again as numbers. The array is contiguous."""
     _core.restore(numbers, numbers.shape, depth, numbers)
