@@ -111,6 +111,10 @@ def deep_files(pixels: float):
         yield f"photo, {layout}, floats", height, width, forged("photo", height, width, layout, 64, 16, floats)
         height, width = shapes(pixels / rooms.wide(header, header, valued=False))["square"]
         yield f"exact, {layout}, 16 bits", height, width, planes_alone(height, width, layout)
+        header = Header.of_overlay(1, 1, layout, 32)
+        height, width = shapes(pixels / rooms.wide(header, header, valued=True))["square"]
+        for how in ("predicted", "table"):
+            yield f"exact, {layout}, 32 bits, {how}", height, width, numbers_alone(height, width, layout, how)
 
 
 def planes_alone(height: int, width: int, layout: str) -> bytes:
@@ -118,6 +122,19 @@ def planes_alone(height: int, width: int, layout: str) -> bytes:
     rectangles = container.read(webp_alone(height, width, layout)).overlay
     planes = container.Planes(container.overlay.PREDICTED, rectangles, rectangles)
     return container.write(Header.of_overlay(width, height, layout, 16), [], planes=planes)
+
+
+def numbers_alone(height: int, width: int, layout: str, how: str) -> bytes:
+    """An exact picture of floats, flat: predicted, or of a table of 16 bits."""
+    header = Header.of_overlay(width, height, layout, 32)
+    rectangles = container.read(webp_alone(height, width, layout)).overlay
+    if how == "table":
+        planes = container.Planes(container.overlay.PREDICTED, rectangles, rectangles)
+        numbers = container.Numbers(container.numbers.TABLE, (), bytes(4 << 16), planes)
+    else:
+        numbers = container.Numbers(container.overlay.PREDICTED, (rectangles,) * 4)
+    values = container.Values(container.FLOATS, -1.0, 1.0)
+    return container.write(header, [], planes=numbers, values=values)
 
 
 def overlay_alone(height: int, width: int, layout: str, colour: bytes) -> bytes:

@@ -90,6 +90,8 @@ ALLOWED = {
         "codec/decode",
         "codec/detect",
         "codec/encode",
+        "codec/exact",
+        "codec/modes",
         "codec/overlay",
         "codec/preview",
         "codec/small",

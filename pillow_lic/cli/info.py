@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import container
 from ..constants import LIC_QUALITY_MIN
+from ..container.numbers import BYTES
 from ..container.overlay import METHODS
 from ..container.payloads import alpha_png_start, sample_bytes
 from ..models import choice, registry
@@ -110,8 +111,10 @@ def _body_fields(whole: container.Container) -> Iterator[Field]:
     for number, one in enumerate(whole.overlay or ()):
         place = f"{one.width} x {one.height} at ({one.left}, {one.top})"
         yield "5.2", f"rectangle {number}", f"{place}, {METHODS[one.method]}, {len(one.data)} bytes"
-    if whole.planes is not None:
-        parts = (sum(len(one.data) for one in rectangles) for rectangles in whole.planes[1:])
+    if isinstance(whole.planes, container.Numbers):
+        yield "5.2", "numbers", _numbers(whole.planes)
+    elif whole.planes is not None:
+        parts = (sum(len(one.data) for one in rectangles) for rectangles in (whole.planes.low, whole.planes.high))
         how = ("as they are", "predicted")[whole.planes.prediction]
         yield "5.2", "planes", "samples {}, {} bytes of low and {} of high bytes".format(how, *parts)
     if whole.map is not None:
@@ -119,6 +122,12 @@ def _body_fields(whole: container.Container) -> Iterator[Field]:
         yield "5.3", "quality map", f"rows from {min(rows)} to {max(rows)}"
     for number, stream in enumerate(whole.tiles):
         yield "6.2", f"tile {number}", " + ".join(str(len(stage)) for stage in stream.stages) + " bytes"
+
+
+def _numbers(numbers: container.Numbers) -> str:
+    sizes = [str(sum(len(one.data) for one in part)) for part in numbers.parts()]
+    how = ("as they are", "predicted", f"from a table of {len(numbers.table) // BYTES}")[numbers.prediction]
+    return f"{how}, {' + '.join(sizes)} bytes, those of low bytes first"
 
 
 def _alpha(payload: bytes, header: container.Header) -> str:

@@ -8,26 +8,25 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, Unpack
+from typing import IO, TYPE_CHECKING, Any, Unpack
 
 from PIL import Image
 
 from .. import container
-from ..constants import LIC_DEPTH_MIN
 from ..container.overlay import bands_of
-from ..engines import choice as engines
-from ..engines.base import GREY, IDLE, Arrival, Engine, Symbols
+from ..engines.base import IDLE, Arrival, Engine, Symbols
 from ..engines.pieces import covered
 from ..errors import LicBadOption, LicCorruptChunk, LicError
 from ..imports import imported
 from ..models import registry
 from ..style import PLAIN, Style
 from ..threads import cramped, spread, with_large_stack
-from . import alpha, overlay, planes, small
+from . import alpha, exact, overlay, small
 from . import depth as depths
 from . import room as rooms
+from .decoded import Decoded
 from .options import DecodeKeywords, DecodeOptions, keywords
-from .order import ORDERS, turned
+from .order import ORDERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -39,7 +38,9 @@ if TYPE_CHECKING:
 @keywords(DecodeOptions)
 def decode(data: bytes | str | os.PathLike[str] | IO[bytes], **options: Unpack[DecodeKeywords]) -> Any:
     """Decode the bytes of a `.lic` file to pixels: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4), of the type that was
-    encoded: uint8, uint16, int32 or float32.
+    encoded: uint8, uint16, int32 or float32. Of an image that was saved exactly in another of Pillow's modes, the
+    samples of that mode, as numpy.asarray gives them of what Image.open opens: of CMYK (H, W, 4), of YCbCr, LAB and HSV
+    (H, W, 3), of RGBa and RGBX (H, W, 4), of La (H, W, 2); but of mode 1 uint8, 0 and 255.
 
     data: bytes, bytearray or memoryview, a path, or a binary file that can seek, of which with `box` little is read.
     {options}
@@ -52,56 +53,6 @@ def decode(data: bytes | str | os.PathLike[str] | IO[bytes], **options: Unpack[D
     for note in notes:
         warnings.warn(note, stacklevel=2)
     return pixels
-
-
-class Decoded(NamedTuple):
-    """What a file's pixels are made of."""
-
-    colour: Any  # uint8 (H, W, 3), of grey (H, W); a tensor of the device, with alpha, where the output is "torch"
-    alpha: Image.Image | None  # of mode L
-    notes: Sequence[str]  # what there is to warn of
-    image: Image.Image | None = None  # all of them, in place of colour and alpha
-    # Of more than 8 bits colour is uint16, alpha of mode I;16, and told what the samples are to become.
-    depth: int = LIC_DEPTH_MIN
-    told: tuple[container.Values | None, str | None] = (None, None)  # what samples stand for, and the dtype
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height."""
-        return self.image.size if self.image is not None else (self.colour.shape[1], self.colour.shape[0])
-
-    @property
-    def bands(self) -> int:
-        """Of colour and alpha."""
-        if self.image is not None:
-            return len(self.image.getbands())
-        colour = 1 if len(self.colour.shape) == 2 else int(self.colour.shape[2])
-        return colour + (self.alpha is not None)
-
-    def array(self, order: str = ORDERS[0]) -> Any:
-        """Colour and alpha in one."""
-        return turned(self._array(), order)
-
-    def _array(self) -> Any:
-        if self.told == (None, None) or not (isinstance(self.colour, memoryview) or hasattr(self.colour, "astype")):
-            return self.samples()
-        colour, alpha = self._parts()
-        return depths.told(colour, (1 << self.depth) - 1, *self.told, alpha)
-
-    def samples(self) -> Any:
-        """The same, numbers up to what the depth has."""
-        return depths.joined(*self._parts())
-
-    def _parts(self) -> tuple[Any, Any]:
-        """Colour and, if it is not among it, alpha."""
-        if self.image is None and not isinstance(self.colour, memoryview) and self.alpha is None:
-            return self.colour, None
-        imported("numpy")
-        import numpy as np
-
-        if self.image is not None:
-            return np.array(self.image), None
-        return np.asarray(self.colour), None if self.alpha is None else np.asarray(self.alpha)
 
 
 def read(data: Any, options: DecodeOptions, *, metadata: bool = False) -> container.Container:
@@ -221,6 +172,9 @@ class Decoding:
     def __init__(self, chunks: container.Container, options: DecodeOptions):
         self.chunks, self.options = chunks, options
         header = chunks.header
+        if options.order != ORDERS[0] and header.other and header.bands > 2:
+            msg = f"order={options.order!r} turns red, green and blue, and the file's bands are {header.layout}"
+            raise LicBadOption(msg)
         self.dtype = options.dtype if options.scale == 1 else "uint8"  # small pictures have 8 bits
         self.drawn = replace(header, depth=depths.drawn(header, self.dtype))  # as its samples are wanted
         self.model = None if header.alone else registry.by_hash(header.model, header.model_hash)
@@ -320,7 +274,7 @@ class Decoding:
 
     def _whole(self, arrival: Arrival[Any]) -> Decoded:
         if self.model is None:
-            return self._exact()
+            return exact.picture(self)
         colour = arrival.value.copy() if arrival.lent else arrival.value
         if self.chunks.overlay is None:
             self.notes.append("the overlay is damaged; what lies under it is shown")
@@ -351,8 +305,8 @@ class Decoding:
         import numpy as np
 
         samples = np.asarray(colour)
-        for place, exact in self._exact_parts(samples.shape):
-            (samples if samples.ndim == 3 else samples[:, :, None])[place] = exact
+        for place, own in self._exact_parts(samples.shape):
+            (samples if samples.ndim == 3 else samples[:, :, None])[place] = own
         if self.alpha is not None and hidden:
             self.alpha.paint_deep(samples)
 
@@ -376,67 +330,9 @@ class Decoding:
         import numpy as np
 
         samples = colour if colour.ndim == 3 else colour[:, :, None]
-        for place, exact in self._exact_parts(tuple(samples.shape)):
-            samples[place] = colour.new_tensor(exact)
+        for place, own in self._exact_parts(tuple(samples.shape)):
+            samples[place] = colour.new_tensor(own)
         if self.alpha is not None and self.alpha.hidden:
             invisible = colour.new_tensor(np.asarray(self.alpha.image) == 0).bool()
             for band, value in enumerate(self.alpha.hidden):
                 samples[:, :, band][invisible] = value
-
-    def _exact(self) -> Decoded:
-        """The pixels of an overlay that stands alone."""
-        header = self.chunks.header
-        if self.drawn.deep or header.deep:
-            return self._exact_deep()
-        try:
-            if self.chunks.overlay is None:
-                msg = "the overlay, which is the whole picture, is missing or damaged; fetch the file again"
-                raise LicCorruptChunk(msg)
-            image = overlay.whole(self.chunks.overlay, header)
-        except LicCorruptChunk:
-            if not self.options.truncated:
-                raise
-            self.notes.append("the picture is missing or damaged; it is painted grey")
-            grey = (GREY,) * bands_of(header)
-            image = Image.new(header.layout, (header.width, header.height), grey if len(grey) > 1 else GREY)
-        if self.options.output == "torch":
-            import numpy as np
-
-            return Decoded(engines.tensor(np.array(image), str(self.options.device)), None, self.notes)
-        return Decoded(None, None, self.notes, image)
-
-    def _exact_deep(self) -> Decoded:
-        """The same of more than 8 bits, in the file or as they are drawn."""
-        imported("numpy")
-        import numpy as np
-
-        header, whole = self.chunks.header, _unpacked(self.chunks)
-        try:
-            samples = self._exact_samples(whole)
-        except LicCorruptChunk:
-            if not self.options.truncated:
-                raise
-            self.notes.append("the picture is missing or damaged; it is painted grey")
-            samples = np.full((header.height, header.width, bands_of(header)), header.most // 2 + 1, np.uint16)
-        samples = depths.scaled(samples, header.most, self.drawn.most)
-        samples = samples[:, :, 0] if samples.shape[2] == 1 else samples
-        if self.options.output == "torch":
-            return Decoded(engines.tensor(samples, str(self.options.device)), None, self.notes)
-        if not self.drawn.deep:
-            return Decoded(None, None, self.notes, Image.fromarray(samples))
-        return Decoded(samples, None, self.notes, None, self.drawn.depth, self._told())
-
-    def _exact_samples(self, whole: container.Header) -> Any:
-        """(H, W, bands) of what is wanted. whole: the header of the picture that is unpacked."""
-        import numpy as np
-
-        header, part = self.chunks.header, self.chunks.part
-        if header.deep and self.chunks.planes is not None:
-            samples = planes.unpack(self.chunks.planes, whole)
-            left, top, right, bottom = part.box if part else (0, 0, header.width, header.height)
-            return np.ascontiguousarray(samples[top:bottom, left:right])
-        if header.deep or self.chunks.overlay is None:
-            msg = "the overlay, which is the whole picture, is missing or damaged; fetch the file again"
-            raise LicCorruptChunk(msg)
-        image = overlay.whole(self.chunks.overlay, header)
-        return np.asarray(image).reshape(header.height, header.width, bands_of(header))

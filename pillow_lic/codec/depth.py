@@ -8,7 +8,7 @@ from __future__ import annotations
 import numbers
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..constants import LIC_DEPTH_MAX, LIC_DEPTH_MIN
+from ..constants import LIC_DEPTH_MAX, LIC_DEPTH_MIN, LIC_DEPTH_WHOLE
 from ..container import FLOATS, INTEGERS, Values
 from ..engines.base import FINE
 from ..errors import LicBadOption
@@ -28,12 +28,11 @@ DTYPES = ("uint8", "uint16", "float32")  # what decoders may be asked for
 
 
 class Sampled(NamedTuple):
-    """A picture's samples: uint8 or, of more than 8 bits, uint16 (H, W, bands), alpha last."""
+    """A picture's samples: uint8 or, of more than 8 bits, uint16 (H, W, bands), alpha last; of 32 bits uint32."""
 
     samples: Any
     depth: int = LIC_DEPTH_MIN
     values: Values | None = None  # what they stand for, if not for themselves
-    exact: bool = True  # whether they are what they were made of
     notes: Sequence[str] = ()  # what there is to warn of
 
 
@@ -48,8 +47,10 @@ def checked(depth: Any) -> int | None:
     return int(depth)
 
 
-def sampled(array: NDArray[Any], depth: int | None) -> Sampled:
-    """An array (H, W, bands) of uint8, uint16, int32 or float32. depth: the option. Raises LicBadOption."""
+def sampled(array: NDArray[Any], depth: int | None, *, exact: bool = False) -> Sampled:
+    """An array (H, W, bands) of uint8, uint16, int32 or float32. depth: the option. exact: in 32 bits where fewer do
+    not hold all. Raises LicBadOption.
+    """
     kinds: dict[str, Callable[[NDArray[Any], int | None], Sampled]]
     kinds = {"uint16": _of_uint16, "int32": _of_int32, "float32": _of_float32}
     name = array.dtype.name
@@ -67,7 +68,26 @@ def sampled(array: NDArray[Any], depth: int | None) -> Sampled:
     if name == "int32" and array.shape[2] in (2, 4):
         msg = "integers with alpha must be uint8 or uint16, found int32; convert them"
         raise LicBadOption(msg)
+    if exact and (name == "float32" or (name == "int32" and int(array.max()) - int(array.min()) >> LIC_DEPTH_MAX)):
+        return _whole(array, depth)
     return kinds[name](array, depth)
+
+
+def _whole(array: NDArray[Any], depth: int | None) -> Sampled:
+    """The bits of the numbers themselves, and from where to where they are shown in fewer."""
+    import numpy as np
+
+    if depth is not None:
+        msg = f"depth={depth}: lossless=True keeps these {array.dtype} pixels in their 32 bits; leave it out"
+        raise LicBadOption(msg)
+    kind, plain = (FLOATS, np.float32) if array.dtype.kind == "f" else (INTEGERS, np.int32)
+    numbers = np.ascontiguousarray(array, plain)  # in this machine's byte order
+    colour = numbers[..., :-1] if array.shape[2] in (2, 4) else numbers
+    known = colour[np.isfinite(colour)] if kind == FLOATS else colour
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+    if kind == FLOATS and low >= 0.0 and high <= 1.0:
+        low, high = 0.0, 1.0
+    return Sampled(numbers.view(np.uint32), LIC_DEPTH_WHOLE, Values(kind, low, high))
 
 
 def bits_for(most: int, depth: int | None) -> int:
@@ -99,7 +119,7 @@ def _of_int32(array: NDArray[np.int32], depth: int | None) -> Sampled:
         return Sampled((array - low).astype(np.uint16), bits, Values(INTEGERS, low, low + (1 << bits) - 1))
     bits, values = depth or LIC_DEPTH_MAX, Values(INTEGERS, low, high)
     note = _lost("integers of more than 16 bits", values, bits)
-    return Sampled(_stepped(array, values, bits), bits, values, exact=False, notes=(note,))
+    return Sampled(_stepped(array, values, bits), bits, values, notes=(note,))
 
 
 def _of_float32(array: NDArray[np.float32], depth: int | None) -> Sampled:
@@ -123,7 +143,7 @@ def _of_float32(array: NDArray[np.float32], depth: int | None) -> Sampled:
             msg = "alpha of float32 must be from 0 to 1, found some beyond; scale it"
             raise LicBadOption(msg)
         samples = np.concatenate([samples, _stepped(alpha, Values(FLOATS, 0.0, 1.0), bits)], axis=2)
-    return Sampled(samples, bits, values, exact=False, notes=notes)
+    return Sampled(samples, bits, values, notes=notes)
 
 
 def _lost(what: str, values: Values, bits: int) -> str:
@@ -163,6 +183,8 @@ def drawn(header: Header, dtype: str | None) -> int:
     """The depth in which a file's samples are wanted for a dtype, None for its own."""
     if dtype == "uint8":
         return LIC_DEPTH_MIN
+    if dtype == "uint16" and header.whole:
+        return LIC_DEPTH_MAX
     return LIC_DEPTH_MAX if dtype is not None and not header.deep else header.depth
 
 

@@ -16,7 +16,7 @@ from ..engines.pieces import covered
 from ..errors import LicBadOption
 from ..imports import imported
 from ..threads import cramped, spread, with_large_stack
-from . import alpha, fill, overlay, planes, preview, rate, regions
+from . import alpha, fill, modes, numbers, overlay, planes, preview, rate, regions
 from . import depth as depths
 from . import room as rooms
 from .options import NO_METADATA, EncodeKeywords, EncodeOptions, EncodeSettings, Metadata, keywords
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+    from PIL import Image
 
     from ..models.store import Model
 
@@ -50,7 +51,7 @@ def encode(array: NDArray[Any], **options: Unpack[EncodePicture]) -> bytes:
     """Encode pixels to the bytes of a `.lic` file.
 
     array: (H, W) or (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB, (H, W, 4) RGBA; uint8, or with more depth
-    uint16, int32 or float32. Alpha is kept exactly.
+    uint16, int32 or float32. Alpha is kept exactly, with lossless=True all samples are, infinite ones and NaN too.
     icc, exif (a TIFF structure), xmp: bytes. cicp: colour coding points as ITU-T H.273 numbers them: primaries,
     transfer, matrix and whether samples are of full range. order: "rgb", or "bgr" for colours as OpenCV has them.
     {options}
@@ -67,9 +68,11 @@ def encode(array: NDArray[Any], **options: Unpack[EncodePicture]) -> bytes:
     return data
 
 
-def encoded(array: Any, settings: EncodeSettings, metadata: Metadata) -> tuple[bytes, Sequence[str]]:
-    """The bytes of a file, and what there is to warn of, when it is its turn."""
-    job = Encoding(array, settings, metadata)
+def encoded(
+    array: Any, settings: EncodeSettings, metadata: Metadata, mode: str | None = None
+) -> tuple[bytes, Sequence[str]]:
+    """The bytes of a file, and what there is to warn of, when it is its turn. mode: as of Encoding."""
+    job = Encoding(array, settings, metadata, mode)
     with rooms.room.of(rooms.ENCODING * job.pixels):
         job.begin()
         (arrival,) = job.run([job])
@@ -79,16 +82,14 @@ def encoded(array: Any, settings: EncodeSettings, metadata: Metadata) -> tuple[b
 class Encoding:
     """One picture's way into a file. Raises LicBadOption, LicLimitExceeded for a picture that is none."""
 
-    def __init__(self, array: Any, settings: EncodeSettings, metadata: Metadata = NO_METADATA):
+    def __init__(self, array: Any, settings: EncodeSettings, metadata: Metadata = NO_METADATA, mode: str | None = None):
+        """mode: of an exact picture, what Pillow calls its bands where they are not grey or RGB (FORMAT 3.1)."""
         imported("numpy")
         self.settings, self.metadata = settings, metadata.checked()
         pixels, layout = _checked(array)
-        sampled = depths.sampled(pixels, settings.depth)
-        if settings.model is None and not sampled.exact:
-            msg = f"lossless: {pixels.dtype} pixels of these values are not kept exactly; hand in uint16 or uint8"
-            raise LicBadOption(msg)
+        sampled = depths.sampled(pixels, settings.depth, exact=settings.model is None)
         self.source, self.values = sampled.samples, sampled.values
-        self.header = _header((self.source.shape, layout, sampled.depth), settings)
+        self.header = _header((self.source.shape, mode or layout, sampled.depth), settings)
         self.header.check_limits()
         self.grid = self.header.latent_grid
         self.picture: Picture | None = None  # what the networks see, of a picture that has something for them
@@ -96,7 +97,7 @@ class Encoding:
         self.alpha: bytes | None = None
         self.scene: Scene | None = None  # what it is planned from, until that is done for good
         self.preview: container.Preview | None = None
-        self.planes: container.Planes | None = None
+        self.planes: container.Planes | container.Numbers | None = None
         self.lost, self.notes = sampled.notes, sampled.notes
         self.pixels = covered(self.header)
 
@@ -113,13 +114,15 @@ class Encoding:
     def begin(self) -> None:
         """Pack what is kept exactly: alpha, rectangles, or everything."""
         if self.settings.preview:
-            eight = depths.scaled(self.source, self.header.most, depths.EIGHT)
-            self.preview = preview.made(eight, self.settings.preview)
+            self.preview = preview.made(self._seen(), self.settings.preview)
         exact, seen, hidden = self.source, None, b""
         if self.header.has_alpha and not self.settings.exact:
             exact, seen, hidden = fill.one_colour_unseen(self.source)
         if self.settings.model is None:
-            if self.header.deep:
+            if self.header.whole:
+                assert self.values is not None
+                self.planes = numbers.pack(exact, self.values.kind, self.settings.effort)
+            elif self.header.deep:
                 self.planes = planes.pack(exact, self.header.depth, self.settings.effort)
             else:
                 self.overlay = overlay.pack(overlay.image_of(exact), 0, 0, self.settings.effort)
@@ -134,6 +137,14 @@ class Encoding:
         if self.settings.target is None:
             self.take(planned(self.scene))
             self.scene = None
+
+    def _seen(self) -> Image.Image:
+        """What it looks like, in 8 bits."""
+        if self.header.whole:
+            assert self.values is not None
+            return overlay.image_of(numbers.drawn(self.source, self.values, depths.EIGHT))
+        eight = overlay.image_of(depths.scaled(self.source, self.header.most, depths.EIGHT))
+        return modes.seen(modes.of_mode(eight, self.header.layout)) if self.header.other else eight
 
     def take(self, plan: Plan) -> None:
         """What becomes of the picture."""

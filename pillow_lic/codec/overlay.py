@@ -14,6 +14,7 @@ from ..container import Rectangle
 from ..container.overlay import CONSTANT, PNG, WEBP, WEBP_PIXELS_MAX, WEBP_SIDE_MAX, bands_of, webp_data, webp_file
 from ..errors import LicCorruptChunk, LicError, LicWebpMissing
 from .alpha import STRIP, packed
+from .modes import BILEVEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ _DEPTHS = ((2, 1), (4, 2), (16, 4), (256, 8))  # colours, bits that a palette's 
 # on a page of text (75, 4) took 3772 bytes, (80, 4) 3782, (80, 6) 4000, (100, 6) 3774; on a photograph of 512 x 512
 # 332.3, 332.3, 328.5 and 328.5 kB in 0.18, 0.18, 0.65 and 8.3 s.
 _WEBP_STEPS = ((80, 4, 1 << 40), (75, 4, 1 << 20), (80, 6, 1 << 20), (100, 6, 1 << 14))
+_TWO_LEVELS = [0] * 128 + [255] * 128  # FORMAT 3.1
 QUICK = -1  # effort: the first of them alone
 THOROUGH = 5  # effort from which on more of them are tried
 _THOROUGH_FACTOR = 16  # times as many pixels
@@ -159,14 +161,15 @@ def _in_mode(image: Image.Image, mode: str) -> Image.Image:
 
 
 def whole(rectangles: Sequence[Rectangle], header: Header) -> Image.Image:
-    """The picture of an overlay that stands alone."""
-    mode, bands = header.layout, bands_of(header)
+    """The picture of an overlay that stands alone: its samples as an image of L, LA, RGB or RGBA."""
+    bands = bands_of(header)
     if len(rectangles) == 1 and rectangles[0][:4] == (0, 0, header.width, header.height):
-        return unpack(rectangles[0], bands)
-    canvas = Image.new(mode, (header.width, header.height))
-    for one in rectangles:
-        canvas.paste(unpack(one, bands), (one.left, one.top))
-    return canvas
+        found = unpack(rectangles[0], bands)
+    else:
+        found = Image.new(MODES[bands], (header.width, header.height))
+        for one in rectangles:
+            found.paste(unpack(one, bands), (one.left, one.top))
+    return found.point(_TWO_LEVELS) if header.layout == BILEVEL else found
 
 
 def paint(out: memoryview, rectangles: Sequence[Rectangle], bands: int, area: Area) -> None:

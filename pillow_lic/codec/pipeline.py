@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Unpack
 from ..errors import LicBadOption, LicError
 from ..imports import imported
 from ..threads import cramped, submit, with_large_stack
-from .decode import Decoded, Decoding, read
+from .decode import Decoding, read
 from .encode import LAYOUTS, Encoding
 from .options import (
     NO_METADATA,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..engines.base import Arrival, Engine
+    from .decoded import Decoded
 
 WINDOW = 1 << 26  # pixels of the pictures that are in flight; a larger picture flies alone
 FLIGHTS_MAX = 256  # pictures in flight, however small

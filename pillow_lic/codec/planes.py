@@ -7,7 +7,7 @@ Imports container, overlay and ground; numpy when a picture comes.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..constants import LIC_DEPTH_MIN
 from ..container import Planes
@@ -54,7 +54,7 @@ def unpack(planes: Planes, header: Header) -> NDArray[np.uint16]:
 
     numbers = np.zeros((header.height, header.width, bands_of(header)), np.uint16)
     for rectangles, shift in ((planes.low, 0), (planes.high, 8)):
-        _add(numbers, rectangles, header, shift)
+        add(numbers, rectangles, header, shift)
     if planes.prediction == PREDICTED:
         entropy.restore(numbers, header.depth)
         return numbers
@@ -64,8 +64,8 @@ def unpack(planes: Planes, header: Header) -> NDArray[np.uint16]:
     return numbers
 
 
-def _add(numbers: NDArray[np.uint16], rectangles: tuple[Rectangle, ...], header: Header, shift: int) -> None:
-    """The bytes of an overlay to numbers (H, W, bands), some rows at a time."""
+def add(numbers: NDArray[Any], rectangles: tuple[Rectangle, ...], header: Header, shift: int) -> None:
+    """The bytes of an overlay to numbers (H, W, bands), uint16 or uint32, some rows at a time."""
     import numpy as np
 
     image = overlay.whole(rectangles, replace(header, depth=LIC_DEPTH_MIN))
@@ -73,4 +73,4 @@ def _add(numbers: NDArray[np.uint16], rectangles: tuple[Rectangle, ...], header:
     for top in range(0, header.height, rows):
         part = numbers[top : top + rows]
         found = np.asarray(image.crop((0, top, header.width, top + len(part)))).reshape(part.shape)
-        part |= found.astype(np.uint16) << np.uint16(shift)
+        part |= found.astype(part.dtype) << part.dtype.type(shift)

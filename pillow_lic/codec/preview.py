@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import io
 import numbers
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image, features
 
 from ..constants import LIC_PREVIEW_MAX
 from ..container import Preview
 from ..errors import LicBadOption
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 SIDE = 512  # pixels of the longer side, unless it is said
 LEAST = 16
@@ -37,16 +33,15 @@ def checked(preview: Any) -> int:
     return int(preview)
 
 
-def made(array: NDArray[np.uint8], side: int) -> Preview | None:
-    """Of a picture (H, W, bands), WebP where Pillow has it, else JPEG without alpha; None where the picture is no
-    larger itself, or where there is no format that holds it.
+def made(image: Image.Image, side: int) -> Preview | None:
+    """Of a picture of L, LA, RGB or RGBA, WebP where Pillow has it, else JPEG without alpha; None where the picture is
+    no larger itself, or where there is no format that holds it.
     """
     from .alpha import packed
-    from .overlay import image_of
 
-    image = image_of(array)
     if max(image.size) <= side:
         return None
+    image = image.copy()
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     if features.check("webp"):
         from PIL import WebPImagePlugin

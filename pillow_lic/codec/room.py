@@ -33,6 +33,7 @@ ENCODING = 10.0  # times the memory of a decode of 8 bits, whose pixels work is 
 _BYTES = 7.0  # of memory that a decode of 8 bits takes for a pixel
 # Of a deep sample: of an exact picture, of others, of others where alpha is added; and of its value.
 _EXACT_BYTES, _DRAWN_BYTES, _JOINED_BYTES, _TOLD_BYTES = 4, 2, 4, 4
+_WHOLE_BYTES = 10  # of a sample of 32 bits
 
 
 class Extra(NamedTuple):
@@ -50,11 +51,13 @@ def wide(header: Header, drawn: Header, valued: bool) -> float:
     they become other numbers.
     """
     sample = _TOLD_BYTES if valued else 0
-    if header.alone and header.deep:
+    if header.whole:
+        sample = _WHOLE_BYTES
+    elif header.alone and header.deep:
         sample += _EXACT_BYTES
     elif drawn.deep:
         sample += _JOINED_BYTES if header.has_alpha else _DRAWN_BYTES
-    return max(1.0, len(header.layout) * sample / _BYTES)
+    return max(1.0, header.bands * sample / _BYTES)
 
 
 def work(header: Header, model: Model | None, extra: Extra = PLAIN) -> float:

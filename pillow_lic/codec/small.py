@@ -12,13 +12,14 @@ from PIL import Image, ImageChops
 
 from ..container.overlay import bands_of
 from .alpha import Plane
+from .modes import BILEVEL, of_mode
 from .overlay import MODES, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..container import Header, Rectangle
-    from .decode import Decoded
+    from .decoded import Decoded
 
 
 def picture(samples: Any) -> Image.Image:
@@ -31,7 +32,7 @@ def picture(samples: Any) -> Image.Image:
 def reduced(found: Decoded, scale: int) -> Image.Image:
     """All of it, so many times smaller."""
     if found.image is not None:
-        return found.image.reduce(scale)
+        return (found.image if found.mode == BILEVEL else of_mode(found.image, found.mode)).reduce(scale)
     image = picture(found.colour)
     if found.alpha is not None:
         image.putalpha(found.alpha)

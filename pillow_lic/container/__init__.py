@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .contents import Chunk, Container, Head
 from .header import Area, Grid, Header, Tile, hyper_size, latent_size
+from .numbers import Numbers
 from .overlay import Planes, Rectangle
 from .part import Part
 from .payloads import (
@@ -40,6 +41,7 @@ __all__ = [
     "Grid",
     "Head",
     "Header",
+    "Numbers",
     "Part",
     "Planes",
     "Preview",

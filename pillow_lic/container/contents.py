@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from .header import Header
+    from .numbers import Numbers
     from .overlay import Planes, Rectangle
     from .part import Part
     from .payloads import Cicp, Preview, TileStream, Values
@@ -72,6 +73,6 @@ class Container:
     overlay: tuple[Rectangle, ...] | None = ()
     style: tuple[int, int] | None = None  # the preferred synthesis and its strength
     part: Part | None = None  # where a box was asked for: header, map, tiles and overlay are those of a part
-    planes: Planes | None = None  # of more than 8 bits, in the place of an overlay that stands alone
+    planes: Planes | Numbers | None = None  # of more than 8 bits, in the place of an overlay that stands alone
     cicp: Cicp | None = None
     values: Values | None = None

@@ -11,6 +11,7 @@ from ..constants import (
     HASH_BYTES,
     LIC_DEPTH_MAX,
     LIC_DEPTH_MIN,
+    LIC_DEPTH_WHOLE,
     LIC_HYPER_STRIDE,
     LIC_LATENT_STRIDE,
     LIC_PIXELS_MAX,
@@ -26,13 +27,20 @@ from ..quality import from_q
 from .fields import REFETCH, UPGRADE, VARINT_LIMIT, VARINT_MAX, Cursor, refuse, varint
 
 LAYOUTS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+# Colour models of exact pictures (FORMAT 3.1), by the name of Pillow's mode.
+MODELS = {1: "1", 2: "La", 3: "RGBa", 4: "RGBX", 5: "CMYK", 6: "YCbCr", 7: "LAB", 8: "HSV"}
+BANDS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4} | {
+    "1": 1, "La": 2, "RGBa": 4, "RGBX": 4, "CMYK": 4, "YCbCr": 3, "LAB": 3, "HSV": 3
+}  # fmt: skip
 HEADER_MAX = 4 * VARINT_MAX + 1 + HASH_BYTES + 2 + LIC_STAGES_MAX  # bytes of an `H` payload
 
 _DEPTH_SHIFT, _DEPTH_BITS = 3, 0b1111 << 3  # of the layout's byte
+_WHOLE, _OTHER = 0b1111 << 3, 6  # in the layout's byte: numbers of 32 bits; a byte with the colour model follows
 _STAGES_BITS, _CUT = LIC_STAGES_MAX - 1, 0x10  # of the stages' byte
 
 _ALONE = 0b10000000  # bit of layout
 _NUMBERS = {name: number for number, name in LAYOUTS.items()}
+_MODEL_NUMBERS = {name: number for number, name in MODELS.items()}
 
 
 # ---- Geometry (FORMAT 6.1) ----------------------------------------------------------------------------------------
@@ -117,11 +125,12 @@ def _ranges(hyper: int, latent: int, side: int) -> list[tuple[slice, slice]]:
 class Header:
     """The fields of chunk `H`, and the geometry that follows from them.
 
-    width, height: pixels, 1 to 2^31-1. layout: "L", "LA", "RGB" or "RGBA". model: number in the registry, 0 to 2^31-1.
-    model_hash: 8 bytes. quality_q: 100 to 10000. tile_side: 1 to 64, units of 64 pixels. alone: the overlay is the
-    whole picture (FORMAT 5.2); the file does not state the four fields before it then, nor those behind. depth: bits of
-    a sample, 8 to 16. thresholds: of the scale index, falling, at which the tiles' stages begin, one less than there
-    are stages (FORMAT 6.3). cut: whether streams end before their symbols do, on purpose.
+    width, height: pixels, 1 to 2^31-1. layout: "L", "LA", "RGB" or "RGBA", or where the overlay stands alone one of
+    MODELS. model: number in the registry, 0 to 2^31-1. model_hash: 8 bytes. quality_q: 100 to 10000. tile_side: 1 to
+    64, units of 64 pixels. alone: the overlay is the whole picture (FORMAT 5.2); the file does not state the four
+    fields before it then, nor those behind. depth: bits of a sample, 8 to 16, or where the overlay stands alone 32.
+    thresholds: of the scale index, falling, at which the tiles' stages begin, one less than there are stages (FORMAT
+    6.3). cut: whether streams end before their symbols do, on purpose.
     Nothing is checked on construction; `check_limits` does.
     """
 
@@ -158,8 +167,23 @@ class Header:
         return from_q(self.quality_q)
 
     @property
+    def bands(self) -> int:
+        """Bands of a pixel, alpha among them."""
+        return BANDS[self.layout]
+
+    @property
+    def other(self) -> bool:
+        """Whether the bands are of another colour model than grey or RGB, alpha apart."""
+        return self.layout not in _NUMBERS
+
+    @property
+    def whole(self) -> bool:
+        """Whether samples are numbers of 32 bits."""
+        return self.depth == LIC_DEPTH_WHOLE
+
+    @property
     def has_alpha(self) -> bool:
-        """Whether the picture has alpha."""
+        """Whether the picture has alpha, with which colours are not multiplied."""
         return self.layout in ("LA", "RGBA")
 
     @property
@@ -236,9 +260,11 @@ def pack_header(header: Header) -> bytes:
     """The payload of `H`. Raises as _check_fields does."""
     _check_fields(header)
     picture = varint(header.width) + varint(header.height)
-    layout = _NUMBERS[header.layout] | header.depth - LIC_DEPTH_MIN << _DEPTH_SHIFT
+    depth = _WHOLE if header.whole else header.depth - LIC_DEPTH_MIN << _DEPTH_SHIFT
+    layout = _NUMBERS.get(header.layout, _OTHER) | depth
     if header.alone:
-        return picture + bytes([layout | _ALONE])
+        model = bytes([_MODEL_NUMBERS[header.layout]]) if header.other else b""
+        return picture + bytes([layout | _ALONE]) + model
     fields = (
         picture,
         bytes([layout]),
@@ -257,12 +283,12 @@ def _check_fields(header: Header) -> None:
     problems = {
         "width": not 1 <= header.width <= LIC_SIDE_MAX,
         "height": not 1 <= header.height <= LIC_SIDE_MAX,
-        "layout": header.layout not in _NUMBERS,
+        "layout": header.layout not in _NUMBERS and not (header.alone and header.layout in _MODEL_NUMBERS),
         "model": not 0 <= header.model < VARINT_LIMIT,
         "model_hash": len(header.model_hash) != HASH_BYTES,
         "quality_q": not LIC_QUALITY_MIN <= header.quality_q <= LIC_QUALITY_MAX,
         "tile_side": not 1 <= header.tile_side <= LIC_TILE_SIDE_MAX,
-        "depth": not LIC_DEPTH_MIN <= header.depth <= LIC_DEPTH_MAX,
+        "depth": not _has_depth(header),
         "thresholds": len(header.thresholds) >= LIC_STAGES_MAX or not _falling(header.thresholds),
     }
     for field, wrong in problems.items():
@@ -270,6 +296,12 @@ def _check_fields(header: Header) -> None:
             msg = f"{field} is out of the range of FORMAT 3: {getattr(header, field)!r}"
             raise LicBadOption(msg)
     header.check_limits()
+
+
+def _has_depth(header: Header) -> bool:
+    if header.other:
+        return header.depth == LIC_DEPTH_MIN
+    return LIC_DEPTH_MIN <= header.depth <= LIC_DEPTH_MAX or (header.whole and header.alone)
 
 
 def _falling(thresholds: bytes) -> bool:
@@ -283,7 +315,7 @@ def parse_header(data: bytes, start: int) -> Header:
     cursor = Cursor(data, start)
     width = cursor.ranged("width", cursor.varint(), 1, LIC_SIDE_MAX)
     height = cursor.ranged("height", cursor.varint(), 1, LIC_SIDE_MAX)
-    layout, depth, alone = _parse_layout(cursor.u8(), cursor.offset - 1)
+    layout, depth, alone = _parse_layout(cursor)
     size = width, height
     header = Header.of_overlay(*size, layout, depth) if alone else _parse_rest(cursor, size, layout, depth)
     if cursor.left:
@@ -308,10 +340,17 @@ def _parse_rest(cursor: Cursor, size: tuple[int, int], layout: str, depth: int) 
     return Header(*size, layout, model, model_hash, q, tile_side, depth=depth, thresholds=thresholds, cut=cut)
 
 
-def _parse_layout(value: int, offset: int) -> tuple[str, int, bool]:
+def _parse_layout(cursor: Cursor) -> tuple[str, int, bool]:
     """The layout, the bits of a sample, and whether the overlay stands alone."""
-    alone = bool(value & _ALONE)
-    layout, depth = value & ~_DEPTH_BITS & ~_ALONE, ((value & _DEPTH_BITS) >> _DEPTH_SHIFT) + LIC_DEPTH_MIN
-    if layout not in LAYOUTS or depth > LIC_DEPTH_MAX:
+    offset, value = cursor.offset, cursor.u8()
+    alone, layout = bool(value & _ALONE), value & ~_DEPTH_BITS & ~_ALONE
+    depth = ((value & _DEPTH_BITS) >> _DEPTH_SHIFT) + LIC_DEPTH_MIN
+    if layout == _OTHER and alone and depth == LIC_DEPTH_MIN:
+        model = cursor.u8()
+        if model not in MODELS:
+            refuse(LicUnsupportedVersion, f"unknown colour model {model}", offset + 1, UPGRADE)
+        return MODELS[model], depth, alone
+    depth = LIC_DEPTH_WHOLE if value & _DEPTH_BITS == _WHOLE and alone else depth
+    if layout not in LAYOUTS or not (depth <= LIC_DEPTH_MAX or depth == LIC_DEPTH_WHOLE):
         refuse(LicUnsupportedVersion, f"unknown colour layout {value:#04x}", offset, UPGRADE)
     return LAYOUTS[layout], depth, alone

@@ -50,8 +50,7 @@ class Rectangle(NamedTuple):
 
 def bands_of(header: Header) -> int:
     """Bands of a rectangle's samples."""
-    colour = 1 if header.layout in ("L", "LA") else 3
-    return colour + (header.alone and header.has_alpha)
+    return header.bands - (header.has_alpha and not header.alone)
 
 
 def pack_overlay(rectangles: Sequence[Rectangle], header: Header) -> bytes:

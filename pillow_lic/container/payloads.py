@@ -50,21 +50,23 @@ def unpack_metadata(data: bytes, start: int) -> bytes:
     if size > LIC_METADATA_MAX:
         refuse(LicLimitExceeded, f"metadata of {size} bytes, more than {LIC_METADATA_MAX},", start, "distrust the file")
     begin, body = cursor.offset, cursor.take(cursor.left)
-    payload = body if method == _STORED else _inflate(body, size, begin)
+    payload = body if method == _STORED else inflated(body, size, begin)
     if len(payload) != size:
         refuse(LicCorruptChunk, f"metadata of {len(payload)} bytes instead of {size}", begin, REFETCH)
     return payload
 
 
-def _inflate(body: bytes, size: int, start: int) -> bytes:
-    """Unpack a zlib stream that must end with `body`, never holding more than size + 1 bytes."""
+def inflated(body: bytes, size: int, start: int, what: str = "metadata") -> bytes:
+    """What a zlib stream holds that must end with `body`, of which never more than size + 1 bytes are taken. Raises
+    LicCorruptChunk.
+    """
     stream = zlib.decompressobj()
     try:
         payload = stream.decompress(body, size + 1)
     except zlib.error as error:
-        refuse(LicCorruptChunk, f"metadata cannot be unpacked ({error})", start, REFETCH)
+        refuse(LicCorruptChunk, f"{what} cannot be unpacked ({error})", start, REFETCH)
     if len(payload) <= size and (not stream.eof or stream.unused_data):
-        refuse(LicCorruptChunk, "metadata stream does not end with its chunk", start, REFETCH)
+        refuse(LicCorruptChunk, f"{what}: the stream does not end where it should", start, REFETCH)
     return payload
 
 
@@ -178,7 +180,7 @@ def pack_map(rows: bytes, header: Header) -> bytes:
 def unpack_map(payload: bytes, start: int, header: Header) -> bytes:
     """What pack_map packed. Raises LicCorruptChunk for anything else."""
     cells = header.hyper_grid.rows * header.hyper_grid.columns
-    rows = _inflate(payload, cells, start)
+    rows = inflated(payload, cells, start, "a quality map")
     if len(rows) != cells or not _within(rows):
         refuse(LicCorruptChunk, f"no quality map for {cells} blocks", start, REFETCH)
     return rows

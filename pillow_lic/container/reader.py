@@ -11,7 +11,7 @@ import struct
 import zlib
 from dataclasses import replace
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 from ..constants import LIC_CHUNKS_MAX, LIC_MAJOR, LIC_METADATA_MAX, LIC_MINOR
 from ..errors import LicBadMagic, LicCorruptChunk, LicLimitExceeded, LicTruncated, LicUnsupportedVersion
@@ -19,6 +19,7 @@ from ..signature import SIGNATURE
 from .contents import CRC, KNOWN, Chunk, Container, Head
 from .fields import ENDS, REFETCH, UPGRADE, VARINT_MAX, Cursor, refuse
 from .header import HEADER_MAX, parse_header
+from .numbers import Numbers, parse_numbers
 from .overlay import Planes, Rectangle, parse_overlay, parse_planes
 from .part import Box, Part, part_of, read_tiles
 from .payloads import (
@@ -141,7 +142,18 @@ class _Reader:
         facts = (tuple(chunks), size, self.size - size, complete)
         found = Head(header, major, minor, icc, exif, xmp, preview, self.style(chunks), *facts)
         cicp, values = self.small(chunks, "n", unpack_cicp), self.small(chunks, "v", unpack_values)
+        if header.whole and values is None:
+            self.refuse_unvalued(chunks, complete)
         return replace(found, cicp=cicp, values=values) if cicp or values else found
+
+    def refuse_unvalued(self, chunks: list[Chunk], complete: bool) -> NoReturn:
+        """For numbers of 32 bits of which nobody says what they are (FORMAT 3.1)."""
+        chunk = next((chunk for chunk in chunks if chunk.type == "v"), None)
+        if chunk is None and not complete:
+            refuse(LicTruncated, "it is not yet said what samples of 32 bits stand for", self.size, ENDS)
+        if chunk is not None and not self.truncated:
+            refuse(LicUnsupportedVersion, "samples of 32 bits stand for a kind that is not known", chunk.start, UPGRADE)
+        refuse(LicCorruptChunk, "it is not said what samples of 32 bits stand for", _START, REFETCH)
 
     def small(self, chunks: list[Chunk], type: str, unpack: Callable[[bytes, int], Value | None]) -> Value | None:
         """Of an ancillary chunk that is none of metadata; one that is too large is left alone."""
@@ -293,10 +305,12 @@ class _Reader:
             return None if head.header.alone else ()
         return self.optional(chunk, partial(parse_overlay, header=head.header))
 
-    def planes(self, head: Head) -> Planes | None:
+    def planes(self, head: Head) -> Planes | Numbers | None:
         chunk = head.chunk("O")
         if chunk is None or not (head.header.deep and head.header.alone):
             return None
+        if head.header.whole:
+            return self.optional(chunk, partial(parse_numbers, header=head.header))
         return self.optional(chunk, partial(parse_planes, header=head.header))
 
     def optional(self, chunk: Chunk, unpack: Callable[[bytes, int], Value]) -> Value | None:

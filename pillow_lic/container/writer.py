@@ -14,6 +14,7 @@ from ..errors import LicBadOption, LicError, LicLimitExceeded
 from ..signature import SIGNATURE
 from .fields import VARINT_LIMIT, varint
 from .header import pack_header
+from .numbers import Numbers, pack_numbers
 from .overlay import pack_overlay, pack_planes
 from .payloads import (
     checked_alpha,
@@ -46,7 +47,7 @@ def write(
     map: bytes | None = None,
     preview: Preview | None = None,
     style: tuple[int, int] | None = None,
-    planes: Planes | None = None,
+    planes: Planes | Numbers | None = None,
     cicp: Cicp | None = None,
     values: Values | None = None,
 ) -> bytes:
@@ -81,16 +82,27 @@ def write(
         payloads.append(("G", pack_map(map, header)))
     if style is not None:
         payloads.append(("s", pack_style(style)))
-    if (planes is not None) != (header.alone and header.deep) or (overlay and header.deep):
-        msg = f"exact parts of {header.depth} bits: an overlay is of 8 bits, planes of more are the whole picture"
-        raise LicBadOption(msg)
-    if planes is not None:
-        payloads.append(("O", pack_planes(planes, header)))
-    elif overlay or header.alone:
-        payloads.append(("O", pack_overlay(overlay, header)))
+    payloads += _overlays(header, overlay, planes, values)
     if not header.alone:
         payloads.append(("T", pack_tiles(header, tiles)))
     return joined(payloads)
+
+
+def _overlays(
+    header: Header, overlay: Sequence[Rectangle], planes: Planes | Numbers | None, values: Values | None
+) -> list[tuple[str, bytes]]:
+    """The chunk of exact parts, if there is one. Raises LicBadOption."""
+    if (planes is not None) != (header.alone and header.deep) or (overlay and header.deep):
+        msg = f"exact parts of {header.depth} bits: an overlay is of 8 bits, planes of more are the whole picture"
+        raise LicBadOption(msg)
+    if header.whole != isinstance(planes, Numbers) or (header.whole and values is None):
+        msg = "a picture of 32 bits is of Numbers, and says what they stand for; no other is"
+        raise LicBadOption(msg)
+    if isinstance(planes, Numbers):
+        return [("O", pack_numbers(planes, header))]
+    if planes is not None:
+        return [("O", pack_planes(planes, header))]
+    return [("O", pack_overlay(overlay, header))] if overlay or header.alone else []
 
 
 def joined(payloads: Sequence[tuple[str, bytes]]) -> bytes:

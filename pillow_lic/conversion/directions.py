@@ -20,14 +20,18 @@ from . import deep, png
 from .tiff import DESCRIBING
 
 if TYPE_CHECKING:
-    from ..codec.decode import Decoded
+    from ..codec.decoded import Decoded
     from ..codec.options import DecodeOptions, EncodeOptions
     from ..codec.pipeline import Job
     from .places import Place
 
 SIXTEEN = ("PNG", "TIFF", "JPEG2000", "PPM")  # formats into which Pillow writes mode I;16
-
-
+TAKEN = {  # modes beside L, LA, RGB and RGBA that Pillow writes as they are
+    "TIFF": ("1", "RGBX", "CMYK", "YCbCr", "LAB"),
+    "JPEG": ("1", "CMYK", "YCbCr"),
+    "PNG": ("1",),
+    "PPM": ("1",),
+}
 ADVICE = "as 16-bit RGB or RGBA without premultiplied alpha all is kept"
 
 
@@ -61,14 +65,15 @@ class Encode:
         frames = getattr(image, "n_frames", 1)
         if frames > 1:
             notes.append(f"only the first of {frames} frames is kept")
-        given = {"cicp": _coding_points(image)}
+        given = {"cicp": _coding_points(image), "lossless": self.options.lossless}
         colour = deep.colour(image)
         if colour is None and deep.shown_in_8(image):
             notes.append(f"warning: depth is lost: Pillow reads such a {image.format} in 8 bits; {ADVICE}")
         given |= {"exif": _exif(image, notes), "xmp": image.info.get("xmp")}  # a profile goes along by itself
         source = prepared(image, given | _stated(image, given["exif"], notes), colour)
         notes += [f"warning: {note}" for note in source.notes]
-        return Made(Encoding(source.array, self.settings, source.metadata), image.size, {}, notes)
+        job = Encoding(source.array, self.settings, source.metadata, source.mode)
+        return Made(job, image.size, {}, notes)
 
     def write(self, target: IO[bytes], result: bytes, _made: Made) -> None:
         """The file."""
@@ -125,7 +130,7 @@ class Decode:
         if result.depth > LIC_DEPTH_MIN and self.format in deep.FORMATS and result.bands > 1:
             deep.write(target, result.array(), self.format, **options)
             return
-        image = image_of(result)
+        image = _for_format(image_of(result), self.format, options, made.notes)
         image.info.update(made.info)
         image.save(target, self.format, **options, **self.quality)
 
@@ -137,6 +142,20 @@ class Decode:
         """Whether a file is one of the format."""
         with Image.open(target.source()) as image:
             return image.format == self.format
+
+
+def _for_format(image: Image.Image, format: str, options: dict[str, Any], notes: list[str]) -> Image.Image:
+    """An image of a mode that only exact files have, as the format takes it; a profile of other colours is left out."""
+    from ..codec import modes
+
+    if image.mode not in modes.OTHERS or image.mode in TAKEN.get(format, ()):
+        return image
+    found = modes.seen(image)
+    if image.mode != modes.BILEVEL:
+        notes.append(f"warning: converted from {image.mode} to {found.mode}, as {format} cannot have it; TIFF may")
+    if image.mode in ("CMYK", "YCbCr", "HSV", "LAB") and options.pop("icc_profile", None) is not None:
+        notes.append(f"its ICC profile, which is for {image.mode}, is left out")
+    return found
 
 
 def _dtype(image: Image.Image, format: str) -> str | None:

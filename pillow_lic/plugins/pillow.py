@@ -26,7 +26,7 @@ from .notes import warn
 from .pixels import NATIVE, dtype_of, image_of, mode_of
 
 if TYPE_CHECKING:
-    from ..codec.decode import Decoded
+    from ..codec.decoded import Decoded
     from ..codec.options import DecodeOptions
 
 # What the first file of a process imports, and no signal may cut short.

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from ..constants import LIC_DEPTH_MIN
+from ..constants import LIC_DEPTH_MIN, LIC_DEPTH_WHOLE
 from ..container import FLOATS, INTEGERS
 
 if TYPE_CHECKING:
-    from ..codec.decode import Decoded
+    from ..codec.decoded import Decoded
     from ..container import Header, Values
 
-NATIVE = ("L", "LA", "RGB", "RGBA")  # the modes of files
+NATIVE = ("L", "LA", "RGB", "RGBA")  # the modes of files, but for exact ones (FORMAT 3.1)
 
 _LARGE = 1 << 22  # bytes of samples that may be in memory twice
 _VALUED = {INTEGERS: "I", FLOATS: "F"}  # by what samples stand for
@@ -25,7 +25,7 @@ _MODES = {"uint16": "I;16", "int32": "I", "float32": "F"}
 
 
 def mode_of(header: Header, values: Values | None) -> str:
-    """Pillow's mode for a file. It has none of more than 8 bits but for grey."""
+    """Pillow's mode for a file. It has none of more than 8 bits but for grey. A layout has the name of its mode."""
     if not header.deep or header.layout != "L":
         return header.layout
     return "I;16" if values is None else _VALUED[values.kind]
@@ -41,10 +41,15 @@ def image_of(found: Decoded) -> Image.Image:
     """The pixels as an image of its own. The memory of a large picture goes over bit by bit: `found` is of no use
     afterwards.
     """
+    from ..codec import modes
+
     image = found.image
     if image is not None:
         own = isinstance(image, Image.Image)  # not where Pillow was imported afresh and the codec was not
-        return image if own else Image.frombytes(image.mode, image.size, image.tobytes())
+        image = image if own else Image.frombytes(image.mode, image.size, image.tobytes())
+        return modes.of_mode(image, found.mode)
+    if found.depth == LIC_DEPTH_WHOLE:
+        return Image.fromarray(found.colour)
     if found.depth > LIC_DEPTH_MIN and found.told[0] is not None:
         return _told(found)
     size, mode = found.size, "L" if len(found.colour.shape) == 2 else "RGB"

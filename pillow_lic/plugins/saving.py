@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 FOR_SAVING = ("numpy", "pillow_lic.codec.encode", "pillow_lic.engines.native")
 
 _DEEP = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")  # grey modes of more than 8 bits
-_EXACT = (*NATIVE, "1", "P", "PA", "RGBX", *_DEEP[:-1])  # modes whose colours are those of a native one, or whole
+# What an ICC profile calls the colours of a mode (ICC.1, 7.2.6: the data colour space).
+_GREY, _RGB = b"GRAY", b"RGB "
+_SPACES = {"1": _GREY, "La": _GREY, "CMYK": b"CMYK", "YCbCr": b"YCbr", "LAB": b"Lab ", "HSV": b"HSV "}
 
 
 def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
@@ -54,7 +56,7 @@ def save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
         return
     source = prepared(im, im.encoderinfo)
     warn(source.notes)
-    data, notes = encoded(source.array, source.options.checked(), source.metadata)
+    data, notes = encoded(source.array, source.options.checked(), source.metadata, source.mode)
     warn(notes)
     _write(fp, data)
 
@@ -111,6 +113,7 @@ class Source(NamedTuple):
     options: EncodeOptions
     metadata: Metadata
     notes: list[str]  # what there is to warn of
+    mode: str | None = None  # as of codec.encode.Encoding
 
 
 def prepared(im: Image.Image, given: dict[str, Any], deep: Any = None) -> Source:
@@ -128,16 +131,28 @@ def prepared(im: Image.Image, given: dict[str, Any], deep: Any = None) -> Source
         raise LicBadOption(msg)
     import numpy as np
 
-    if given.get("lossless") and deep is None:
-        _check_exact(im)
     options = EncodeOptions(**{name: given[name] for name in names if name in given})
+    mode = _own_mode(im) if options.lossless and deep is None else None
     if deep is not None:
         array = deep
+    elif mode is not None:
+        array = np.asarray(im.convert("L") if mode == "1" else im)
     else:
         array = _deep(im, options.depth, notes) if im.mode in _DEEP else np.asarray(_to_native(im))
     if "icc_profile" not in given:
-        source = source._replace(icc=_fitting_profile(source.icc, array.ndim == 2 or array.shape[2] == 2, notes))
-    return Source(array, options, source, notes)
+        grey = array.ndim == 2 or array.shape[2] == 2
+        space = _SPACES.get(mode or "", _GREY if grey else _RGB)
+        source = source._replace(icc=_fitting_profile(source.icc, space, notes))
+    return Source(array, options, source, notes, mode)
+
+
+def _own_mode(im: Image.Image) -> str | None:
+    """The mode of an image that an exact file keeps as it is; None where it is one of those of other files, or becomes
+    one with alpha.
+    """
+    from ..codec import modes
+
+    return im.mode if im.mode in modes.OTHERS and "transparency" not in im.info else None
 
 
 def _misspelling(name: str, options: Iterable[str]) -> str | None:
@@ -148,23 +163,15 @@ def _misspelling(name: str, options: Iterable[str]) -> str | None:
     return None
 
 
-def _fitting_profile(icc: bytes | None, grey: bool, notes: list[str]) -> bytes | None:
+def _fitting_profile(icc: bytes | None, space: bytes, notes: list[str]) -> bytes | None:
     """The profile that came along with the image, None if its colour space is not that of the pixels as they are
     stored.
     """
-    space = b"GRAY" if grey else b"RGB "
-    if not icc or icc[16:20] == space:  # ICC.1, 7.2.6: the data colour space
+    if not icc or icc[16:20] == space:
         return icc
     what = f"the image's ICC profile is left out: it is for {icc[16:20]!r}, the pixels are stored as {space!r}"
     notes.append(f"{what}; ImageCms.profileToProfile converts with it")
     return None
-
-
-def _check_exact(im: Image.Image) -> None:
-    if im.mode not in _EXACT:
-        problem = f"lossless: mode {im.mode} cannot be kept exactly, its samples would have to be converted"
-        msg = f"{problem}; convert the image to one of {', '.join(_EXACT)} first, or save without lossless"
-        raise LicBadOption(msg)
 
 
 def _to_native(im: Image.Image) -> Image.Image:

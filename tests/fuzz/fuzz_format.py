@@ -64,10 +64,10 @@ def check_planes(chunks: container.Container) -> None:
     header = chunks.header
     if chunks.planes is None or header.width * header.height > PLANES_MAX:
         return
-    from pillow_lic.codec import planes
+    from pillow_lic.codec import numbers, planes
 
     try:
-        samples = planes.unpack(chunks.planes, header)
+        samples = (numbers if header.whole else planes).unpack(chunks.planes, header)
     except LicError:
         return
     assert samples.shape[:2] == (header.height, header.width)
@@ -101,7 +101,7 @@ def seeds() -> list[bytes]:
         stages = [[*one, b"ab" * n, b"cd" * (4 - n)] for n, one in enumerate(tiles)]
         preview = container.Preview("JPEG", 20, 14, b"\xff\xd8")
         files.append(container.write(staged, stages, alpha, map=b"\0\xe0\x20\1", preview=preview, style=(1, 178)))
-    return files + overlays() + deep()
+    return files + overlays() + deep() + others()
 
 
 def overlays() -> list[bytes]:
@@ -147,6 +147,27 @@ def deep() -> list[bytes]:
             *samples.shape[1::-1], {1: "L", 2: "LA", 4: "RGBA"}[samples.shape[2]], depth
         )
         files.append(container.write(header, [], planes=planes.pack(samples, depth, 0), values=values))
+    return files
+
+
+def others() -> list[bytes]:
+    """Exact pictures of other colour models, and of 32 bits: as they are, predicted, and from tables of both sizes."""
+    import numpy as np
+
+    from pillow_lic.codec import numbers, overlay
+
+    files, image = [], Image.radial_gradient("L").resize((12, 9))
+    for number, mode in enumerate(container.header.MODELS.values()):
+        header = container.Header.of_overlay(12, 9, mode)
+        native = overlay.MODES[header.bands]
+        files.append(container.write(header, [], overlay=overlay.pack(image.convert(native), 0, 0, number)))
+    noise = np.random.default_rng(2).integers(0, 1 << 32, (4, 5, 3), np.uint32)
+    ramp = np.add.outer(70_000 * np.arange(40), np.arange(9)).astype(np.uint32)[:, :, None]
+    values = container.Values(container.FLOATS, -0.5, 2.0), container.Values(container.INTEGERS, -9, 1 << 30)
+    for samples, kind in ((noise, 0), (ramp, 1)):
+        header = container.Header.of_overlay(*samples.shape[1::-1], {1: "L", 3: "RGB"}[samples.shape[2]], 32)
+        ways = numbers.ways(samples, values[kind].kind, 0)
+        files += [container.write(header, [], planes=way, values=values[kind]) for way in ways]
     return files
 
 

@@ -109,7 +109,10 @@ def read_chunks(data):
 
 # ---- FORMAT 3: header -----------------------------------------------------------------------------------------------
 
-L, LA, RGB, RGBA = 1, 2, 3, 4
+L, LA, RGB, RGBA, OTHER = 1, 2, 3, 4, 6
+# FORMAT 3.1: the bands of each colour model
+TWO_LEVELS = 1
+MODELS = {1: 1, 2: 2, 3: 4, 4: 4, 5: 4, 6: 3, 7: 3, 8: 3}
 
 
 def read_header(payload):
@@ -121,12 +124,16 @@ def read_header(payload):
     demand(covered <= 2**30, "more than 2^30 pixels under the hyper grid")
     byte = reader.u8()
     layout, alone = byte & 7, bool(byte & 128)
-    demand(layout in (L, LA, RGB, RGBA), f"reserved layout {layout}")
+    demand(layout in (L, LA, RGB, RGBA) or (layout == OTHER and alone), f"reserved layout {layout}")
     depth = 8 + (byte >> 3 & 15)
-    demand(depth <= 16, "reserved layout bits")
+    depth = 32 if depth == 23 and alone and layout != OTHER else depth
+    demand(depth in (*range(8, 17), 32) and (depth == 8 or layout != OTHER), "reserved layout bits")
     if alone:
+        model = reader.u8() if layout == OTHER else None
+        demand(model is None or model in MODELS, f"reserved colour model {model}")
         demand(not reader.left(), "header chunk too long")
-        return types.SimpleNamespace(width=width, height=height, layout=layout, depth=depth, alone=True)
+        stated = {"width": width, "height": height, "layout": layout, "depth": depth}
+        return types.SimpleNamespace(**stated, alone=True, model=model)
     model, model_hash = reader.varint(), reader.take(8)
     quality = reader.u16()
     demand(100 <= quality <= 10000, f"quality {quality} out of range")
@@ -228,6 +235,8 @@ PNG_KINDS = {1: {0: (1, 2, 4, 8)}, 2: {4: (8,)}, 3: {0: (1, 2, 4, 8), 3: (1, 2, 
 
 def bands_of(header):
     """B: bands of a rectangle."""
+    if header.layout == OTHER:
+        return MODELS[header.model]
     return (1 if header.layout in (L, LA) else 3) + (header.alone and header.layout in (LA, RGBA))
 
 
@@ -288,14 +297,14 @@ def read_planes(payload, header):
     reader = Reader(payload)
     demand(header.alone, "an overlay over samples of more than 8 bits")
     prediction = reader.u8()
+    if prediction == 2 and header.depth == 32:
+        return [(0, 0, looked_up(reader, header))]
     demand(prediction in (0, 1), "overlay: reserved prediction")
-    shape = (header.height, header.width, bands_of(header))
-    numbers = np.zeros(shape, np.int64)
-    for place, part in ((1, reader.take(reader.varint())), (256, reader.rest())):
-        plane = np.zeros(shape, np.int64)
-        for left, top, exact in read_overlay(part, header):
-            plane[top : top + exact.shape[0], left : left + exact.shape[1]] = exact
-        numbers += place * plane
+    numbers = 0
+    for n in range(header.depth // 8 if header.depth == 32 else 2):
+        last = n == (3 if header.depth == 32 else 1)
+        numbers = numbers + 256**n * canvas(reader.rest() if last else reader.take(reader.varint()), header)
+    shape = numbers.shape
     if prediction == 0:
         demand(numbers.max() < 2**header.depth, "overlay: samples beyond the depth")
         return [(0, 0, numbers)]
@@ -304,6 +313,35 @@ def read_planes(payload, header):
         for c in (0, 2):
             samples[:, :, c] = (samples[:, :, c] + samples[:, :, 1]) % 2**header.depth
     return [(0, 0, samples)]
+
+
+def canvas(payload, header):
+    """The samples (height, width, bands) of an overlay of 8 bits that is a picture."""
+    found = np.zeros((header.height, header.width, bands_of(header)), np.int64)
+    for left, top, exact in read_overlay(payload, header):
+        found[top : top + exact.shape[0], left : left + exact.shape[1]] = exact
+    return found
+
+
+def looked_up(reader, header):
+    """Numbers of 32 bits from a table and indices."""
+    count = reader.varint()
+    demand(1 <= count <= 65536, "overlay: a table of too many entries, or none")
+    unpacker = zlib.decompressobj()
+    try:
+        data = unpacker.decompress(reader.take(reader.varint()), 4 * count + 1)
+    except zlib.error as error:
+        raise Refused(f"overlay: {error}") from error
+    demand(unpacker.eof and not unpacker.unused_data and len(data) == 4 * count, "overlay: a table of another length")
+    table, total = [], 0
+    for k in range(count):
+        total += sum(data[k + n * count] << (8 * n) for n in range(4))
+        table.append(total % 2**32)
+    rest, own = reader.rest(), types.SimpleNamespace(**vars(header))
+    own.depth = 8 if count <= 256 else 16
+    indices = canvas(rest, own) if own.depth == 8 else read_planes(rest, own)[0][2]
+    demand(indices.max() < count, "overlay: an index beyond the table")
+    return np.array(table)[indices]
 
 
 def restored(numbers, depth):
@@ -432,6 +470,8 @@ def parse(data):
     overlay = []
     if "O" in payloads:
         overlay = read_overlay(payloads["O"], header) if header.depth == 8 else read_planes(payloads["O"], header)
+    values = read_values(payloads["v"]) if "v" in payloads else None
+    demand(values or header.depth != 32, "32 bits of which nobody says what they are")
     if "n" in payloads:
         demand(len(payloads["n"]) == 4 and payloads["n"][3] < 2, "colour coding points: wrong")
     return types.SimpleNamespace(
@@ -440,7 +480,7 @@ def parse(data):
         alpha=alpha,
         hidden=hidden,
         overlay=overlay,
-        values=read_values(payloads["v"]) if "v" in payloads else None,
+        values=values,
         map=read_map(payloads["G"], header) if "G" in payloads else None,
         style=read_style(payloads["s"]) if "s" in payloads else None,
         tiles=tiles,

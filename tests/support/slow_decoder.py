@@ -21,7 +21,7 @@ import sys
 
 import numpy as np
 import slow_photo
-from slow_container import LA, RGB, L, Refused, bands_of, demand, paint, parse
+from slow_container import LA, RGB, TWO_LEVELS, L, Refused, bands_of, demand, paint, parse
 from slow_model import load_for, load_perceptual
 from slow_tile import decode_tile, dequantise
 
@@ -91,9 +91,11 @@ def decode(data, model_dir, strength=0):
 
 def alone(parsed):
     """The pixels of an overlay that stands alone (FORMAT 5.2)."""
-    dtype = np.uint8 if parsed.header.depth == 8 else np.uint16
+    dtype = {8: np.uint8, 32: np.uint32}.get(parsed.header.depth, np.uint16)
     samples = np.zeros((parsed.header.height, parsed.header.width, bands_of(parsed.header)), dtype)
     paint(samples, parsed)
+    if parsed.header.model == TWO_LEVELS:
+        samples = np.where(samples < 128, 0, 255).astype(np.uint8)
     return told(samples[:, :, 0] if samples.shape[2] == 1 else samples, parsed)
 
 
@@ -101,6 +103,8 @@ def told(samples, parsed):
     """What they stand for (FORMAT 4.3): int32 or float32."""
     if parsed.values is None:
         return samples
+    if parsed.header.depth == 32:  # FORMAT 3.1
+        return samples.view(np.int32 if parsed.values[0] == 1 else np.float32)
     (kind, low, high), most = parsed.values, 2**parsed.header.depth - 1
     found = low + samples * ((high - low) / most)
     if parsed.header.layout not in (L, RGB):
