@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import struct
 import sys
 import zlib
@@ -64,6 +65,7 @@ def accepted() -> dict[str, bytes]:
     }
     files |= _with_overlays()
     files |= _deep()
+    files |= _others()
     encode.TILE_SIDE, whole = 1, encode.TILE_SIDE
     files["tiles"] = pillow_lic.encode(picture(100, 150, seed=9), model="toy", quality=40)
     files["stages"] = _with_stages()
@@ -122,6 +124,26 @@ def _deep() -> dict[str, bytes]:
         "lossless-deep-rgba": pillow_lic.encode(np.dstack([colour, alpha]), lossless=True),
         "lossless-deep-integers": pillow_lic.encode(grey.astype(np.int32) * 15 - 30000, lossless=True),
     }
+
+
+def _others() -> dict[str, bytes]:
+    """Exact pictures of another colour model, and of 32 bits in each way of packing."""
+    rng, y, x = np.random.default_rng(22), *np.mgrid[:37, :53]
+    ramp = np.sin(x / 9) + np.cos(y / 7)
+    inks = np.dstack([(np.roll(ramp, 11 * k, 1) * 60 + 120).astype(np.uint8) for k in range(4)])
+    levels, buffer = Image.fromarray(inks[:, :, 0]).convert("1"), io.BytesIO()
+    noise = rng.normal(0, 1e3, (9, 11, 3)).astype(np.float32)
+    noise[0, :4, 0] = np.nan, np.inf, -np.inf, -0.0
+    files = {
+        "exact-noise": pillow_lic.encode(noise, lossless=True),
+        "exact-smooth": pillow_lic.encode((ramp * 1e8).astype(np.int32), lossless=True),
+        "exact-table": pillow_lic.encode(np.rint(ramp * 100).astype(np.float32) / np.float32(7), lossless=True),
+    }
+    for name, image in (("exact-cmyk", Image.fromarray(inks, "CMYK")), ("exact-two-levels", levels)):
+        buffer.seek(0)
+        image.save(buffer, "LIC", lossless=True)
+        files[name] = buffer.getvalue()[: buffer.tell()]
+    return files
 
 
 def _with_escapes() -> bytes:
@@ -210,6 +232,8 @@ def refused() -> dict[str, bytes]:
         "LicCorruptChunk-values": good[:tail] + chunk(b"v", b"\2" + struct.pack("<dd", 1.0, 0.0)) + good[tail:],
         "LicCorruptChunk-cicp": good[:tail] + chunk(b"n", b"\1\15\0\2") + good[tail:],
         "LicUnsupportedVersion-prediction": _alone(b"\2\5\0\0\0\0\0\0\0\0\0\0", b"\xc3"),
+        "LicUnsupportedVersion-colour-model": _alone(b"\0\0abcd", b"\x86\x09"),
+        "LicCorruptChunk-numbers-of-nothing": _alone(b"\0\3\0\0\0\3\0\0\0\3\0\0\0\0\0\0", b"\xf9"),
         "LicCorruptTile-word": container.write(chunks.header, [[bytes(body)]]),
         "LicLimitExceeded-pixels": _header_only(chunks.header, width=2**31 - 1, height=2**31 - 1),
         "LicUnknownModel-hash": container.write(
@@ -220,7 +244,7 @@ def refused() -> dict[str, bytes]:
 
 def _alone(payload: bytes, layout: bytes = b"\x83") -> bytes:
     """A file of 3 x 2 pixels whose overlay stands alone; `container.write` would refuse to make it."""
-    start = b"\x8dLID\0\3H\3\3\2" + layout
+    start = b"\x8dLID\0\3H" + bytes([2 + len(layout)]) + b"\3\2" + layout
     return start + struct.pack("<I", zlib.crc32(start)) + chunk(b"O", payload)
 
 
