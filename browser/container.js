@@ -3,6 +3,8 @@
 import { Cursor, crc32, inflate } from './bytes.js';
 import { EIGHT, SIXTEEN, mostOf } from './depth.js';
 import { DISTRUST, ENDS, LicError, REFETCH, UPGRADE, refuse } from './errors.js';
+import { MODELS, WHOLE, seenHeader } from './modes.js';
+import { parseNumbers } from './numbers.js';
 import { parseOverlay, parsePlanes, pngStates } from './overlay.js';
 
 const SIGNATURE = [0x8d, 0x4c, 0x49, 0x44];
@@ -19,11 +21,13 @@ const SIDE_MAX = 2 ** 31 - 1;
 const STREAM_MIN = 16;
 const SHIFT_MAX = 32;
 
+const OTHER = 6; // layout of which a colour model follows
+const WHOLE_CODE = 23; // what numbers of 32 bits have in the place of a depth
 const LAYOUTS = { 1: 'L', 2: 'LA', 3: 'RGB', 4: 'RGBA' };
 
 /**
- * The parts of a file: {header, alpha, alphaOffset, overlay, planes, map, exif, tiles}; alphaOffset is where alpha
- * begins, planes are what overlay is of more than 8 bits.
+ * The parts of a file: {header, alpha, alphaOffset, overlay, planes, values, map, exif, tiles}; alphaOffset is where
+ * alpha begins, planes are what overlay is of more than 8 bits.
  *
  * bytes: a Uint8Array. maxPixels: the caller's limit on width times height, a side of less than 16 counted as 16.
  * Every checksum is checked. Throws a LicError.
@@ -39,17 +43,21 @@ export async function read(bytes, maxPixels) {
     const at = (type) => chunks.find((chunk) => chunk.type === type)?.offset;
     for (const type of 'xcp') if (payload.has(type)) checkMetadata(type, payload.get(type), at(type));
     if (payload.has('n')) checkCodingPoints(payload.get('n'), at('n'));
-    if (payload.has('v')) checkValues(payload.get('v'), at('v'));
+    const values = payload.has('v') ? readValues(payload.get('v'), at('v')) : null;
+    if (header.depth === WHOLE && !values) checkWhole(payload.has('v'), at('v'));
     const alpha = payload.get('A');
     const found = { header, alpha, alphaOffset: at('A'), overlay: [], planes: null, map: null, exif: null, tiles: [] };
+    found.values = values;
     if (alpha) checkAlpha(alpha, at('A'), header);
     if (payload.has('e')) found.exif = await unpackMetadata(payload.get('e'), at('e'));
     if (payload.has('G')) found.map = await unpackMap(payload.get('G'), at('G'), header);
     if (payload.has('O')) {
         const cursor = new Cursor(payload.get('O'), at('O'));
-        if (header.deep) found.planes = parsePlanes(cursor, header);
+        if (header.depth === WHOLE) found.planes = await parseNumbers(cursor, header);
+        else if (header.deep) found.planes = parsePlanes(cursor, header);
         else found.overlay = parseOverlay(cursor, header);
     }
+    seenHeader(header); // refuses what is not shown
     if (!header.alone) found.tiles = splitTiles(new Cursor(payload.get('T'), at('T')), header);
     return found;
 }
@@ -140,13 +148,15 @@ function parseHeader(cursor) {
     const layout = cursor.u8();
     header.alone = layout >= 0x80;
     header.depth = ((layout >> 3) & 15) + 8;
-    header.layout = LAYOUTS[layout & 7];
-    if (!header.layout || header.depth > SIXTEEN) {
+    if (header.alone && header.depth === WHOLE_CODE) header.depth = WHOLE;
+    header.other = header.alone && (layout & 0x7f) === OTHER ? MODELS[cursor.u8()] : null;
+    header.layout = header.other ? header.other.layout : LAYOUTS[layout & 7];
+    if (!header.layout || (header.depth > SIXTEEN && header.depth !== WHOLE)) {
         refuse('LicUnsupportedVersion', `unknown colour layout ${layout}`, cursor.offset - 1, UPGRADE);
     }
     header.deep = header.depth > EIGHT;
-    header.hasAlpha = header.layout.endsWith('A');
-    header.bands = header.layout.startsWith('L') ? 1 : 3; // of colour
+    header.hasAlpha = !header.other && header.layout.endsWith('A');
+    header.bands = header.other?.bands ?? (header.layout.startsWith('L') ? 1 : 3); // of colour, of others all
     if (!header.alone) parseRest(cursor, header);
     if (cursor.left) refuse('LicCorruptChunk', `header has ${cursor.left} bytes too many`, cursor.offset, REFETCH);
     header.latent = [Math.ceil(header.height / 16), Math.ceil(header.width / 16)]; // rows, columns
@@ -215,9 +225,9 @@ function checkCodingPoints(payload, start) {
     if (payload.length !== 4 || payload[3] > 1) refuse('LicCorruptChunk', 'no colour coding points', start, REFETCH);
 }
 
-/** What samples stand for (FORMAT 4.3): of no consequence here. */
-function checkValues(payload, start) {
-    if (payload.length > 0 && (payload[0] < 1 || payload[0] > 2)) return; // a kind that is not known
+/** What samples stand for (FORMAT 4.3), {kind, low, high}; null for a kind that is not known. */
+function readValues(payload, start) {
+    if (payload.length > 0 && (payload[0] < 1 || payload[0] > 2)) return null;
     const bad = () => refuse('LicCorruptChunk', 'it is not stated what samples stand for', start, REFETCH);
     if (payload.length !== 17) bad();
     const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
@@ -225,6 +235,14 @@ function checkValues(payload, start) {
     if (!Number.isFinite(low) || !Number.isFinite(high) || low > high) bad();
     const whole = Number.isInteger(low) && Number.isInteger(high) && low >= -(2 ** 31) && high < 2 ** 31;
     if (payload[0] === 1 && !whole) bad();
+    return { kind: payload[0], low, high };
+}
+
+/** Refuses numbers of 32 bits of which nobody says what they are (FORMAT 3.1). */
+function checkWhole(stated, start) {
+    const what = 'what samples of 32 bits stand for';
+    if (stated) refuse('LicUnsupportedVersion', `it is not known ${what}`, start, UPGRADE);
+    refuse('LicCorruptChunk', `it is not said ${what}`, START, REFETCH);
 }
 
 // ---- Alpha (FORMAT 5.1) and quality map (FORMAT 5.3) ----------------------------------------------------------------

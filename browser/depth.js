@@ -39,11 +39,11 @@ export function joined({ prediction, offset }, low, high, { width, depth }, band
     return out;
 }
 
-/** Numbers to the samples that they tell, in place; row: samples of a row. */
-function restore(u, row, bands, most) {
+/** Numbers, of 16 or 32 bits, to the samples that they tell, in place; row: samples of a row. */
+export function restore(u, row, bands, most) {
     for (let at = 0; at < u.length; at += row) {
         for (let n = 0; n < row; n++) {
-            const half = u[at + n] >> 1;
+            const half = u[at + n] >>> 1;
             const e = u[at + n] & 1 ? -half - 1 : half;
             u[at + n] = (expected(u, at, n, row, bands) + e) & most;
         }

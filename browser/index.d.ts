@@ -25,7 +25,10 @@ export interface DeepImage {
     colorSpace: 'srgb';
 }
 
-/** Pixels of a `.lic` file, those of pillow_lic.decode to the bit; alpha is not multiplied in. */
+/**
+ * Pixels of a `.lic` file, those of pillow_lic.decode to the bit; alpha is not multiplied in. Exact files of other colour
+ * models are shown as Pillow converts them; YCbCr, LAB and HSV are refused as LicUnsupportedVersion.
+ */
 export function decode(source: Source, options: Options & { depth: 16 }): Promise<DeepImage>;
 export function decode(source: Source, options?: Options): Promise<ImageData>;
 

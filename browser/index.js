@@ -6,8 +6,10 @@ import { EIGHT, SIXTEEN, mostOf, scaled } from './depth.js';
 import { Engine } from './engine.js';
 import { LicError } from './errors.js';
 import { forget, gunzip, load } from './models.js';
+import { WHOLE, drawnNumbers, seen, seenHeader } from './modes.js';
+import { numbersOf } from './numbers.js';
 import { orientationOf, turned } from './orientation.js';
-import { bandsOf, exactPicture, paint, unpack, unpackAlpha } from './overlay.js';
+import { bandsOf, paint, pictureOf, unpack, unpackAlpha } from './overlay.js';
 
 export { LicError };
 
@@ -47,8 +49,9 @@ export async function decode(source, options = {}) {
     }
     const file = await read(await bytesOf(source), maxPixels);
     const { header } = file;
-    const depth = bits === SIXTEEN && header.deep ? header.depth : bits;
-    const rgba = await withAlpha(await samples(file, depth, new URL(assets, ASSETS)), file, depth);
+    const depth = bits === SIXTEEN && header.deep ? Math.min(header.depth, SIXTEEN) : bits;
+    const colour = await samples(file, depth, new URL(assets, ASSETS));
+    const rgba = await withAlpha(colour, { ...file, header: seenHeader(header) }, depth);
     const orientation = imageOrientation === 'none' ? 1 : orientationOf(file.exif);
     const { data, width, height } = turned(rgba, header.width, header.height, orientation);
     if (bits === SIXTEEN) return { data, width, height, depth, colorSpace: 'srgb' };
@@ -63,7 +66,7 @@ export async function decodeToImageBitmap(source, options) {
 /** The samples (height, width, bands) of a picture, but for its alpha chunk, drawn with so many bits. */
 async function samples(file, depth, assets) {
     const { header } = file;
-    if (header.alone) return scaled(await exactPicture(file), header.depth, depth);
+    if (header.alone) return exact(file, depth);
     const engine = await engineFor(header, assets);
     let colour;
     try {
@@ -75,6 +78,14 @@ async function samples(file, depth, assets) {
         paint(colour, header, one, scaled(await unpack(one, bandsOf(header)), header.depth, depth));
     }
     return colour;
+}
+
+/** The same of a file whose overlay stands alone. */
+async function exact(file, depth) {
+    const { header, values } = file;
+    if (header.depth === WHOLE) return drawnNumbers(await numbersOf(file), values, bandsOf(header), depth);
+    const found = await pictureOf(file);
+    return scaled(header.other ? seen(found, header) : found, header.depth, depth);
 }
 
 /** The engine with the model that a file names. Throws LicUnknownModel, LicModelMissing. */

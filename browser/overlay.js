@@ -112,8 +112,8 @@ async function whole(rectangles, header) {
     return colour;
 }
 
-/** The same of a file whose overlay stands alone; of more than 8 bits, a Uint16Array. */
-export async function exactPicture({ header, overlay, planes }) {
+/** The same of a file whose overlay stands alone; of 9 to 16 bits, a Uint16Array. */
+export async function pictureOf({ header, overlay, planes }) {
     if (!header.deep) return whole(overlay, header);
     const [low, high] = [await whole(planes.low, header), await whole(planes.high, header)];
     return joined(planes, low, high, header, bandsOf(header));

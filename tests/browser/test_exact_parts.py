@@ -182,6 +182,47 @@ def test_deep_files_that_are_refused(tmp_path):
     assert node.decoded([good], tmp_path, depth=12)[0]["error"] == "LicBadOption"
 
 
+# ---- Other colour models and 32 bits ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["1", "La", "RGBa", "RGBX", "CMYK"])
+def test_other_colour_models(tmp_path, mode):
+    rng, files = np.random.default_rng(4), []
+    for size in ((1, 1), (37, 23)):
+        bands = container.header.BANDS[mode]
+        image = Image.fromarray(rng.integers(0, 256, (*size[::-1], bands), np.uint8).squeeze(2 if bands == 1 else ()))
+        files.append(alone(mode, size, webp(image)))
+    assert node.decoded(files, tmp_path) == [node.of_8(data) for data in files]
+    assert node.decoded(files, tmp_path, depth=16) == [node.of_16(data) for data in files]
+
+
+@pytest.mark.parametrize("mode", ["YCbCr", "LAB", "HSV"])
+def test_what_is_not_shown_is_refused_by_name(tmp_path, mode):
+    (found,) = node.decoded([alone(mode, (3, 2), container.Rectangle(0, 0, 3, 2, CONSTANT, bytes(3)))], tmp_path)
+    assert found["error"] == "LicUnsupportedVersion"
+    assert f"pictures of {mode} are not shown" in found["message"]
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 4])
+def test_numbers_of_32_bits(tmp_path, bands):
+    """In each way of packing, by what the file states; NaN and infinity too."""
+    from pillow_lic.codec import numbers
+
+    rng, files, names = np.random.default_rng(bands), [], {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+    floats = rng.normal(0, 1, (23, 37, bands)).astype(np.float32)
+    floats[0, :5] = np.array([np.nan, np.inf, -np.inf, -0.0, 1.5], np.float32)[:, None]
+    few = np.rint(floats[1:] * 9) / np.float32(3)
+    integers = rng.integers(-(2**31), 2**31, (5, 4, bands)).astype(np.int32)
+    for array, kind, ends in ((floats, 2, (-2.0, 3.0)), (few, 2, (0.0, 1.0)), (integers, 1, (-(2**31), 2**31 - 1))):
+        header = container.Header.of_overlay(*array.shape[1::-1], names[bands], 32)
+        values = container.Values(kind, *ends)
+        ways = numbers.ways(array.view(np.uint32), kind, 0)
+        assert len(ways) == 3
+        files += [container.write(header, [], planes=way, values=values) for way in ways]
+    assert node.decoded(files, tmp_path) == [node.of_8(data) for data in files]
+    assert node.decoded(files, tmp_path, depth=16) == [node.of_16(data) for data in files]
+
+
 # ---- Refusals -----------------------------------------------------------------------------------------------------
 
 
@@ -205,7 +246,17 @@ def test_refusals_have_the_same_names(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["one-pixel", "lossless-grey-alpha", "lossless-rgba", "lossless-deep-rgba", "deep-rgba"]
+    "name",
+    [
+        "one-pixel",
+        "lossless-grey-alpha",
+        "lossless-rgba",
+        "lossless-deep-rgba",
+        "deep-rgba",
+        "exact-cmyk",
+        "exact-noise",
+        "exact-table",
+    ],
 )
 def test_cut_and_damaged_files_are_refused_alike(tmp_path, name):
     data = (GOLDEN / f"{name}.lic").read_bytes()

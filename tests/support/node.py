@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 import subprocess
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import pillow_lic
 from browser import build
 from pillow_lic import container
+from pillow_lic.codec import modes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,10 +81,18 @@ def shown(pixels: np.ndarray, depth: int = 8) -> dict[str, Any]:
 
 def of_8(data: bytes) -> dict[str, Any]:
     """What `decoded` says of a file."""
-    return shown(pillow_lic.decode(data, dtype="uint8"))
+    return shown(_seen(data, "uint8"))
 
 
 def of_16(data: bytes) -> dict[str, Any]:
     """The same with depth: 16."""
     depth = container.read_head(data).header.depth
-    return shown(pillow_lic.decode(data, dtype="uint16"), depth if depth > 8 else 16)
+    return shown(_seen(data, "uint16"), min(depth, 16) if depth > 8 else 16)
+
+
+def _seen(data: bytes, dtype: str) -> np.ndarray:
+    """Pixels of a file; of other colour models, as Pillow converts them."""
+    if not container.read_head(data).header.other:
+        return pillow_lic.decode(data, dtype=dtype)
+    found = np.asarray(modes.seen(Image.open(io.BytesIO(data))))
+    return found if dtype == "uint8" else found.astype(np.uint16) * 257
