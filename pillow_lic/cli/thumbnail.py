@@ -40,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
     from PIL import Image, ImageOps
 
     from .. import register_lic_opener
+    from ..codec import modes
     from ..conversion import files
     from . import DONE, UsageError
 
@@ -50,7 +51,8 @@ def run(options: argparse.Namespace) -> int:
     with Image.open(options.file) as image:
         image.thumbnail((options.size, options.size))
         small = ImageOps.exif_transpose(image)
-    if small.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
+    small = modes.seen(small)
+    if small.mode not in ("L", "LA", "P", "RGB", "RGBA"):
         small = small.convert("RGB")
     kind = Image.registered_extensions().get(options.output.suffix.lower(), "PNG")
     files.begin([options.output.parent])
