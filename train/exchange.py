@@ -36,6 +36,7 @@ ONE = 1 << LIC_MAP_SHIFT
 Z_ONE = 1 << LIC_Z_STEP_BITS
 PRIOR = "hyper_rate."  # names, in the encoder's file, of the prior of z as training knows it
 PRIOR_TABLES = ("mean", "log_scale", "logit")
+ROUNDS = 20  # until the shares of classes of z's neighbours and the distribution of z agree
 
 Arrays = dict[str, np.ndarray]
 
@@ -121,27 +122,48 @@ def read_prior(rate: HyperRate, exported: Exported) -> None:
         return
     arrays = exported.arrays
     levels = 1 + (arrays["z_level"].shape[2] if "z_level" in arrays else 0)
-    z_rows = rate.gain.numel() * levels
+    classes = int(arrays["z_near"][0]) if "z_near" in arrays else 1
+    together = levels * classes
+    z_rows = rate.gain.numel() * together
     counts = arrays["count"][-z_rows:].astype(np.int64).tolist()
     freq, first = (torch.from_numpy(arrays[name].astype(np.float64)) for name in ("freq", "first"))
     rows = freq[-sum(counts) :].split(counts)
     firsts = first[-z_rows:].long()
-    parts = [merged(rows[k : k + levels], firsts[k : k + levels]) for k in range(0, z_rows, levels)]
+    parts = [merged(rows[k : k + together], firsts[k : k + together], classes) for k in range(0, z_rows, together)]
     fit_hyper_rate(rate, [row for row, _ in parts], torch.tensor([low for _, low in parts]))
 
 
-def merged(rows: Sequence[Tensor], firsts: Tensor) -> tuple[Tensor, int]:
-    """The sum of rows of frequencies, that of the escape last, and the value that it begins with: of the levels of one
-    channel of z, which export makes about as frequent.
+def merged(rows: Sequence[Tensor], firsts: Tensor, classes: int = 1) -> tuple[Tensor, int]:
+    """One row of frequencies of one channel of z, that of the escape last, and the value that it begins with, from its
+    rows at all levels and in all classes of neighbours (FORMAT 7.4), the classes of a level together.
+
+    Levels are about as frequent, as export makes them. Classes are taken to be as frequent as independent neighbours
+    with the distribution that comes of it would make them.
     """
     low = int(firsts.min())
     high = max(int(start) + len(row) - 1 for row, start in zip(rows, firsts))
-    found = rows[0].new_zeros(high - low + 1)
-    for row, start in zip(rows, firsts):
+    each = rows[0].new_zeros(len(rows), high - low + 1)
+    for found, row, start in zip(each, rows, firsts):
         at = int(start) - low
-        found[at : at + len(row) - 1] += row[:-1]
-        found[-1] += row[-1]
-    return found, low
+        found[at : at + len(row) - 1] = row[:-1]
+        found[-1] = row[-1]
+    each = each.view(-1, classes, each.shape[1]).sum(0)  # (classes, values)
+    if classes == 1:
+        return each[0], low
+    of_pair = neighbour_class(torch.arange(low, high))
+    whole = each[0]
+    for _ in range(ROUNDS):
+        value = whole[:-1] / whole[:-1].sum()
+        share = torch.zeros(classes, dtype=value.dtype)
+        share.index_add_(0, of_pair.flatten(), torch.outer(value, value).flatten())
+        whole = share @ each
+    return whole, low
+
+
+def neighbour_class(values: Tensor) -> Tensor:
+    """(n, n): the class of FORMAT 7.4 of each pair of neighbours with these values."""
+    size = (values[:, None].abs() + values.abs()).clamp(max=3)
+    return torch.where(size == 0, 0, 3 * size - 1 + (values[:, None] + values).sign())
 
 
 def fit_hyper_rate(rate: HyperRate, rows: list[Tensor], firsts: Tensor, steps: int = 400) -> None:

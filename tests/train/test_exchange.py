@@ -217,6 +217,53 @@ def test_the_prior_of_z_travels(photographs, tmp_path):
         train.Trainer(other, photographs, tmp_path / "fourth", trainer.checkpoint)
 
 
+def test_the_prior_of_z_is_found_in_rows_by_neighbours(make_picture):
+    """Of a model whose rows of z go by classes of neighbours: the mixtures cost about what the coder's rows do."""
+    exported = registry.by_name("photo-low")
+    assert "z_near" in exported.arrays
+    rate = HyperRate(exported.manifest.points, exported.manifest.hyper)
+    exchange.read_prior(rate, exported)
+    data = pillow_lic.encode(make_picture(320, 256), model="photo-low", quality=1, effort=0, screen="off")
+    z = decode_symbols(container.read(data))[0]
+    with torch.no_grad():
+        found = float(rate.bits(torch.from_numpy(z.astype(np.float32))[None], torch.zeros(1)))
+    assert 0.9 < found / bits_by_rows(exported, z) < 1.5
+
+
+def bits_by_rows(exported, z: np.ndarray) -> float:
+    """What z (C, a, b) of the lowest quality costs by the rows of the bank, escapes without what follows them."""
+    count, first, freq = (exported.arrays[name].astype(int) for name in ("count", "first", "freq"))
+    start = count.cumsum() - count
+    scale_rows = 2 * exported.manifest.rows  # with a trellis
+    rows = scale_rows + exported.tables.z_rows(exported.manifest.quality[0], z)
+    at = z - first[rows]
+    at = np.where((at < 0) | (at >= count[rows] - 1), count[rows] - 1, at)
+    return float(-np.log2(freq[start[rows] + at] / (1 << LIC_PROB_BITS)).sum())
+
+
+def test_classes_of_neighbours_are_those_of_the_format():
+    """As FORMAT 7.4 has them: none, or 3 size - 1 + sign."""
+    values = torch.tensor([-5, -1, 0, 1, 2])
+    found = exchange.neighbour_class(values)
+    assert found.tolist() == [
+        [3 * min(abs(a) + abs(b), 3) - 1 + (a + b > 0) - (a + b < 0) if a or b else 0 for b in values.tolist()]
+        for a in values.tolist()
+    ]
+
+
+def test_rows_by_neighbours_become_one():
+    """One distribution for all classes comes back; where a neighbour announces another value, that becomes rarer or
+    more frequent as the classes are met.
+    """
+    row = torch.tensor([10.0, 70.0, 15.0, 5.0])  # -1, 0, 1, escape
+    whole, low = exchange.merged([row] * 20, torch.full((20,), -1), 10)
+    assert low == -1
+    assert torch.allclose(whole / whole.sum(), row / row.sum())
+    calm = torch.tensor([1.0, 98.0, 1.0, 0.0])
+    mixed, _ = exchange.merged([calm] + [row] * 9, torch.full((10,), -1), 10)
+    assert 0.9 < float(mixed[1] / mixed.sum()) < 0.98
+
+
 def test_further_channels_carry_what_the_others_leave_over(trained, photographs, tmp_path):
     """Before any step: more channels than the exported model has, and less is lost at the highest rate; the first
     channels stay as they were.
