@@ -64,7 +64,9 @@ def multiply_adds(name: str) -> dict[str, float]:
     of a layer count once for each position of the grid that it runs on (FORMAT 8).
     """
     stages = {"scale map": 0.0, "mean and step from z": 0.0, "refinement": 0.0, "synthesis": 0.0}
-    for tensor, shape in tensors(MODELS / name / "model.safetensors").items():
+    base = manifest(name).get("base")
+    whole = tensors(MODELS / base / "model.safetensors") if base else {}
+    for tensor, shape in (whole | tensors(MODELS / name / "model.safetensors")).items():
         room, _, rest = tensor.partition(".")
         weights = shape[0] * shape[-1]
         if tensor == "weight":
@@ -92,14 +94,16 @@ def _side(layer: str) -> int:
 
 def quality_range(stated: dict) -> str:
     """The qualities that a model was trained for."""
-    low, high = stated.get("quality", [100, 10000])
-    return f"{low / 100:g} to {high / 100:g}"
+    low, high = stated.get("asked") or (q / 100 for q in stated.get("quality", [100, 10000]))
+    return f"{low:g} to {high:g}"
 
 
 def size_of(name: str) -> str:
     """The model's files, in megabytes."""
     decoder, encoder = ((MODELS / name / f"{part}.safetensors").stat().st_size / 1e6 for part in ("model", "encoder"))
-    return f"{decoder:.1f} MB to decode, {encoder:.1f} MB more to encode"
+    base = manifest(name).get("base")
+    beside = f", beside those of `{base}`" if base else ""
+    return f"{decoder:.1f} MB to decode, {encoder:.1f} MB more to encode{beside}"
 
 
 def facts(name: str) -> list[str]:
@@ -116,6 +120,8 @@ def facts(name: str) -> list[str]:
         ("trained rates", str(stated["points"])),
         ("files", size_of(name)),
     ]
+    if "base" in stated:
+        rows.insert(3, ("weights of", f"[`{stated['base']}`]({stated['base']}.md), all but tables and taps"))
     if "lambda" in stated:
         rows.insert(4, ("lambda of the squared error", "{:g} to {:g}".format(*stated["lambda"])))
     widths = ", ".join(f"{key} {value}" for key, value in network.items() if key not in ("latent", "hyper", "points"))
@@ -272,6 +278,13 @@ BLOCKS = {
         "rates": lambda: rates(DEFAULT),
         "visual-effort": visual_effort,
         "training": lambda: training("photo-visual"),
+    },
+    "docs/cards/photo-tiny.md": {
+        "facts": lambda: facts("photo-tiny"),
+        "cost": lambda: cost("photo-tiny"),
+        "rates": lambda: rates("lic@photo-tiny", (10, 100)),
+        "rivals": lambda: rivals("lic@photo-tiny"),
+        "training": lambda: training("photo-tiny"),
     },
     "docs/cards/photo-ms-ssim.md": {
         "facts": lambda: facts("photo-ms-ssim"),

@@ -16,6 +16,7 @@ import typing
 
 from PIL import Image, features
 
+BELOW = (0, 0.15, 0.3, 0.5, 0.75, 1)  # parts of the qualities of a model that is asked for by others than its own
 PERCENT = (5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95)
 
 
@@ -200,7 +201,7 @@ CODECS = {
                 "chroma": 444,
                 "enc_params": {"preset": "veryslow", "tune": "psnr"},
             },
-            (5, 10, 15, 20, 25, 30, 35, 40, 50, 60),
+            (0, 2, 5, 10, 15, 20, 25, 30, 35, 40, 50, 60),
             "pillow_heif",
         ),
         Codec(
@@ -245,10 +246,10 @@ def lic_with(name):
     if model:
         from pillow_lic.models import registry
 
-        low, high = (q / 100 for q in registry.by_name(model).manifest.quality)
-        qualities = tuple(
-            dict.fromkeys(min(max(quality, low), high) for quality in qualities)
-        )  # those beyond, at its ends
+        manifest = registry.by_name(model).manifest
+        low, high = (manifest.quality_at(q) for q in manifest.quality)
+        steps = [low + (high - low) * part for part in BELOW] if manifest.asked else qualities
+        qualities = tuple(dict.fromkeys(min(max(round(q, 3), low), high) for q in steps))  # those beyond, at its ends
     name = f"lic{'@' * bool(model)}{model}{'~' * bool(tune)}{tune}{'+' * bool(effort)}{effort}"
     return dataclasses.replace(
         CODECS["lic"],

@@ -36,6 +36,22 @@ def from_q(q: int) -> float:
     return q / LIC_QUALITY_SCALE
 
 
+def q_between(span: tuple[int, int], asked: tuple[float, float], quality: float) -> int:
+    """Q of a model whose lowest and highest Q, span, users ask for by two other numbers; linear between, ends beyond.
+
+    So a model may serve the qualities from 0.1 to 1 with all of its Q.
+    """
+    (low, high), (least, most) = span, asked
+    part = (float(quality) - least) / (most - least) if most > least else 1.0
+    return low + round((high - low) * min(max(part, 0.0), 1.0))
+
+
+def quality_between(span: tuple[int, int], asked: tuple[float, float], q: int) -> float:
+    """The inverse of q_between, to ten-thousandths."""
+    (low, high), (least, most) = span, asked
+    return round(least + (most - least) * (q - low) / max(high - low, 1), 4)
+
+
 def position(q: int) -> float:
     """t of FORMAT 8, from 0 at the lowest quality to 1 at the highest."""
     return (q - LIC_QUALITY_MIN) / (LIC_QUALITY_MAX - LIC_QUALITY_MIN)

@@ -16,6 +16,7 @@ import torch
 from pillow_lic import quality
 from pillow_lic.codec.options import DEFAULT_EFFORT
 from pillow_lic.models import manifest as manifests
+from train import derive
 from train.calibration import Calibration
 from train.data import Crops, load_split
 from train.exchange import stored_prior
@@ -32,6 +33,8 @@ def trained(state: dict) -> Model:
     model = build(network_config(state["config"]["network"])).eval()
     model.load_state_dict(state["average"])
     model.requires_grad_(False)
+    if base := state["config"].get("base"):
+        derive.saturate(model, base)
     if not model.integer:
         model.half().float()  # as they are shipped: fit the tables to what they do
     return model
@@ -52,7 +55,8 @@ def manifest_of(model: Model, training: dict, name: str | None) -> dict:
         "encoder_halo": encoder_halo,
         "quality": [quality.q_at(t) for t in training.get("rates", (0, 1))],
     }
-    return manifest | searched(training)
+    further = {key: training[key] for key in ("base", "asked") if training.get(key)}
+    return manifest | further | searched(training)
 
 
 def searched(training: dict) -> dict[str, list[float]]:
@@ -83,7 +87,9 @@ def export(
     manifest["network"] = model.widths()
     manifest["training"] = {"steps": state["step"], **{k: v for k, v in state["config"].items() if k != "network"}}
     arrays = fitter.tables(rows)
-    decoder, encoder = model.stored(Calibration(fitter, arrays).units(crops, 2) if model.integer else {})
+    units = Calibration(fitter, arrays).units(crops, 2) if model.integer else {}
+    base = state["config"].get("base")
+    decoder, encoder = derive.stored(model, base, units) if base else model.stored(units)
     encoder |= stored_prior(model.hyper_rate)
     write_model(out, manifest, arrays | decoder, encoder if with_encoder else None)
     total = sum(p.stat().st_size for p in out.iterdir())

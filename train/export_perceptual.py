@@ -26,7 +26,7 @@ from pillow_lic.quality import from_q
 from train.calibration import Ranges, hard_pictures
 from train.data import load_split
 from train.families.photo_ranges import observe_synthesis
-from train.pack import coarse_layer, tensors_of
+from train.pack import coarse_layer, fewer_bits, tensors_of
 from train.perceptual import Files, PerceptualConfig, noise_for, second_synthesis
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ CALIBRATED = 5  # qualities at which hard pictures are seen
 # of the finest (docs/research-log.md).
 COARSENESS = ((re.compile(r".*\.direct"), 16), (re.compile(r".*\.out"), 8), (re.compile(r".*\.body\d+\..*"), 64))
 COARSE = 32  # of others
-BIAS_BITS, SCALE_BITS = 24, 12  # of a bias the lowest that are zero, of a multiplier those that are kept
 
 
 def coarse(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -48,18 +47,7 @@ def coarse(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if part == "weight":
             times = next((by for pattern, by in COARSENESS if pattern.fullmatch(layer)), COARSE)
             found[name], found[f"{layer}.scale"] = coarse_layer(tensors[name], tensors[f"{layer}.scale"], times)
-    for name, value in found.items():
-        if name.endswith(".bias"):
-            found[name] = rounded(value, np.full(value.shape, BIAS_BITS))
-        elif name.endswith(".scale"):
-            bits = np.ceil(np.log2(np.maximum(np.abs(value.astype(np.int64)), 1))).astype(np.int64) - (SCALE_BITS - 1)
-            found[name] = rounded(value, np.maximum(bits, 0)).clip(1 - 2**31, 2**31 - 1).astype(np.int32)
-    return found
-
-
-def rounded(value: np.ndarray, bits: np.ndarray) -> np.ndarray:
-    """To multiples of 2^bits."""
-    return (value.astype(np.int64) + ((1 << bits) >> 1)) >> bits << bits
+    return fewer_bits(found)
 
 
 def units(model: Model, files: Files, synthesis: PerceptualSynthesis, batches: int) -> dict[str, np.ndarray]:

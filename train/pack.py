@@ -19,10 +19,12 @@ import numpy as np
 from pillow_lic.constants import LIC_WEIGHT_SUM_MAX, MODEL_LIMITS
 from pillow_lic.models import weights
 from pillow_lic.models.manifest import DECODER, ENCODER
-from pillow_lic.models.store import read_model
+from pillow_lic.models.store import SHIPPED, SHIPPED_NUMBER, read_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from pillow_lic.models.store import Model
 
 Array = np.ndarray
 
@@ -37,6 +39,8 @@ COARSENESS = (
     (re.compile(r"hyper\.\w+(\.\w+)?"), 8),
 )
 SCALE_MAX = 2**31 - 1
+BIAS_BITS, SCALE_BITS = 24, 12  # of a bias the lowest that are zero, of a multiplier those that are kept
+ENCODER_BIAS_BITS = 30  # of an encoder, which need not be exact: to a quarter of a unit
 ROUNDED = (
     1.5  # weights whose sum is at most so many times what it may be have been divided before: rounding goes up, too
 )
@@ -69,6 +73,50 @@ def coarse(encoder: Mapping[str, Array]) -> dict[str, Array]:
     return found
 
 
+def fewer_bits(tensors: Mapping[str, Array], bias_bits: int = BIAS_BITS) -> dict[str, Array]:
+    """The same with biases and multipliers of layers that have fewer bits, which planes of bytes pack better.
+
+    bias_bits: of a bias the lowest that are zero; a unit of what a layer gives is 2^32.
+    """
+    found = dict(tensors)
+    for name, value in tensors.items():
+        if name.endswith(".bias"):
+            found[name] = _rounded(value, np.full(value.shape, bias_bits))
+        elif name.endswith(".scale"):
+            bits = np.ceil(np.log2(np.maximum(np.abs(value.astype(np.int64)), 1))).astype(np.int64) - (SCALE_BITS - 1)
+            found[name] = _rounded(value, np.maximum(bits, 0)).clip(1 - 2**31, SCALE_MAX).astype(np.int32)
+    return found
+
+
+def _rounded(value: Array, bits: Array) -> Array:
+    """To multiples of 2^bits."""
+    return (value.astype(np.int64) + ((1 << bits) >> 1)) >> bits << bits
+
+
+def left(arrays: Mapping[str, Array], base: Mapping[str, Array]) -> dict[str, Array]:
+    """Those that a base has not, or has otherwise."""
+
+    def same(name: str) -> bool:
+        known, one = base.get(name), arrays[name]
+        return known is not None and known.dtype == one.dtype and np.array_equal(known, one)
+
+    return {name: array for name, array in arrays.items() if not same(name)}
+
+
+def base_for(decoder: Mapping[str, Array], manifest: dict[str, Any]) -> Model | None:
+    """The base that a model's manifest or training names, and `base` in the manifest as it is to be written. None while
+    the base has tensors that the model lacks: until z_rows.py has run, those of z's neighbours.
+    """
+    name = manifest.pop("base", None) or manifest.get("training", {}).get("base")
+    base = read_model(SHIPPED_NUMBER, SHIPPED / name) if name else None
+    if base is None or (lacks := sorted(set(base.arrays) - set(decoder))):
+        if base is not None:
+            print(f"written whole: {name!r} has {', '.join(lacks)}, which this model lacks")
+        return None
+    manifest["base"] = name
+    return base
+
+
 def tensors_of(arrays: Mapping[str, Array]) -> weights.Tensors:
     """Arrays as models/weights.py writes them."""
     found: weights.Tensors = {}
@@ -82,17 +130,22 @@ def tensors_of(arrays: Mapping[str, Array]) -> weights.Tensors:
 def write_model(
     out: Path, manifest: dict[str, Any], decoder: Mapping[str, Array], encoder: Mapping[str, Array] | None
 ) -> None:
-    """A model directory (FORMAT 9): its files, and the manifest that names them. Without an encoder it opens files
-    alone.
+    """A model directory (FORMAT 9): its files, without what a base has, and the manifest that names them. Without an
+    encoder it opens files alone.
     """
     out.mkdir(parents=True, exist_ok=True)
-    tensors, manifest = tensors_of(decoder), dict(manifest)
-    manifest["identity"] = weights.identity(tensors, [manifest[key] for key in MODEL_LIMITS]).hex()
-    (out / DECODER).write_bytes(weights.write(tensors))
+    manifest = dict(manifest)
+    base = base_for(decoder, manifest)
+    own = decoder if base is None else fewer_bits(left(decoder, base.arrays))
+    whole = tensors_of({**decoder, **own})
+    manifest["identity"] = weights.identity(whole, [manifest[key] for key in MODEL_LIMITS]).hex()
+    (out / DECODER).write_bytes(weights.write(tensors_of(own)))
     if encoder is None:
         manifest.pop("encoder", None)
     else:
-        data = weights.write(tensors_of(coarse(encoder)))
+        encoder = coarse(encoder)
+        own = encoder if base is None else fewer_bits(left(encoder, base.encoder_arrays), ENCODER_BIAS_BITS)
+        data = weights.write(tensors_of(own))
         (out / ENCODER).write_bytes(data)
         manifest["encoder"] = hashlib.sha256(data).hexdigest()
     (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")

@@ -23,7 +23,7 @@ from pillow_lic.codec.encode import encode
 from pillow_lic.constants import LIC_SAMPLE_BITS
 from pillow_lic.engines.native import networks
 from pillow_lic.engines.torch.exchange import Layer, constant, integer_layer
-from pillow_lic.models import registry, store, weights
+from pillow_lic.models import choice, registry, store, weights
 from pillow_lic.models.manifest import THUMBNAIL
 from train.data import load_split
 from train.pack import tensors_of
@@ -114,7 +114,7 @@ def fit(model: Model, photographs: tuple[list[Array], list[Array]], count: int, 
     """The tensors of a model's layer; prints what they give on the photographs that are held out."""
     training, held_out = photographs
     rng = np.random.default_rng(seed)
-    low, high = (q / 100 for q in model.manifest.quality)
+    low, high = choice.spoken(model)
     order = rng.permutation(len(training))
     squares = Squares(model.manifest.latent)
     for crop in crops([training[k] for k in order], count, rng):

@@ -25,6 +25,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from pillow_lic.engines.torch.precision import fast_bfloat16
+from train import derive
 from train.data import Crops, load_split
 from train.exchange import start_from_checkpoint, start_from_model
 from train.families import build, network_config, photo
@@ -65,6 +66,8 @@ class TrainConfig:
     bfloat16: bool = True  # where the machine is fast at it; else, and with false, float32
     compiled: bool = False  # torch.compile: worth it on a GPU, slower on a CPU
     turn_every: int = 24  # steps between two turns of SOAP's basis, see train/optim.py
+    base: str | None = None  # a shipped model whose weights stay: tables alone are trained, see train/derive.py
+    asked: tuple[float, float] | None = None  # what users call qualities 1 and 100 of the model, where not that
     fresh_synthesis: bool = False  # of a start from a model: its synthesis begins anew, but for the linear path
     network: Any = field(default_factory=photo.Config)  # a Config of train/families/
 
@@ -86,7 +89,8 @@ def load_config(path: Path, overrides: list[str], over: Path | None = None) -> T
             node = node.setdefault(parent, {})
         node[last] = tomllib.loads(f"v = {value}")["v"]
     rates = tuple(table.pop("rates", TrainConfig.rates))
-    return TrainConfig(network=network_config(table.pop("network", {})), rates=rates, **table)
+    asked = tuple(table.pop("asked", ())) or None
+    return TrainConfig(network=network_config(table.pop("network", {})), rates=rates, asked=asked, **table)
 
 
 def positions(count: int, low: float, high: float) -> torch.Tensor:
@@ -138,6 +142,8 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.model = build(config.network)
         self.start(model)
+        if config.base:
+            derive.saturate(self.model, config.base)
         self.model.to(self.device, memory_format=torch.channels_last)
         self.parallel = torch.nn.parallel.DistributedDataParallel(self.model) if self.world > 1 else self.model
         if config.compiled:
@@ -152,6 +158,9 @@ class Trainer:
     def start(self, start: Path | None) -> None:
         """The weights before the first step."""
         config = self.config
+        if config.base:
+            derive.start(self.model, config.base, config.lowest, config.highest)
+            return
         if start and start.is_file():
             start_from_checkpoint(self.model, start)
             return
@@ -285,7 +294,8 @@ class Trainer:
         t = positions(len(x), *config.rates).to(self.device, non_blocking=True)
         settling = settles(config, self.step)
         for name, p in self.model.named_parameters():
-            p.requires_grad_(not settling or name.startswith("synthesis."))
+            learns = config.base is None or derive.learns(name)
+            p.requires_grad_(learns and (not settling or name.startswith("synthesis.")))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             out = self.parallel(x, t, settling)
         share = 10.0 ** -t.square() if self.step < config.free_until else 1.0
@@ -311,8 +321,10 @@ class Trainer:
         """Loss, rate and PSNR of the averaged weights at five qualities, with hard rounding; one picture."""
         if self.rank:
             return
-        model = build(self.config.network).to(self.device, memory_format=torch.channels_last)
-        model.load_state_dict(self.average)
+        model = build(self.config.network)
+        if self.config.base:
+            derive.saturate(model, self.config.base)
+        model.to(self.device, memory_format=torch.channels_last).load_state_dict(self.average)
         crops = Crops(self.validation, 256, 8, 0, grey=0.0)
         losses = []
         low, high = self.config.rates

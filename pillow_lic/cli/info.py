@@ -79,7 +79,7 @@ def _head_fields(head: container.Head) -> Iterator[Field]:
         yield "3", "model", header.model
         yield "3", "model hash", header.model_hash.hex()
         yield "9.1", "model name", registry.name_of(header.model, header.model_hash)
-        yield "3", "quality", header.quality
+        yield "3", "quality", registry.quality_of(*header.coding)
         yield "3", "tile side", header.tile_side
         yield "3", "stages", f"{header.stage_count}{', cut' if header.cut else ''}"
     for name, payload in (("ICC bytes", head.icc), ("EXIF bytes", head.exif), ("XMP bytes", head.xmp)):
@@ -157,7 +157,10 @@ def show_models(*, as_json: bool) -> None:
 
 def _taken_for(name: str) -> str:
     """The quality that a model is for, and where it is the one that is used."""
-    words = f"  quality {_span(*registry.by_name(name).manifest.quality)}"
+    low, high = choice.spoken(registry.by_name(name))
+    words = f"  quality {low:g} to {high:g}"
+    if name == choice.TINY:
+        words += f", the default below {choice.LOW:g}"
     for tune, models in choice.TUNES.items():
         lowest = LIC_QUALITY_MIN
         for highest, known in models:

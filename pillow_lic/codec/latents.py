@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from .. import quality
 from ..constants import LIC_MEAN_BITS, LIC_OCTAVE_BITS
 from ..engines import choice as engines
 from ..errors import LicBadOption
@@ -71,7 +70,7 @@ def latents(
         grey_where_missing(symbols, spread(symbols.decode, header.tiles(), chunks.tiles), truncated)
         y_hat, deviations = _arrays(symbols, scales)
     size = header.width, header.height
-    return FileLatents(y_hat, deviations, model.name, quality.from_q(header.quality_q), size)
+    return FileLatents(y_hat, deviations, model.name, model.manifest.quality_at(header.quality_q), size)
 
 
 def _arrays(symbols: Symbols, scales: bool) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:

@@ -137,7 +137,7 @@ class Target(NamedTuple):
     kind: str  # one of TARGETS
     value: float
     spans: tuple[Span, ...]  # rising
-    smaller: tuple[Span, ...] = ()  # to turn to where none of those makes a file so small
+    smaller: tuple[tuple[Span, ...], ...] = ()  # to turn to, one after the other, where none of those goes so low
 
 
 class EncodeSettings(NamedTuple):
@@ -163,15 +163,16 @@ class EncodeSettings(NamedTuple):
 class EncodeOptions:
     """How to encode.
 
-    quality: 1 to 100, may be fractional; below 1 it counts as 1; None: 75. Or, instead of it, one of these, for which
-    the quality is searched:
+    quality: 0.1 to 100, may be fractional; lower, to 0, it counts as 0.1, where a model is named as that one's lowest;
+    None: 75. Or, instead of it, one of these, for which the quality is searched:
     target_size: bytes of the whole file, metadata and alpha included; never more, and as near below as can be.
     target_bpp: the same in bits per pixel. ratio: the same as the samples' bytes over the file's.
     target_psnr: dB of the colours that are seen, as near as can be. At quality 100 a file may be smaller, and at 1
     better, than asked, and one that is kept exactly both; what cannot be had otherwise is LicTargetUnreachable.
     tune: what the files shall be good at: "visual", what people see; "psnr", squared errors; "ms-ssim"; or
     "perceptual", which is "visual" and a wish to be shown in that style. None: "visual"; "psnr" where target_psnr or
-    uniform asks for squared errors, or a file is to be smaller than "visual" can make it. Or model: a name that `lic
+    uniform asks for squared errors, or a file is to be smaller than "visual" can make it. Below 1, and for the smallest
+    files, there is one model for all tunes. Or model: a name that `lic
     models` lists, with the quality that it is for.
     effort: 0 to 9, smaller files at equal quality for more time; None for 2. No decoder sees a difference. With
     "ms-ssim" 0 alone.
@@ -224,7 +225,8 @@ class EncodeOptions:
         """
         device = engines.device_named(self.device)
         target = self._target()
-        q = qualities.to_q(qualities.DEFAULT if self.quality is None else self.quality)
+        quality = qualities.DEFAULT if self.quality is None else self.quality
+        q = qualities.to_q(quality)
         lossless = _checked_switch("lossless", self.lossless)
         exact = lossless if self.exact is None else _checked_switch("exact", self.exact)
         if self.screen not in SCREENS:
@@ -248,12 +250,11 @@ class EncodeOptions:
             effort = _checked_effort(self.effort, None)
             return EncodeSettings(q, None, effort, IDLE, self.screen, exact, preview=small, depth=depth)
         if target is None:
-            span, sought = self._span(q, models.chosen(self.model, self._tune(), q), device), None
+            span, sought = self._span(*models.chosen(self.model, self._tune(), quality), device), None
         else:
-            tune = self._tune()
-            spans = self._ladder(tune, device)
-            smaller = self._ladder(models.SQUARES_TUNE, device) if self.model is None and tune is None else ()
-            span, sought = spans[-1], Target(*target, spans, smaller)
+            ladders = models.ladders(self.model, self._tune())
+            spans, *smaller = (tuple(self._span(*rung, device) for rung in ladder) for ladder in ladders)
+            span, sought = spans[-1], Target(*target, spans, tuple(smaller))
         if wanted is not None and not span.model.core.staged:
             msg = f"the model {span.model.name!r} codes its residuals under mixtures, whose files take no quality map"
             raise LicBadOption(msg)
@@ -262,9 +263,6 @@ class EncodeOptions:
     def _span(self, q: int, model: Model, device: str) -> Span:
         _check_progressive(self.progressive, model)
         return Span(q, model, _checked_effort(self.effort, model), engines.encoder(model, device))
-
-    def _ladder(self, tune: str | None, device: str) -> tuple[Span, ...]:
-        return tuple(self._span(q, model, device) for q, model in models.ladder(self.model, tune))
 
     def _tune(self) -> str | None:
         """The stated one, or what goes with what is asked for; None leaves it to the model or the default."""

@@ -19,6 +19,7 @@ from ..container.overlay import bands_of
 from ..engines import choice as engines
 from ..engines.base import Picture
 from ..models import choice as models
+from ..quality import from_q
 from . import overlay
 from .fill import filled
 
@@ -256,7 +257,8 @@ def _weight(settings: EncodeSettings) -> float:
     manifest = settings.model.manifest
     found = manifest.lambda_at(settings.q) if manifest.visual is None else None
     if found is None:  # tuned for something else: as if it were not
-        found = models.chosen(None, models.SQUARES_TUNE, settings.q).manifest.lambda_at(settings.q)
+        q, model = models.chosen(None, models.SQUARES_TUNE, from_q(settings.q))
+        found = model.manifest.lambda_at(q)
     assert found is not None
     return found
 

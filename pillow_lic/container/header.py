@@ -163,7 +163,7 @@ class Header:
 
     @property
     def quality(self) -> float:
-        """The quality as users state it, 1.0 to 100.0."""
+        """The quality that Q stands for with most models, 1.0 to 100.0."""
         return from_q(self.quality_q)
 
     @property
@@ -180,6 +180,11 @@ class Header:
     def whole(self) -> bool:
         """Whether samples are numbers of 32 bits."""
         return self.depth == LIC_DEPTH_WHOLE
+
+    @property
+    def coding(self) -> tuple[int, bytes, int]:
+        """Number and hash of the model, and Q."""
+        return self.model, self.model_hash, self.quality_q
 
     @property
     def has_alpha(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..constants import LIC_QUALITY_MAX
 from ..errors import LicBadOption
-from ..quality import from_q
+from ..quality import from_q, to_q
 from . import registry
 
 if TYPE_CHECKING:
@@ -23,34 +23,50 @@ TUNES: dict[str, tuple[tuple[int, str], ...]] = {
     "perceptual": ((LIC_QUALITY_MAX, "photo-visual"),),
     "ms-ssim": ((LIC_QUALITY_MAX, "photo-ms-ssim"),),
 }
+TINY = "photo-tiny"  # what qualities below LOW are of, whatever the tune is, and files too small for all others
+LOW = 1.0
 DEFAULT_TUNE = "visual"
 SQUARES_TUNE = "psnr"  # what is asked for in decibels is best had from
 
 
-def chosen(model: str | None, tune: str | None, q: int) -> Model:
-    """The model to encode with at quality Q (100 to 10000). Neither a name nor a tune: DEFAULT_TUNE.
+def chosen(model: str | None, tune: str | None, quality: float) -> tuple[int, Model]:
+    """The model to encode with at a quality from 0 to 100, and its Q for that. Neither a name nor a tune: DEFAULT_TUNE.
 
-    Raises as registry.by_name, LicBadOption if both are given or the named model was not trained for the quality.
+    Raises as registry.by_name, LicBadOption if both are given, for what is no quality, or if the named model was not
+    trained for it.
     """
     _check(model, tune)
+    q = to_q(quality)
     if model is None:
-        return registry.by_name(next(name for highest, name in TUNES[tune or DEFAULT_TUNE] if q <= highest))
+        below = [(LIC_QUALITY_MAX, TINY)] if quality < LOW else TUNES[tune or DEFAULT_TUNE]
+        found = registry.by_name(next(name for highest, name in below if q <= highest))
+        return found.manifest.q_for(quality), found
     found = registry.by_name(model)
-    if not found.manifest.fits(q):
-        spoken = " to ".join(f"{from_q(end):g}" for end in found.manifest.quality)
+    low, high = spoken(found)
+    if quality > high or (found.manifest.asked is None and q < found.manifest.quality[0]):
         advice = "leave model out to have one chosen"
-        msg = f"model {model!r} is for quality {spoken}, found {from_q(q):g}; {advice}"
+        msg = f"model {model!r} is for quality {low:g} to {high:g}, found {from_q(q):g}; {advice}"
         raise LicBadOption(msg)
-    return found
+    return found.manifest.q_for(quality), found
 
 
-def ladder(model: str | None, tune: str | None) -> list[tuple[int, Model]]:
-    """The models that `chosen` takes, with the highest Q that each is taken for, rising. Raises as it does."""
+def spoken(model: Model) -> tuple[float, float]:
+    """The lowest and the highest quality of a model, as users state them."""
+    low, high = (model.manifest.quality_at(q) for q in model.manifest.quality)
+    return low, high
+
+
+def ladders(model: str | None, tune: str | None) -> list[list[tuple[int, Model]]]:
+    """The models that `chosen` takes, with the highest Q that each is taken for, rising; and behind these, each in the
+    same way, those to turn to for smaller files. Raises as it does.
+    """
     _check(model, tune)
-    if model is None:
-        return [(highest, registry.by_name(name)) for highest, name in TUNES[tune or DEFAULT_TUNE]]
-    found = registry.by_name(model)
-    return [(found.manifest.quality[1], found)]
+    if model is not None:
+        found = registry.by_name(model)
+        return [[(found.manifest.quality[1], found)]]
+    squares = [TUNES[SQUARES_TUNE]] if tune is None else []
+    rungs = [TUNES[tune or DEFAULT_TUNE], *squares, ((LIC_QUALITY_MAX, TINY),)]
+    return [[(highest, registry.by_name(name)) for highest, name in ladder] for ladder in rungs]
 
 
 def _check(model: str | None, tune: str | None) -> None:

@@ -26,6 +26,7 @@ THUMBNAIL = "thumbnail.safetensors"  # what gives small pictures without its syn
 FAMILIES = {"photo": "photo", "factorized": "gdn", "hyperprior": "gdn", "gdn-mixture": "gdn"}
 NATIVE = "photo"  # that which the native engine runs
 WIDTH_MAX = 4096  # of a network
+RANGES = ("lambda", "visual", "asked")  # what is two numbers above 0 that do not fall, where it is stated
 DEFAULTS: dict[str, Any] = {"encoder_halo": 8, "quality": [LIC_QUALITY_MIN, LIC_QUALITY_MAX]}  # what need not be stated
 
 
@@ -49,12 +50,14 @@ class Manifest:
     quality: tuple[int, int]  # the lowest and the highest Q that it was trained for
     lambdas: tuple[float, float] | None  # of squared errors, at the lowest and at the highest Q; None: it weighs others
     visual: tuple[float, float] | None  # of the visual distance beside them; None: it does not count
+    asked: tuple[float, float] | None  # what users call the lowest and the highest Q; None: what all others call them
     hash: bytes  # SHA-256 of what decides symbols and pixels (FORMAT 9.1)
     family: str
     widths: Mapping[str, int | bool]  # of the networks: what their family calls them
     encoder: str | None  # SHA-256 of the encoder's file, in hexadecimal; None where there is none
     perceptual: str | None  # SHA-256 of the second synthesis' file, likewise; None where there is none
     thumbnail: str | None  # likewise, of the file that gives small pictures
+    base: str | None  # name of the model that has the tensors which these files leave out; None: they leave out none
     stated: Mapping[str, Any] = field(compare=False, repr=False)  # all that the file holds, for people
 
     @classmethod
@@ -66,19 +69,21 @@ class Manifest:
         whole = DEFAULTS | stated
         integers = {key: whole[key] for key in (*MODEL_LIMITS, "encoder_halo")}
         low, high = whole["quality"]
-        lambdas, visual = (_range(stated, key) for key in ("lambda", "visual"))
+        lambdas, visual, asked = (_range(stated, key) for key in RANGES)
         network = dict(whole["network"])
         return cls(
             name=whole["name"],
             quality=(low, high),
             lambdas=lambdas,
             visual=visual,
+            asked=asked,
             hash=bytes.fromhex(whole["identity"]),
             family=network.pop("family"),
             widths=network,
             encoder=whole.get("encoder"),
             perceptual=whole.get("perceptual"),
             thumbnail=whole.get("thumbnail"),
+            base=whole.get("base"),
             stated=whole,
             **integers,
         )
@@ -92,6 +97,15 @@ class Manifest:
         """Whether the model was trained for a quality Q (100 to 10000)."""
         low, high = self.quality
         return low <= q <= high
+
+    def q_for(self, quality: float) -> int:
+        """The Q that a quality stands for, as users state it. Raises LicBadOption unless it is from 0 to 100."""
+        q = qualities.to_q(quality)
+        return q if self.asked is None else qualities.q_between(self.quality, self.asked, quality)
+
+    def quality_at(self, q: int) -> float:
+        """The inverse: the quality at Q, to hundredths, as users state it."""
+        return qualities.from_q(q) if self.asked is None else qualities.quality_between(self.quality, self.asked, q)
 
     def lambda_at(self, q: int) -> float | None:
         """lambda at Q of the squared errors that the model was trained for, None where it weighs others."""
@@ -116,7 +130,7 @@ def _problem(stated: Any) -> str | None:
     if not (whole and LIC_QUALITY_MIN <= quality[0] <= quality[1] <= LIC_QUALITY_MAX):
         ends = f"{LIC_QUALITY_MIN} to {LIC_QUALITY_MAX}"
         return f"quality must be two integers from {ends} that do not fall, found {quality!r}"
-    for key in ("lambda", "visual"):
+    for key in RANGES:
         if key in stated and not _is_range(stated[key]):
             return f"{key} must be two numbers above 0 that do not fall, found {stated[key]!r}"
     if "visual" in stated and "lambda" not in stated:
@@ -129,6 +143,9 @@ def _problem_of_files(stated: dict[str, Any]) -> str | None:
         digest = stated.get(key)
         if (needed or key in stated) and not (isinstance(digest, str) and DIGEST.fullmatch(digest)):
             return f"{key} must be a SHA-256 in lower-case hexadecimal, found {digest!r}"
+    base = stated.get("base")
+    if "base" in stated and not (isinstance(base, str) and NAME.fullmatch(base)):
+        return f"base must be the name of a model, found {base!r}"
     network = stated.get("network")
     if not isinstance(network, dict) or network.get("family") not in FAMILIES:
         return f"network must state a family of {', '.join(FAMILIES)}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..constants import HASH_BYTES
 from ..errors import LicBadOption, LicModelMissing, LicUnknownModel
 from ..forks import held
+from ..quality import from_q
 from . import store
 from .store import Model, read_model
 
@@ -27,6 +28,7 @@ SHIPPED: dict[int, tuple[str, str]] = {
     4: ("photo-ms-ssim", "photo-ms-ssim"),
     5: ("photo-low", "photo-low"),
     6: ("photo-visual", "photo-visual"),
+    7: ("photo-tiny", "photo-tiny"),
 }
 
 TESTS = ("toy",)  # models for tests: a file may use them where the program has named them
@@ -152,6 +154,14 @@ def name_of(number: int, model_hash: bytes) -> str:
         return by_hash(number, model_hash).name
     except (LicUnknownModel, LicModelMissing):
         return f"unknown (number {number}, hash {model_hash.hex()})"
+
+
+def quality_of(number: int, model_hash: bytes, q: int) -> float:
+    """The quality that Q of a file stands for, as users state it: by its model, as far as that is known here."""
+    try:
+        return by_hash(number, model_hash).manifest.quality_at(q)
+    except (LicUnknownModel, LicModelMissing):
+        return from_q(q)
 
 
 def describe(name: str) -> dict[str, Any]:

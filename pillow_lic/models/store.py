@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 SHIPPED = Path(__file__).parent  # where the directories of our own models lie
 BESIDE = "pillow_lic_models"  # the package with what the wheel leaves out: photo-ms-ssim and gdn-mixture
+SHIPPED_NUMBER = -1  # of a shipped model that is read as the base of another
 INSTALL = 'pip install "pillow-lic[models]"'
 MANIFEST_MAX = 1 << 20  # bytes of manifest.json that are read
 FILE_MAX = 1 << 27  # bytes of one file of a model
@@ -95,6 +96,19 @@ class Model:
         """SHA-256 of what decoding depends on (FORMAT 9.1); files carry the first 8 bytes."""
         return self.manifest.hash
 
+    @once
+    def base(self) -> Model | None:
+        """The shipped model that has the tensors which this one's files leave out (FORMAT 9.1), None where they leave
+        none out. Raises LicModelMissing.
+        """
+        if self.manifest.base is None:
+            return None
+        base = read_model(SHIPPED_NUMBER, SHIPPED / self.manifest.base)
+        if base.manifest.base is not None:
+            msg = f"{self.path} leaves tensors to {base.name!r}, which leaves some to another; re-export the model"
+            raise LicModelMissing(msg)
+        return base
+
     def _read(self, file: str) -> bytes:
         path = self.path / file
         if self.number and not path.exists():
@@ -116,6 +130,8 @@ class Model:
         names.
         """
         tensors = weights.read(self._read(DECODER), str(self.path / DECODER), NAMES[DECODER])
+        if self.base is not None:
+            tensors = self.base.tensors | tensors
         if weights.identity(tensors, self.manifest.integers.values()) != self.hash:
             raise _other(self.path / DECODER)
         return tensors
@@ -126,7 +142,8 @@ class Model:
         if self.manifest.encoder is None:
             msg = f"the model {self.name!r} was installed without its encoder: it opens files, and cannot save any"
             raise LicModelMissing(msg)
-        return self._named(ENCODER, self.manifest.encoder)
+        own = self._named(ENCODER, self.manifest.encoder)
+        return own if self.base is None else self.base.encoder_tensors | own
 
     @once
     def perceptual_tensors(self) -> weights.Tensors:
@@ -157,7 +174,9 @@ class Model:
         again where they are asked for again.
         """
         _ = self.core
-        self.__dict__.pop("tensors", None)
+        for one in (self, self.base):
+            if one is not None:
+                one.__dict__.pop("tensors", None)
 
     def check_files(self) -> None:
         """Read every file once. Raises LicModelMissing."""

@@ -264,7 +264,7 @@ def _info(head: container.Head) -> dict[str, Any]:
 
     header = head.header
     info: dict[str, Any] = {
-        "quality": header.quality,
+        "quality": header.quality if header.alone else registry.quality_of(*header.coding),
         "model": None if header.alone else registry.name_of(header.model, header.model_hash),
         "bpp": 8 * head.size / (header.width * header.height),
         "lic_version": f"{head.major}.{head.minor}",

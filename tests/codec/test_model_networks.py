@@ -186,11 +186,11 @@ def test_floats_and_integers_are_one_network(name):
     }
     widths = model.manifest.widths
     floats = exchange.float_decoder(model.arrays, units, shapes[DECODER])
-    again = exchange.integer_decoder(floats, units, widths["body_blocks"], widths["detail_blocks"])
+    again = exchange.integer_decoder(floats, units, (widths["body_blocks"], widths["detail_blocks"]))
     compare_layers(again, model.arrays)
     compare_layers(exchange.float_decoder(again, units, shapes[DECODER]), floats)
     floats = exchange.float_encoder(model.encoder_arrays, units, shapes[ENCODER])
     assert set(floats) == set(shapes[ENCODER])
-    again = exchange.integer_encoder(floats, units, widths["encoder_blocks"], widths["encoder_low_blocks"])
+    again = exchange.integer_encoder(floats, units, (widths["encoder_blocks"], widths["encoder_low_blocks"]))
     compare_layers(again, model.encoder_arrays)
     compare_layers(exchange.float_encoder(again, units, shapes[ENCODER]), floats)

@@ -96,10 +96,10 @@ def test_wheel_holds_what_it_should(wheel):
     ):
         assert name in names
     assert any(name.startswith("pillow_lic/_core.") and name.endswith((".so", ".pyd")) for name in names)
-    for model in ("toy", "photo", "photo-low", "photo-visual"):
+    for model in ("toy", "photo", "photo-low", "photo-visual", "photo-tiny"):
         for file in ("manifest.json", "model.safetensors", "encoder.safetensors"):
             assert f"pillow_lic/models/{model}/{file}" in names
-    for model in ("photo", "photo-low", "photo-visual"):
+    for model in ("photo", "photo-low", "photo-visual", "photo-tiny"):
         assert f"pillow_lic/models/{model}/thumbnail.safetensors" in names
     for model in ("photo-ms-ssim", "gdn-mixture"):  # of pillow-lic-models
         assert f"pillow_lic/models/{model}/manifest.json" in names

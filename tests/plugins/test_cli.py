@@ -320,6 +320,7 @@ def test_models(capsys):
     assert lines["photo"].endswith(f"to 100, tune='psnr' from {last + 0.01:g} to 100")
     assert lines["photo-ms-ssim"].endswith("quality 1 to 100, tune='ms-ssim' from 1 to 100")
     assert lines["toy"].endswith("quality 1 to 100")
+    assert lines["photo-tiny"].endswith("quality 0.1 to 1, the default below 1")
 
 
 def test_demo(photo, tmp_path, capsys):

@@ -356,11 +356,20 @@ def test_transparent_colour(mode, colour, wanted):
 def test_tune_chooses_the_model():
     from pillow_lic.models import choice
 
-    last = choice.TUNES["psnr"][0][0]
-    for q, psnr in ((100, "photo-low"), (last, "photo-low"), (last + 1, "photo"), (10000, "photo")):
-        names = [choice.chosen(None, tune, q).name for tune in (None, "visual", "psnr", "ms-ssim")]
-        assert names == ["photo-visual", "photo-visual", psnr, "photo-ms-ssim"]
-        assert choice.chosen("toy", None, q).name == "toy"
+    last = choice.TUNES["psnr"][0][0] / 100
+    tunes = (None, "visual", "psnr", "ms-ssim")
+    for quality, psnr in ((1, "photo-low"), (last, "photo-low"), (last + 0.01, "photo"), (100, "photo")):
+        found = [choice.chosen(None, tune, quality) for tune in tunes]
+        assert [model.name for _, model in found] == ["photo-visual", "photo-visual", psnr, "photo-ms-ssim"]
+        assert {q for q, _ in found} == {round(100 * quality)}
+        assert choice.chosen("toy", None, quality)[1].name == "toy"
+    for quality, q in ((0, 100), (0.1, 100), (0.55, 5050), (0.999, 9989)):
+        assert {(found, model.name) for found, model in (choice.chosen(None, tune, quality) for tune in tunes)} == {
+            (q, "photo-tiny")
+        }
+        assert choice.chosen("photo-tiny", None, quality)[0] == q
+        assert choice.chosen("toy", None, quality)[0] == 100
+    assert choice.chosen("photo-tiny", None, 1)[0] == 10000
     with pytest.raises(errors.LicBadOption, match="give one of the two"):
         choice.chosen("toy", "psnr", 100)
     for wrong in ("vmaf", 3, ["psnr"]):

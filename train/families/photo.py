@@ -157,14 +157,16 @@ class Model(nn.Module):
     def observe_decoder(self, y_hat: Tensor, z_hat: Tensor, residuals: Callable, t: Tensor, ranges: Ranges) -> None:
         photo_ranges.observe_decoder(self, y_hat, z_hat, residuals, t, ranges)
 
-    def stored(self, units: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    def stored(
+        self, units: dict[str, np.ndarray], held: exchange.Held | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         c = self.config
         if c.design != "shipped":
             msg = f"the design {c.design!r} is for comparisons: FORMAT 8 has no integers of it, so none can be exported"
             raise ValueError(msg)
         floats = {name: value.double().numpy() for name, value in self.state_dict().items()}
-        decoder = exchange.integer_decoder(floats, units, c.body_blocks, c.detail_blocks)
-        return decoder, exchange.integer_encoder(floats, units, c.encoder_blocks, c.encoder_low_blocks)
+        decoder = exchange.integer_decoder(floats, units, (c.body_blocks, c.detail_blocks), held)
+        return decoder, exchange.integer_encoder(floats, units, (c.encoder_blocks, c.encoder_low_blocks), held)
 
     def widths(self) -> dict[str, object]:
         widths = dataclasses.asdict(self.config)

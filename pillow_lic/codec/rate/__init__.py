@@ -36,13 +36,30 @@ def sought(job: Encoding) -> Attempt:
     """The file of a job with a target, which has begun. Raises LicTargetUnreachable."""
     target = job.settings.target
     assert target is not None
-    if target.smaller:
-        try:
-            return _sought(job)
-        except LicTargetUnreachable:
-            turned = target._replace(spans=target.smaller, smaller=())
-        job.settings = job.settings._replace(**target.smaller[-1]._asdict(), target=turned)
-    return _sought(job)
+    goal = goal_of(job)
+    try:
+        best = _sought(job)
+    except LicTargetUnreachable:
+        if not (target.smaller and goal.descends):
+            raise
+        return sought(_turned(job))
+    floor = spans(job)[0].model.manifest.quality[0]
+    if not target.smaller or best.symbols is None or best.q > floor or not goal.above(best):
+        return best
+    try:  # it is better than asked for, and those models cannot make it worse
+        return min(best, sought(_turned(job)), key=lambda one: abs(one.value - goal.wanted))
+    except LicTargetUnreachable:  # the others' best is not as good
+        return best
+
+
+def _turned(job: Encoding) -> Encoding:
+    """The job with the models that come next for what is smaller."""
+    target = job.settings.target
+    assert target is not None
+    first, *others = target.smaller
+    turned = target._replace(spans=first, smaller=tuple(others))
+    job.settings = job.settings._replace(**first[-1]._asdict(), target=turned)
+    return job
 
 
 def _sought(job: Encoding) -> Attempt:
@@ -146,7 +163,7 @@ def _chosen(job: Encoding, goal: Goal, expected: int) -> tuple[Search, int]:
 def _refusal(job: Encoding, goal: Goal, search: Search) -> str:
     """Two whole files may be made for it: not where other models come next."""
     target = job.settings.target
-    if target is not None and target.smaller:
+    if target is not None and target.smaller and goal.descends:
         return _said(job, "these models make no file so small")
     ladder = spans(job)
     lowest = Search(job, goal, 0)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ...constants import LIC_QUALITY_MAX
 from ...engines.base import white_of
-from ...quality import from_q
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +40,7 @@ class Goal(Protocol):
     slope: float  # what a step of Q adds to the value, roughly
     lift: float  # what effort adds to it, roughly
     near: float  # by so much may a probe miss
+    descends: bool  # whether what cannot be met is too low, not too high, so that models of lower rates may meet it
 
     @property
     def wanted(self) -> float:
@@ -67,6 +67,9 @@ class Goal(Protocol):
     def met(self, best: Attempt | None, highest: int) -> bool:
         """Whether the best attempt is what was asked for, or better. highest: the Q above which there is none."""
 
+    def above(self, best: Attempt) -> bool:
+        """Whether the best attempt is more than was asked for, so that further models are worth a try."""
+
     def refusal(self, least: Attempt, most: Attempt) -> str:
         """What there is to say of a goal that was not met, by what the lowest and the highest quality make."""
 
@@ -80,6 +83,7 @@ class Size:
     slope = 3.2e-4
     near = 0.02
     lift = 0.0
+    descends = True
 
     @property
     def wanted(self) -> float:
@@ -118,6 +122,10 @@ class Size:
         """At the highest quality files are as small as they are."""
         return best is not None
 
+    def above(self, best: Attempt) -> bool:
+        """Never: what is above is not allowed."""
+        return False
+
     def refusal(self, least: Attempt, most: Attempt) -> str:
         """The sizes that can be had."""
         if least.symbols is None:
@@ -125,7 +133,8 @@ class Size:
         sizes = f"{_size(least)} to {_size(most)} bytes"
         beside = self.job.beside()
         of_them = f", {beside} of them header, metadata and alpha" if beside else ""
-        return f"files are to have {self.most} bytes, and qualities {_span(least, most)} make {sizes}{of_them}"
+        qualities = _span(self.job, least, most)
+        return f"files are to have {self.most} bytes, and qualities {qualities} make {sizes}{of_them}"
 
 
 @dataclass
@@ -137,6 +146,7 @@ class Psnr:
     slope = 1.3e-3
     near = 0.35
     lift = 0.25
+    descends = False
 
     def guess(self) -> int:
         """Photographs of 33 dB are of quality 30, roughly."""
@@ -195,17 +205,25 @@ class Psnr:
         assert best is not None
         return best.q < highest or best.value > self.wanted - 0.1
 
+    def above(self, best: Attempt) -> bool:
+        """By more than a search may miss."""
+        return best.value > self.wanted + 0.1
+
     def refusal(self, least: Attempt, most: Attempt) -> str:
         """What can be had."""
-        return f"qualities {_span(least, most)} make {least.value:.2f} to {most.value:.2f} dB"
+        return f"qualities {_span(self.job, least, most)} make {least.value:.2f} to {most.value:.2f} dB"
 
 
 def _size(attempt: Attempt) -> int:
     return len(attempt.data or b"")
 
 
-def _span(least: Attempt, most: Attempt) -> str:
-    return f"{from_q(least.q):g} to {from_q(most.q):g}"
+def _span(job: Encoding, least: Attempt, most: Attempt) -> str:
+    """Of qualities, those of the lowest and of the highest model of a job."""
+    target = job.settings.target
+    assert target is not None
+    first, last = target.spans[0].model.manifest, target.spans[-1].model.manifest
+    return f"{first.quality_at(least.q):g} to {last.quality_at(most.q):g}"
 
 
 def goal_of(job: Encoding) -> Goal:

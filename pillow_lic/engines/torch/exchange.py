@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Units = Mapping[str, Array]  # of each channel, by the name of a place in the networks
+Held = Mapping[str, tuple[Array, Array]]  # by layers' names: weights as integers, and their steps
 
 I16_MAX = 32767
 BIAS_MAX = 2**53
@@ -196,16 +197,17 @@ def gain_table(log_gain: Array) -> Array:
     return np.exp(log_gain[low] * (1 - part) + log_gain[low + 1] * part)
 
 
-def integer_layer(layer: Layer, floats: Mapping[str, Array], units: Units) -> dict[str, Array]:
-    """weight, scale and bias of a layer."""
-    weight = arranged(floats[f"{layer.path}.weight"], layer.order)
-    bias = floats.get(f"{layer.path}.bias", np.zeros(len(weight)))
-    folded = weight * layer.inputs(units)
-    step = np.maximum(np.maximum(np.abs(folded).sum(1) / LIC_WEIGHT_SUM_MAX, np.abs(folded).max(1) / I16_MAX), 1e-30)
-    whole = np.round(folded / step[:, None])
-    while (excess := np.abs(whole).sum(1) > LIC_WEIGHT_SUM_MAX).any():  # rounding went up more than down
-        step[excess] *= 1.0 + 1e-4
-        whole = np.round(folded / step[:, None])
+def integer_layer(
+    layer: Layer, floats: Mapping[str, Array], units: Units, held: Held | None = None
+) -> dict[str, Array]:
+    """weight, scale and bias of a layer. held: by layers' names, those whose weights are to be the integers that they
+    are in another model; see `kept_layer`.
+    """
+    if held is not None and layer.name in held:
+        whole, step = held[layer.name]
+    else:
+        whole, step = _whole(arranged(floats[f"{layer.path}.weight"], layer.order) * layer.inputs(units))
+    bias = floats.get(f"{layer.path}.bias", np.zeros(len(whole)))
     gain, shift = np.ones((1, 1)), np.zeros((1, 1))
     if layer.tone:
         table = floats[layer.tone]
@@ -225,15 +227,37 @@ def integer_layer(layer: Layer, floats: Mapping[str, Array], units: Units) -> di
     }
 
 
+def _whole(folded: Array) -> tuple[Array, Array]:
+    """Weights as integers, and the step of each output."""
+    step = np.maximum(np.maximum(np.abs(folded).sum(1) / LIC_WEIGHT_SUM_MAX, np.abs(folded).max(1) / I16_MAX), 1e-30)
+    whole = np.round(folded / step[:, None])
+    while (excess := np.abs(whole).sum(1) > LIC_WEIGHT_SUM_MAX).any():  # rounding went up more than down
+        step[excess] *= 1.0 + 1e-4
+        whole = np.round(folded / step[:, None])
+    return whole, step
+
+
+def kept_layer(layer: Layer, tensors: Mapping[str, Array], units: Units) -> tuple[Array, Array]:
+    """The integers of a layer's weights in a model, and the step of each output, by that model's tensors and units."""
+    scale = np.asarray(tensors[f"{layer.name}.scale"], np.float64) / 2.0**LIC_SCALE_BITS
+    return tensors[f"{layer.name}.weight"], _relative(scale * layer.outputs(units))
+
+
+def _relative(scale: Array) -> Array:
+    """What gains by rate are relative to, of the multipliers (P, outputs) of a layer."""
+    step: Array = np.take_along_axis(scale, np.abs(scale).argmax(0)[None], 0)[0]
+    return np.where(step == 0.0, 1.0, step)
+
+
 def integer_decoder(
-    floats: Mapping[str, Array], units: Units, body_blocks: int, detail_blocks: int
+    floats: Mapping[str, Array], units: Units, blocks: tuple[int, int], held: Held | None = None
 ) -> dict[str, Array]:
     """All tensors of prior, refine and synthesis, float64 arrays by their paths. prior.gain: of the unit in which r is
-    coded.
+    coded. blocks: of body and detail. held: see integer_layer.
     """
     tensors: dict[str, Array] = {}
-    for layer in decoder_layers(body_blocks, detail_blocks):
-        tensors |= integer_layer(layer, floats, units)
+    for layer in decoder_layers(*blocks):
+        tensors |= integer_layer(layer, floats, units, held)
     # log2 of a step before the networks change it, in 1/16 of y_hat's unit
     octaves = -floats["prior.gain"] / np.log(2) - np.log2(mean_unit(units))
     tensors["prior.gain"] = np.round(octaves * OCTAVE).astype(np.int32)
@@ -259,11 +283,13 @@ def integer_synthesis(
     return tensors | stored_units(own, of_encoder=False)
 
 
-def integer_encoder(floats: Mapping[str, Array], units: Units, high_blocks: int, low_blocks: int) -> dict[str, Array]:
-    """All tensors of analysis and hyper-analysis."""
+def integer_encoder(
+    floats: Mapping[str, Array], units: Units, blocks: tuple[int, int], held: Held | None = None
+) -> dict[str, Array]:
+    """All tensors of analysis and hyper-analysis. blocks: at an eighth and at a sixteenth. held: see integer_layer."""
     tensors: dict[str, Array] = {}
-    for layer in encoder_layers(high_blocks, low_blocks):
-        tensors |= integer_layer(layer, floats, units)
+    for layer in encoder_layers(*blocks):
+        tensors |= integer_layer(layer, floats, units, held)
     # y in 1/16 of its unit times gain / 2^24 is what enters the hyper-analysis.
     gain = gain_table(floats["hyper_analysis.gain"]) * mean_unit(units) / units["hyper.y"] * 2.0**24
     tensors["hyper.gain"] = np.round(gain).clip(0, 2**31 - 1).astype(np.int32)
@@ -291,8 +317,7 @@ def float_layer(
     bias = (
         np.asarray(tensors[f"{layer.name}.bias"], np.float64) / 2.0**LIC_SCALE_BITS * layer.outputs(units) - layer.add
     )
-    step = np.take_along_axis(scale, np.abs(scale).argmax(0)[None], 0)[0]  # what gains are relative to
-    step = np.where(step == 0.0, 1.0, step)
+    step = _relative(scale)
     matrix = whole * step[:, None] / layer.inputs(units)
     floats = {f"{layer.path}.weight": disarranged(matrix, shapes[f"{layer.path}.weight"], layer.order)}
     if layer.tone:
