@@ -282,7 +282,7 @@ def _letters() -> np.ndarray:
 
 @pytest.mark.network
 def test_what_is_exact_counts():
-    """A page alone, where there is room for it; where there is not, the networks; where they need more, that is said."""
+    """A page alone, where there is room for it; the networks where not; where they need more, that is said."""
     array = _letters()
     exact = len(pillow_lic.encode(array, lossless=True))
     data = pillow_lic.encode(array, target_size=2 * exact)
