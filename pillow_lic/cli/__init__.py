@@ -247,7 +247,7 @@ def _add_style(parser: argparse.ArgumentParser, what: str) -> None:
 def _add_rate(group: argparse._MutuallyExclusiveGroup) -> None:
     """What decides the quality."""
     group.add_argument(
-        "-q", "--quality", type=arguments.quality, help=f"1 to 100, fractions allowed; default {DEFAULT}"
+        "-q", "--quality", type=arguments.quality, help=f"0.1 to 100, fractions allowed; default {DEFAULT}"
     )
     size = "bytes of each file at most, such as 50k or 1.5M; the quality is searched for that, as for the following"
     group.add_argument("--target-size", type=arguments.number_of_bytes, metavar="BYTES", help=size)
