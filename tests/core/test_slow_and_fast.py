@@ -76,7 +76,9 @@ needs_model = pytest.mark.skipif(not (TOY / "manifest.json").exists(), reason="n
 
 
 @needs_model
-@pytest.mark.parametrize("path", [p for p in GOLDEN if not p.stem.startswith("lossless")], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", [p for p in GOLDEN if not p.stem.startswith(("lossless", "exact"))], ids=lambda p: p.stem
+)
 def test_golden_symbols(path):
     """The integers stored beside a golden file are those of the slow decoder, tile by tile."""
     parsed = container.parse(path.read_bytes())
@@ -92,7 +94,9 @@ def test_golden_symbols(path):
 def test_network_golden_pixels(path):
     """The stored pixels are those of the slow decoder, exactly."""
     stored = np.load(path.with_suffix(".npz"))["pixels"]
-    assert np.array_equal(slow.decode(path.read_bytes(), TOY), stored)
+    found = slow.decode(path.read_bytes(), TOY)
+    assert (found.dtype, found.shape) == (stored.dtype, stored.shape)
+    assert found.tobytes() == stored.tobytes()  # numbers that are none among them
 
 
 @needs_model

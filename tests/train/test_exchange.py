@@ -127,7 +127,9 @@ def test_a_run_can_start_from_every_shipped_model(name, monkeypatch):
     exchange.start_from_model(model, registry.by_name(name).path)
     ((rate, rows, firsts),) = fitted
     assert len(rows) == len(firsts) == rate.gain.numel()
-    assert all(row.sum() % (1 << LIC_PROB_BITS) == 0 for row in rows)
+    sums = torch.stack([row.sum() for row in rows]) / (1 << LIC_PROB_BITS)
+    assert torch.allclose(sums, sums.round(), rtol=0, atol=1e-6)
+    assert sums.min() > 0.5
     assert all(len(row) >= 2 and row[-1] > 0 for row in rows)
 
 
