@@ -69,17 +69,19 @@ def start(model: Model, name: str, lowest: float, highest: float) -> None:
     at = (wanted / ends[0]).log() / math.log(ends[1] / ends[0])
     coarser = 0.5 * (wanted / ends[0]).log().clamp(max=0.0)  # of the logarithm of a gain
     for key, value in base.state_dict().items():
-        if key in own and own[key].shape != value.shape:
-            own[key] = rows_at(value, at)
-            if key in STEPS:
-                own[key] += coarser[:, None]
-        elif key in own:
-            own[key] = value
+        own[key] = rows_at(value, at) if by_rate(key) else value
+        if key in STEPS:
+            own[key] += coarser[:, None]
     of_z = Z_COARSER * coarser[:, None]
     own["hyper_rate.gain"] += of_z
     own["hyper_rate.mean"] *= of_z.exp()
     own["hyper_rate.log_scale"] += of_z
     model.load_state_dict(own)
+
+
+def by_rate(name: str) -> bool:
+    """Whether a parameter of that name has a row for each trained rate."""
+    return name.endswith(("tone", ".gain")) or name.startswith("hyper_rate.") or name == "scale_map.bias"
 
 
 def rows_at(table: Tensor, at: Tensor) -> Tensor:

@@ -79,17 +79,18 @@ def test_it_is_a_model_as_any(derived, make_picture):
         registry.forget_registered()
 
 
-def test_it_begins_where_its_base_is(photographs, tmp_path):
-    """At rates that the base has, with as many tables, the same picture for the same bits."""
-    at = rate_weight(torch.tensor([0.0, 0.6]), 0.0008, 0.25).tolist()
-    settings = [*SETTINGS, f"lowest={at[0]}", f"highest={at[1]}", "network.points=4"]
+@pytest.mark.parametrize("points", [4, 7])
+def test_it_begins_where_its_base_is(photographs, tmp_path, points):
+    """At rates that the base has, the same picture for the same bits."""
+    at = rate_weight(torch.tensor([0.2, 0.8]), 0.0008, 0.25).tolist()
+    settings = [*SETTINGS, f"lowest={at[0]}", f"highest={at[1]}", f"network.points={points}"]
     trainer = train.Trainer(train.load_config(CONFIG, settings), photographs, tmp_path / "run")
-    base = train.build(dataclasses.replace(trainer.config.network))
+    base = train.build(dataclasses.replace(trainer.config.network, points=4))
     train.start_from_model(base, registry.by_name("toy").path)
     x = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
-        own = trainer.model(x, torch.tensor([0.0, 0.0]), hard=True)
-        its = base(x, torch.tensor([0.0, 0.0]), hard=True)
+        own = trainer.model(x, torch.tensor([0.0, 1.0]), hard=True)
+        its = base(x, torch.tensor([0.2, 0.8]), hard=True)
     assert torch.allclose(own["x_hat"], its["x_hat"], atol=1e-4)
     assert torch.allclose(own["y_bits"], its["y_bits"], rtol=1e-3)
 
