@@ -182,7 +182,7 @@ def test_the_module_is_small():
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_):
-        pass
+        """Says nothing of each request."""
 
 
 @pytest.fixture(scope="module")

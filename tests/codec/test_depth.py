@@ -10,8 +10,8 @@ import warnings
 
 import numpy as np
 import pytest
-import slow_container
 import slow_decoder
+import slow_overlay
 from PIL import Image
 from shortcuts import written
 
@@ -280,7 +280,7 @@ def test_prediction_is_undone_whatever_the_numbers_are():
         samples = numbers.copy()
         entropy.restore(samples, depth)  # in place, as its twin does not
         assert samples.max() < 1 << depth
-        told = [slow_container.restored(numbers[:, :, c].tolist(), depth) for c in range(bands)]
+        told = [slow_overlay.restored(numbers[:, :, c].tolist(), depth) for c in range(bands)]
         if bands < 3:
             assert np.array_equal(np.stack(told, axis=2), samples)
         again = entropy.predicted(samples, depth)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import slow_container
 import slow_decoder
+import slow_overlay
 from literal_files import chunk, header_bytes
 from PIL import Image
 
@@ -112,7 +113,7 @@ def test_prediction_of_32_bits_is_undone_whatever_the_numbers_are():
         u = rng.integers(0, 2**32, (17, 5, bands), np.uint32)
         samples = u.copy()
         entropy.restore(samples, 32)
-        told = np.stack([slow_container.restored(u[:, :, c].tolist(), 32) for c in range(bands)], axis=2)
+        told = np.stack([slow_overlay.restored(u[:, :, c].tolist(), 32) for c in range(bands)], axis=2)
         if bands == 3:
             told[:, :, [0, 2]] = (told[:, :, [0, 2]] + told[:, :, [1]]) % 2**32
         assert np.array_equal(told, samples)
@@ -255,7 +256,7 @@ def test_payloads_that_are_refused():
         with pytest.raises(errors.LicCorruptChunk):
             parse_numbers(payload, 0, HEADER)
         with pytest.raises(slow_container.Refused):
-            slow_container.read_planes(payload, slow_container.read_header(b"\x05\x04\xf9"))
+            slow_overlay.read_planes(payload, slow_container.read_header(b"\x05\x04\xf9"))
     with pytest.raises(errors.LicUnsupportedVersion, match="unknown prediction 3"):
         parse_numbers(b"\3" + good[1:], 0, HEADER)
 

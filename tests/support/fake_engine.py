@@ -100,7 +100,7 @@ class FakeEngine:
         return ()
 
     def hand_over(self, values):
-        pass
+        """Nothing waits for a device here."""
 
 
 def on(device, keep=False):

@@ -21,8 +21,10 @@ import sys
 
 import numpy as np
 import slow_photo
-from slow_container import LA, RGB, TWO_LEVELS, L, Refused, bands_of, demand, paint, parse
+from slow_container import paint, parse
 from slow_model import load_for, load_perceptual
+from slow_overlay import LA, RGB, TWO_LEVELS, L, bands_of
+from slow_reader import Refused, demand
 from slow_tile import decode_tile, dequantise
 
 # ---- FORMAT 7: integers of all tiles --------------------------------------------------------------------------------

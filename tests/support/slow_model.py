@@ -10,7 +10,7 @@ import struct
 
 import numpy as np
 import slow_photo
-from slow_container import demand
+from slow_reader import demand
 from slow_tables import Tables
 
 # ---- FORMAT 9: model directory --------------------------------------------------------------------------------------

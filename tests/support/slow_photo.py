@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from slow_container import demand
+from slow_reader import demand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

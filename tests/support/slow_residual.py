@@ -2,7 +2,7 @@
 Imports nothing of pillow_lic.
 """
 
-from slow_container import ceil_div, demand
+from slow_reader import ceil_div, demand
 
 
 def flatten(planes):

@@ -6,7 +6,7 @@ import bisect
 import itertools
 import struct
 
-from slow_container import demand
+from slow_reader import demand
 
 # ---- FORMAT 7.3: range-ANS ------------------------------------------------------------------------------------------
 

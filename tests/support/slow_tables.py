@@ -5,7 +5,7 @@
 import itertools
 
 import numpy as np
-from slow_container import demand
+from slow_reader import demand
 
 # ---- FORMAT 7.1: quality --------------------------------------------------------------------------------------------
 

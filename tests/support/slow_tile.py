@@ -2,7 +2,7 @@
 pillow_lic.
 """
 
-from slow_container import demand
+from slow_reader import demand
 from slow_residual import bank_row, flatten, mixture_stage, residual_stage
 from slow_stream import TileStream, checksum
 from slow_tables import lerp, rate_point
