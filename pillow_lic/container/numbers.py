@@ -10,9 +10,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..constants import LIC_DEPTH_MAX, LIC_DEPTH_MIN, LIC_TABLE_MAX
-from ..errors import LicBadOption, LicCorruptChunk, LicError, LicUnsupportedVersion
+from ..errors import LicCorruptChunk, LicUnsupportedVersion
 from .fields import REFETCH, UPGRADE, VARINT_LIMIT, Cursor, refuse, varint
-from .overlay import PLAIN, PREDICTED, Planes, Rectangle, pack_overlay, pack_planes, parse_overlay, parse_planes
+from .overlay import (
+    PLAIN,
+    PREDICTED,
+    Planes,
+    Rectangle,
+    accepted,
+    pack_overlay,
+    pack_planes,
+    parse_overlay,
+    parse_planes,
+)
 from .payloads import inflated
 
 if TYPE_CHECKING:
@@ -56,13 +66,7 @@ def pack_numbers(numbers: Numbers, header: Header) -> bytes:
     else:
         *others, last = (pack_overlay(rectangles, eight) for rectangles in numbers.overlays)
         payload = b"".join([*(varint(len(one)) + one for one in others), last])
-    payload = bytes([numbers.prediction]) + payload
-    try:
-        parse_numbers(payload, 0, header)
-    except LicError as error:
-        msg = f"overlay: {error}"
-        raise LicBadOption(msg) from error
-    return payload
+    return accepted(bytes([numbers.prediction]) + payload, parse_numbers, header)
 
 
 def parse_numbers(payload: bytes, start: int, header: Header) -> Numbers:

@@ -15,7 +15,7 @@ from ..errors import LicBadOption, LicCorruptChunk, LicError, LicLimitExceeded, 
 from .fields import REFETCH, UPGRADE, VARINT_LIMIT, Cursor, refuse, varint
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from .header import Header
 
@@ -63,8 +63,13 @@ def pack_overlay(rectangles: Sequence[Rectangle], header: Header) -> bytes:
             for one in rectangles
         ]
         payload = b"".join([varint(len(rectangles)), *heads, *(one.data for one in rectangles)])
+    return accepted(payload, parse_overlay, header)
+
+
+def accepted(payload: bytes, parse: Callable[[bytes, int, Header], object], header: Header) -> bytes:
+    """A payload of `O` that has been packed, as its reader takes it. Raises LicBadOption where that refuses it."""
     try:
-        parse_overlay(payload, 0, header)
+        parse(payload, 0, header)
     except LicError as error:
         msg = f"overlay: {error}"
         raise LicBadOption(msg) from error
@@ -113,12 +118,7 @@ def pack_planes(planes: Planes, header: Header) -> bytes:
     eight = replace(header, depth=LIC_DEPTH_MIN)
     low, high = (pack_overlay(rectangles, eight) for rectangles in (planes.low, planes.high))
     payload = bytes([planes.prediction]) + varint(len(low)) + low + high
-    try:
-        parse_planes(payload, 0, header)
-    except LicError as error:
-        msg = f"overlay: {error}"
-        raise LicBadOption(msg) from error
-    return payload
+    return accepted(payload, parse_planes, header)
 
 
 def parse_planes(payload: bytes, start: int, header: Header) -> Planes:
