@@ -167,13 +167,12 @@ class EncodeOptions:
     None: 75. Or, instead of it, one of these, for which the quality is searched:
     target_size: bytes of the whole file, metadata and alpha included; never more, and as near below as can be.
     target_bpp: the same in bits per pixel. ratio: the same as the samples' bytes over the file's.
-    target_psnr: dB of the colours that are seen, as near as can be. At quality 100 a file may be smaller, and at 1
+    target_psnr: dB of the colours that are seen, as near as can be. At quality 100 a file may be smaller, and at 0.1
     better, than asked, and one that is kept exactly both; what cannot be had otherwise is LicTargetUnreachable.
     tune: what the files shall be good at: "visual", what people see; "psnr", squared errors; "ms-ssim"; or
     "perceptual", which is "visual" and a wish to be shown in that style. None: "visual"; "psnr" where target_psnr or
     uniform asks for squared errors, or a file is to be smaller than "visual" can make it. Below 1, and for the smallest
-    files, there is one model for all tunes. Or model: a name that `lic
-    models` lists, with the quality that it is for.
+    files, there is one model for all tunes. Or model: a name that `lic models` lists, with the quality that it is for.
     effort: 0 to 9, smaller files at equal quality for more time; None for 2. No decoder sees a difference. With
     "ms-ssim" 0 alone.
     progressive: True lets the file be cut anywhere: what comes first is a coarser picture, for about 2 % more bytes.

@@ -25,6 +25,7 @@ TUNES: dict[str, tuple[tuple[int, str], ...]] = {
 }
 TINY = "photo-tiny"  # what qualities below LOW are of, whatever the tune is, and files too small for all others
 LOW = 1.0
+BELOW = ((LIC_QUALITY_MAX, TINY),)  # as of a tune
 DEFAULT_TUNE = "visual"
 SQUARES_TUNE = "psnr"  # what is asked for in decibels is best had from
 
@@ -38,12 +39,12 @@ def chosen(model: str | None, tune: str | None, quality: float) -> tuple[int, Mo
     _check(model, tune)
     q = to_q(quality)
     if model is None:
-        below = [(LIC_QUALITY_MAX, TINY)] if quality < LOW else TUNES[tune or DEFAULT_TUNE]
-        found = registry.by_name(next(name for highest, name in below if q <= highest))
+        rungs = BELOW if quality < LOW else TUNES[tune or DEFAULT_TUNE]
+        found = registry.by_name(next(name for highest, name in rungs if q <= highest))
         return found.manifest.q_for(quality), found
     found = registry.by_name(model)
     low, high = spoken(found)
-    if quality > high or (found.manifest.asked is None and q < found.manifest.quality[0]):
+    if quality > high if found.manifest.asked else not found.manifest.fits(q):
         advice = "leave model out to have one chosen"
         msg = f"model {model!r} is for quality {low:g} to {high:g}, found {from_q(q):g}; {advice}"
         raise LicBadOption(msg)
@@ -65,7 +66,7 @@ def ladders(model: str | None, tune: str | None) -> list[list[tuple[int, Model]]
         found = registry.by_name(model)
         return [[(found.manifest.quality[1], found)]]
     squares = [TUNES[SQUARES_TUNE]] if tune is None else []
-    rungs = [TUNES[tune or DEFAULT_TUNE], *squares, ((LIC_QUALITY_MAX, TINY),)]
+    rungs = [TUNES[tune or DEFAULT_TUNE], *squares, BELOW]
     return [[(highest, registry.by_name(name)) for highest, name in ladder] for ladder in rungs]
 
 
