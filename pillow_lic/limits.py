@@ -65,8 +65,8 @@ def set_limits(
     arguments replace parts of it. pixels: the most work of a picture, in pixels of `photo`. at_once: of
     pictures decoded or encoded at the same time, others wait; a pixel that is encoded counts ten times. models: names
     of models that files may use, or "usual", "native", "any". Nothing at all: what the environment variable
-    PILLOW_LIC_LIMITS says, such as "service" or "service,pixels=4e6,models=photo-visual+photo"; else "default". Raises
-    LicBadOption.
+    PILLOW_LIC_LIMITS says, such as "service,pixels=4e6,models=photo-visual+photo+photo-low+photo-tiny"; else
+    "default". Raises LicBadOption.
     """
     global _set
     if name is None and pixels is None and at_once is None and models is None:
