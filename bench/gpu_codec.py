@@ -141,7 +141,7 @@ def file_begun(data):
     """A file on its way, up to the networks."""
     from pillow_lic import container
     from pillow_lic.codec.decode import Decoding
-    from pillow_lic.codec.options import DecodeOptions
+    from pillow_lic.codec.decode_options import DecodeOptions
 
     job = Decoding(container.read(data), DecodeOptions(device="cuda").checked())
     job.begin()

@@ -303,9 +303,9 @@ py::dict model_limits() {
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     m.doc() = "The integer entropy coder of pillow-lic (docs/FORMAT.md, section 7). Use pillow_lic.entropy.";
 
-    py::class_<lic::Model> model(m, "Model",
-                                 "A model's integer tables, checked, and the coder over them (FORMAT 7, 9.2).");
-    model
+    py::class_<lic::Model> of_model(m, "Model",
+                                    "A model's integer tables, checked, and the coder over them (FORMAT 7, 9.2).");
+    of_model
         .def(py::init(&make_model), py::arg("arrays"), py::arg("latent"), py::arg("hyper"), py::arg("points"),
              py::arg("rows"), py::arg("skip"))
         .def("encode", &encode, py::arg("q"), py::arg("z"), py::arg("r"), py::arg("shape") = py::none())
@@ -335,7 +335,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
         .def_property_readonly("planes", &lic::Model::planes)
         .def_property_readonly("values", &lic::Model::values)
         .def_property_readonly("scale_rows", &lic::Model::scale_rows);
-    bind_nn(m, model);
+    bind_nn(m, of_model);
 
     m.def("rate_point", &rate_point, py::arg("q"), py::arg("points"), "p, f and nearest of FORMAT 7.1.");
     m.def("constants", &constants, "Every constant of FORMAT 10.");

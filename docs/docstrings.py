@@ -10,7 +10,7 @@ import re
 
 import griffe
 
-OPTIONS = "{options}"  # as codec/options.py marks the place of what options mean
+OPTIONS = "{options}"  # as codec/keywords.py marks the place of what options mean
 
 ARGUMENT = re.compile(r"^([a-z*][\w*]*(?: \([^)]*\))?(?:(?:, | and )[a-z*][\w*]*(?: \([^)]*\))?)*): (?=\S)")
 

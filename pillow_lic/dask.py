@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import container, threads
 from .codec.decode import decode as decode_file
-from .codec.options import DecodeKeywords, DecodeOptions, EncodeKeywords, EncodeOptions, keywords
+from .codec.decode_options import DecodeKeywords, DecodeOptions
+from .codec.keywords import keywords
+from .codec.options import EncodeKeywords, EncodeOptions
 from .conversion import files, plan
 from .conversion.convert import FAILED, File, Result, Task
 from .conversion.convert import results as converted

@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Unpack
 
 from .codec.decode import decode
+from .codec.decode_options import DecodeKeywords, DecodeOptions
 from .codec.encode import EncodePicture, encode
-from .codec.options import DecodeKeywords, DecodeOptions, EncodeOptions, keywords
+from .codec.keywords import keywords
+from .codec.options import EncodeOptions
 from .errors import LicBadOption, LicPackageMissing
 
 if TYPE_CHECKING:

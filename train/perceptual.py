@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from pillow_lic import encode, quality, threads
 from pillow_lic.codec import decode
-from pillow_lic.codec.options import DecodeOptions
+from pillow_lic.codec.decode_options import DecodeOptions
 from pillow_lic.constants import LIC_NOISE_CHANNELS
 from pillow_lic.engines import native
 from pillow_lic.engines.torch import latents, networks, photo, visual

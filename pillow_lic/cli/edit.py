@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _wanted(options: argparse.Namespace) -> Mapping[str, bytes | None]:
     """What shall stand in the metadata's chunks. Raises LicBadOption."""
-    from ..codec.options import Metadata
+    from ..codec.metadata import Metadata
     from ..container import edit
 
     given = {name: path and path.read_bytes() for name, path in vars(options).items() if name in ("icc", "exif", "xmp")}

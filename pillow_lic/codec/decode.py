@@ -24,8 +24,9 @@ from ..threads import cramped, spread, with_large_stack
 from . import alpha, exact, overlay, small
 from . import depth as depths
 from . import room as rooms
+from .decode_options import DecodeKeywords, DecodeOptions
 from .decoded import Decoded
-from .options import DecodeKeywords, DecodeOptions, keywords
+from .keywords import keywords
 from .order import ORDERS
 
 if TYPE_CHECKING:

@@ -19,7 +19,9 @@ from ..threads import cramped, spread, with_large_stack
 from . import alpha, fill, modes, numbers, overlay, planes, preview, rate, regions
 from . import depth as depths
 from . import room as rooms
-from .options import NO_METADATA, EncodeKeywords, EncodeOptions, EncodeSettings, Metadata, keywords
+from .keywords import keywords
+from .metadata import NO_METADATA, Metadata
+from .options import EncodeKeywords, EncodeOptions, EncodeSettings
 from .order import ORDERS, Order, turned
 from .order import checked as checked_order
 from .screen import Plan, Scene, planned

@@ -15,7 +15,7 @@ from ..models import registry
 from ..threads import cramped, spread, with_large_stack
 from . import room as rooms
 from .decode import grey_where_missing, read
-from .options import DecodeOptions
+from .decode_options import DecodeOptions
 
 if TYPE_CHECKING:
     import os

@@ -18,17 +18,11 @@ from ..errors import LicBadOption, LicError
 from ..imports import imported
 from ..threads import cramped, submit, with_large_stack
 from .decode import Decoding, read
+from .decode_options import DecodeKeywords, DecodeOptions
 from .encode import LAYOUTS, Encoding
-from .options import (
-    NO_METADATA,
-    DecodeKeywords,
-    DecodeOptions,
-    EncodeKeywords,
-    EncodeOptions,
-    EncodeSettings,
-    Metadata,
-    keywords,
-)
+from .keywords import keywords
+from .metadata import NO_METADATA, Metadata
+from .options import EncodeKeywords, EncodeOptions, EncodeSettings
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..container import Header
     from ..models.store import Model
-    from .options import DecodeOptions
+    from .decode_options import DecodeOptions
 
 
 BLENDED = 1.8  # times the work where two syntheses are blended

@@ -20,8 +20,9 @@ from . import deep, png
 from .tiff import DESCRIBING
 
 if TYPE_CHECKING:
+    from ..codec.decode_options import DecodeOptions
     from ..codec.decoded import Decoded
-    from ..codec.options import DecodeOptions, EncodeOptions
+    from ..codec.options import EncodeOptions
     from ..codec.pipeline import Job
     from .places import Place
 

@@ -49,7 +49,7 @@ def kept(im: Any, given: dict[str, Any]) -> bytes:
 def _same(im: LicImageFile, data: bytes) -> bool:
     """Whether it shows what the file does."""
     from ..codec.decode import decoded, read
-    from ..codec.options import DecodeOptions
+    from ..codec.decode_options import DecodeOptions
     from .pixels import image_of
 
     options = DecodeOptions(dtype="uint8" if im.mode in ("L", "LA", "RGB", "RGBA") else None).checked()

@@ -14,7 +14,7 @@ from ..errors import LicBadOption
 from ..signature import EXIF_PREFIX
 
 if TYPE_CHECKING:
-    from ..codec.options import Metadata
+    from ..codec.metadata import Metadata
     from ..container import Head
 
 NAMES = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp", "cicp": "cicp"}  # the codec's names and Pillow's
@@ -40,7 +40,7 @@ def shown(head: Head) -> tuple[dict[str, Any], list[str]]:
 
 def given(im: Any, options: dict[str, Any]) -> Metadata:
     """What a call of save() gives, as bytes; XMP may be text, EXIF an object of Pillow's. Raises LicBadOption."""
-    from ..codec.options import Metadata
+    from ..codec.metadata import Metadata
 
     exif, xmp = options.get("exif"), options.get("xmp")
     if isinstance(exif, Image.Exif):

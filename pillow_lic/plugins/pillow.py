@@ -26,8 +26,8 @@ from .notes import warn
 from .pixels import NATIVE, dtype_of, image_of, mode_of
 
 if TYPE_CHECKING:
+    from ..codec.decode_options import DecodeOptions
     from ..codec.decoded import Decoded
-    from ..codec.options import DecodeOptions
 
 # What the first file of a process imports, and no signal may cut short.
 FOR_LOADING = ("pillow_lic.codec.decode", "pillow_lic.engines.native")
@@ -280,7 +280,7 @@ def _info(head: container.Head) -> dict[str, Any]:
 
 def decode_options(device: str | None = None, scale: int = 1, dtype: str | None = None) -> DecodeOptions:
     """As Pillow's settings are now."""
-    from ..codec.options import DecodeOptions
+    from ..codec.decode_options import DecodeOptions
 
     truncated = ImageFile.LOAD_TRUNCATED_IMAGES
     return DecodeOptions(truncated=truncated, device=device, scale=scale, dtype=dtype).checked()

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from ..codec.options import EncodeOptions, Metadata
+    from ..codec.metadata import Metadata
+    from ..codec.options import EncodeOptions
 
 # What the first file of a process imports, and no signal may cut short.
 FOR_SAVING = ("numpy", "pillow_lic.codec.encode", "pillow_lic.engines.native")

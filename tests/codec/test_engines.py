@@ -19,10 +19,11 @@ from PIL import Image
 
 import pillow_lic
 from pillow_lic import _core, container, errors
+from pillow_lic.codec import decode_options, options
 from pillow_lic.codec import encode as encode_module
-from pillow_lic.codec import options
 from pillow_lic.codec.decode import decode
 from pillow_lic.codec.encode import EncodePicture, encode
+from pillow_lic.codec.metadata import Metadata
 from pillow_lic.engines import base, choice, native
 from pillow_lic.engines.torch import engine as torch_engine
 from pillow_lic.models import registry
@@ -79,11 +80,11 @@ def test_options_are_stated_once():
     """Dataclasses hold them; what type checkers and help() see is the same."""
     for kind, typed in (
         (options.EncodeOptions, options.EncodeKeywords),
-        (options.DecodeOptions, options.DecodeKeywords),
+        (decode_options.DecodeOptions, decode_options.DecodeKeywords),
     ):
         assert {field.name for field in dataclasses.fields(kind)} == set(typed.__annotations__)
     fields = [field.name for field in dataclasses.fields(options.EncodeOptions)]
-    wanted = [*fields, *options.Metadata._fields, "order"]
+    wanted = [*fields, *Metadata._fields, "order"]
     assert list(inspect.signature(encode).parameters) == ["array", *wanted]
     assert set(wanted) == {name for one in (EncodePicture, options.EncodeKeywords) for name in one.__annotations__}
     assert "device" in inspect.signature(decode).parameters

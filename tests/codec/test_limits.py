@@ -14,7 +14,7 @@ from saved_images import opened
 
 import pillow_lic
 from pillow_lic import container, errors, limits
-from pillow_lic.codec.options import DecodeOptions
+from pillow_lic.codec.decode_options import DecodeOptions
 from pillow_lic.engines import native
 from pillow_lic.models import choice, cost, manifest, registry
 

@@ -77,7 +77,7 @@ def test_boxes_of_a_map(make_picture):
 def test_no_more_is_held_than_a_box_depends_on(make_picture, options):
     """What is dropped of its tiles makes no difference, wherever it begins and ends."""
     from pillow_lic.codec.decode import Decoding, read
-    from pillow_lic.codec.options import DecodeOptions
+    from pillow_lic.codec.decode_options import DecodeOptions
 
     data = tiled(make_picture(710, 905), **({"tile_side": 16} | options), effort=0, screen="off")
     whole = pillow_lic.decode(data)

@@ -11,7 +11,8 @@ from shortcuts import symbols, threads, written
 
 import pillow_lic
 from pillow_lic import container, errors
-from pillow_lic.codec import options, pipeline
+from pillow_lic.codec import pipeline
+from pillow_lic.codec.metadata import Metadata
 from pillow_lic.engines.base import GREY, Arrival, at_once
 from pillow_lic.engines.torch import place
 
@@ -90,7 +91,7 @@ def test_threads_are_one_pool(files):
 
 
 def test_many_with_keys_and_metadata(arrays):
-    items = (pipeline.Item(f"n{n}", array, options.Metadata(xmp=b"<x/>")) for n, array in enumerate(arrays))
+    items = (pipeline.Item(f"n{n}", array, Metadata(xmp=b"<x/>")) for n, array in enumerate(arrays))
     found = list(pipeline.encode_many(items, model="toy", quality=30))
     assert [key for key, _ in found] == [f"n{n}" for n in range(len(arrays))]
     assert [data for _, data in found] == [
@@ -98,7 +99,7 @@ def test_many_with_keys_and_metadata(arrays):
     ]
     decoded = list(pillow_lic.decode_many(found))
     assert [item.key for item in decoded] == [key for key, _ in found]
-    assert all(item.metadata == options.Metadata(xmp=b"<x/>") for item in decoded)
+    assert all(item.metadata == Metadata(xmp=b"<x/>") for item in decoded)
     assert all(np.array_equal(item.array, pillow_lic.decode(data)) for item, (_, data) in zip(decoded, found))
     again = pillow_lic.encode_many(decoded, lossless=True)
     assert all(item.metadata.xmp == b"<x/>" for item in pillow_lic.decode_many(again))

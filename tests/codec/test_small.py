@@ -13,7 +13,7 @@ from PIL import Image
 import pillow_lic
 from pillow_lic import container, errors
 from pillow_lic.codec.decode import scales
-from pillow_lic.codec.options import DecodeOptions
+from pillow_lic.codec.decode_options import DecodeOptions
 from pillow_lic.container import read
 from pillow_lic.models import registry
 

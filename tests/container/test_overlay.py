@@ -17,7 +17,7 @@ from PIL import Image
 import pillow_lic
 from pillow_lic import container, errors
 from pillow_lic.codec import overlay
-from pillow_lic.codec.options import DecodeOptions
+from pillow_lic.codec.decode_options import DecodeOptions
 from pillow_lic.container import Rectangle
 
 pytestmark = pytest.mark.quick

@@ -75,7 +75,15 @@ def test_open_time(tmp_path):
 @pytest.mark.parametrize(
     ("use", "needless"),
     [
-        ("load()", {"pillow_lic.codec.regions", "pillow_lic.codec.detect", "pillow_lic.plugins.saving"}),
+        (
+            "load()",
+            {
+                "pillow_lic.codec.options",
+                "pillow_lic.codec.regions",
+                "pillow_lic.codec.detect",
+                "pillow_lic.plugins.saving",
+            },
+        ),
         ("thumbnail((100, 100))", {"pillow_lic.codec.options", "pillow_lic.engines.base", "_hashlib"}),
     ],
 )

@@ -13,7 +13,7 @@ from pictures import picture
 import pillow_lic
 from pillow_lic import container
 from pillow_lic.codec.decode import decode_symbols, decoded
-from pillow_lic.codec.options import DecodeOptions
+from pillow_lic.codec.decode_options import DecodeOptions
 from pillow_lic.engines import base, choice
 from pillow_lic.models import registry
 
