@@ -2,15 +2,15 @@
 [--mixture MODEL].
 
 With IMAGES, a folder: the latents of its images, under the default model at quality 50, an image a tile; a symbol
-counts if it is coded. There "tile" is all that makes integers of a tile's bytes (Tables.decode), and "coder" the coder
-alone under rows that it is given, which is what CompressAI's coder does.
+counts if it is coded. There "tile" is all that makes integers of a tile's bytes, and "coder" the coder alone under rows
+that it is given, which is what CompressAI's coder does.
 
 With --mixture, a model directory whose residuals are coded under mixtures (FORMAT 7.8): the same two for it, and
 CompressAI's GaussianMixtureConditional with the same weights, means and scales as floats, on the first PEER_SYMBOLS
 symbols of the first image: it makes a table for every symbol, as Python lists.
 
 Synthetic residuals from 64 Gaussian rows, at about 1 and about 2.7 bits per symbol, coded as one tile through the
-public Tables.encode and Tables.decode: that includes the scale map, skipping, the checksum and the output arrays.
+encode and decode of _core_test: that includes the scale map, skipping, the checksum and the output arrays.
 Beside it, in the same run and with the same tables, CompressAI's coder, if it is installed (its compiled `ans` module
 alone: no torch). CompressAI takes and returns Python lists; that conversion is a part of its API, and of its figures
 here. Every result is verified before it is timed; the first run is dropped, medians are reported. Times are processor
@@ -185,12 +185,12 @@ def compressai_mixed(case: Mixed) -> tuple[bytes, Callable[[], object], Callable
 
 def ours(case: Case) -> tuple[bytes, Callable[[], bytes], Callable[[], np.ndarray]]:
     """The stream, and what is to be timed."""
-    data = case.tables.encode(case.q, case.z, case.r)
+    data = _core_test.encode(case.tables.model, case.q, case.z, case.r)
 
     def decode() -> np.ndarray:
-        return case.tables.decode(case.q, data, *case.z.shape[1:], *case.r.shape[1:])[1]
+        return _core_test.decode(case.tables.model, case.q, data, case.r.shape[1:])[1]
 
-    return data, lambda: case.tables.encode(case.q, case.z, case.r), decode
+    return data, lambda: _core_test.encode(case.tables.model, case.q, case.z, case.r), decode
 
 
 def ours_alone(case: Latents) -> tuple[bytes, Callable[[], bytes], Callable[[], np.ndarray]]:

@@ -82,18 +82,6 @@ lic::Model make_model(const py::object& arrays, const py::object& latent, const 
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Tiles
-
-py::list encode(const lic::Model& model, const Coding& q, const py::buffer& z, const py::buffer& r,
-                const std::optional<Sides>& shape) {
-    return encode_with(model, q, z, r, shape, [&model](auto&&... all) { return model.encode(all...); });
-}
-
-auto decode(const lic::Model& model, const Coding& q, const py::sequence& data, const Sides& shape) {
-    return decode_with(model, q, data, shape, [&model](auto&&... all) { return model.decode(all...); });
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
 // z
 
 void scale_index_into(const lic::Model& model, const Coding& q, const py::buffer& z, const Sides& shape,
@@ -308,8 +296,6 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     of_model
         .def(py::init(&make_model), py::arg("arrays"), py::arg("latent"), py::arg("hyper"), py::arg("points"),
              py::arg("rows"), py::arg("skip"))
-        .def("encode", &encode, py::arg("q"), py::arg("z"), py::arg("r"), py::arg("shape") = py::none())
-        .def("decode", &decode, py::arg("q"), py::arg("data"), py::arg("shape"))
         .def("scale_index", &scale_index, py::arg("q"), py::arg("z"), py::arg("h"), py::arg("w"))
         .def("scale_index_into", &scale_index_into, py::arg("q"), py::arg("z"), py::arg("shape"), py::arg("out"))
         .def("dequantise", &dequantise, py::arg("q"), py::arg("z"))

@@ -10,8 +10,6 @@
 namespace lic {
 namespace {
 
-constexpr std::int32_t kOne = 1 << LIC_FRACTION_BITS;  // the whole of a fraction in FORMAT 7.1
-
 Numbers checked(const Numbers& n) {
     const std::int64_t values[] = {n.latent, n.hyper, n.points, n.rows, n.skip};
     for (std::size_t i = 0; i < std::size(values); ++i) {
@@ -118,14 +116,13 @@ std::vector<std::uint8_t> step_of(const Tables& tables, std::size_t P, std::size
     return step;
 }
 
-// lerp of FORMAT 7.1, of rows p and p + 1 of a table (points, n). 2^22 * 2^8 fits an i32.
+// Between rows p and p + 1 of a table (points, n).
 template <class T>
-std::vector<std::int32_t> lerp(const std::vector<T>& table, std::size_t n, const RatePoint& at) {
+std::vector<std::int32_t> mixed_row(const std::vector<T>& table, std::size_t n, const RatePoint& at) {
     std::vector<std::int32_t> mixed(n);
     const T *low = table.data() + at.p * n, *high = low + n;
     for (std::size_t i = 0; i < n; ++i) {
-        mixed[i] =
-            (std::int32_t{low[i]} * (kOne - at.f) + std::int32_t{high[i]} * at.f + kOne / 2) >> LIC_FRACTION_BITS;
+        mixed[i] = static_cast<std::int32_t>(lerp(low[i], high[i], at.f));
     }
     return mixed;
 }
@@ -143,14 +140,6 @@ std::vector<double> entropies(const Bank& bank) {
 }
 
 }  // namespace
-
-RatePoint rate_point(std::int32_t q, std::size_t points) {
-    const auto span = static_cast<std::int32_t>(points - 1) * kOne;  // at most 63 * 256
-    const std::int32_t position = (q - LIC_QUALITY_MIN) * span / (LIC_QUALITY_MAX - LIC_QUALITY_MIN);
-    const std::size_t p = std::min(static_cast<std::size_t>(position >> LIC_FRACTION_BITS), points - 2);
-    return {p, static_cast<std::size_t>((position + kOne / 2) >> LIC_FRACTION_BITS),
-            position - kOne * static_cast<std::int32_t>(p)};
-}
 
 // What a model is made of, the integers checked.
 struct Model::Parts {
@@ -213,7 +202,7 @@ Setting Model::at(std::int32_t q, const Stages& stages) const {
     const RatePoint at = rate_point(q, static_cast<std::size_t>(numbers_.points));
     const ZSetting z{at.nearest * C() * levels_ * classes_, levels_, classes_,
                      z_level_.data() + at.nearest * C() * (levels_ - 1)};
-    return {lerp(z_step_, C(), at), lerp(bias_, map_.M(), at), z, stages};
+    return {mixed_row(z_step_, C(), at), mixed_row(bias_, map_.M(), at), z, stages};
 }
 
 bool is_table(const std::string& name) {

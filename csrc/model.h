@@ -1,6 +1,7 @@
 // A model as the coder sees it (FORMAT 7 and 9.2): its tables, checked once, and all that is done with them at a
-// quality. Includes tables.h, tile.h, residual/kinds.h and the standard library; must not include Python. Throws
-// BadModel when it is made, and otherwise nothing but std::bad_alloc. Unchanging: any number of threads may use one.
+// quality. Includes rate_point.h, tables.h, tile.h, residual/kinds.h and the standard library; must not include Python.
+// Throws BadModel when it is made, and otherwise nothing but std::bad_alloc. Unchanging: any number of threads may use
+// one.
 #ifndef LIC_MODEL_H
 #define LIC_MODEL_H
 
@@ -9,18 +10,12 @@
 #include <string>
 #include <vector>
 
+#include "rate_point.h"
 #include "residual/kinds.h"
 #include "tables.h"
 #include "tile.h"
 
 namespace lic {
-
-// Where a quality lies between the trained rates (FORMAT 7.1).
-struct RatePoint {
-    std::size_t p, nearest;
-    std::int32_t f;
-};
-RatePoint rate_point(std::int32_t q, std::size_t points);
 
 // The probability rows of a model (FORMAT 7.2).
 struct Banks {

@@ -16,7 +16,7 @@
 
 namespace lic {
 
-// An array of tables.npz as somebody holds it: contiguous, in this machine's byte order.
+// A tensor of a model (FORMAT 9.2) as somebody holds it: contiguous, in this machine's byte order.
 struct Array {
     std::string type;  // NumPy's word for it: "int16"
     std::vector<std::size_t> shape;

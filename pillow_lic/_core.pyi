@@ -28,10 +28,6 @@ class Model(metaclass=_Type):
     def __init__(
         self, arrays: Mapping[str, Any], latent: int, hyper: int, points: int, rows: int, skip: int
     ) -> None: ...
-    def encode(self, q: _Coding, z: _Buffer, r: _Buffer, shape: _Sides | None = None) -> list[bytes]:
-        """The stages of a tile: z int16 (C, a, b), r int16 (M, h, w). shape: where r is a run of bytes."""
-    def decode(self, q: _Coding, data: Sequence[_Buffer], shape: _Sides) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-        """z (C, a, b) and r (M, h, w) of a stream. Raises LicCorruptTile."""
     def scale_index(self, q: _Coding, z: _Buffer, h: int, w: int) -> NDArray[np.uint8]:
         """z int16 (C, a, b) to indices (planes M, h, w)."""
     def scale_index_into(self, q: _Coding, z: _Buffer, shape: _Sides, out: _Buffer) -> None: ...

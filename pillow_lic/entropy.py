@@ -1,4 +1,4 @@
-"""A model's integer tables and the coder over them: bytes to symbols and back (FORMAT 7 and 9.2).
+"""A model's integer tables, and what they make of symbols (FORMAT 7 and 9.2).
 
 The typed face of `_core.Model`. Imports `_core`, constants, errors and numpy; knows no networks, no files, no floats.
 """
@@ -15,7 +15,7 @@ from .constants import LIC_ACTIVITY_MAX, LIC_HYPER_STRIDE, MODEL_LIMITS
 from .errors import LicModelMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -40,7 +40,7 @@ class Tables:
     def __init__(
         self, arrays: Mapping[str, NDArray[Any]], latent: int, hyper: int, points: int, rows: int, skip: int
     ) -> None:
-        """arrays: those of tables.npz; the integers: the manifest's. Raises LicModelMissing for any that is wrong."""
+        """arrays: those of FORMAT 9.2; the integers: the manifest's. Raises LicModelMissing for any that is wrong."""
         model = _core.Model(arrays, latent=latent, hyper=hyper, points=points, rows=rows, skip=skip)
         self.model, self.kind = model, model.kind
         self.latent, self.hyper, self.points, self.rows, self.skip = latent, hyper, points, rows, skip
@@ -58,19 +58,6 @@ class Tables:
             msg = f"the model's tables are not intact: {lacking}; reinstall the model, or export it again"
             raise LicModelMissing(msg)
         return cls(arrays, **{key: manifest[key] for key in LIMITS})
-
-    def encode(self, q: Coding, z: NDArray[np.int16], r: NDArray[np.int16]) -> list[bytes]:
-        """The stages of a tile (FORMAT 6.3): z (C, a, b), r (M, h, w), 0 where the scale index is below `skip`."""
-        return self.model.encode(q, np.ascontiguousarray(z), np.ascontiguousarray(r))
-
-    def decode(
-        self, q: Coding, data: Sequence[bytes], a: int, b: int, h: int, w: int
-    ) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-        """z (C, a, b) and r (M, h, w) of a tile from its stages (FORMAT 7). Raises LicCorruptTile.
-
-        a and b follow from h and w.
-        """
-        return self.model.decode(q, data, (h, w))
 
     def scale_index(self, q: Coding, z: NDArray[np.int16], h: int, w: int) -> NDArray[np.uint8]:
         """The scale index (M, h, w) that z (C, a, b) gives (FORMAT 7.5); a whole image or a tile.

@@ -57,20 +57,13 @@ std::vector<std::size_t> natural(std::size_t n) {
 
 }  // namespace
 
-RatePoint rate_point(int q, std::size_t points) {
-    if (points < 2) return {0, 0};
-    const i64 position = i64{q - 100} * static_cast<i64>(points - 1) * 256 / 9900;
-    const i64 low = std::min<i64>(position >> 8, static_cast<i64>(points) - 2);
-    return {static_cast<std::size_t>(low), position - 256 * low};
-}
-
 std::vector<i32> scale_at(const Layer& layer, int q) {
     const RatePoint r = rate_point(q, layer.points);
     const std::size_t n = layer.outputs, above = layer.points > 1 ? n : 0;
     std::vector<i32> s(n);
     for (std::size_t i = 0; i < n; ++i) {
-        const std::size_t one = r.low * n + i;
-        s[i] = static_cast<i32>(lerp(layer.scale[one], layer.scale[one + above], r.part));
+        const std::size_t one = r.p * n + i;
+        s[i] = static_cast<i32>(lerp(layer.scale[one], layer.scale[one + above], r.f));
     }
     return s;
 }
@@ -86,8 +79,8 @@ LayerAt::LayerAt(const Layer& layer, const Kernels& k, int q)
     const std::vector<i32> s = scale_at(layer, q);
     std::vector<i64> b(n);
     for (std::size_t i = 0; i < n; ++i) {
-        const std::size_t one = r.low * n + i, two = one + n;
-        b[i] = lerp(layer.bias[one], layer.bias[two], r.part);
+        const std::size_t one = r.p * n + i, two = one + n;
+        b[i] = lerp(layer.bias[one], layer.bias[two], r.f);
     }
     k.finish(s.data(), b.data(), n, scale.data(), bias.data());
 }

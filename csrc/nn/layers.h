@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "../rate_point.h"
 #include "memory.h"
 #include "tensors.h"
 
@@ -48,14 +49,6 @@ std::vector<Layer> read_shuffled(const Kernels& k, const Tensors& t, const std::
                                  std::size_t inputs, std::size_t factor, bool plain = false);
 Layer read_depthwise(const Kernels& k, const Tensors& t, const std::string& name, std::size_t channels,
                      std::size_t side, bool plain = false);
-
-// FORMAT 7.1 for a table of `points` rows.
-struct RatePoint {
-    std::size_t low;
-    i64 part;  // of 256, from row `low` to the next
-};
-RatePoint rate_point(int q, std::size_t points);
-inline i64 lerp(i64 a, i64 b, i64 part) { return (a * (256 - part) + b * part + 128) >> 8; }
 
 struct Block {
     std::size_t width = 0;

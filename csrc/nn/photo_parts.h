@@ -111,8 +111,8 @@ struct Photo::Parts::At {
         if (w.noise) noise.emplace(*w.noise, w.k, q);
         const RatePoint rate = rate_point(q, w.points);
         for (std::size_t m = 0; m < w.latent; ++m) {
-            const i32 low = w.gain[rate.low * w.latent + m], high = w.gain[(rate.low + (w.points > 1)) * w.latent + m];
-            gain[m] = static_cast<i32>(lerp(low, high, rate.part));
+            const i32 low = w.gain[rate.p * w.latent + m], high = w.gain[(rate.p + (w.points > 1)) * w.latent + m];
+            gain[m] = static_cast<i32>(lerp(low, high, rate.f));
         }
     }
 };

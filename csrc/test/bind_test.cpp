@@ -15,7 +15,16 @@ namespace {
 using namespace lic_bind;
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Twins of _core.Model's methods
+// A tile as a whole, and the twins of that and of _core.Model's methods
+
+py::list encode(const lic::Model& model, const Coding& q, const py::buffer& z, const py::buffer& r,
+                const std::optional<Sides>& shape) {
+    return encode_with(model, q, z, r, shape, [&model](auto&&... all) { return model.encode(all...); });
+}
+
+auto decode(const lic::Model& model, const Coding& q, const py::sequence& data, const Sides& shape) {
+    return decode_with(model, q, data, shape, [&model](auto&&... all) { return model.decode(all...); });
+}
 
 py::list encode_slow(const lic::Model& model, const Coding& q, const py::buffer& z, const py::buffer& r) {
     return encode_with(model, q, z, r, {}, [&model](auto&&... all) { return lic::Slow::encode(model, all...); });
@@ -328,6 +337,11 @@ PYBIND11_MODULE(_core_test, m, py::mod_gil_not_used()) {
     m.doc() = "Twins of pillow_lic._core and parts of it by themselves, for tests and benches.";
     py::module_::import("pillow_lic._core");  // whose Model the functions below take
 
+    m.def("encode", &encode, py::arg("model"), py::arg("q"), py::arg("z"), py::arg("r"), py::arg("shape") = py::none(),
+          "The stages of a tile (FORMAT 6.3), r being 0 where the scale index is below `skip`. Without shape r has its "
+          "own.");
+    m.def("decode", &decode, py::arg("model"), py::arg("q"), py::arg("data"), py::arg("shape"),
+          "z and r of a tile from its stages (FORMAT 7).");
     m.def("encode_slow", &encode_slow, py::arg("model"), py::arg("q"), py::arg("z"), py::arg("r"));
     m.def("decode_slow", &decode_slow, py::arg("model"), py::arg("q"), py::arg("data"), py::arg("shape"),
           py::arg("cut") = false);

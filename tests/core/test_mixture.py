@@ -132,7 +132,7 @@ def test_one_stage_and_no_map():
     assert case.model.stages(case.q, case.z, (5, 6), [0.5]) == b""
     for coding in ((case.q, b"\3", None), (case.q, b"", np.zeros((2, 2), np.int8))):
         with pytest.raises(ValueError, match="mixtures"):
-            case.model.encode(coding, case.z, case.r)
+            _core_test.encode(case.model, coding, case.z, case.r)
 
 
 def test_hidden_layers():

@@ -107,7 +107,7 @@ def test_none_in_the_trellis():
     """
     case = Case(5, 9, 10, latent=1, trellis=8)
     assert not (case.r % 3).any()
-    assert without_trellis(case).encode(case.q, case.z, case.r // 3) == check_round_trip(case)
+    assert _core_test.encode(without_trellis(case).model, case.q, case.z, case.r // 3) == check_round_trip(case)
 
 
 def boundary_bits(case: Case) -> np.ndarray:
@@ -168,7 +168,7 @@ def test_levels_beyond_i16(trellis: int, least: int, most: int):
     for symbol in (least, most, least - 1, most + 1, 10923, -32768, 32767):
         r = np.zeros_like(case.r)
         r[0, y, x] = symbol
-        data = plain.encode(case.q, case.z, r)
+        data = _core_test.encode(plain.model, case.q, case.z, r)
         if least <= symbol <= most:
             assert case.decode(data)[1][0, y, x] == (4 if trellis == 2 else 3) * symbol
             continue

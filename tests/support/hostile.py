@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from pillow_lic import container
+from pillow_lic import _core_test, container
 from pillow_lic.constants import HASH_BYTES
 from pillow_lic.models import registry
 
@@ -32,7 +32,7 @@ def forged(
         if shapes not in streams:
             z = np.zeros((model.manifest.hyper, *tile.hyper_shape), np.int16)
             r = np.zeros((model.manifest.latent, *tile.latent_shape), np.int16)
-            streams[shapes] = model.tables.encode(q, z, r)
+            streams[shapes] = _core_test.encode(model.core, q, z, r)
         tiles.append(streams[shapes])
     return container.write(header, tiles, _painted(header) if header.has_alpha else None, values=values)
 

@@ -26,7 +26,7 @@ from PIL import Image
 from shortcuts import written
 
 import pillow_lic
-from pillow_lic import container
+from pillow_lic import _core_test, container
 from pillow_lic.codec import encode, overlay
 from pillow_lic.container.cut import cut
 from pillow_lic.engines.base import Picture, Symbols
@@ -154,7 +154,7 @@ def _with_escapes() -> bytes:
     z = rng.integers(-60, 60, (tables.hyper, 1, 1)).astype(np.int16)
     index = tables.scale_index(9000, z, 3, 3)
     r = np.where(index < tables.skip, 0, rng.choice([0, 1, -2, 40, -700, 32767, -32768], index.shape)).astype(np.int16)
-    return container.write(chunks.header, [tables.encode(9000, z, r)])
+    return container.write(chunks.header, [_core_test.encode(tables.model, 9000, z, r)])
 
 
 def _with_stages() -> bytes:
