@@ -1,6 +1,6 @@
 """Files and bytes as tensors, in the manner of `torchvision.io`: uint8, (channels, height, width), 1 to 4 channels.
 
-Stands on codec. Imports PyTorch with the first call; `pip install 'pillow-lic[torch]'`.
+Stands on codec, and on engines/torch with the first call: `pip install 'pillow-lic[torch]'`.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from .errors import LicBadOption, LicPackageMissing
 if TYPE_CHECKING:
     import os
 
-    import torch
+    from torch import Tensor
 
 
 @keywords(DecodeOptions)
-def read_image(path: str | os.PathLike[str], **options: Unpack[DecodeKeywords]) -> torch.Tensor:
+def read_image(path: str | os.PathLike[str], **options: Unpack[DecodeKeywords]) -> Tensor:
     """A file's pixels. Options as of `pillow_lic.decode`; with output="torch" they stay on the device."""
     return _channels_first(decode(path, **options))
 
 
 @keywords(DecodeOptions)
-def decode_lic(input: Any, **options: Unpack[DecodeKeywords]) -> torch.Tensor:
+def decode_lic(input: Any, **options: Unpack[DecodeKeywords]) -> Tensor:
     """The pixels of a file's bytes: of a tensor, uint8 with one dimension, as `torchvision.io.read_file` gives it, or
     bytes. Options as of `read_image`.
     """
@@ -35,16 +35,16 @@ def decode_lic(input: Any, **options: Unpack[DecodeKeywords]) -> torch.Tensor:
 
 
 @keywords(EncodeOptions)
-def encode_lic(input: torch.Tensor, **options: Unpack[EncodePicture]) -> torch.Tensor:
+def encode_lic(input: Tensor, **options: Unpack[EncodePicture]) -> Tensor:
     """The bytes of a file of pixels (C, H, W), as a tensor, uint8 with one dimension. Options as of
     `pillow_lic.encode`.
     """
-    data: torch.Tensor = _torch().frombuffer(bytearray(encode(_channels_last(input), **options)), dtype=_torch().uint8)
+    data: Tensor = _tensors().of_bytes(encode(_channels_last(input), **options))
     return data
 
 
 @keywords(EncodeOptions)
-def write_lic(input: torch.Tensor, filename: str | os.PathLike[str], **options: Unpack[EncodePicture]) -> None:
+def write_lic(input: Tensor, filename: str | os.PathLike[str], **options: Unpack[EncodePicture]) -> None:
     """A file of pixels (C, H, W). Options as of `pillow_lic.encode`."""
     data = encode(_channels_last(input), **options)
     with open(filename, "wb") as file:
@@ -60,23 +60,23 @@ def _bytes(input: Any) -> Any:
     return input.cpu().numpy().tobytes()
 
 
-def _channels_first(pixels: Any) -> torch.Tensor:
-    tensor: torch.Tensor = _torch().as_tensor(pixels)
-    return tensor[None] if tensor.ndim == 2 else tensor.permute(2, 0, 1).contiguous()
+def _channels_first(pixels: Any) -> Tensor:
+    tensor: Tensor = _tensors().channels_first(pixels)
+    return tensor
 
 
-def _channels_last(input: torch.Tensor) -> Any:
+def _channels_last(input: Tensor) -> Any:
     if input.ndim != 3 or str(input.dtype) != "torch.uint8":
         msg = f"pixels must be a tensor of uint8, (channels, height, width), found {input.dtype} {tuple(input.shape)}"
         raise LicBadOption(msg)
     return input.cpu().permute(1, 2, 0).numpy()
 
 
-def _torch() -> Any:
+def _tensors() -> Any:
     """Raises LicPackageMissing."""
     try:
-        import torch
+        from .engines.torch import tensors
     except ImportError as error:
         msg = "pillow_lic.io gives tensors, which need PyTorch: pip install 'pillow-lic[torch]'"
         raise LicPackageMissing(msg) from error
-    return torch
+    return tensors

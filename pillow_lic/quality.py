@@ -64,8 +64,13 @@ def q_at(t: float) -> int:
 
 def lambda_at(bounds: tuple[float, float], q: int) -> float:
     """lambda at Q of an objective whose lambda goes geometrically from the first bound to the second (FORMAT 9.1)."""
+    return float(geometric(bounds, position(q)))
+
+
+def geometric(bounds: tuple[float, float], t: Any) -> Any:
+    """Between two bounds at t, 0 to 1, a number or a tensor of them."""
     lowest, highest = bounds
-    return float(lowest * (highest / lowest) ** position(q))
+    return lowest * (highest / lowest) ** t
 
 
 def rate_point(q: int, points: int) -> tuple[int, int, int]:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .. import threads
 from ..signature import FORMAT
 from . import arguments
 
@@ -144,7 +145,7 @@ def _data(pictures: Sequence[Shown], measures: Sequence[str]) -> dict[str, Any]:
     from . import progress
 
     original = pictures[0]
-    with ThreadPoolExecutor(min(len(pictures), os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(len(pictures), threads.count())) as pool:
         found = pool.map(lambda one: _entry(original, one, measures), pictures)
         entries = list(progress.shown(found, len(pictures)))
     entries[0]["values"] = {}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from .. import container
 from ..constants import HASH_BYTES
+from ..container.header import LAYOUTS as NAMED
 from ..engines.base import Arrival, Engine, Picture, Symbols, at_once
 from ..engines.pieces import covered
 from ..errors import LicBadOption
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from ..models.store import Model
 
 TILE_SIDE = 16  # units of 64 pixels: 1024, large enough that a tile's own cost (about 20 bytes) does not show
-LAYOUTS = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by the number of channels
+LAYOUTS = {len(name): name for name in NAMED.values()}  # by the number of channels
 
 
 class EncodePicture(EncodeKeywords, total=False):

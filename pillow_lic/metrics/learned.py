@@ -1,7 +1,7 @@
 """Measures by trained networks: LPIPS, DISTS and FID, by their packages and by weights that the user points to.
 
-Nothing here downloads: the packages would, and get what is in the user's files instead. Imports NumPy; torch,
-torchvision and the packages are imported when a measure is first asked for.
+Nothing here downloads: the packages would, and get what is in the user's files instead. Imports NumPy; the networks,
+with torch, torchvision and the packages, are engines/torch/measures.py, imported when a measure is first asked for.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ import importlib.util
 import math
 import os
 import threading
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,7 +21,7 @@ from ..errors import LicBadOption, LicMeasureMissing
 from .pictures import PEAK, Picture, array, coloured, over
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable
 
 VARIABLE = "LIC_METRIC_WEIGHTS"
 LPIPS_SIDE_MIN = 31  # AlexNet's last pooling has nothing to pool below it
@@ -36,7 +34,6 @@ class Network(NamedTuple):
     packages: tuple[str, ...]
     file: str
     source: str
-    build: Callable[[Path], Any]
 
 
 # ---- What is there ------------------------------------------------------------------------------------------------
@@ -86,76 +83,16 @@ def _built(name: str, path: Path) -> Any:
     try:
         for package in network.packages:
             importlib.import_module(package)
+        from ..engines.torch import measures
     except Exception as error:  # torchvision of another build than torch raises RuntimeError
         msg = f"{name} needs {', '.join(network.packages)} in versions that go together; importing them failed: {error}"
         raise LicMeasureMissing(msg) from error
     try:
-        return network.build(path).eval()
+        return measures.BUILD[name](path).eval()
     except Exception as error:  # a file can be wrong in any way, and torch has no class for it
         reason = str(error).strip() or type(error).__name__
         msg = f"{name}: {path} is not {network.file} as {network.source} has it; get it anew. {reason}"
         raise LicMeasureMissing(msg) from error
-
-
-# ---- The packages' networks, with the user's weights --------------------------------------------------------------
-
-
-@contextmanager
-def _replaced(module: Any, name: str, value: object) -> Iterator[None]:
-    kept = getattr(module, name)
-    setattr(module, name, value)
-    try:
-        yield
-    finally:
-        setattr(module, name, kept)
-
-
-def _read(path: Path) -> Any:
-    import torch
-
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _classifier(name: str, path: Path) -> Callable[..., Any]:
-    """A stand-in for torchvision.models.alexnet or vgg16 that brings the layers before the head, with a file's
-    weights. The head's are not looked at.
-    """
-    import torch
-    import torchvision
-
-    before = "features."
-    state = {key.removeprefix(before): value for key, value in _read(path).items() if key.startswith(before)}
-    with torch.device("meta"):  # no memory and no random numbers for what is replaced at once
-        features = getattr(torchvision.models, name)(weights=None).features
-    features.load_state_dict(state, assign=True)
-    network = SimpleNamespace(features=features.float())
-    return lambda pretrained: network
-
-
-def _build_lpips(path: Path) -> Any:
-    import lpips
-    from lpips import pretrained_networks
-
-    with _replaced(pretrained_networks, "tv", SimpleNamespace(alexnet=_classifier("alexnet", path))):
-        return lpips.LPIPS(net="alex", verbose=False)  # its linear layers come with the package
-
-
-def _build_dists(path: Path) -> Any:
-    from DISTS_pytorch import DISTS_pt
-
-    with _replaced(DISTS_pt, "models", SimpleNamespace(vgg16=_classifier("vgg16", path))):
-        network = DISTS_pt.DISTS(load_weights=False)
-    # The package's own weights: it looks for them where `pip install --user` and others do not put them.
-    own = _read(Path(DISTS_pt.__file__).with_name("weights.pt"))
-    network.alpha.data, network.beta.data = own["alpha"].data, own["beta"].data
-    return network
-
-
-def _build_fid(path: Path) -> Any:
-    from pytorch_fid import inception
-
-    with _replaced(inception, "load_state_dict_from_url", lambda *_, **__: _read(path)):
-        return inception.InceptionV3().float()
 
 
 NETWORKS = {
@@ -163,19 +100,16 @@ NETWORKS = {
         ("torch", "torchvision", "lpips"),
         "alexnet-owt-7be5be79.pth",
         "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
-        _build_lpips,
     ),
     "dists": Network(
         ("torch", "torchvision", "DISTS_pytorch"),
         "vgg16-397923af.pth",
         "https://download.pytorch.org/models/vgg16-397923af.pth",
-        _build_dists,
     ),
     "fid": Network(
         ("torch", "torchvision", "pytorch_fid"),
         "pt_inception-2015-12-05-6726825d.pth",
         "https://github.com/mseitzer/pytorch-fid/releases/tag/fid_weights",
-        _build_fid,
     ),
 }
 
@@ -187,12 +121,12 @@ def run_lpips(a: np.ndarray, b: np.ndarray, weights: Weights = None) -> float:
     """Of uint8 (H, W, 1 or 3). NaN below a side of LPIPS_SIDE_MIN."""
     if min(a.shape[:2]) < LPIPS_SIDE_MIN:
         return math.nan
-    return _distance(_network("lpips", weights), 2 * _tensor(a) - 1, 2 * _tensor(b) - 1)
+    return _distance(_network("lpips", weights), a, b, signed=True)
 
 
 def run_dists(a: np.ndarray, b: np.ndarray, weights: Weights = None) -> float:
     """Of uint8 (H, W, 1 or 3)."""
-    return _distance(_network("dists", weights), _tensor(a), _tensor(b))
+    return _distance(_network("dists", weights), a, b)
 
 
 def run_fid(a: Iterable[Picture], b: Iterable[Picture], weights: Weights = None) -> float:
@@ -203,31 +137,24 @@ def run_fid(a: Iterable[Picture], b: Iterable[Picture], weights: Weights = None)
 
 def _pooled(network: Any, pictures: Iterable[Picture]) -> np.ndarray:
     """(N, 2048): Inception's last features, a picture at a time, since their sizes may differ."""
-    import torch
+    from ..engines.torch import measures
 
-    with torch.inference_mode():
-        rows = [
-            network(_tensor(over(array(picture), PEAK)))[0].flatten().double().numpy() for picture in iter(pictures)
-        ]
+    rows = [measures.features(network, _planes(over(array(picture), PEAK))) for picture in iter(pictures)]
     if len(rows) < 2:
         msg = f"a set of {len(rows)} pictures: FID compares how features vary, and takes 2 at the least, better 10,000"
         raise LicBadOption(msg)
     return np.stack(rows)
 
 
-def _tensor(x: np.ndarray) -> Any:
-    """(1, 3, H, W) in float32, 0 to 1, of uint8 (H, W, 1 or 3)."""
-    import torch
+def _distance(network: Any, a: np.ndarray, b: np.ndarray, signed: bool = False) -> float:
+    from ..engines.torch import measures
 
-    planes = np.ascontiguousarray(coloured(x).transpose(2, 0, 1)[None], np.float32)
-    return torch.from_numpy(planes).div(PEAK)
+    return measures.distance(network, _planes(a), _planes(b), signed)
 
 
-def _distance(network: Any, a: Any, b: Any) -> float:
-    import torch
-
-    with torch.inference_mode():
-        return float(network(a, b))
+def _planes(x: np.ndarray) -> np.ndarray:
+    """(3, H, W) in float32, 0 to 1, of uint8 (H, W, 1 or 3)."""
+    return np.ascontiguousarray(coloured(x).transpose(2, 0, 1), np.float32) / PEAK
 
 
 def frechet(a: np.ndarray, b: np.ndarray) -> float:

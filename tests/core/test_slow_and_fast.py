@@ -45,7 +45,7 @@ def test_fast_coder_beside_the_slow_one(seed):
     thresholds, shift = random_stages(random.Random(seed), tables, z)
     coding = (quality, bytes(thresholds), None if shift is None else np.array(shift, np.int8))
     stream = encode_tile(z, r, tables, quality, thresholds=thresholds, shift=shift)
-    hyper, latent = shapes(z, r)
+    _, latent = shapes(z, r)
     fast_z, fast_r = coder.decode(fast.model, coding, stream, latent)
     assert fast_z.tolist() == z
     assert fast_r.tolist() == r
