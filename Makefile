@@ -4,9 +4,12 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 # $(call extra,NAME): what an extra of pyproject.toml wants, without building the package once more.
-extra   = $(PIP) install -q -c constraints.txt $$($(BIN)/python -c 'import sys, tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"][sys.argv[1]])' $(1))
+wanted  = import sys, tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	print(*project["optional-dependencies"][sys.argv[1]])
+extra   = $(PIP) install -q -c constraints.txt $$($(BIN)/python -c '$(wanted)' $(1))
 STAMP  := $(VENV)/.installed
-SOURCES := $(shell find pillow_lic csrc kernels autoload -type f -not -name '*.pyc' 2>/dev/null) CMakeLists.txt pyproject.toml constraints.txt
+SOURCES := $(shell find pillow_lic csrc kernels autoload -type f -not -name '*.pyc' 2>/dev/null) \
+	CMakeLists.txt pyproject.toml constraints.txt
 GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
 FUZZ_SECONDS ?= 600
 IMAGES ?= ../shared/data/kodak
@@ -19,7 +22,8 @@ ZIG    := build/zig/bin/python
 WORKERS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n logical --maxprocesses 4
 unexport PYTHONDONTWRITEBYTECODE  # tests start hundreds of interpreters
 
-.PHONY: help install quick test lint docs dist exact-elsewhere demo browser fuzz gpu train-gpu bench bench-rd bench-speed bench-coder bench-exact bench-large toy clean
+.PHONY: help install quick test lint docs dist exact-elsewhere demo browser fuzz gpu train-gpu bench bench-rd \
+	bench-speed bench-coder bench-exact bench-large toy clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/  -/'
@@ -44,8 +48,9 @@ lint: $(STAMP)   ## formatters and checkers of Python and C++, types of the pack
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest pillow_lic._core --ignore-disjoint-bases 2>/dev/null || $(BIN)/python -m mypy.stubtest pillow_lic._core
-	$(BIN)/clang-format --dry-run -Werror $$(git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.inl' 'kernels/*' 'tests/*.cpp' 'browser/*.cpp' | grep -E '\.(h|cpp|inl|cu|cuh)$$')
+	$(BIN)/python -m mypy.stubtest pillow_lic._core --ignore-disjoint-bases 2>/dev/null || \
+	    $(BIN)/python -m mypy.stubtest pillow_lic._core
+	$(BIN)/clang-format --dry-run -Werror $$(git ls-files csrc kernels tests browser | grep -E '\.(h|cpp|inl|cu|cuh)$$')
 	csrc/tidy.sh $(BIN)
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
@@ -71,7 +76,7 @@ demo: $(STAMP)   ## a real photograph to .lic and back: figures and a side-by-si
 	$(BIN)/lic info demo/photograph.lic
 	$(BIN)/lic decode --force -o demo/decoded.png demo/photograph.lic
 
-exact-elsewhere: ## the engine's integers by g++, clang++, on 64-bit ARM (qemu), Windows (wine) and in WebAssembly (node): one hash; installs what Debian has
+exact-elsewhere: ## one hash of the engine's integers: g++, clang++, ARM (qemu), Windows (wine), WebAssembly (node)
 	-apt-get install -y -q --no-install-recommends g++ clang g++-aarch64-linux-gnu qemu-user wine64
 	-command -v node > /dev/null || apt-get install -y -q --no-install-recommends nodejs
 	-$(MAKE) $(ZIG)
@@ -81,30 +86,29 @@ $(ZIG):
 	$(PYTHON) -m venv build/zig
 	$@ -m pip --disable-pip-version-check install -q ziglang==0.17.1 || { rm -rf build/zig; exit 1; }
 
-browser: $(STAMP) $(ZIG) ## the decoder for browsers and node: browser/lic.wasm and browser/models/; then serve the folder browser/
+browser: $(STAMP) $(ZIG) ## the decoder for browsers and node: browser/lic.wasm and browser/models/; then serve browser/
 	ZIG=$(ZIG) $(BIN)/python browser/build.py
 
 fuzz: $(STAMP)   ## FUZZ_SECONDS for each fuzzer (clang++ with libFuzzer for the C++ one)
 	tests/fuzz/run.sh $(BIN)/python $(FUZZ_SECONDS)
 
-# Fetches nothing: on a machine without a network, the Python that holds torch, CuPy and pytest will do (pybind11's headers come with torch).
-gpu:             ## tests, then benches that need a CUDA device: GPU_PYTHON with torch, CuPy, pytest, hypothesis, tqdm (and compressai, to have its rows); GPU_IMAGES=folder GPU_RESULTS=folder
-	$(GPU_PYTHON) -c "import pillow_lic._core_test" 2>/dev/null || { \
-	    csrc/compile.sh build/core $(CXX) -O3 -fvisibility=hidden && for module in bind:_core test/bind_test:_core_test; do \
-	    $(CXX) -O3 -std=c++17 -ffp-contract=off -fvisibility=hidden -shared -fPIC -Icsrc \
-	    $$($(GPU_PYTHON) -c 'import os, sysconfig, torch; print("-I" + sysconfig.get_path("include"), "-I" + os.path.dirname(torch.__file__) + "/include")') \
-	    csrc/$${module%:*}.cpp csrc/bind_nn.cpp build/core/*.o \
-	    -o pillow_lic/$${module#*:}$$($(GPU_PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))') || exit 1; done; }
+# Fetches nothing: on a machine without a network, the Python that holds torch, CuPy and pytest will do.
+# GPU_PYTHON has torch, CuPy, pytest, hypothesis, tqdm, and compressai, if its rows are wanted.
+gpu:             ## tests, then benches that need a CUDA device: GPU_PYTHON=python GPU_IMAGES=folder GPU_RESULTS=folder
+	$(GPU_PYTHON) -c "import pillow_lic._core_test" 2>/dev/null || csrc/modules.sh $(GPU_PYTHON) $(CXX)
 	failed=0; \
-	OMP_NUM_THREADS=2 $(GPU_PYTHON) -m pytest -q -m gpu tests/gpu $$($(GPU_PYTHON) -c "import xdist; print('-n 8')" 2>/dev/null) || failed=1; \
-	$(GPU_PYTHON) bench/gpu.py $(if $(GPU_IMAGES),--images $(GPU_IMAGES)) $(if $(GPU_RESULTS),--results $(GPU_RESULTS)) || failed=1; \
+	workers=$$($(GPU_PYTHON) -c "import xdist; print('-n 8')" 2>/dev/null); \
+	OMP_NUM_THREADS=2 $(GPU_PYTHON) -m pytest -q -m gpu tests/gpu $$workers || failed=1; \
+	$(GPU_PYTHON) bench/gpu.py $(if $(GPU_IMAGES),--images $(GPU_IMAGES)) \
+	    $(if $(GPU_RESULTS),--results $(GPU_RESULTS)) || failed=1; \
 	exit $$failed
 
 # RUN/checkpoint.part-* are what to carry to the next machine: the same command there goes on exactly.
-train-gpu:       ## MINUTES of training MODEL=photo or photo-low on one GPU, from the shipped weights or from where RUN stopped; PHOTOS=folder RUN=folder
+train-gpu:       ## MINUTES of training on one GPU, from its weights or where RUN stopped; PHOTOS=folder RUN=folder
 	@test -n "$(RUN)" || { echo "say where: make train-gpu PHOTOS=folder RUN=folder"; exit 2; }
 	test ! $(RUN)/checkpoint.part-aa -nt $(RUN)/checkpoint.pt || cat $(RUN)/checkpoint.part-* > $(RUN)/checkpoint.pt
-	$(GPU_PYTHON) -m train.train train/configs/$(MODEL).toml --over train/configs/gpu.toml --data $(PHOTOS) --out $(RUN) --start pillow_lic/models/$(MODEL) --minutes $(MINUTES)
+	$(GPU_PYTHON) -m train.train train/configs/$(MODEL).toml --over train/configs/gpu.toml \
+	    --data $(PHOTOS) --out $(RUN) --start pillow_lic/models/$(MODEL) --minutes $(MINUTES)
 	rm -f $(RUN)/checkpoint.part-*
 	split -b 15M $(RUN)/checkpoint.pt $(RUN)/checkpoint.part-
 

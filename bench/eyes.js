@@ -2,7 +2,8 @@
 // A test of pairs: order and sides are drawn from a seed that the answers carry; nothing is fetched and nothing sent.
 const data = JSON.parse(document.getElementById("data").textContent);
 const find = (id) => document.getElementById(id);
-const panes = Object.fromEntries([...document.querySelectorAll("canvas[data-role]")].map((one) => [one.dataset.role, one]));
+const canvases = [...document.querySelectorAll("canvas[data-role]")];
+const panes = Object.fromEntries(canvases.map((one) => [one.dataset.role, one]));
 const lens = find("lens"), lensPen = lens.getContext("2d");
 const LENS_PIXELS = 16, LENS_ZOOM = 8;
 const seed = Number(new URLSearchParams(location.hash.slice(1)).get("seed") ?? Math.floor(Math.random() * 2 ** 31));

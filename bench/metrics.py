@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from pillow_lic.metrics import decibel, ms_ssim, psnr, ssim, ssimulacra2  # noqa: F401  bench scripts take them from here
+from pillow_lic.metrics import decibel, ms_ssim, psnr, ssim, ssimulacra2  # noqa: F401  for bench scripts
 
 
 def clean(curve):

@@ -108,7 +108,8 @@ class Lbg:
         for mean, plane, book in zip(means, self.planes(pixels), (self.luma, self.colour, self.colour)):
             vectors = blocks_of(plane)
             near = ((vectors[:, None] - book[None]) ** 2).sum(2).argmin(1)
-            shown.append(np.asarray(Image.fromarray(of_blocks(book[near], len(plane)) + mean).resize((side, side), Image.Resampling.BICUBIC)))  # fmt: skip # noqa: E501
+            small = Image.fromarray(of_blocks(book[near], len(plane)) + mean)
+            shown.append(np.asarray(small.resize((side, side), Image.Resampling.BICUBIC)))
         whole = np.dstack(shown).clip(0, 255).round().astype(np.uint8)
         return np.asarray(Image.fromarray(whole, "YCbCr").convert("RGB")), 16 + 6 + 6
 

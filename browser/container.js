@@ -279,7 +279,8 @@ function checkAlpha(payload, start, header) {
     }
     const found = pngStates(payload.subarray(alphaStart(payload, header)));
     const bits = header.deep ? SIXTEEN : EIGHT;
-    if (!found || found.width !== header.width || found.height !== header.height || found.depth !== bits || found.kind) {
+    const same = found && found.width === header.width && found.height === header.height;
+    if (!same || found.depth !== bits || found.kind) {
         const what = `alpha is not a ${bits}-bit grey PNG of ${header.width} x ${header.height} pixels`;
         refuse('LicCorruptChunk', what, start, REFETCH);
     }

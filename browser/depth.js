@@ -1,5 +1,5 @@
-// Samples of more than 8 bits: exact pictures (FORMAT 5.2), and samples of one depth as those of another. Imports errors
-// alone.
+// Samples of more than 8 bits: exact pictures (FORMAT 5.2), and samples of one depth as those of another. Imports
+// errors alone.
 import { REFETCH, UPGRADE, refuse } from './errors.js';
 
 export const EIGHT = 8; // bits of a sample that is a byte

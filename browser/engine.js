@@ -66,8 +66,8 @@ export class Engine {
     }
 
     /**
-     * The samples (height, width, bands) of a picture, a Uint8Array or, drawn with more than 8 bits, a Uint16Array: what
-     * container.js has read of its tiles and map. Throws LicCorruptTile, LicCorruptChunk, LicLimitExceeded.
+     * The samples (height, width, bands) of a picture, a Uint8Array or, drawn with more than 8 bits, a Uint16Array:
+     * what container.js has read of its tiles and map. Throws LicCorruptTile, LicCorruptChunk, LicLimitExceeded.
      */
     pixels({ header, tiles, map }, depth) {
         const { width, height, bands, latent, side, quality, thresholds, cut } = header;

@@ -26,8 +26,8 @@ export interface DeepImage {
 }
 
 /**
- * Pixels of a `.lic` file, those of pillow_lic.decode to the bit; alpha is not multiplied in. Exact files of other colour
- * models are shown as Pillow converts them; YCbCr, LAB and HSV are refused as LicUnsupportedVersion.
+ * Pixels of a `.lic` file, those of pillow_lic.decode to the bit; alpha is not multiplied in. Exact files of other
+ * colour models are shown as Pillow converts them; YCbCr, LAB and HSV are refused as LicUnsupportedVersion.
  */
 export function decode(source: Source, options: Options & { depth: 16 }): Promise<DeepImage>;
 export function decode(source: Source, options?: Options): Promise<ImageData>;

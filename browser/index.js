@@ -36,8 +36,8 @@ function once(key, make) {
  * source: an ArrayBuffer, a view of one, a Blob or a Response. Options: imageOrientation, 'from-image' to turn the
  * picture as its EXIF says, or 'none'; maxPixels, beyond which a file is refused; assets, the URL of the folder that
  * holds lic.wasm and models/; depth, 8 or 16. With 16, data are a Uint16Array of RGBA, no ImageData: samples of the
- * file's own depth, which the result's `depth` tells, of a file of 8 bits 0 to 65535. Rejects with a LicError, whose name
- * is that of FORMAT appendix A.
+ * file's own depth, which the result's `depth` tells, of a file of 8 bits 0 to 65535. Rejects with a LicError, whose
+ * name is that of FORMAT appendix A.
  */
 export async function decode(source, options = {}) {
     const { imageOrientation = 'from-image', maxPixels = MAX_PIXELS, assets = ASSETS, depth: bits = EIGHT } = options;

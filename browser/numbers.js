@@ -35,7 +35,8 @@ async function parseTable(cursor, header) {
     const own = { ...header, depth: count <= 256 ? EIGHT : SIXTEEN, deep: count > 256 };
     const start = cursor.offset;
     const rest = new Cursor(cursor.take(cursor.left), start);
-    return { table, own, indices: own.deep ? { planes: parsePlanes(rest, own) } : { overlay: parseOverlay(rest, own) } };
+    const indices = own.deep ? { planes: parsePlanes(rest, own) } : { overlay: parseOverlay(rest, own) };
+    return { table, own, indices };
 }
 
 /** The numbers (height, width, bands): a Uint32Array. */

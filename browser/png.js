@@ -45,7 +45,8 @@ export function pngChunks(bytes) {
 
 /**
  * The samples of a PNG whose head pngStates has read and its caller has judged: a Uint8Array, of 16 bits a
- * Uint16Array, of the channels that its colour type has, of a palette 3. Throws Error, or LicCorruptChunk; `start` is where it begins in the file.
+ * Uint16Array, of the channels that its colour type has, of a palette 3. Throws Error, or LicCorruptChunk; `start` is
+ * where it begins in the file.
  */
 export async function readPng(bytes, start) {
     const { width, height, depth, kind, interlaced, plain } = pngStates(bytes);

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# csrc/compile.sh FOLDER COMPILER [FLAGS...]: the core without CMake and without Python, as FOLDER/*.o, each file with the flags of
-# its instruction set (instruction_sets.txt). For fuzzers, other programs, and machines with a compiler alone. Link the files that it makes.
-# COMPILER may be several words: "python -m ziglang c++ -target wasm32-wasi". LIC_ONLY in the environment, an extended regular
-# expression, chooses files by their names in csrc/.
+# csrc/compile.sh FOLDER COMPILER [FLAGS...]: the core without CMake and without Python, as FOLDER/*.o, each file with
+# the flags of its instruction set (instruction_sets.txt). For fuzzers, other programs, and machines with a compiler
+# alone. Link the files that it makes. COMPILER may be several words: "python -m ziglang c++ -target wasm32-wasi".
+# LIC_ONLY in the environment, an extended regular expression, chooses files by their names in csrc/.
 set -euo pipefail
 folder=$1
 read -ra compiler <<< "$2"

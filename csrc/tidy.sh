@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# csrc/tidy.sh BIN [BUILD]: clang-tidy (.clang-tidy) over the core, a file for each CPU at a time. A file is checked again
-# when it, a header or the checks have changed: BUILD, by default build/tidy, keeps marks of what was clean.
+# csrc/tidy.sh BIN [BUILD]: clang-tidy (.clang-tidy) over the core, a file for each CPU at a time. A file is checked
+# again when it, a header or the checks have changed: BUILD, by default build/tidy, keeps marks of what was clean.
 set -euo pipefail
 bin=$1 build=${2:-build/tidy}
 cd "$(dirname "$0")/.."

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# tests/exact_elsewhere.sh: the native engine's integers by every compiler and machine that can be had here, each in a folder of its own under
-# build/exact: g++, with threads and without, clang++, 64-bit ARM under qemu, and by zig Windows under wine and WebAssembly in node.
-# Prints what each gives; fails unless all hashes are one. ZIG: the Python that has ziglang (make exact-elsewhere installs it).
+# tests/exact_elsewhere.sh: the native engine's integers by every compiler and machine that can be had here, each in a
+# folder of its own under build/exact: g++, with threads and without, clang++, 64-bit ARM under qemu, and by zig
+# Windows under wine and WebAssembly in node. Prints what each gives; fails unless all hashes are one. ZIG: the Python
+# that has ziglang (make exact-elsewhere installs it).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 zig=${ZIG:-build/zig/bin/python}

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.quick
 
 ROOT = Path(__file__).parent.parent
 LARGEST = 500_000  # bytes
+COLUMNS = 120
 LARGE = {  # those that are larger, each for a reason
     "bench/results/rd-kodak-images.csv",  # every file's rate and every measure of it: what each figure stands on
     "docs/img/crops.png",  # crops stay lossless, or readers would see a codec of ours or another's twice
@@ -40,3 +41,13 @@ def test_no_file_but_the_weights_is_large(files):
         if name.startswith(("pillow_lic/models/", "pillow_lic/jpeg/")) and name.endswith(".safetensors")
     }
     assert large - weights <= LARGE, "larger than 500 kB: make them smaller, or say above why they are"
+
+
+def test_lines_are_short(files):
+    """Of text: tables of Markdown and data of one line apart."""
+    for name in files:
+        if name.endswith((".csv", ".json", ".svg")) or b"\0" in (data := (ROOT / name).read_bytes()):
+            continue
+        for number, line in enumerate(data.decode(errors="replace").splitlines(), 1):
+            table = name.endswith(".md") and line.startswith("|")
+            assert table or len(line) <= COLUMNS, f"{name}:{number}: {len(line)} columns"

@@ -1,5 +1,6 @@
 // node decode.mjs: reads a JSON list of {path, options} from its input, decodes each, and prints a JSON list of
-// {width, height, sha256 of the RGBA bytes, depth if it is not 8} or {error, message}. `assets` among the options: a folder.
+// {width, height, sha256 of the RGBA bytes, depth if it is not 8} or {error, message}. `assets` among the options: a
+// folder.
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { stdin } from 'node:process';

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# tests/fuzz/run.sh PYTHON SECONDS: each fuzzer for so many seconds by clang++ with libFuzzer (Debian: clang, libclang-rt-14-dev), for a
-# quarter of them by g++'s sanitizers and in threads under g++'s ThreadSanitizer; and a hundred million mixtures (a minute or two).
+# tests/fuzz/run.sh PYTHON SECONDS: each fuzzer for so many seconds by clang++ with libFuzzer (Debian: clang,
+# libclang-rt-14-dev), for a quarter of them by g++'s sanitizers and in threads under g++'s ThreadSanitizer; and a
+# hundred million mixtures (a minute or two).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 python=${1:-python3}
@@ -15,8 +16,8 @@ corpus_of() { [ "$1" = fuzz_tile ] && echo build/corpus || echo "build/corpus_$1
 driven() {
     csrc/compile.sh "build/$1" "$gcc" "${flags[@]}" "-fsanitize=$3"
     for target in fuzz_tile fuzz_nn; do
-        "$gcc" "${flags[@]}" -std=c++17 "-fsanitize=$3" -Icsrc "tests/fuzz/$target.cpp" tests/fuzz/drive.cpp build/"$1"/*.o \
-            -o "build/$1/$target"
+        "$gcc" "${flags[@]}" -std=c++17 "-fsanitize=$3" -Icsrc "tests/fuzz/$target.cpp" tests/fuzz/drive.cpp \
+            build/"$1"/*.o -o "build/$1/$target"
         echo "$target, g++ -fsanitize=$3, $2 threads:"
         find "$(corpus_of "$target")" -type f -print0 | head -z -n 2000 |
             xargs -0 "build/$1/$target" "$((seconds / 4 + 1))" "$2"

@@ -1,17 +1,18 @@
 // Runs a kernel of kernels/ on the CPU, thread by thread, so that tests can compare its very source with float64 twins.
 // Included ahead of the kernel's source (g++ -include): stands in for CUDA's own names and for kernels/warp.cuh.
 //
-// Each thread of a block is a fiber. A fiber runs until it must wait for others (a barrier, a matrix product, the end of the kernel); then
-// the next one runs. What this cannot show: the semantics of the PTX itself, timing, and races between warps.
+// Each thread of a block is a fiber. A fiber runs until it must wait for others (a barrier, a matrix product, the end
+// of the kernel); then the next one runs. What this cannot show: the semantics of the PTX itself, timing, and races
+// between warps.
+#include <ucontext.h>
+#include <cmath>
 #include <csetjmp>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <cmath>
 #include <functional>
 #include <memory>
-#include <ucontext.h>
 #include <vector>
 
 #define LIC_WARP_CUH  // this file replaces it
@@ -24,10 +25,18 @@
 using u16 = std::uint16_t;
 using u32 = std::uint32_t;
 using i64 = long long;
-struct uint4 { u32 x, y, z, w; };
-struct float2 { float x, y; };
-struct float4 { float x, y, z, w; };
-struct Index { unsigned x = 0, y = 0, z = 0; };
+struct uint4 {
+    u32 x, y, z, w;
+};
+struct float2 {
+    float x, y;
+};
+struct float4 {
+    float x, y, z, w;
+};
+struct Index {
+    unsigned x = 0, y = 0, z = 0;
+};
 inline uint4 make_uint4(u32 x, u32 y, u32 z, u32 w) { return {x, y, z, w}; }
 
 constexpr int kSharedBytes = 227 * 1024;  // what a block may ask for on compute capability 9.0
@@ -41,8 +50,8 @@ struct Fiber {
     ucontext_t context;
     jmp_buf resume;
     bool started = false, done = false;
-    long waits_for = 0;                           // collectives of its kind that must be over before it may go on
-    const long* counter = nullptr;                // which kind
+    long waits_for = 0;                         // collectives of its kind that must be over before it may go on
+    const long* counter = nullptr;              // which kind
     std::vector<std::function<void()>> copies;  // asynchronous ones under way
     int exchanges = 0;
 };
@@ -126,18 +135,28 @@ inline bool run_block(int threads) {
     warps = std::vector<Warp>((threads + 31) / 32);
     at_barrier = 0, barriers_over = 0;
     for (int k = 0; k < threads; ++k) fibers[k].thread.x = k;
-    while (round()) {}
+    while (round()) {
+    }
     for (const Fiber& fiber : fibers)
         if (!fiber.done) return false;
     return true;
 }
 
-inline float as_float(u32 bits) { float value; std::memcpy(&value, &bits, 4); return value; }
-inline u32 as_bits(float value) { u32 bits; std::memcpy(&bits, &value, 4); return bits; }
+inline float as_float(u32 bits) {
+    float value;
+    std::memcpy(&value, &bits, 4);
+    return value;
+}
+inline u32 as_bits(float value) {
+    u32 bits;
+    std::memcpy(&bits, &value, 4);
+    return bits;
+}
 
 }  // namespace on_cpu
 
-// 0, or 1 if threads wait for each other for ever. Arguments of 32 and of 64 bits are handed over alike, addresses among them; what a kernel does not take is ignored.
+// 0, or 1 if threads wait for each other for ever. Arguments of 32 and of 64 bits are handed over alike, addresses
+// among them; what a kernel does not take is ignored.
 extern "C" int launch(on_cpu::Kernel kernel, const unsigned* grid, int threads, int eager, const i64* arguments) {
     using namespace on_cpu;
     on_cpu::kernel = kernel;
@@ -161,14 +180,24 @@ inline void __syncwarp() { on_cpu::exchange({}); }
 inline float __uint_as_float(u32 bits) { return on_cpu::as_float(bits); }
 inline u32 __float_as_uint(float value) { return on_cpu::as_bits(value); }
 
-// --- the names of warp.cuh -----------------------------------------------------------------------------------------------
+// --- the names of warp.cuh -----------------------------------------------------------------------------------------
 
 inline float low_bf16(u32 pair) { return on_cpu::as_float(pair << 16); }
 inline float high_bf16(u32 pair) { return on_cpu::as_float(pair & 0xffff0000u); }
-inline float f16(u32 bits) { const u16 half = static_cast<u16>(bits); _Float16 value; std::memcpy(&value, &half, 2); return value; }
+inline float f16(u32 bits) {
+    const u16 half = static_cast<u16>(bits);
+    _Float16 value;
+    std::memcpy(&value, &half, 2);
+    return value;
+}
 inline float low_f16(u32 pair) { return f16(pair); }
 inline float high_f16(u32 pair) { return f16(pair >> 16); }
-inline u32 f16_bits(float value) { const _Float16 half = value; u16 bits; std::memcpy(&bits, &half, 2); return bits; }
+inline u32 f16_bits(float value) {
+    const _Float16 half = value;
+    u16 bits;
+    std::memcpy(&bits, &half, 2);
+    return bits;
+}
 inline u32 pack_f16(float low, float high) { return f16_bits(low) | f16_bits(high) << 16; }
 inline u32 bf16_bits(float value) {
     const u32 bits = on_cpu::as_bits(value);
@@ -195,7 +224,8 @@ inline void multiply(float (&d)[4], const u32 (&operands)[6], int count, Values 
         const int row = g + 8 * (r / 2), column = 2 * q + r % 2;
         double sum = d[r];
         for (int k = 0; k < 8 * count; ++k) {
-            const int word = k / count, e = k % count;  // words 0 to 3 are in registers a0, a1 and b0, words 4 to 7 in a2, a3 and b1
+            const int word = k / count,
+                      e = k % count;  // words 0 to 3 are in registers a0, a1 and b0, words 4 to 7 in a2, a3 and b1
             const u32 a = lanes[4 * (row % 8) + word % 4][2 * (word / 4) + row / 8];
             const u32 b = lanes[4 * column + word % 4][4 + word / 4];
             sum += static_cast<double>(values(a, e)) * values(b, e);
@@ -223,7 +253,9 @@ template <int WORDS>
 inline void write_global(const u32 (&v)[WORDS], void* to, bool inside) {
     if (inside) check_aligned<WORDS>(to), std::memcpy(to, v, sizeof v);
 }
-inline u32 shared_address(const void* pointer) { return static_cast<const char*>(pointer) - reinterpret_cast<char*>(lic_shared); }
+inline u32 shared_address(const void* pointer) {
+    return static_cast<const char*>(pointer) - reinterpret_cast<char*>(lic_shared);
+}
 inline char* at_shared(u32 address) { return reinterpret_cast<char*>(lic_shared) + address; }
 template <int WORDS>
 inline void read_shared(u32 (&v)[WORDS], u32 from) {

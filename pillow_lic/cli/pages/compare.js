@@ -140,7 +140,9 @@ function chosen() {
   document.querySelector("[name=mode][value=bits]").disabled = !has;
   if (state.mode === "bits" && !has) document.querySelector("[name=mode][value=slider]").checked = true;
   state.mode = document.querySelector("[name=mode]:checked").value;
-  document.querySelectorAll(".of").forEach((one) => one.classList.toggle("hidden", !one.classList.contains(state.mode)));
+  document
+    .querySelectorAll(".of")
+    .forEach((one) => one.classList.toggle("hidden", !one.classList.contains(state.mode)));
   [...find("figures").tBodies[0].rows].forEach((row, number) => {
     row.classList.toggle("chosen", number === state.left || number === state.right);
   });
@@ -171,7 +173,10 @@ function pressed(event) {
   else if (modes[event.key]) choose("mode", modes[event.key]);
   else if (event.key === "m") { find("magnifier").click(); lens.hidden = true; }
   else if (event.key === "z") { find("zoom").selectedIndex = (find("zoom").selectedIndex + 1) % 4; zoomed(); }
-  else if (event.key >= "1" && event.key <= "9" && data.pictures[event.key]) { find("right").value = event.key; chosen(); }
+  else if (event.key >= "1" && event.key <= "9" && data.pictures[event.key]) {
+    find("right").value = event.key;
+    chosen();
+  }
   else return;
   event.preventDefault();
 }
@@ -184,7 +189,8 @@ function cell(row, text, name = "") {
 
 function table() {
   const head = find("figures").tHead.insertRow(), body = find("figures").tBodies[0];
-  const titles = data.measures.map((one) => `${one.label}${one.unit ? ` (${one.unit})` : ""} ${one.higher ? "↑" : "↓"}`);
+  const unit = (one) => (one.unit ? ` (${one.unit})` : "");
+  const titles = data.measures.map((one) => `${one.label}${unit(one)} ${one.higher ? "↑" : "↓"}`);
   ["file", "format", "bytes", "bpp", ...titles].forEach((title) => {
     const one = document.createElement("th");
     one.textContent = title;

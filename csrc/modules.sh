@@ -1,0 +1,14 @@
+#!/bin/sh
+# csrc/modules.sh PYTHON COMPILER: _core and _core_test into pillow_lic/, without CMake and without a network.
+# pybind11's headers come with PyTorch.
+set -e
+python=$1 compiler=$2
+csrc/compile.sh build/core "$compiler" -O3 -fvisibility=hidden
+ask() { "$python" -c "import os, sysconfig; $1"; }
+include=$(ask 'print(sysconfig.get_path("include"))')
+torch=$(ask 'import torch; print(os.path.join(os.path.dirname(torch.__file__), "include"))')
+suffix=$(ask 'print(sysconfig.get_config_var("EXT_SUFFIX"))')
+for module in bind:_core test/bind_test:_core_test; do
+    "$compiler" -O3 -std=c++17 -ffp-contract=off -fvisibility=hidden -shared -fPIC -Icsrc "-I$include" "-I$torch" \
+        "csrc/${module%:*}.cpp" csrc/bind_nn.cpp build/core/*.o -o "pillow_lic/${module#*:}$suffix"
+done
