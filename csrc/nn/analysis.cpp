@@ -207,8 +207,8 @@ void Analysis::hyper_analyse(const i32* y, std::size_t hy, std::size_t wy, int q
     const RatePoint rate = rate_point(q, w.gain_points);
     std::vector<i32> gain(M);
     for (std::size_t m = 0; m < M; ++m) {
-        gain[m] = static_cast<i32>(
-            lerp(w.gain[rate.p * M + m], w.gain[(rate.p + (w.gain_points > 1)) * M + m], rate.f));
+        gain[m] =
+            static_cast<i32>(lerp(w.gain[rate.p * M + m], w.gain[(rate.p + (w.gain_points > 1)) * M + m], rate.f));
     }
     const LayerAt enter(w.enter, k, q), down1(w.down1, k, q), down2(w.down2, k, q), out(w.hyper_out, k, q);
     const BlockAt first_at(w.first, k, q), second_at(w.second, k, q);
