@@ -9,6 +9,7 @@
 
 #include "bind_nn.h"
 #include "cpu.h"
+#include "image.h"
 #include "prediction.h"
 
 namespace {
@@ -286,16 +287,77 @@ py::dict model_limits() {
     return all;
 }
 
+// ---------------------------------------------------------------------------------------------------------------------
+// A tile of an image
+
+using Place = std::tuple<py::ssize_t, py::ssize_t, py::ssize_t, py::ssize_t>;  // hy, wy, S, the tile's number
+
+struct TileOf {
+    Sizes sizes;
+    lic::Tiling tiling;
+    std::size_t number;
+    explicit TileOf(const Place& place)
+        : sizes({std::get<0>(place), std::get<1>(place)}),
+          tiling{sizes.hy, sizes.wy, in_range(std::get<2>(place), "place (side)", 1, LIC_TILE_SIDE_MAX)},
+          number(in_range(std::get<3>(place), "place (number)", 0, static_cast<py::ssize_t>(tiling.count()) - 1)) {}
+};
+
+// Whether the tile is all there; with `cut` its stages may break off.
+bool read_tile(const lic::Model& model, const Coding& q, const py::sequence& data, const Place& place,
+               const py::buffer& z, const py::buffer& r, bool cut) {
+    const TileOf tile(place);
+    const lic::Setting setting = setting_at(model, q, model.shape(tile.sizes.hy, tile.sizes.wy));
+    const Segments segments(data, setting);
+    const Values<std::int16_t> to_z(z, "z", tile.sizes.hyper(model.C()), true),
+        to_r(r, "r", tile.sizes.latent(model.M()), true);
+    lic::Outcome outcome{};
+    {
+        const Released released;
+        outcome =
+            lic::read_tile(model, setting, tile.tiling, tile.number, segments.streamed(cut), to_z.data, to_r.data);
+    }
+    check_stream(outcome, segments.bytes.size());
+    return !outcome.cut;
+}
+
+// intervals: (2, M, hy, wy), where each symbol's begins and how wide it is, for models that take them.
+py::list write_tile(const lic::Model& model, const Coding& q, const Place& place, const py::buffer& z,
+                    const py::buffer& r, const std::optional<py::buffer>& intervals) {
+    const TileOf tile(place);
+    const lic::Setting setting = setting_at(model, q, model.shape(tile.sizes.hy, tile.sizes.wy));
+    const Values<const std::int16_t> from_z(z, "z", tile.sizes.hyper(model.C())),
+        from_r(r, "r", tile.sizes.latent(model.M()));
+    lic::Integers from{from_z.data, from_r.data};
+    std::optional<Values<const std::int32_t>> known;
+    if (intervals) {
+        if (!model.takes_intervals()) refuse("argument intervals: this residual kind takes none");
+        std::vector<py::ssize_t> sides = tile.sizes.latent(model.M());
+        sides.insert(sides.begin(), 2);
+        known.emplace(*intervals, "intervals", sides);
+        from.start = known->data, from.freq = known->data + model.M() * tile.sizes.hy * tile.sizes.wy;
+    }
+    lic::Stream stream;
+    lic::Status status;
+    {
+        const Released released;
+        status = lic::write_tile(model, setting, tile.tiling, tile.number, from, stream);
+    }
+    if (status != lic::Status::ok) refuse(std::string("cannot encode the tile: ") + lic::describe(status));
+    return stages_of(stream, setting);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
-    m.doc() = "The integer entropy coder of pillow-lic (docs/FORMAT.md, section 7). Use pillow_lic.entropy.";
+    m.doc() = "The entropy coder of pillow-lic (docs/FORMAT.md, section 7) and its native engine (section 8).";
 
-    py::class_<lic::Model> of_model(m, "Model",
-                                    "A model's integer tables, checked, and the coder over them (FORMAT 7, 9.2).");
-    of_model
+    py::class_<lic::Model>(m, "Model", "A model's integer tables, checked, and the coder over them (FORMAT 7, 9.2).")
         .def(py::init(&make_model), py::arg("arrays"), py::arg("latent"), py::arg("hyper"), py::arg("points"),
              py::arg("rows"), py::arg("skip"))
+        .def("read_tile", &read_tile, py::arg("q"), py::arg("data"), py::arg("place"), py::arg("z"), py::arg("r"),
+             py::arg("cut") = false)
+        .def("write_tile", &write_tile, py::arg("q"), py::arg("place"), py::arg("z"), py::arg("r"),
+             py::arg("intervals") = py::none())
         .def("scale_index", &scale_index, py::arg("q"), py::arg("z"), py::arg("h"), py::arg("w"))
         .def("scale_index_into", &scale_index_into, py::arg("q"), py::arg("z"), py::arg("shape"), py::arg("out"))
         .def("dequantise", &dequantise, py::arg("q"), py::arg("z"))
@@ -321,7 +383,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
         .def_property_readonly("planes", &lic::Model::planes)
         .def_property_readonly("values", &lic::Model::values)
         .def_property_readonly("scale_rows", &lic::Model::scale_rows);
-    bind_nn(m, of_model);
+    bind_nn(m);
+    bind_jpeg(m);
 
     m.def("rate_point", &rate_point, py::arg("q"), py::arg("points"), "p, f and nearest of FORMAT 7.1.");
     m.def("constants", &constants, "Every constant of FORMAT 10.");

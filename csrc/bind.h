@@ -304,6 +304,24 @@ std::pair<py::array_t<std::int16_t>, py::array_t<std::int16_t>> decode_with(cons
     return {std::move(z), std::move(r)};
 }
 
+// A latent grid and how many hyper positions lie over it.
+struct Sizes {
+    std::size_t hy, wy, hz, wz;
+    explicit Sizes(const Sides& grid)
+        : hy(in_range(grid.first, "grid (rows)", 1, kGridMost * static_cast<py::ssize_t>(lic::kSide))),
+          wy(in_range(grid.second, "grid (columns)", 1, kGridMost * static_cast<py::ssize_t>(lic::kSide))),
+          hz((hy + lic::kSide - 1) / lic::kSide),
+          wz((wy + lic::kSide - 1) / lic::kSide) {}
+    std::vector<py::ssize_t> latent(std::size_t channels) const { return shape(channels, hy, wy); }
+    std::vector<py::ssize_t> hyper(std::size_t channels) const { return shape(channels, hz, wz); }
+    std::vector<py::ssize_t> rows(std::size_t channels) const { return shape(hy, wy, channels); }
+
+ private:
+    static std::vector<py::ssize_t> shape(std::size_t a, std::size_t b, std::size_t c) {
+        return {static_cast<py::ssize_t>(a), static_cast<py::ssize_t>(b), static_cast<py::ssize_t>(c)};
+    }
+};
+
 }  // namespace lic_bind
 
 #endif

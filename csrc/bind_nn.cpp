@@ -1,19 +1,16 @@
-// The native engine for Python: lic::nn::Photo and Analysis. Arguments and results are buffers; NumPy is not needed.
+// The native engine for Python: lic::nn::Photo, Thumbnail and Analysis. Arguments and results are buffers; NumPy is not
+// needed.
 #include "bind_nn.h"
 
 #include <algorithm>
-#include <deque>
 #include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
 
-#include "bind.h"
-#include "image.h"
+#include "bind_networks.h"
 #include "nn/analysis.h"
 #include "nn/encoder.h"
-#include "nn/enhance.h"
-#include "nn/enlarge.h"
 #include "nn/gradient.h"
 #include "nn/kernel_sets.h"
 #include "nn/photo.h"
@@ -27,67 +24,9 @@ namespace {
 using namespace lic_bind;
 namespace nn = lic::nn;
 
-using Volume = std::tuple<py::ssize_t, py::ssize_t, py::ssize_t>;            // height, width, bands
 using Box = std::tuple<py::ssize_t, py::ssize_t, py::ssize_t, py::ssize_t>;  // top, left, bottom, right, in pixels
 
-constexpr py::ssize_t kThreadsMost = 256, kPassesMost = 1000;
-
-std::size_t threads_of(py::ssize_t threads) { return in_range(threads, "threads", 1, kThreadsMost); }
-
-// A latent grid and how many hyper positions lie over it.
-struct Sizes {
-    std::size_t hy, wy, hz, wz;
-    explicit Sizes(const Sides& grid)
-        : hy(in_range(grid.first, "grid (rows)", 1, kGridMost * static_cast<py::ssize_t>(lic::kSide))),
-          wy(in_range(grid.second, "grid (columns)", 1, kGridMost * static_cast<py::ssize_t>(lic::kSide))),
-          hz((hy + lic::kSide - 1) / lic::kSide),
-          wz((wy + lic::kSide - 1) / lic::kSide) {}
-    std::vector<py::ssize_t> latent(std::size_t channels) const { return shape(channels, hy, wy); }
-    std::vector<py::ssize_t> hyper(std::size_t channels) const { return shape(channels, hz, wz); }
-    std::vector<py::ssize_t> rows(std::size_t channels) const { return shape(hy, wy, channels); }
-
- private:
-    static std::vector<py::ssize_t> shape(std::size_t a, std::size_t b, std::size_t c) {
-        return {static_cast<py::ssize_t>(a), static_cast<py::ssize_t>(b), static_cast<py::ssize_t>(c)};
-    }
-};
-
-// A network from a mapping of names to buffers with a type and a shape.
-template <class Net>
-Net make(const py::object& tensors, const std::string& kernels) {
-    const nn::Kernels* set = nn::find_kernels(kernels);
-    if (!set) refuse("argument kernels is '" + kernels + "', which this CPU has not");
-    std::deque<py::buffer_info> held_infos;
-    nn::Tensors all;
-    for (const py::handle& item : tensors.attr("items")()) {
-        const auto [key, value] = item.cast<std::pair<std::string, py::object>>();
-        if (!PyObject_CheckBuffer(value.ptr())) continue;
-        held_infos.push_back(held(value.cast<py::buffer>(), key.c_str()));
-        const py::buffer_info& info = held_infos.back();
-        const std::string type = type_of(info);
-        nn::Tensor t{nn::Type::int16, {info.shape.begin(), info.shape.end()}, info.ptr};
-        if (type == "uint16") {
-            t.type = nn::Type::uint16;
-        } else if (type == "int32") {
-            t.type = nn::Type::int32;
-        } else if (type == "int64") {
-            t.type = nn::Type::int64;
-        } else if (type != "int16") {
-            continue;  // none of ours
-        }
-        if (!contiguous(info)) refuse("the tensor " + key + " is not contiguous");
-        if (reinterpret_cast<std::uintptr_t>(info.ptr) % static_cast<std::size_t>(info.itemsize)) {
-            refuse("the tensor " + key + " is not aligned");
-        }
-        all.add(key, t);
-    }
-    try {
-        return Net(all, *set);
-    } catch (const nn::BadModel& error) {
-        raise("LicModelMissing", std::string("the model's networks are not intact: ") + error.what() +
-                                     "; reinstall the model, or export it again");
-    }
-}
+constexpr py::ssize_t kPassesMost = 1000;
 
 nn::Image image_of(const Sizes& s, const std::int16_t* v, const std::int16_t* r) {
     return {s.hy, s.wy, {v, s.hz * s.wz, s.wz, 0, 0}, {r, s.hy * s.wy, s.wy, 0, 0}};
@@ -233,77 +172,6 @@ void quantise(const nn::Photo& photo, const lic::Model& model, const Coding& q, 
     photo.quantise(image, quality, choice, count);
 }
 
-// The samples of a picture, held while we work, and its latent grid.
-struct HeldPicture {
-    py::buffer_info pixels;
-    nn::Picture picture;
-    Sizes sizes;
-    HeldPicture(const py::buffer& buffer, const Volume& shape)
-        : pixels(held(buffer, "pixels")),
-          picture(picture_of(pixels, shape)),
-          sizes({static_cast<py::ssize_t>(picture.hy()), static_cast<py::ssize_t>(picture.wy())}) {}
-
- private:
-    // uint8, or uint16 in 1/kFinePart of a level.
-    static nn::Picture picture_of(const py::buffer_info& info, const Volume& shape) {
-        const std::size_t height = in_range(std::get<0>(shape), "shape (height)", 1, LIC_SIDE_MAX);
-        const std::size_t width = in_range(std::get<1>(shape), "shape (width)", 1, LIC_SIDE_MAX);
-        const std::size_t bands = in_range(std::get<2>(shape), "shape (bands)", 1, 3);
-        if (bands == 2) refuse("argument shape has 2 bands, want 1 or 3");
-        const std::vector<py::ssize_t> sides{std::get<0>(shape), std::get<1>(shape), std::get<2>(shape)};
-        nn::Picture made{nullptr, height, width, bands, width * bands};
-        if (type_of(info) == type_name<std::uint16_t>()) {
-            made.fine = checked<const std::uint16_t>(info, "pixels", sides);
-        } else {
-            made.data = checked<const std::uint8_t>(info, "pixels", sides);
-        }
-        return made;
-    }
-};
-
-// A decoded JPEG that the caller holds: pixels (height, width, bands), tables (2, 64) steps.
-struct HeldJpeg {
-    HeldPicture pixels;
-    Values<const std::uint16_t> steps;
-    nn::Jpeg jpeg;
-    HeldJpeg(const py::buffer& buffer, const Volume& shape, bool rgb, const py::buffer& tables, bool halved)
-        : pixels(buffer, shape), steps(tables, "tables", {2, nn::kBlock}) {
-        const nn::Picture& picture = pixels.picture;
-        if (!picture.data) refuse("argument pixels has dtype uint16, want uint8");
-        const bool colour = picture.bands == 3;
-        jpeg = {picture.data, picture.height, picture.width, picture.bands, rgb && colour, halved && colour, {}};
-        for (std::size_t n = 0; n < 2 * nn::kBlock; ++n) {
-            if (!steps.data[n]) refuse("argument tables has a step of 0");
-            jpeg.steps[n / nn::kBlock][n % nn::kBlock] = steps.data[n];
-        }
-    }
-};
-
-// out: as pixels, grey or R, G, B.
-void enhance(const nn::Enhancer& network, const py::buffer& pixels, const Volume& shape, bool rgb,
-             const py::buffer& tables, bool halved, const py::buffer& out, py::ssize_t threads) {
-    const HeldJpeg held_jpeg(pixels, shape, rgb, tables, halved);
-    const auto [height, width, bands] = shape;
-    const Values<std::uint8_t> to(out, "out", {height, width, bands}, true);
-    const std::size_t count = threads_of(threads);
-    const Released released;
-    network.enhance(held_jpeg.jpeg, to.data, count);
-}
-
-// out: (*size, bands), sides twice those of pixels or one less.
-void enlarge(const nn::Enlarger& network, const py::buffer& pixels, const Volume& shape, bool rgb,
-             const py::buffer& tables, bool halved, const Sides& size, const py::buffer& out, py::ssize_t threads) {
-    const HeldJpeg held_jpeg(pixels, shape, rgb, tables, halved);
-    const nn::Jpeg& jpeg = held_jpeg.jpeg;
-    const auto largest = [](std::size_t side) { return static_cast<py::ssize_t>(2 * side); };
-    const std::size_t height = in_range(size.first, "size (height)", largest(jpeg.height) - 1, largest(jpeg.height));
-    const std::size_t width = in_range(size.second, "size (width)", largest(jpeg.width) - 1, largest(jpeg.width));
-    const Values<std::uint8_t> to(out, "out", {size.first, size.second, std::get<2>(shape)}, true);
-    const std::size_t count = threads_of(threads);
-    const Released released;
-    network.enlarge(jpeg, height, width, to.data, count);
-}
-
 // The squared error; `out`, where there is one, takes its gradient.
 double gradient(const nn::Photo& photo, py::ssize_t q, const py::buffer& y_hat, const py::buffer& pixels,
                 const Volume& shape, const std::optional<py::buffer>& out, py::ssize_t threads) {
@@ -411,65 +279,6 @@ void encode(const nn::Analysis& analysis, const nn::Photo& photo, const lic::Mod
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// A tile of an image
-
-using Place = std::tuple<py::ssize_t, py::ssize_t, py::ssize_t, py::ssize_t>;  // hy, wy, S, the tile's number
-
-struct TileOf {
-    Sizes sizes;
-    lic::Tiling tiling;
-    std::size_t number;
-    explicit TileOf(const Place& place)
-        : sizes({std::get<0>(place), std::get<1>(place)}),
-          tiling{sizes.hy, sizes.wy, in_range(std::get<2>(place), "place (side)", 1, LIC_TILE_SIDE_MAX)},
-          number(in_range(std::get<3>(place), "place (number)", 0, static_cast<py::ssize_t>(tiling.count()) - 1)) {}
-};
-
-// Whether the tile is all there; with `cut` its stages may break off.
-bool read_tile(const lic::Model& model, const Coding& q, const py::sequence& data, const Place& place,
-               const py::buffer& z, const py::buffer& r, bool cut) {
-    const TileOf tile(place);
-    const lic::Setting setting = setting_at(model, q, model.shape(tile.sizes.hy, tile.sizes.wy));
-    const Segments segments(data, setting);
-    const Values<std::int16_t> to_z(z, "z", tile.sizes.hyper(model.C()), true),
-        to_r(r, "r", tile.sizes.latent(model.M()), true);
-    lic::Outcome outcome{};
-    {
-        const Released released;
-        outcome =
-            lic::read_tile(model, setting, tile.tiling, tile.number, segments.streamed(cut), to_z.data, to_r.data);
-    }
-    check_stream(outcome, segments.bytes.size());
-    return !outcome.cut;
-}
-
-// intervals: (2, M, hy, wy), where each symbol's begins and how wide it is, for models that take them.
-py::list write_tile(const lic::Model& model, const Coding& q, const Place& place, const py::buffer& z,
-                    const py::buffer& r, const std::optional<py::buffer>& intervals) {
-    const TileOf tile(place);
-    const lic::Setting setting = setting_at(model, q, model.shape(tile.sizes.hy, tile.sizes.wy));
-    const Values<const std::int16_t> from_z(z, "z", tile.sizes.hyper(model.C())),
-        from_r(r, "r", tile.sizes.latent(model.M()));
-    lic::Integers from{from_z.data, from_r.data};
-    std::optional<Values<const std::int32_t>> known;
-    if (intervals) {
-        if (!model.takes_intervals()) refuse("argument intervals: this residual kind takes none");
-        std::vector<py::ssize_t> sides = tile.sizes.latent(model.M());
-        sides.insert(sides.begin(), 2);
-        known.emplace(*intervals, "intervals", sides);
-        from.start = known->data, from.freq = known->data + model.M() * tile.sizes.hy * tile.sizes.wy;
-    }
-    lic::Stream stream;
-    lic::Status status;
-    {
-        const Released released;
-        status = lic::write_tile(model, setting, tile.tiling, tile.number, from, stream);
-    }
-    if (status != lic::Status::ok) refuse(std::string("cannot encode the tile: ") + lic::describe(status));
-    return lic_bind::stages_of(stream, setting);
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
 // Planes of bytes
 
 using Runs = std::vector<std::tuple<py::ssize_t, bool, py::ssize_t>>;  // bytes of an element, signed, how many
@@ -494,12 +303,7 @@ void turned(const Runs& runs, const py::buffer& data, const py::buffer& out) {
 
 }  // namespace
 
-void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
-    model
-        .def("read_tile", &read_tile, py::arg("q"), py::arg("data"), py::arg("place"), py::arg("z"), py::arg("r"),
-             py::arg("cut") = false)
-        .def("write_tile", &write_tile, py::arg("q"), py::arg("place"), py::arg("z"), py::arg("r"),
-             py::arg("intervals") = py::none());
+void bind_nn(py::module_& m) {
     py::class_<nn::Photo>(m, "Photo", "The decoder networks of the photo family in integers (FORMAT 8).")
         .def(py::init(&make<nn::Photo>), py::arg("tensors"), py::arg("kernels") = "auto")
         .def("render", &render, py::arg("q"), py::arg("v"), py::arg("r"), py::arg("grid"), py::arg("box"),
@@ -521,14 +325,6 @@ void bind_nn(py::module_& m, py::class_<lic::Model>& model) {
         .def("render", &thumbnail, py::arg("photo"), py::arg("q"), py::arg("v"), py::arg("r"), py::arg("grid"),
              py::arg("scale"), py::arg("size"), py::arg("out"), py::arg("threads") = 1)
         .def_property_readonly("latent", &nn::Thumbnail::latent);
-    py::class_<nn::Enhancer>(m, "Enhancer", "The network that says what a decoded JPEG lacks, in integers.")
-        .def(py::init(&make<nn::Enhancer>), py::arg("tensors"), py::arg("kernels") = "auto")
-        .def("enhance", &enhance, py::arg("pixels"), py::arg("shape"), py::arg("rgb"), py::arg("tables"),
-             py::arg("halved"), py::arg("out"), py::arg("threads") = 1);
-    py::class_<nn::Enlarger>(m, "Enlarger", "The network that doubles the sides of a decoded JPEG, in integers.")
-        .def(py::init(&make<nn::Enlarger>), py::arg("tensors"), py::arg("kernels") = "auto")
-        .def("enlarge", &enlarge, py::arg("pixels"), py::arg("shape"), py::arg("rgb"), py::arg("tables"),
-             py::arg("halved"), py::arg("size"), py::arg("out"), py::arg("threads") = 1);
     py::class_<nn::Analysis>(m, "Analysis",
                              "The encoder networks of the photo family; nothing in them decides what a file means.")
         .def(py::init(&make<nn::Analysis>), py::arg("tensors"), py::arg("kernels") = "auto")

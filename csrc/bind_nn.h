@@ -4,9 +4,8 @@
 
 #include <pybind11/pybind11.h>
 
-#include "model.h"
-
-void bind_nn(pybind11::module_& m, pybind11::class_<lic::Model>& model);
+void bind_nn(pybind11::module_& m);
+void bind_jpeg(pybind11::module_& m);
 
 // For _core_test: parts of the engine that the product calls from within alone.
 void bind_nn_parts(pybind11::module_& m);

@@ -8,7 +8,11 @@ ask() { "$python" -c "import os, sysconfig; $1"; }
 include=$(ask 'print(sysconfig.get_path("include"))')
 torch=$(ask 'import torch; print(os.path.join(os.path.dirname(torch.__file__), "include"))')
 suffix=$(ask 'print(sysconfig.get_config_var("EXT_SUFFIX"))')
-for module in bind:_core test/bind_test:_core_test; do
+module() {
+    out=$1
+    shift
     "$compiler" -O3 -std=c++17 -ffp-contract=off -fvisibility=hidden -shared -fPIC -Icsrc "-I$include" "-I$torch" \
-        "csrc/${module%:*}.cpp" csrc/bind_nn.cpp build/core/*.o -o "pillow_lic/${module#*:}$suffix"
-done
+        "$@" build/core/*.o -o "pillow_lic/$out$suffix"
+}
+module _core csrc/bind.cpp csrc/bind_nn.cpp csrc/bind_jpeg.cpp
+module _core_test csrc/test/bind_test.cpp csrc/bind_nn.cpp

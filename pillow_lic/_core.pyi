@@ -1,4 +1,4 @@
-"""Types of the compiled entropy coder (csrc/bind.cpp), of which use pillow_lic.entropy, and of the native engine
+"""Types of the compiled core: the entropy coder (csrc/bind.cpp), of which use pillow_lic.entropy, and the native engine
 (csrc/bind_nn.cpp), of which use pillow_lic.engines.native.
 
 Buffers are contiguous and of the type that is named (int16: format "h"), NumPy's arrays or any other; where their shape
