@@ -12,7 +12,7 @@ import importlib
 import math
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import container, threads
 from .codec.decode import decode as decode_file
@@ -26,12 +26,12 @@ from .conversion.directions import Decode, Encode
 from .conversion.places import Place, local_folders, place_of
 from .errors import LicBadOption, LicPackageMissing
 from .plugins import register_lic_opener
+from .plugins.pixels import dtype_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import Unpack
 
-    import numpy as np
     from numpy.typing import NDArray
 
 FILES_MAX = 16  # of a task: what is done again, at most, when its worker dies
@@ -201,11 +201,12 @@ def _worker() -> Any:
 
 @keywords(DecodeOptions)
 def imread(paths: Any, *, chunks: Any = None, **options: Unpack[DecodeKeywords]) -> Any:
-    """A lazy Dask array of one picture (H, W) or (H, W, channels), or of a stack of equal ones (N, H, W...), uint8.
+    """A lazy Dask array of one picture (H, W) or (H, W, channels), or of a stack of equal ones (N, H, W...), of the
+    sides and the type that `decode` gives.
 
     paths: a file, as a path or URL of fsspec, is one picture; a pattern such as "photos/*.lic", a folder or a list is a
-    stack, sorted by name. chunks: of height and width, as Dask takes them; None for whole pictures. Of a large picture
-    each chunk decodes the tiles that it takes alone.
+    stack, sorted by name. chunks: of height and width, as Dask takes them; None for whole pictures, and where scale
+    makes them smaller. Of a large picture each chunk decodes the tiles that it takes alone.
 
     The first file's header is read at once, the pixels when the array is computed. Raises LicPackageMissing without
     Dask, LicBadOption for no file; when it is computed, what `decode` raises and LicBadOption for unequal pictures.
@@ -214,17 +215,20 @@ def imread(paths: Any, *, chunks: Any = None, **options: Unpack[DecodeKeywords])
     if {"box", "output"} & set(options):
         msg = "imread makes NumPy arrays of whole pictures: slice the array for a part of it"
         raise LicBadOption(msg)
-    DecodeOptions(**options).checked()
+    checked = DecodeOptions(**options).checked()
+    if chunks is not None and checked.scale != 1:
+        msg = "scale makes whole pictures smaller: leave out chunks, or rechunk the array"
+        raise LicBadOption(msg)
     single = isinstance(paths, (str, os.PathLike)) and not glob.has_magic(os.fspath(paths))
     if single and not place_of(paths).is_folder():
         place = place_of(paths).absolute()
-        return _lazy(place, _shape(place), chunks, options)
+        return _lazy(place, _expected(place, checked), chunks, options)
     found = [place.absolute() for place in _listed(paths)]
     if not found:
         msg = f"no .lic files there: {paths}"
         raise LicBadOption(msg)
-    shape = _shape(found[0])
-    return arrays.stack([_lazy(place, shape, chunks, options) for place in found])
+    expected = _expected(found[0], checked)
+    return arrays.stack([_lazy(place, expected, chunks, options) for place in found])
 
 
 def _listed(paths: Any) -> list[Place]:
@@ -237,26 +241,48 @@ def _listed(paths: Any) -> list[Place]:
     return [file for file, _ in plan.sources([place], "", lambda problem: None)]
 
 
-def _shape(place: Place) -> tuple[int, ...]:
+class Pixels(NamedTuple):
+    """What decoding a file gives."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def _expected(place: Place, options: DecodeOptions) -> Pixels:
+    """By its first bytes."""
     with place.opened() as file:
-        header = container.read_head(file).header
-    channels = len(header.layout)
-    return (header.height, header.width) if channels == 1 else (header.height, header.width, channels)
+        head = container.read_head(file)
+    header, scale = head.header, options.scale
+    sides = -(-header.height // scale), -(-header.width // scale)
+    dtype = options.dtype or (dtype_of(header, head.values) if scale == 1 else "uint8")
+    return Pixels(sides if header.bands == 1 else (*sides, header.bands), dtype)
 
 
-def _lazy(place: Place, shape: tuple[int, ...], chunks: Any, options: DecodeKeywords) -> Any:
+def _lazy(place: Place, expected: Pixels, chunks: Any, options: DecodeKeywords) -> Any:
     """One picture, whose header is yet to be compared."""
     arrays, delayed = _imported("dask.array"), _imported("dask").delayed
-    sides = arrays.core.normalize_chunks(-1 if chunks is None else chunks, shape[:2], dtype="uint8")
+    shape, dtype = expected
+    sides = _chunks(chunks, shape[:2], dtype)
     rows = []
     for top, height in _spans(sides[0]):
         row = []
         for left, width in _spans(sides[1]):
             box = None if (height, width) == shape[:2] else (left, top, left + width, top + height)
-            part = functools.partial(_part, place, shape, box, options)
-            row.append(arrays.from_delayed(delayed(part)(), (height, width, *shape[2:]), "uint8"))
+            part = functools.partial(_part, place, expected, box, options)
+            row.append(arrays.from_delayed(delayed(part)(), (height, width, *shape[2:]), dtype))
         rows.append(arrays.concatenate(row, axis=1))
     return arrays.concatenate(rows, axis=0)
+
+
+def _chunks(chunks: Any, sides: Sequence[int], dtype: str) -> Any:
+    """Sizes of rows and of columns. Raises LicBadOption."""
+    if chunks is None:
+        return tuple((side,) for side in sides)
+    try:
+        return _imported("dask.array").core.normalize_chunks(chunks, sides, dtype=dtype)
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        msg = f"chunks must be what Dask takes for {sides[0]} rows of {sides[1]} pixels, found {chunks!r} ({error})"
+        raise LicBadOption(msg) from error
 
 
 def _spans(sizes: Iterable[int]) -> Iterator[tuple[int, int]]:
@@ -268,15 +294,16 @@ def _spans(sizes: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 
 def _part(
-    place: Place, shape: tuple[int, ...], box: tuple[int, int, int, int] | None, options: DecodeKeywords
-) -> NDArray[np.uint8]:
+    place: Place, expected: Pixels, box: tuple[int, int, int, int] | None, options: DecodeKeywords
+) -> NDArray[Any]:
     """A chunk."""
-    found = _shape(place)
-    if found != shape:
-        msg = f"{place}: a picture of shape {found} among those of {shape}: a stack has equal ones"
+    found = _expected(place, DecodeOptions(**options))
+    if found != expected:
+        one, others = (f"shape {kind.shape} and type {kind.dtype}" for kind in (found, expected))
+        msg = f"{place}: a picture of {one} among those of {others}: a stack has equal ones"
         raise LicBadOption(msg)
     with place.opened() as file:
-        pixels: NDArray[np.uint8] = decode_file(file, **(options | {"box": box}))
+        pixels: NDArray[Any] = decode_file(file, **(options | {"box": box}))
         return pixels
 
 

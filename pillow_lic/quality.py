@@ -1,14 +1,14 @@
 """Quality: the number that users give, the integer Q of a file (FORMAT 3), and what follows from it. The one home of
 these rules.
 
-Imports the standard library, constants and errors.
+Imports the standard library, constants, values and errors.
 """
 
 from __future__ import annotations
 
-import numbers
 from typing import Any
 
+from . import values
 from .constants import LIC_FRACTION_BITS, LIC_QUALITY_MAX, LIC_QUALITY_MIN, LIC_QUALITY_SCALE
 from .errors import LicBadOption
 
@@ -21,12 +21,9 @@ def to_q(quality: Any) -> int:
 
     Raises LicBadOption unless it is such a number.
     """
-    if isinstance(quality, bool) or not isinstance(quality, numbers.Real):
-        msg = f"quality must be a number from 0 to 100, found {quality!r}"
-        raise LicBadOption(msg)
-    value = float(quality)  # NumPy's small integers would wrap around
+    value = values.real(quality)
     if not 0 <= value * LIC_QUALITY_SCALE <= LIC_QUALITY_MAX:  # also false for NaN
-        msg = f"quality must be from 0 to 100, found {value}"
+        msg = f"quality must be a number from 0 to 100, found {quality!r}"
         raise LicBadOption(msg)
     return max(LIC_QUALITY_MIN, int(value * LIC_QUALITY_SCALE + 0.5))
 

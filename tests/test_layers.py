@@ -23,7 +23,8 @@ PACKAGE = ROOT / "pillow_lic"
 
 # room -> rooms it may import. Arrows point down: plugins and cli -> codec -> engines -> models, entropy, container ->
 # ground -> _core.
-GROUND = {"signature", "errors", "constants", "quality", "limits", "style", "forks", "threads", "imports", "watch"}
+GROUND = {"signature", "errors", "constants", "values", "quality", "limits", "style", "forks", "threads", "imports"}
+GROUND |= {"watch"}
 ARROWS = {
     "_core": set(),
     "signature": set(),
@@ -35,7 +36,8 @@ ARROWS = {
     "style": {"errors"},
     "imports": {"forks", "threads"},
     "constants": {"_core"},
-    "quality": {"constants", "errors"},
+    "values": {"errors"},
+    "quality": {"constants", "errors", "values"},
     "container": GROUND,
     "entropy": {"_core", *GROUND},
     "models": {"_core", "entropy", *GROUND},

@@ -19,6 +19,7 @@ from ..errors import LicBadOption, LicCorruptChunk, LicLimitExceeded
 from ..imports import imported
 from ..models import choice as models
 from .decode import decode
+from .decode_options import check_pixels
 from .encode import encode
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def _checked(array: Any, bits: Any) -> tuple[NDArray[Any], int]:
     import numpy as np
 
     samples = np.asarray(array)
+    samples = samples.astype(samples.dtype.newbyteorder("="), copy=False)  # ENVI and FITS have the high byte first
     if samples.dtype not in (np.uint8, np.uint16) or samples.ndim != 3:
         found = f"{samples.dtype} {samples.shape}"
         msg = f"array must be uint8 or uint16 of shape (height, width, bands), found {found}"
@@ -213,7 +215,9 @@ def _spans(
 
 
 def _check_size(header: BandsHeader, max_pixels: float | None) -> None:
-    """Refuse what this process does not allow. Allocates nothing. Raises LicLimitExceeded."""
+    """Refuse what this process does not allow. Allocates nothing. Raises LicLimitExceeded, LicBadOption."""
+    if max_pixels is not None:
+        check_pixels(max_pixels)
     work = header.width * header.height * max(1.0, max(header.bands, header.components) / 3)
     ceiling = max_pixels if max_pixels is not None else limits.current().ceiling(Image.MAX_IMAGE_PIXELS)
     if ceiling is not None and work > ceiling:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from .. import style as styles
+from .. import values
 from ..engines import choice as engines
 from ..errors import LicBadOption
 from ..style import Style
@@ -75,22 +76,24 @@ class DecodeOptions:
 
     def checked(self) -> DecodeOptions:
         """With the device's full name. Raises LicBadOption, LicGpuUnavailable."""
-        if self.max_pixels is not None and not isinstance(self.max_pixels, numbers.Real):
-            msg = f"max_pixels must be a number or None, found {self.max_pixels!r}"
-            raise LicBadOption(msg)
-        if self.output not in engines.OUTPUTS:
-            msg = f"output must be one of {', '.join(map(repr, engines.OUTPUTS))}, found {self.output!r}"
-            raise LicBadOption(msg)
+        if self.max_pixels is not None:
+            check_pixels(self.max_pixels)
+        values.one_of("output", self.output, engines.OUTPUTS)
         styles.asked(self.style, self.strength)
-        _check_scale(self)
+        scale = _checked_scale(self)
         checked_order(self.order)
-        if self.dtype is not None and self.dtype not in depths.DTYPES:
-            msg = f"dtype must be one of {', '.join(map(repr, depths.DTYPES))} or None, found {self.dtype!r}"
-            raise LicBadOption(msg)
+        if self.dtype is not None:
+            values.one_of("dtype", self.dtype, depths.DTYPES, " or None")
         if self.output == "torch" and self.dtype == "float32":
             msg = "output='torch' gives samples, uint8 or uint16: leave dtype out, and divide them on the device"
             raise LicBadOption(msg)
-        return dataclasses.replace(self, device=engines.device_named(self.device), box=_checked_box(self.box))
+        return dataclasses.replace(
+            self,
+            truncated=values.switch("truncated", self.truncated),
+            device=engines.device_named(self.device),
+            box=_checked_box(self.box),
+            scale=scale,
+        )
 
     def shown(self, model: Model, preferred: tuple[int, int] | None) -> tuple[Style, str | None]:
         """The style for a file of a model, and what there is to warn of. preferred: what the file says (FORMAT 5.4)."""
@@ -111,10 +114,17 @@ def _preferred(stated: tuple[int, int] | None) -> Style:
     return Style(styles.NAMES[number], strength) if number < len(styles.NAMES) else styles.PLAIN
 
 
-def _check_scale(options: DecodeOptions) -> None:
-    scale = options.scale
-    if isinstance(scale, bool) or not isinstance(scale, numbers.Integral) or scale not in SCALES:
-        msg = f"scale must be one of {', '.join(map(str, SCALES))}, found {scale!r}"
+def check_pixels(most: Any) -> None:
+    """Raises LicBadOption for what is no number of pixels; NaN allows none."""
+    if isinstance(most, bool) or not isinstance(most, numbers.Real):
+        msg = f"max_pixels must be a number or None, found {most!r}"
+        raise LicBadOption(msg)
+
+
+def _checked_scale(options: DecodeOptions) -> int:
+    scale = values.whole(options.scale)
+    if scale not in SCALES:
+        msg = f"scale must be one of {', '.join(map(str, SCALES))}, found {options.scale!r}"
         raise LicBadOption(msg)
     if scale != 1 and (options.box is not None or options.output != engines.OUTPUTS[0]):
         msg = "scale makes whole pictures smaller, as NumPy arrays: leave out box and output"
@@ -122,6 +132,7 @@ def _check_scale(options: DecodeOptions) -> None:
     if scale != 1 and options.dtype not in (None, "uint8"):
         msg = f"scale gives pictures of 8 bits: leave out dtype={options.dtype!r}"
         raise LicBadOption(msg)
+    return scale
 
 
 def _checked_box(box: Any) -> tuple[int, int, int, int] | None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 TILE_SIDE = 16  # units of 64 pixels: 1024, large enough that a tile's own cost (about 20 bytes) does not show
 LAYOUTS = {len(name): name for name in NAMED.values()}  # by the number of channels
+IMAGES = {*LAYOUTS.values(), "I;16", "I;16B", "I", "F"}  # modes of Pillow's whose arrays are pixels of these
 
 
 class EncodePicture(EncodeKeywords, total=False):
@@ -239,9 +240,18 @@ def _header(of: tuple[tuple[int, ...], str, int], settings: EncodeSettings) -> c
     )
 
 
+def check_image(array: Any) -> None:
+    """Of an image of Pillow's NumPy takes any mode. Raises LicBadOption for those whose numbers are no grey or RGB."""
+    if hasattr(array, "getbands") and array.mode not in IMAGES:
+        what = f"an image of mode {array.mode!r}"
+        msg = f"{what} is no array of grey or RGB: image.save(file, 'LIC') keeps its mode, convert('RGB') changes it"
+        raise LicBadOption(msg)
+
+
 def _checked(array: Any) -> tuple[NDArray[Any], str]:
     import numpy as np
 
+    check_image(array)
     array = np.asarray(array)
     if array.ndim == 2:
         array = array[:, :, None]

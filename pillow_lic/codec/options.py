@@ -7,12 +7,12 @@ Imports the standard library, models, engines' choice and ground.
 from __future__ import annotations
 
 import math
-import numbers
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from .. import quality as qualities
 from .. import style as styles
+from .. import values
 from ..engines import choice as engines
 from ..engines.base import IDLE
 from ..errors import LicBadOption
@@ -165,14 +165,15 @@ class EncodeOptions:
         LicGpuUnavailable.
         """
         device = engines.device_named(self.device)
+        if self.tune is not None:
+            values.one_of("tune", self.tune, models.TUNES)
         target = self._target()
         quality = qualities.DEFAULT if self.quality is None else self.quality
         q = qualities.to_q(quality)
-        lossless = _checked_switch("lossless", self.lossless)
-        exact = lossless if self.exact is None else _checked_switch("exact", self.exact)
-        if self.screen not in SCREENS:
-            msg = f"screen must be one of {', '.join(map(repr, SCREENS))}, found {self.screen!r}"
-            raise LicBadOption(msg)
+        lossless = values.switch("lossless", self.lossless)
+        exact = lossless if self.exact is None else values.switch("exact", self.exact)
+        screen = values.one_of("screen", self.screen, SCREENS)
+        progressive = self.progressive is not None and values.switch("progressive", self.progressive)
         from . import regions
 
         wanted = regions.checked(self.roi, self.background, self.importance, self.uniform)
@@ -189,7 +190,7 @@ class EncodeOptions:
                 msg = "lossless=True keeps every sample: it does not go with roi, importance or uniform"
                 raise LicBadOption(msg)
             effort = _checked_effort(self.effort, None)
-            return EncodeSettings(q, None, effort, IDLE, self.screen, exact, preview=small, depth=depth)
+            return EncodeSettings(q, None, effort, IDLE, screen, exact, preview=small, depth=depth)
         if target is None:
             span, sought = self._span(*models.chosen(self.model, self._tune(), quality), device), None
         else:
@@ -199,7 +200,7 @@ class EncodeOptions:
         if wanted is not None and not span.model.core.staged:
             msg = f"the model {span.model.name!r} codes its residuals under mixtures, whose files take no quality map"
             raise LicBadOption(msg)
-        return EncodeSettings(*span, self.screen, exact, bool(self.progressive), wanted, small, style, sought, depth)
+        return EncodeSettings(*span, screen, exact, progressive, wanted, small, style, sought, depth)
 
     def _span(self, q: int, model: Model, device: str) -> Span:
         _check_progressive(self.progressive, model)
@@ -224,26 +225,19 @@ class EncodeOptions:
         if not given or given == ["quality"]:
             return None
         (name,), value = given, getattr(self, given[0])
-        kind = numbers.Integral if name == "target_size" else numbers.Real
-        if isinstance(value, bool) or not isinstance(value, kind) or not 0 < float(value) < math.inf:
-            what = f"a whole number of {TARGETS[name]}" if kind is numbers.Integral else TARGETS[name]
+        found = values.real(value) if name != "target_size" or values.whole(value) is not None else math.nan
+        if not 0 < found < math.inf:
+            what = f"a whole number of {TARGETS[name]}" if name == "target_size" else TARGETS[name]
             msg = f"{name} must be {what}, above 0, found {value!r}"
             raise LicBadOption(msg)
-        return name, float(value)
-
-
-def _checked_switch(name: str, value: Any) -> bool:
-    if not isinstance(value, numbers.Integral):  # bool is one
-        msg = f"{name} must be True or False, found {value!r}"
-        raise LicBadOption(msg)
-    return bool(value)
+        return name, found
 
 
 def _checked_effort(effort: Any, model: Model | None) -> int:
     weighs = model is None or model.manifest.lambdas is not None
     if effort is None:
         return DEFAULT_EFFORT if weighs else 0
-    if isinstance(effort, bool) or not isinstance(effort, numbers.Integral) or effort not in EFFORTS:
+    if values.whole(effort) not in EFFORTS:
         msg = f"effort must be an integer from {EFFORTS[0]} to {EFFORTS[-1]}, found {effort!r}"
         raise LicBadOption(msg)
     if effort and model is not None and not weighs:
@@ -253,10 +247,7 @@ def _checked_effort(effort: Any, model: Model | None) -> int:
     return int(effort)
 
 
-def _check_progressive(progressive: Any, model: Model) -> None:
-    if progressive not in (None, True, False):
-        msg = f"progressive must be True, False or None, found {progressive!r}"
-        raise LicBadOption(msg)
+def _check_progressive(progressive: bool | None, model: Model) -> None:
     if progressive and not model.core.staged:
         msg = f"the model {model.name!r} codes its residuals under mixtures, whose files cannot be progressive"
         raise LicBadOption(msg)

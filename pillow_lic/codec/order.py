@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..errors import LicBadOption
+from .. import values
 
 ORDERS = ("rgb", "bgr")
 SWAPPED = [2, 1, 0, 3]
@@ -20,10 +20,7 @@ class Order(NamedTuple):
 
 def checked(order: Any) -> str:
     """Raises LicBadOption."""
-    if order not in ORDERS:
-        msg = f"order must be one of {', '.join(map(repr, ORDERS))}, found {order!r}"
-        raise LicBadOption(msg)
-    return str(order)
+    return values.one_of("order", order, ORDERS)
 
 
 def turned(pixels: Any, order: str) -> Any:

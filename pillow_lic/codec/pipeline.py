@@ -119,9 +119,9 @@ def _numbered(arrays: Iterable[Any]) -> Iterator[Item]:
     imported("numpy")
     import numpy as np
 
-    own = np.asarray if isinstance(arrays, (Sequence, np.ndarray)) else np.array
+    kept = isinstance(arrays, (Sequence, np.ndarray))
     for number, array in enumerate(arrays):
-        yield Item(number, own(array))
+        yield Item(number, array if kept or hasattr(array, "getbands") else np.array(array))
 
 
 def _encoded(items: Iterable[Item], settings: EncodeSettings) -> Iterator[tuple[Any, bytes]]:

@@ -6,11 +6,11 @@ Imports Pillow and container; overlay's way to Pillow's plugins when one is made
 from __future__ import annotations
 
 import io
-import numbers
 from typing import Any
 
 from PIL import Image, features
 
+from .. import values
 from ..constants import LIC_PREVIEW_MAX
 from ..container import Preview
 from ..errors import LicBadOption
@@ -22,15 +22,16 @@ QUALITY = 75
 
 def checked(preview: Any) -> int:
     """The longer side that the option states, 0 for no preview. Raises LicBadOption."""
-    if preview is None or preview is False:
+    if preview is None:
         return 0
-    if preview is True:
-        return SIDE
-    if not isinstance(preview, numbers.Integral) or not LEAST <= int(preview) <= LIC_PREVIEW_MAX:
+    side = values.whole(preview)
+    if side is None:
+        return SIDE if values.switch("preview", preview) else 0
+    if not LEAST <= side <= LIC_PREVIEW_MAX:
         what = f"True, False or the longer side in pixels, {LEAST} to {LIC_PREVIEW_MAX}"
         msg = f"preview must be {what}, found {preview!r}"
         raise LicBadOption(msg)
-    return int(preview)
+    return side
 
 
 def made(image: Image.Image, side: int) -> Preview | None:

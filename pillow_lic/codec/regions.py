@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .. import quality as qualities
+from .. import values
 from ..constants import LIC_HYPER_STRIDE, LIC_LATENT_STRIDE, LIC_ROW_OCTAVE, LIC_SHIFT_MAX
 from ..engines.base import white_of
 from ..errors import LicBadOption
@@ -68,9 +69,7 @@ class Regions(NamedTuple):
 
 def checked(roi: Any, background: Any, importance: Any, uniform: Any) -> Regions | None:
     """The options in a form that can be compared; None where all of them are left out. Raises LicBadOption."""
-    if uniform not in (None, True, False):
-        msg = f"uniform must be True or False, found {uniform!r}"
-        raise LicBadOption(msg)
+    uniform = uniform is not None and values.switch("uniform", uniform)
     if roi is None and background is not None:
         msg = "background goes with roi: say which region stands before it"
         raise LicBadOption(msg)
@@ -84,7 +83,7 @@ def checked(roi: Any, background: Any, importance: Any, uniform: Any) -> Regions
         msg = f"background must be a number from {BACKGROUNDS[0]:.0f} to 0, quality points, found {background!r}"
         raise LicBadOption(msg)
     weights = None if importance is None else _importance(importance)
-    return Regions(None if roi is None else _region(roi), float(points), weights, bool(uniform))
+    return Regions(None if roi is None else _region(roi), float(points), weights, uniform)
 
 
 def _region(roi: Any) -> Mask | tuple[Box, ...] | str:
@@ -128,7 +127,10 @@ def _mask(name: str, value: Any) -> Mask:
     imported("numpy")
     import numpy as np
 
-    if hasattr(value, "getbands"):
+    if hasattr(value, "getbands") and value.mode not in ("1", "L", "F"):
+        if value.mode.startswith("I") or "A" in value.getbands():
+            msg = f"{name} must be a picture of 1, L or F or of colours without alpha, found mode {value.mode!r}"
+            raise LicBadOption(msg)
         value = value.convert("L")
     array = np.asarray(value)
     if array.ndim == 3 and array.shape[2] == 1:

@@ -10,6 +10,7 @@ from typing import Any
 
 from PIL import Image
 
+from .. import values
 from ..errors import LicBadOption
 from . import marker, tables
 
@@ -32,18 +33,19 @@ def compact(image: Image.Image, *, quality: int = QUALITY, format: str = "JPEG")
     if kind not in FORMATS:
         msg = f"format is {format!r}, want one of {', '.join(FORMATS)}"
         raise LicBadOption(msg)
-    if isinstance(quality, bool) or not isinstance(quality, int) or not 1 <= quality <= 100:
+    level = values.whole(quality)
+    if level is None or not 1 <= level <= 100:
         msg = f"quality is {quality!r}, want a whole number from 1 to 100"
         raise LicBadOption(msg)
     small = _halved(_opaque(image))
     options: dict[str, Any] = {key: image.info[key] for key in marker.KEPT if image.info.get(key)}
     options |= marker.options(kind, image.size)
     if kind == "JPEG":
-        options |= {"qtables": tables.tables_of(quality), "subsampling": 2, "optimize": True}
+        options |= {"qtables": tables.tables_of(level), "subsampling": 2, "optimize": True}
         if small.mode == "L":
             options["qtables"] = options["qtables"][:1]
     else:
-        options["quality"] = quality
+        options["quality"] = level
     file = io.BytesIO()
     small.info = {}  # nothing but what is named
     try:

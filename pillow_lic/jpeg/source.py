@@ -16,9 +16,15 @@ from ..errors import LicBadOption, LicLimitExceeded, LicTruncated
 from .tables import UNKNOWN
 
 STEPS = 64  # of a quantisation table
+SIDE = 8  # of a block
+_BLOCKS = 1024  # of a picture that are looked at, at most
+_FEW, _FINE = 16, 5  # fewer blocks than that, or a step of less, say nothing of whether samples are on the grid
+_CLIPPED = 8  # more samples of a block that are black or white, and its mean is another
+_LUMA = (0.299, 0.587, 0.114)
 _OTHERS = ("WEBP", "AVIF")  # what may be compact beside JPEG
 
 _WANTED = "enhance takes a JPEG as Pillow opened it, its path or its bytes"
+_CHANGED = f"{_WANTED}: this one was resized, cropped or changed since, and has lost its grid"
 
 
 class Jpeg(NamedTuple):
@@ -90,6 +96,8 @@ def _check(image: Image.Image) -> None:
             f"{_WANTED}, found {image.format or type(image).__name__}: what was converted or resized has lost its grid"
         )
         raise LicBadOption(msg)
+    if (image.decoderconfig or (1,))[0] != 1:
+        raise LicBadOption(_CHANGED)
     adobe = image.info.get("adobe_transform") == 0 and image.layers == 3
     if image.mode not in ("L", "RGB", "YCbCr") or adobe:
         msg = (
@@ -123,7 +131,32 @@ def described(image: Any, *, others: bool = False) -> Jpeg:
     layers = image.layer[:1] * 2 if grey else image.layer
     tables = array("H", [step for layer in layers[:2] for step in _table(image, layer[3])])
     halved = not grey and layers[0][1:3] != layers[1][1:3]
-    return Jpeg(pixels, image.size, image.mode == "RGB", tables, halved)
+    found = Jpeg(pixels, image.size, image.mode == "RGB", tables, halved)
+    if not _on_its_grid(found):
+        raise LicBadOption(_CHANGED)
+    return found
+
+
+def _on_its_grid(jpeg: Jpeg) -> bool:
+    """Whether the blocks' means are multiples of their step, as a decoder leaves them. Images are changed in place.
+
+    A mean's coefficient is the sum of luma over 8 (ITU-T T.81, A.3.3). Chance leaves it a quarter of a step away;
+    rounded samples move it by about 0.4, clipped ones further: a sixth of a step passes.
+    """
+    (width, height), bands, step = jpeg.size, jpeg.bands, jpeg.tables[0]
+    places = [(x, y) for y in range(0, height - SIDE + 1, SIDE) for x in range(0, width - SIDE + 1, SIDE)]
+    apart = []
+    for x, y in places[:: max(1, len(places) // _BLOCKS)]:
+        starts = [((y + row) * width + x) * bands for row in range(SIDE)]
+        block = b"".join(jpeg.pixels[start : start + SIDE * bands] for start in starts)
+        if block.count(0) + block.count(255) > _CLIPPED:
+            continue
+        luma = sum(w * sum(block[k::3]) for k, w in enumerate(_LUMA)) if jpeg.rgb else sum(block[::bands])
+        mean = (luma - 128 * SIDE * SIDE) / SIDE / step
+        apart.append(abs(mean - round(mean)))
+    if len(apart) < _FEW or step < _FINE:
+        return True
+    return sorted(apart)[len(apart) // 2] < 1 / 6
 
 
 def _table(image: Any, number: int) -> list[int]:

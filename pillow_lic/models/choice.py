@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .. import values
 from ..constants import LIC_QUALITY_MAX
 from ..errors import LicBadOption
 from ..quality import from_q, to_q
@@ -75,9 +76,8 @@ def _check(model: str | None, tune: str | None) -> None:
     if model is not None and tune is not None:
         msg = f"tune={tune!r} chooses a model, and so does model={model!r}: give one of the two"
         raise LicBadOption(msg)
-    if tune is not None and (not isinstance(tune, str) or tune not in TUNES):
-        msg = f"tune must be one of {', '.join(map(repr, TUNES))}, found {tune!r}"
-        raise LicBadOption(msg)
+    if tune is not None:
+        values.one_of("tune", tune, TUNES)
 
 
 def names() -> list[str]:

@@ -6,9 +6,10 @@ Imports the standard library and ground; no network is loaded here.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..constants import HASH_BYTES
 from ..errors import LicBadOption, LicModelMissing, LicUnknownModel
@@ -16,9 +17,6 @@ from ..forks import held
 from ..quality import from_q
 from . import store
 from .store import Model, read_model
-
-if TYPE_CHECKING:
-    import os
 
 # Number in the file -> (name, directory). Append only: a number is never given to another model.
 SHIPPED: dict[int, tuple[str, str]] = {
@@ -48,6 +46,9 @@ def register(path: str | os.PathLike[str]) -> str:
     the same name and hash is replaced: the directory may have moved, or hold a better encoder. Raises LicModelMissing
     if the directory holds no intact model, LicBadOption if another model has its name.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        msg = f"path must be a model's directory, found {path!r}"
+        raise LicBadOption(msg)
     model = read_model(0, Path(path).absolute())
     model.check_files()
     with _lock:

@@ -73,6 +73,16 @@ class DeepColour:
         fp.write(data)
 
 
+class _Shown:
+    """Pixels, as far as imageio looks at an image of Pillow's that it has read."""
+
+    def __init__(self, pixels: Any, image: Any):
+        self.pixels, self.mode, self.format = pixels, image.mode, image.format
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        return self.pixels
+
+
 def _deep_colour(image: Any) -> bytes | None:
     """The file of an image of more than 8 bits that Pillow shows in 8."""
     from .pillow import LicImageFile
@@ -98,11 +108,11 @@ def _plugin() -> Any:
         nothing where that fails: here several pictures are refused before, and a file that failed is taken away.
         """
 
-        def read(self, **options: Any) -> Any:
-            """With the depth that the file has, unless pixels are to be of another mode or turned."""
-            whole = options.get("index") in (None, 0) and not (set(options) - {"index", "writeable_output"})
-            data = _deep_colour(self._image) if whole else None
-            return super().read(**options) if data is None else decode(data)
+        def _apply_transforms(self, image: Any, mode: str | None, *others: Any) -> Any:
+            """All pixels come from here: with the depth that the file has, unless they are to be of another mode."""
+            data = _deep_colour(image) if mode is None else None
+            shown = image if data is None else _Shown(decode(data), image)
+            return super()._apply_transforms(shown, mode, *others)
 
         def properties(self, *arguments: Any, **options: Any) -> Any:
             found = super().properties(*arguments, **options)

@@ -48,7 +48,12 @@ def given(im: Any, options: dict[str, Any]) -> Metadata:
     if isinstance(exif, (bytes, bytearray, memoryview)):
         exif = bytes(exif).removeprefix(EXIF_PREFIX)
         exif = None if len(exif) == _EMPTY_EXIF and not tiff.states_anything(exif) else exif
-    xmp = xmp.encode("utf-8") if isinstance(xmp, str) else xmp
+    if isinstance(xmp, str):
+        try:
+            xmp = xmp.encode("utf-8")
+        except UnicodeEncodeError as error:
+            msg = f"xmp must be text that UTF-8 can hold, or bytes ({error})"
+            raise LicBadOption(msg) from error
     profile = options.get("icc_profile", im.info.get("icc_profile"))
     cicp = options.get("cicp", coding_points(im.info))
     metadata = Metadata(profile, exif, xmp, cicp).checked()

@@ -168,7 +168,7 @@ class LicImageFile(ImageFile.ImageFile):
 
     def chunks(self, options: DecodeOptions) -> container.Container:
         """Of the open file, without metadata. Raises LicError, ValueError for a file that is closed."""
-        if self.fp is None or self.fp.closed:
+        if self.fp is None or getattr(self.fp, "closed", False):
             msg = "operation on a closed image: load() it before its file is closed"
             raise ValueError(msg)
         from ..codec.decode import read

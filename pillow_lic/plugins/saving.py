@@ -124,7 +124,8 @@ def prepared(im: Image.Image, given: dict[str, Any], deep: Any = None) -> Source
     from ..codec.options import EncodeOptions
 
     names, known = EncodeOptions.__dataclass_fields__, (*metadata.NAMES.values(), *metadata.BESIDE)
-    only_one(1 + len(list(given.get("append_images") or ())))
+    others = given.get("append_images") or ()
+    only_one(1 + len(list(others)) if hasattr(others, "__iter__") else 2)
     notes = [note for name in given if (note := _misspelling(name, (*names, *known)))]
     source = metadata.given(im, given)
     if min(im.size) < 1:

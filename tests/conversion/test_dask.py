@@ -183,10 +183,47 @@ def test_imread_of_grey(tmp_path):
     assert lazy.shape == lazy.compute().shape == (40, 50)
 
 
+DEEP = np.arange(60 * 90, dtype=np.int32).reshape(60, 90) * 11
+
+
+@pytest.mark.parametrize("chunks", [None, 32])
+@pytest.mark.parametrize(
+    ("array", "options"),
+    [
+        (DEEP.astype(np.uint16), {}),
+        (DEEP - 100, {}),
+        (DEEP.astype(np.float32) / 7, {}),
+        (DEEP.astype(np.uint16), {"dtype": "float32"}),
+        (DEEP.astype(np.uint8), {"dtype": "uint16"}),
+        (np.dstack([DEEP.astype(np.uint8)] * 4), {"order": "bgr"}),
+    ],
+)
+def test_imread_says_what_decode_gives(array, options, chunks, tmp_path):
+    (tmp_path / "one.lic").write_bytes(pillow_lic.encode(array, lossless=True))
+    lazy, found = ours.imread(tmp_path / "one.lic", chunks=chunks, **options), tmp_path / "one.lic"
+    pixels = pillow_lic.decode(found, **options)
+    assert (lazy.shape, lazy.dtype) == (pixels.shape, pixels.dtype)
+    assert np.array_equal(lazy.compute(scheduler="synchronous"), pixels)
+
+
+def test_imread_of_other_colours(tmp_path):
+    Image.new("YCbCr", (9, 7), (1, 2, 3)).save(tmp_path / "one.lic", lossless=True)
+    assert ours.imread(tmp_path / "one.lic").shape == (7, 9, 3)
+
+
+def test_imread_smaller(stack):
+    folder, _ = stack
+    lazy = ours.imread(folder / "0.lic", scale=4)
+    assert lazy.shape == (15, 23, 3)
+    assert np.array_equal(lazy.compute(), pillow_lic.decode(folder / "0.lic", scale=4))
+    with pytest.raises(LicBadOption, match="leave out chunks"):
+        ours.imread(folder, scale=4, chunks=8)
+
+
 def test_what_imread_refuses(stack):
     folder, _ = stack
     (folder / "1.lic").write_bytes(pillow_lic.encode(picture(60, 80), **TOY))
-    with pytest.raises(LicBadOption, match=r"1\.lic: a picture of shape \(60, 80, 3\) among those of \(60, 90, 3\)"):
+    with pytest.raises(LicBadOption, match=r"1\.lic: a picture of shape \(60, 80, 3\) .* those of shape \(60, 90, 3\)"):
         ours.imread(folder).compute()
     with pytest.raises(LicBadOption, match="files there"):
         ours.imread(str(folder / "none*.lic"))
@@ -194,6 +231,12 @@ def test_what_imread_refuses(stack):
         ours.imread(folder, box=(0, 0, 9, 9))
     with pytest.raises(LicBadOption, match="max_pixels"):
         ours.imread(folder, max_pixels="many")
+    for chunks in (0, "many", (5, 5, 5)):
+        with pytest.raises(LicBadOption, match="chunks must be what Dask takes"):
+            ours.imread(folder, chunks=chunks)
+    (folder / "1.lic").write_bytes(pillow_lic.encode(np.zeros((60, 90, 3), np.uint16), **TOY))
+    with pytest.raises(LicBadOption, match=r"and type uint16 among those of .* and type uint8"):
+        ours.imread(folder).compute()
 
 
 # ---- A cluster ------------------------------------------------------------------------------------------------------

@@ -142,6 +142,38 @@ def test_other_jpegs_are_refused():
             pillow_lic.enhance(one)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("quality", [20, 50, 80])
+def test_images_that_were_changed_in_place_are_refused(quality, mode):
+    """Pillow keeps their class, their format and their tables."""
+    data = jpeg(photograph(mode), quality=quality)
+
+    def cut(one: Image.Image) -> None:
+        part = one.crop((3, 5, 200, 180))
+        one.im, one._size = part.im, part.size
+
+    for change in (lambda one: one.thumbnail((180, 150)), lambda one: one.draft(mode, (64, 64)), cut):
+        opened = Image.open(io.BytesIO(data))
+        change(opened)
+        with pytest.raises(errors.LicBadOption, match="resized, cropped or changed since"):
+            pillow_lic.enhance(opened)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("quality", [5, 10, 30, 75, 88, 97])
+@pytest.mark.parametrize("picture", ["photograph", "dark", "flat", "stripes"])
+def test_images_as_they_were_opened_are_taken(picture, quality, mode):
+    whole = photograph(mode)
+    made = {
+        "photograph": whole,
+        "dark": whole.point(lambda level: level // 9),
+        "flat": Image.new(mode, (200, 160), "orange"),
+        "stripes": Image.fromarray(np.tile(np.uint8([[0, 255]]), (160, 100))).convert(mode),
+    }[picture]
+    for options in ({}, {"subsampling": 0}, {"progressive": True}):
+        source.described(Image.open(io.BytesIO(jpeg(made, quality=quality, **options))))
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_broken_files_are_enhanced_or_refused_by_name(seed):
     data = jpeg(photograph(), quality=20)

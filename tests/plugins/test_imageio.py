@@ -10,8 +10,9 @@ import pathlib
 
 import numpy as np
 import pytest
+from PIL import Image
 
-import pillow_lic  # noqa: F401  (registers)
+import pillow_lic
 from pillow_lic import errors
 from pillow_lic.signature import SIGNATURE
 
@@ -124,7 +125,26 @@ def test_depth(shape, dtype, tmp_path):
     for found in (*read.values(), iio2.imread(tmp_path / "a.lic")):
         assert (found.dtype, found.shape) == (dtype, shape)
         assert np.array_equal(found, array) if exact else np.abs(found - array).max() < 0.3
+    ways = {
+        "batch": iio3.imread(tmp_path / "a.lic", index=...)[0],
+        "iter": next(iter(iio3.imiter(tmp_path / "a.lic"))),
+        "rotate": iio3.imread(tmp_path / "a.lic", rotate=True),
+        "v2": iio2.mimread(tmp_path / "a.lic")[0],
+    }
+    for name, one in ways.items():
+        assert one.dtype == dtype, name
+        assert np.array_equal(one, found), name
+    assert iio3.imread(tmp_path / "a.lic", mode="L").dtype == np.uint8
     assert iio3.improps(data, extension=".lic").dtype == dtype
+    assert iio3.improps(data, extension=".lic", index=...).dtype == dtype
+
+
+def test_deep_pixels_are_turned(tmp_path):
+    array, exif = np.arange(6 * 9 * 3, dtype=np.uint16).reshape(6, 9, 3) * 300, Image.Exif()
+    exif[0x0112] = 6
+    data = pillow_lic.encode(array, lossless=True, exif=exif.tobytes())
+    (tmp_path / "a.lic").write_bytes(data)
+    assert np.array_equal(iio3.imread(tmp_path / "a.lic", rotate=True), np.rot90(array, -1))
 
 
 def test_wrong_option(array, tmp_path):
