@@ -1,5 +1,5 @@
 """What files are worth to a classifier: bytes at equal agreement of its answers on decoded files with those on the
-originals, for two tunes, AVIF and JPEG.
+originals, for two tunes, AVIF, HEIC and JPEG.
 
     python bench/held_out.py PHOTOS /tmp/held-out --side 448
     python bench/classifier.py /tmp/held-out [--limit N] [--effort 0]
@@ -17,6 +17,7 @@ import pathlib
 import machine
 import metrics
 import numpy as np
+import pillow_heif
 import torch
 from PIL import Image
 from rd import images_in, write
@@ -27,6 +28,7 @@ RUNS = {
     "lic, psnr": ("LIC", (20, 40, 60), {"tune": "psnr"}),
     "lic, visual": ("LIC", (10, 25, 45), {"tune": "visual"}),
     "avif": ("AVIF", (40, 55, 70), {}),
+    "heic": ("HEIF", (30, 45, 60), {}),
     "jpeg": ("JPEG", (15, 35, 65), {}),
 }
 
@@ -69,6 +71,7 @@ def main():
     parser.add_argument("--results", type=pathlib.Path, default=machine.RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    pillow_heif.register_heif_opener()
     names = judge()
     images = [
         Image.open(path).convert("RGB").crop((0, 0, SIDE, SIDE)) for path in images_in(options.images, options.limit)

@@ -44,4 +44,4 @@ def real(value: Any) -> float:
     try:
         return float(value)  # NumPy's small integers would wrap around
     except OverflowError:
-        return math.inf if int(value) > 0 else -math.inf
+        return math.inf if value == abs(value) else -math.inf

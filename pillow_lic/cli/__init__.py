@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 DONE, FAILED, USAGE = 0, 1, 2
 INTERRUPTED = 128  # and the signal's number
-STANDARD = "-"  # names standard input and standard output
+STANDARD = arguments.STANDARD
 
 
 class UsageError(Exception):
@@ -122,8 +122,9 @@ def parser_of() -> argparse.ArgumentParser:
     info.set_defaults(run=_info)
 
     demo = commands.add_parser("demo", help="a photograph against JPEG of equal size, with a picture to look at")
-    demo.add_argument("photograph", nargs="?", type=Path, help="default: one from an installed package")
-    demo.add_argument("-o", "--output", type=Path, default=Path("lic-demo.png"), help="picture, or a folder for it")
+    demo.add_argument("photograph", nargs="?", type=arguments.file, help="default: one from an installed package")
+    output = "picture, or a folder for it"
+    demo.add_argument("-o", "--output", type=arguments.file, default=Path("lic-demo.png"), help=output)
     demo.add_argument(
         "-q", "--quality", type=arguments.quality, nargs=3, default=(20, 45, 75), metavar="Q", help="three qualities"
     )
@@ -228,7 +229,7 @@ def _add_decode(commands: Any) -> None:
 def _add_regions(group: argparse._ArgumentGroup) -> None:
     """What the quality map is made of."""
     roi = "what shall have the stated quality, the rest less: a mask (white is inside), a box X,Y,W,H, which may be "
-    roi += "repeated, or faces or text, which are looked for"
+    roi += "repeated and may reach over the edge (--roi=-5,-5,20,20), or faces or text, which are looked for"
     group.add_argument("--roi", action="append", metavar="MASK|X,Y,W,H|faces|text", help=roi)
     background = "how much less, in points of quality, such as --background=-20; default -15"
     group.add_argument("--background", type=float, metavar="POINTS", help=background)
@@ -307,12 +308,10 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from . import demo
+    from . import demo, filenames
 
     picture = options.output if options.output.suffix else options.output / "lic-demo.png"
-    if picture.exists() and not options.force:
-        msg = f"{picture} exists; --force overwrites it"
-        raise UsageError(msg)
+    filenames.check(picture, [options.photograph] if options.photograph else [], force=options.force)
     photograph = options.photograph or demo.installed_photograph()
     if photograph is None:
         msg = "no photograph found in an installed package; name one: lic demo PHOTOGRAPH"

@@ -7,11 +7,28 @@ from __future__ import annotations
 
 import argparse
 import re
+from pathlib import Path
 
 from ..errors import LicBadOption
 from ..quality import to_q
 
+STANDARD = "-"  # names standard input and standard output
+
 _MOST = 10**9  # of a side in pixels
+
+
+def path(text: str) -> Path:
+    """A path; STANDARD is standard input or output, and a file that is called so has its folder in its path."""
+    found = Path(text)
+    return found.absolute() if text != STANDARD and str(found) == STANDARD else found
+
+
+def file(text: str) -> Path:
+    """A path, where standard input or output would be of no use."""
+    if text == STANDARD:
+        msg = f"{STANDARD} is standard input or output in encode, decode, info and other commands; give a file here"
+        raise argparse.ArgumentTypeError(msg)
+    return path(text)
 
 
 def number_of_bytes(text: str) -> int:

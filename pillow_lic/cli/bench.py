@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .arguments import count, numbers
+from . import arguments
 from .plot import codecs_of, csv_of, opaque, points_of, savings
 
 if TYPE_CHECKING:
@@ -49,14 +49,16 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser("bench", help="rate and quality over data sets by name", description=DESCRIPTION)
     data = "names that `lic data` lists, with where they are if that is not below $LIC_DATA"
     parser.add_argument("--data", required=True, action="append", metavar="NAME[=PATH],...", help=data)
-    parser.add_argument("-o", "--output", type=Path, default=Path("lic-bench"), metavar="FOLDER")
+    parser.add_argument("-o", "--output", type=arguments.file, default=Path("lic-bench"), metavar="FOLDER")
     parser.add_argument("--codecs", metavar="A,B", help=f"as of `lic plot`; default: of {CODECS} what is available")
     parser.add_argument("--measures", metavar="A,B", help=f"as of `lic metrics`; default: of {','.join(MEASURES)}")
-    parser.add_argument("--qualities", type=numbers, metavar="N,N", help="instead of each codec's own")
+    parser.add_argument("--qualities", type=arguments.numbers, metavar="N,N", help="instead of each codec's own")
     rates = f"rates that each codec is brought near to, by one quality for the whole set; default {RATE}"
-    parser.add_argument("--bpp", type=numbers, default=(RATE,), metavar="R,R", help=rates)
-    parser.add_argument("--limit", type=count, metavar="N", help="pictures of each set at most, spread over it")
-    parser.add_argument("-j", "--jobs", type=count, default=1, metavar="N", help="files at a time; default 1")
+    parser.add_argument("--bpp", type=arguments.numbers, default=(RATE,), metavar="R,R", help=rates)
+    parser.add_argument(
+        "--limit", type=arguments.count, metavar="N", help="pictures of each set at most, spread over it"
+    )
+    parser.add_argument("-j", "--jobs", type=arguments.count, default=1, metavar="N", help="files at a time; default 1")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite what is there")
     parser.set_defaults(run=run)
 

@@ -5,9 +5,9 @@ Imports the standard library; Pillow comes with the command.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from . import arguments
 
 if TYPE_CHECKING:
     import argparse
@@ -21,9 +21,10 @@ ENDINGS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".avif": "AVIF"}
 def add_to(commands: Any) -> None:
     """The command's arguments, to the `lic` command's parsers."""
     parser = commands.add_parser("compact", help="a small plain JPEG to enhance later", description=DESCRIPTION)
-    parser.add_argument("file", type=Path, metavar="FILE", help="a picture that Pillow opens")
-    output = "file, .jpg, .webp or .avif; default: FILE with .compact.jpg behind its name"
-    parser.add_argument("-o", "--output", type=Path, metavar="PATH", help=output)
+    said = f"a picture that Pillow opens; {arguments.STANDARD} is standard input"
+    parser.add_argument("file", type=arguments.path, metavar="FILE", help=said)
+    output = "file, .jpg, .webp or .avif; - is standard output, a JPEG; default: FILE with .compact.jpg behind its name"
+    parser.add_argument("-o", "--output", type=arguments.path, metavar="PATH", help=output)
     parser.add_argument("-q", "--quality", type=int, metavar="1-100", help="of the file; default 30")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite what is there, never the picture itself")
     parser.set_defaults(run=run)
@@ -34,29 +35,21 @@ def run(options: argparse.Namespace) -> int:
     from PIL import Image
 
     from .. import register_lic_opener
-    from ..conversion import files
     from ..jpeg.compact import QUALITY, compact
-    from . import DONE, UsageError
+    from . import DONE, UsageError, filenames
 
-    output = options.output or options.file.with_name(f"{options.file.stem}.compact.jpg")
-    if os.path.lexists(output) and not options.force:
-        msg = f"{output} exists; --force overwrites it"
-        raise UsageError(msg)
-    if output.exists() and options.file.exists() and output.samefile(options.file):
-        msg = f"{output} is the picture itself; give another output"
-        raise UsageError(msg)
-    kind = ENDINGS.get(output.suffix.lower())
+    output = options.output or filenames.beside(options.file, ".compact.jpg")
+    filenames.check(output, [options.file], force=options.force)
+    kind = "JPEG" if filenames.is_standard(output) else ENDINGS.get(output.suffix.lower())
     if kind is None:
         msg = f"{output}: a compact file ends with {', '.join(ENDINGS)}"
         raise UsageError(msg)
     register_lic_opener()
     quality = QUALITY if options.quality is None else options.quality
-    with Image.open(options.file) as image:
+    with Image.open(filenames.opened(options.file)) as image:
         data, size = compact(image, quality=quality, format=kind), image.size
-    files.begin([output.parent])
-    with files.replacing(output, force=options.force) as file:
+    with filenames.writing(output, force=options.force) as file:
         file.write(data)
-    print(
-        f"{output}: {len(data)} bytes, {8 * len(data) / (size[0] * size[1]):.3f} bits a pixel of {size[0]} x {size[1]}"
-    )
+    rate = 8 * len(data) / (size[0] * size[1])
+    filenames.tell(output, f"{len(data)} bytes, {rate:.3f} bits a pixel of {size[0]} x {size[1]}")
     return DONE

@@ -6,7 +6,6 @@ Imports the standard library; Pillow and NumPy come with the command.
 from __future__ import annotations
 
 import math
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -43,9 +42,11 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "compare", help="a page to look at files beside their original", description=DESCRIPTION
     )
-    parser.add_argument("original", type=Path, metavar="ORIGINAL")
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what became of it, in any format")
-    parser.add_argument("-o", "--output", type=Path, default=Path("compare.html"), help="default compare.html")
+    parser.add_argument("original", type=arguments.file, metavar="ORIGINAL")
+    files = "what became of it, in any format"
+    parser.add_argument("files", nargs="+", type=arguments.file, metavar="FILE", help=files)
+    page = "default compare.html"
+    parser.add_argument("-o", "--output", type=arguments.file, default=Path("compare.html"), help=page)
     parser.add_argument("--measures", metavar="A,B", help="as of `lic metrics`; none for none")
     area = "the part that is shown and measured, in pixels; default: everything"
     parser.add_argument("--area", type=arguments.area, metavar="X,Y,W,H", help=area)
@@ -56,16 +57,13 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the page; the exit code."""
     from ..conversion import files
-    from . import DONE, UsageError, metrics, page
+    from . import DONE, filenames, metrics, page
 
-    if os.path.lexists(options.output) and not options.force:
-        msg = f"{options.output} exists; --force overwrites it"
-        raise UsageError(msg)
+    filenames.check(options.output, [options.original, *options.files], force=options.force)
     measures = [] if options.measures == "none" else metrics.chosen(options.measures)
     original = _shown(options.original, options.area)
     _check_pixels(original, 1 + len(options.files))
     others = [_of_one_size(original, _shown(path, options.area)) for path in options.files]
-    files.begin([options.output.parent])
     html = page.filled(page.PAGES / "compare.html", _data([original, *others], measures))
     with files.replacing(options.output, force=options.force) as file:
         file.write(html)

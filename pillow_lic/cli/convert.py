@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +18,7 @@ from ..conversion.directions import Decode, Encode
 from ..conversion.places import local_folders, place_of
 from ..plugins import register_lic_opener
 from ..signature import EXTENSION
-from . import STANDARD, UsageError, progress
+from . import STANDARD, UsageError, filenames, progress
 
 if TYPE_CHECKING:
     import argparse
@@ -60,7 +59,8 @@ def _region(stated: list[str] | None) -> Any:
 
 
 def _box(text: str) -> tuple[int, int, int, int] | None:
-    found = re.fullmatch(r"(\d+),(\d+),(\d+),(\d+)", text)
+    """What X,Y,W,H says; boxes may reach over the edge, and the codec refuses empty ones."""
+    found = re.fullmatch(r"\s*,\s*".join([r"([+-]?\d+)"] * 4), text.strip())
     if found is None:
         return None
     x, y, w, h = (int(number) for number in found.groups())
@@ -72,6 +72,9 @@ def _importance(stated: str | None) -> Any:
 
 
 def _map(option: str, path: str | None) -> Image.Image:
+    if path == STANDARD:
+        msg = f"{option} {STANDARD}: standard input is for a picture to encode; give a file"
+        raise UsageError(msg)
     try:
         with Image.open(str(path)) as im:
             return im.convert("L")
@@ -137,15 +140,14 @@ def _standard(options: argparse.Namespace) -> convert.File:
         msg = f"what comes from standard input has no name: -o must name a file or be {STANDARD}"
         raise UsageError(msg)
     target = None if output in (None, STANDARD) else place_of(output)
-    if target is None and sys.stdout.isatty():
-        msg = "a picture would be written to this terminal: send it into a file or a program, or name a file with -o"
-        raise UsageError(msg)
+    if target is None:
+        filenames.refuse_terminal()
     return convert.File(None if source == STANDARD else place_of(source), target)
 
 
 def _is_file_name(options: argparse.Namespace) -> bool:
     """Whether -o names a file: one file is read, and the name is neither a folder's nor ends like one."""
-    one = len(options.paths) == 1 and (options.paths[0] == STANDARD or not place_of(options.paths[0]).is_folder())
+    one = len(set(options.paths)) == 1 and (options.paths[0] == STANDARD or not place_of(options.paths[0]).is_folder())
     return one and not options.output.endswith(("/", os.sep)) and not place_of(options.output).is_folder()
 
 
@@ -155,8 +157,7 @@ def _is_file_name(options: argparse.Namespace) -> bool:
 def _run(planned: Plan, options: argparse.Namespace, direction: Encode | Decode) -> int:
     """Convert all, and say what failed. Returns how many did."""
     several = len(planned.files) > 1
-    first: dict[Place, convert.File] = {}
-    claims = [plan.unless_taken(file, first) for file in planned.files]
+    claims = _claimed(planned.files, options.force)
     found = [one for one in claims if isinstance(one, convert.File)]
     refused = [one for one in claims if isinstance(one, convert.Result)]
     task = convert.Task(direction, options.force, options.skip, resume=several, ahead=options.jobs)
@@ -176,6 +177,21 @@ def _run(planned: Plan, options: argparse.Namespace, direction: Encode | Decode)
             said += f", {counts[convert.THERE]} skipped: they are there already (--force overwrites them)"
         progress.say(said)
     return counts[convert.FAILED]
+
+
+def _claimed(found: list[convert.File], force: bool) -> list[convert.File | Result]:
+    """Each file, or what to say of it where its target is that of another, or would replace another that is read."""
+    first: dict[Place, convert.File] = {}
+    read = {file.source.absolute(): file for file in found if file.source is not None} if force else {}
+    claims: list[convert.File | Result] = []
+    for file in found:
+        other = None if file.target is None else read.get(file.target.absolute())
+        if other is None or other is file:
+            claims.append(plan.unless_taken(file, first))
+        else:
+            problem = f"{file.target} is read by this command, too; give another output"
+            claims.append(convert.Result(file.name, str(file.target), convert.FAILED, problem=problem))
+    return claims
 
 
 def _results(found: list[convert.File], task: convert.Task, scheduler: str | None) -> Iterator[Result]:

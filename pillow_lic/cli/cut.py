@@ -5,13 +5,13 @@ Imports the standard library and container.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..container import read_head
 from ..container.cut import cut
+from ..errors import LicBadOption
 from ..signature import EXTENSION
-from .arguments import number_of_bytes
+from . import arguments
 
 if TYPE_CHECKING:
     import argparse
@@ -23,28 +23,37 @@ encoded with --progressive can be cut anywhere; others too, but what is lost the
 def add_to(commands: Any) -> None:
     """The command's arguments, to the `lic` command's parsers."""
     parser = commands.add_parser("cut", help="a shorter, coarser file, without decoding", description=DESCRIPTION)
-    parser.add_argument("file", type=Path, metavar="FILE", help="a .lic file")
+    said = f"a .lic file; {arguments.STANDARD} is standard input"
+    parser.add_argument("file", type=arguments.path, metavar="FILE", help=said)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--size", type=number_of_bytes, metavar="BYTES", help="bytes at most, such as 20000, 20k or 1.5M")
+    size = "bytes at most, such as 20000, 20k or 1.5M"
+    what.add_argument("--size", type=arguments.number_of_bytes, metavar="BYTES", help=size)
     what.add_argument("--stages", "--layers", type=int, metavar="N", help="how many stages to keep")
-    parser.add_argument("-o", "--output", type=Path, help=f"default: FILE with .cut{EXTENSION} behind its name")
+    output = f"file, or {arguments.STANDARD} for standard output; default: FILE with .cut{EXTENSION} behind its name"
+    parser.add_argument("-o", "--output", type=arguments.path, metavar="PATH", help=output)
     parser.add_argument("-f", "--force", action="store_true", help="overwrite the output")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the shorter file; the exit code."""
-    from ..conversion import files
-    from . import DONE, UsageError
+    from . import DONE, filenames
 
-    output = options.output or options.file.with_name(f"{options.file.stem}.cut{EXTENSION}")
-    if os.path.lexists(output) and not options.force:
-        msg = f"{output} exists; --force overwrites it"
-        raise UsageError(msg)
-    data = options.file.read_bytes()
+    output = options.output or filenames.beside(options.file, f".cut{EXTENSION}")
+    filenames.check(output, [options.file], force=options.force)
+    data = filenames.content(options.file)
+    _refuse_exact(data, options.size)
     shorter = cut(data, stages=options.stages, size=options.size)
-    files.begin([output.parent])
-    with files.replacing(output, force=options.force) as file:
+    with filenames.writing(output, force=options.force) as file:
         file.write(shorter)
-    print(f"{output}: {len(shorter)} of {len(data)} bytes")
+    filenames.tell(output, f"{len(shorter)} of {len(data)} bytes")
     return DONE
+
+
+def _refuse_exact(data: bytes, size: int | None) -> None:
+    """Raises LicBadOption for a picture without stages that would have to be cut."""
+    head = read_head(data)
+    if head.header.alone and (size is None or size < head.size):
+        what = f"the picture is kept exactly, in {head.size} bytes, and cannot be cut"
+        msg = f"{what}; `lic encode --target-size` makes a smaller file of the original"
+        raise LicBadOption(msg)

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ..conversion import files
+from ..placeholders import in_eight
 from ..plugins import register_lic_opener
 from ..signature import FORMAT
 
@@ -58,7 +59,7 @@ def run(photograph: Path, output: Path, qualities: Sequence[float], model: str |
     """Code the photograph, print the figures and write the picture. Raises OSError when a file cannot be read."""
     register_lic_opener()
     with Image.open(photograph) as im:
-        original = ImageOps.exif_transpose(im).convert("RGB")
+        original = ImageOps.exif_transpose(in_eight(im)).convert("RGB")
     files.begin([output.parent])
     original.info.clear()  # compare pixels, not profiles
     named = {"model": model} if model else {}

@@ -5,7 +5,6 @@ Imports container and models; no Pillow, no network.
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from ..constants import LIC_QUALITY_MIN
 from ..container.numbers import BYTES
 from ..container.overlay import METHODS
 from ..container.payloads import alpha_png_start, sample_bytes
+from ..conversion.places import standard_input
 from ..models import choice, registry
 from ..quality import from_q
 from ..signature import SIGNATURE
@@ -52,7 +52,7 @@ def _report(path: str) -> tuple[list[Field], str | None]:
     """The fields that can be read, and what is wrong with the file if anything is."""
     fields: list[Field] = []
     try:
-        with io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD else open(path, "rb") as file:
+        with standard_input() if path == STANDARD else open(path, "rb") as file:
             head = container.read_head(file)
             fields.extend(_head_fields(head))
             whole = container.read(file)

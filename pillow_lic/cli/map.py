@@ -5,11 +5,9 @@ Imports the standard library; Pillow, NumPy and the codec come with the command.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arguments import positive
+from . import arguments
 
 if TYPE_CHECKING:
     import argparse
@@ -28,10 +26,12 @@ HEAT = ((0, 0, 4), (66, 10, 104), (147, 38, 103), (221, 81, 58), (252, 165, 10),
 def add_to(commands: Any) -> None:
     """The command's arguments, to the `lic` command's parsers."""
     parser = commands.add_parser("map", help="a picture of where a file's bytes went", description=DESCRIPTION)
-    parser.add_argument("file", type=Path, metavar="FILE", help="a .lic file")
-    parser.add_argument("-o", "--output", type=Path, help="picture; default: FILE with .bits.png behind its name")
+    said = f"a .lic file; {arguments.STANDARD} is standard input"
+    parser.add_argument("file", type=arguments.path, metavar="FILE", help=said)
+    output = f"picture; {arguments.STANDARD} is standard output, a PNG; default: FILE with .bits.png behind its name"
+    parser.add_argument("-o", "--output", type=arguments.path, metavar="PATH", help=output)
     most = "bits per pixel of the brightest colour; default: the most that are found"
-    parser.add_argument("--max", type=positive, dest="most", metavar="BPP", help=most)
+    parser.add_argument("--max", type=arguments.positive, dest="most", metavar="BPP", help=most)
     parser.add_argument("-f", "--force", action="store_true", help="overwrite the picture")
     parser.set_defaults(run=run)
 
@@ -41,26 +41,23 @@ def run(options: argparse.Namespace) -> int:
     from PIL import Image
 
     from ..codec import cost
-    from ..conversion import files
-    from . import DONE, UsageError
+    from . import DONE, UsageError, filenames
 
-    output = options.output or options.file.with_name(options.file.stem + ".bits.png")
-    if os.path.lexists(output) and not options.force:
-        msg = f"{output} exists; --force overwrites it"
-        raise UsageError(msg)
-    kind = Image.registered_extensions().get(output.suffix.lower())
-    if kind is None:
+    output = options.output or filenames.beside(options.file, ".bits.png")
+    filenames.check(output, [options.file], force=options.force)
+    kind = "PNG" if filenames.is_standard(output) else Image.registered_extensions().get(output.suffix.lower())
+    if kind not in Image.SAVE:
         msg = f"{output}: not an ending of a picture; .png for one"
         raise UsageError(msg)
-    spent = cost.spent(options.file.read_bytes())
+    spent = cost.spent(filenames.content(options.file))
     most = options.most or float(spent.bits.max())
-    files.begin([output.parent])
-    with files.replacing(output, force=options.force) as file:
+    with filenames.writing(output, force=options.force) as file:
         heated(spent.bits, most).save(file, kind)
-    print(f"{output}: black is 0, pale yellow is {most:.3g} bits per pixel")
+    filenames.tell(output, f"black is 0, pale yellow is {most:.3g} bits per pixel")
     parts = ", ".join(f"{name} {getattr(spent, name)}" for name in ("tiles", "rectangles", "alpha", "rest"))
     mean = float(spent.bits.mean())
-    print(f"bytes: {parts}; bits per pixel that are drawn: mean {mean:.3f}, most {float(spent.bits.max()):.3f}")
+    found = f"{parts}; bits per pixel that are drawn: mean {mean:.3f}, most {float(spent.bits.max()):.3f}"
+    filenames.tell(output, f"bytes: {found}")
     return DONE
 
 

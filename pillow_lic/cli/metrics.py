@@ -8,17 +8,16 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arguments import count
+from . import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from PIL import Image
 
@@ -39,8 +38,10 @@ def add_to(commands: Any) -> None:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("original", type=Path, metavar="ORIGINAL")
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what became of it, in any format")
+    parser.add_argument("original", type=arguments.file, metavar="ORIGINAL")
+    parser.add_argument(
+        "files", nargs="+", type=arguments.file, metavar="FILE", help="what became of it, in any format"
+    )
     parser.add_argument("--measures", metavar="A,B", help=f"default: of {','.join(DEFAULT)} what is available; or all")
     parser.add_argument("--fid", action="store_true", help="instead: FID between two folders, ORIGINAL and FILE")
     parser.add_argument(
@@ -48,8 +49,9 @@ def add_to(commands: Any) -> None:
         metavar="FOLDER",
         help="where the files are that lpips, dists and --fid take; or LIC_METRIC_WEIGHTS",
     )
-    parser.add_argument("--csv", metavar="OUT", help="write a CSV file instead of a table; - for standard output")
-    parser.add_argument("-j", "--jobs", type=count, default=1, metavar="N", help="files at a time; default 1")
+    table = f"write a CSV file instead of a table; {arguments.STANDARD} for standard output"
+    parser.add_argument("--csv", type=arguments.path, metavar="OUT", help=table)
+    parser.add_argument("-j", "--jobs", type=arguments.count, default=1, metavar="N", help="files at a time; default 1")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite the CSV file")
     parser.set_defaults(run=run)
 
@@ -57,15 +59,13 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Measure all files; the exit code."""
     from ..conversion import files
-    from . import DONE, FAILED, UsageError, progress
+    from . import DONE, FAILED, filenames, progress
 
     if options.fid:
         return _compare_sets(options)
-    target = None if options.csv in (None, "-") else Path(options.csv)
-    if target and os.path.lexists(target) and not options.force:
-        msg = f"{target} exists; --force overwrites it"
-        raise UsageError(msg)
-    files.begin([target.parent] if target else [])
+    target = None if options.csv is None or filenames.is_standard(options.csv) else options.csv
+    if target:
+        filenames.check(target, [options.original, *options.files], force=options.force)
     measures = chosen(options.measures, weights=options.weights)
     original = load(options.original)
     rows: list[dict[str, Any]] = []

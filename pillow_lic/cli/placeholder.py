@@ -9,8 +9,9 @@ import argparse
 import base64
 import re
 import sys
-from pathlib import Path
 from typing import Any
+
+from . import arguments
 
 ENOUGH = (256, 256)  # pixels, of a picture that can be opened smaller
 
@@ -18,10 +19,12 @@ ENOUGH = (256, 256)  # pixels, of a picture that can be opened smaller
 def add_to(commands: Any) -> None:
     """The command's arguments, to the `lic` command's parsers."""
     parser = commands.add_parser("placeholder", help="a picture in 28 bytes, to be shown until it is there")
-    parser.add_argument("paths", nargs="*", metavar="FILE", help="pictures: a line of base64 and the name for each")
+    paths = f"pictures: a line of base64 and the name for each; {arguments.STANDARD} is standard input"
+    parser.add_argument("paths", nargs="*", type=arguments.path, metavar="FILE", help=paths)
     parser.add_argument("-b", "--bytes", type=int, default=None, metavar="N", help="8 to 64; default 28")
     parser.add_argument("--show", metavar="TEXT", help="the other way: the picture of such a line, at -o")
-    parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="of --show")
+    output = f"of --show; {arguments.STANDARD} is standard output, a PNG"
+    parser.add_argument("-o", "--output", type=arguments.path, metavar="PATH", help=output)
     parser.add_argument("-s", "--size", type=_size, metavar="WxH", help="of --show; default 64 pixels the longer side")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite what is there")
     parser.set_defaults(run=run)
@@ -50,15 +53,15 @@ def _printed(options: argparse.Namespace) -> int:
 
     from .. import register_lic_opener
     from ..placeholders import BYTES, placeholder
-    from . import DONE, FAILED
+    from . import DONE, FAILED, filenames, thumbnail
 
     register_lic_opener()
     failures = 0
     for path in options.paths:
         try:
-            with Image.open(path) as im:
+            with Image.open(filenames.opened(path)) as im:
                 im.draft(None, ENOUGH)
-                data = placeholder(im, BYTES if options.bytes is None else options.bytes)
+                data = placeholder(thumbnail.shown_in_eight(im), BYTES if options.bytes is None else options.bytes)
         except (OSError, SyntaxError) as error:
             print(f"lic: {path}: {error}", file=sys.stderr)
             failures += 1
@@ -72,7 +75,7 @@ def _shown(options: argparse.Namespace) -> int:
 
     from ..conversion import files
     from ..placeholders import placeholder_image
-    from . import DONE, UsageError
+    from . import DONE, UsageError, filenames
 
     try:
         data = base64.b64decode(options.show, validate=True)
@@ -81,7 +84,9 @@ def _shown(options: argparse.Namespace) -> int:
         raise UsageError(msg) from error
     picture = placeholder_image(data, options.size)
     kind = Image.registered_extensions().get(options.output.suffix.lower(), "PNG")
+    if filenames.is_standard(options.output):
+        filenames.refuse_terminal()
     files.begin([options.output.parent])
-    with files.replacing(options.output, force=options.force) as file:
+    with filenames.writing(options.output, force=options.force) as file:
         picture.save(file, kind)
     return DONE

@@ -9,12 +9,11 @@ import argparse
 import base64
 import csv
 import io
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .arguments import count, numbers
+from . import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,14 +37,16 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "plot", help="rate-distortion curves of your own pictures beside JPEG, WebP and AVIF", description=DESCRIPTION
     )
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="pictures, or folders of them")
+    parser.add_argument("paths", nargs="+", type=arguments.file, metavar="PATH", help="pictures, or folders of them")
     parser.add_argument("-o", "--output", type=_target, default=Path("lic-plot.png"), help=", ".join(KINDS))
     parser.add_argument("--codecs", metavar="A,B", help="default: lic,jpeg,webp and avif if Pillow has it")
     parser.add_argument("--measures", metavar="A,B", help="as of `lic metrics`; default: psnr, ssimulacra2 if there")
-    parser.add_argument("--qualities", type=numbers, metavar="N,N", help="instead of each codec's own")
-    parser.add_argument("--csv", type=Path, metavar="OUT", help="also write every file's figures")
-    parser.add_argument("--limit", type=count, metavar="N", help="pictures at most, spread over what is found")
-    parser.add_argument("-j", "--jobs", type=count, default=1, metavar="N", help="files at a time; default 1")
+    parser.add_argument("--qualities", type=arguments.numbers, metavar="N,N", help="instead of each codec's own")
+    parser.add_argument("--csv", type=arguments.file, metavar="OUT", help="also write every file's figures")
+    parser.add_argument(
+        "--limit", type=arguments.count, metavar="N", help="pictures at most, spread over what is found"
+    )
+    parser.add_argument("-j", "--jobs", type=arguments.count, default=1, metavar="N", help="files at a time; default 1")
     parser.add_argument("-f", "--force", action="store_true", help="overwrite what is there")
     parser.set_defaults(run=run)
 
@@ -60,18 +61,16 @@ def _target(text: str) -> Path:
 def run(options: argparse.Namespace) -> int:
     """Code everything, draw the means; the exit code."""
     from ..conversion import files
-    from . import DONE, FAILED, UsageError, metrics, rates
+    from . import DONE, FAILED, filenames, metrics, rates
 
     targets = [path for path in (options.output, options.csv) if path is not None]
+    found = _pictures(options.paths)
     for target in targets:
-        if os.path.lexists(target) and not options.force:
-            msg = f"{target} exists; --force overwrites it"
-            raise UsageError(msg)
+        filenames.check(target, found, force=options.force)
     _check_matplotlib()
     measures = metrics.chosen(options.measures, DEFAULT_MEASURES)
     codecs = codecs_of(options.codecs)
-    pictures = _pictures(options.paths, options.limit)
-    files.begin([target.parent for target in targets])
+    pictures = _spread(found, options.limit)
     tasks = [
         (path, codec, quality)
         for path in pictures
@@ -123,8 +122,8 @@ def codecs_of(text: str | None, default: Sequence[str] | None = None) -> list[st
     return [name for name in asked if not rates.CODECS[name].missing()]
 
 
-def _pictures(paths: Sequence[Path], limit: int | None) -> list[Path]:
-    """Files whose names end as pictures do, sorted within each folder; of many, `limit` at equal distances."""
+def _pictures(paths: Sequence[Path]) -> list[Path]:
+    """Files whose names end as pictures do, sorted within each folder, each once."""
     from PIL import Image
 
     from . import UsageError
@@ -137,9 +136,12 @@ def _pictures(paths: Sequence[Path], limit: int | None) -> list[Path]:
     if not found:
         msg = f"no pictures found in {', '.join(map(str, paths))}"
         raise UsageError(msg)
-    if limit and limit < len(found):
-        found = [found[number * len(found) // limit] for number in range(limit)]
-    return found
+    return list(dict.fromkeys(found))
+
+
+def _spread(found: list[Path], limit: int | None) -> list[Path]:
+    """Of many, `limit` at equal distances."""
+    return [found[number * len(found) // limit] for number in range(limit)] if limit and limit < len(found) else found
 
 
 def points_of(tasks: Sequence[tuple[Path, str, float]], measures: Sequence[str], jobs: int) -> tuple[list[Point], int]:

@@ -6,9 +6,14 @@ Imports the standard library; Pillow comes with the command.
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
-from typing import Any
+import io
+from typing import TYPE_CHECKING, Any
+
+from ..signature import FORMAT
+from . import arguments
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SIDE_MAX = 4096
 
@@ -16,10 +21,10 @@ SIDE_MAX = 4096
 def add_to(commands: Any) -> None:
     """The command's arguments, to the `lic` command's parsers."""
     parser = commands.add_parser("thumbnail", help="a small picture of a file")
-    parser.add_argument("file", type=Path, metavar="FILE", help="a .lic file, or any other that Pillow opens")
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="PATH", help="PNG whatever its name, or as its ending says"
-    )
+    said = f"a .lic file, or any other that Pillow opens; {arguments.STANDARD} is standard input"
+    parser.add_argument("file", type=arguments.path, metavar="FILE", help=said)
+    output = f"PNG whatever its name, or as its ending says; {arguments.STANDARD} is standard output"
+    parser.add_argument("-o", "--output", type=arguments.path, required=True, metavar="PATH", help=output)
     parser.add_argument(
         "-s", "--size", type=_side, default=256, metavar="N", help="longest side in pixels; default 256"
     )
@@ -40,22 +45,64 @@ def run(options: argparse.Namespace) -> int:
     from PIL import Image, ImageOps
 
     from .. import register_lic_opener
-    from ..codec import modes
-    from ..conversion import files
-    from . import DONE, UsageError
+    from . import DONE, filenames
 
-    if os.path.lexists(options.output) and not options.force:
-        msg = f"{options.output} exists; --force overwrites it"
-        raise UsageError(msg)
+    filenames.check(options.output, [options.file], force=options.force)
     register_lic_opener()
-    with Image.open(options.file) as image:
-        image.thumbnail((options.size, options.size))
-        small = ImageOps.exif_transpose(image)
-    small = modes.seen(small)
-    if small.mode not in ("L", "LA", "P", "RGB", "RGBA"):
-        small = small.convert("RGB")
-    kind = Image.registered_extensions().get(options.output.suffix.lower(), "PNG")
-    files.begin([options.output.parent])
-    with files.replacing(options.output, force=options.force) as file:
-        small.save(file, kind)
+    with Image.open(filenames.opened(options.file)) as image:
+        small = seen(image)
+        small.thumbnail((options.size, options.size))
+        small = ImageOps.exif_transpose(small)
+    kind = Image.registered_extensions().get(options.output.suffix.lower())
+    data = _saved(small, kind if kind in Image.SAVE else "PNG")
+    with filenames.writing(options.output, force=options.force) as file:
+        file.write(data)
     return DONE
+
+
+def seen(image: Image.Image) -> Image.Image:
+    """As it looks, in L, LA, RGB or RGBA: what is a palette's or has more than 8 bits cannot be made smaller well."""
+    from ..codec import modes
+
+    eight = shown_in_eight(image)
+    if not eight.has_transparency_data:
+        shown = modes.seen(eight)
+        return shown if shown.mode in ("L", "RGB") else shown.convert("RGB")
+    wanted = "LA" if eight.mode in ("1", "L", "LA", "La") else "RGBA"
+    return eight if eight.mode == wanted else eight.convert(wanted)
+
+
+def shown_in_eight(image: Image.Image) -> Image.Image:
+    """In 8 bits a sample: of a .lic file by the range that it states, of others by that of their values."""
+    from .. import placeholders
+    from ..plugins.pixels import NATIVE
+
+    if image.format != FORMAT or image.mode in NATIVE:
+        return placeholders.in_eight(image)
+    from ..codec.decode import decoded
+    from ..plugins.notes import warn
+    from ..plugins.pillow import LicImageFile, decode_options
+    from ..plugins.pixels import image_of
+
+    assert isinstance(image, LicImageFile)
+    options = decode_options(dtype="uint8")
+    found = decoded(image.chunks(options), options)
+    warn(found.notes)
+    eight = image_of(found)
+    eight.info.update(image.info)
+    return eight
+
+
+def _saved(image: Image.Image, kind: str) -> bytes:
+    """The bytes of a file; where the format has no alpha, what is transparent is laid over white."""
+    from ..placeholders import flat
+
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, kind)
+    except (OSError, ValueError):
+        if image.mode not in ("LA", "RGBA"):
+            raise
+        buffer = io.BytesIO()
+        flat(image).save(buffer, kind)
+    return buffer.getvalue()

@@ -65,8 +65,8 @@ def read(data: Any, options: DecodeOptions, *, metadata: bool = False) -> contai
     if isinstance(data, (str, os.PathLike)):
         with open(data, "rb") as file:
             return read(file, options, metadata=metadata)
-    file = hasattr(data, "read") and hasattr(data, "seek") and not isinstance(data, io.TextIOBase)
-    if not (file or isinstance(data, (bytes, bytearray, memoryview))):
+    seekable = hasattr(data, "read") and hasattr(data, "seek") and not isinstance(data, io.TextIOBase)
+    if not (seekable or isinstance(data, (bytes, bytearray, memoryview))):
         msg = f"data must be the bytes of a file, its path or a binary file that can seek, found {type(data).__name__}"
         raise LicBadOption(msg)
     return container.read(

@@ -129,7 +129,8 @@ def _mask(name: str, value: Any) -> Mask:
 
     if hasattr(value, "getbands") and value.mode not in ("1", "L", "F"):
         if value.mode.startswith("I") or "A" in value.getbands():
-            msg = f"{name} must be a picture of 1, L or F or of colours without alpha, found mode {value.mode!r}"
+            kinds = "1, L or F, or of colours without alpha, of which getchannel('A') is another"
+            msg = f"{name} must be a picture of {kinds}, found mode {value.mode!r}"
             raise LicBadOption(msg)
         value = value.convert("L")
     array = np.asarray(value)

@@ -6,13 +6,13 @@ Stands on codec.pipeline, which comes with the first image.
 from __future__ import annotations
 
 import io
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from .. import threads
 from ..plugins import register_lic_opener
 from . import at_work, files
+from .places import standard_input, standard_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -115,7 +115,7 @@ class _Conversion:
             return _failed(file, error)
 
     def _image(self, file: File) -> Image.Image:
-        source = io.BytesIO(sys.stdin.buffer.read()) if file.source is None else file.source.source()
+        source = standard_input() if file.source is None else file.source.source()
         return self.direction.opened(source)
 
     def _there(self, file: File) -> Result | None:
@@ -170,13 +170,8 @@ class _Conversion:
 
     def _write(self, file: File, made: Made, result: object) -> int:
         """The target; returns its bytes."""
-        if file.target is None:
-            whole = io.BytesIO()
-            self.direction.write(whole, result, made)  # type: ignore[arg-type]
-            sys.stdout.buffer.write(whole.getbuffer())
-            sys.stdout.buffer.flush()
-            return len(whole.getbuffer())
-        with file.target.writing(force=self.task.force, source=file.source) as target:
+        whole = file.target and file.target.writing(force=self.task.force, source=file.source)
+        with whole or standard_output() as target:
             self.direction.write(target, result, made)  # type: ignore[arg-type]
             return target.seek(0, io.SEEK_END)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from PIL import Image, PngImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin
 
 from .. import container
 from ..constants import LIC_DEPTH_MIN
@@ -20,6 +20,7 @@ from . import deep, png
 from .tiff import DESCRIBING
 
 if TYPE_CHECKING:
+    from ..codec.decode import Decoding
     from ..codec.decode_options import DecodeOptions
     from ..codec.decoded import Decoded
     from ..codec.options import EncodeOptions
@@ -33,6 +34,7 @@ TAKEN = {  # modes beside L, LA, RGB and RGBA that Pillow writes as they are
     "PNG": ("1",),
     "PPM": ("1",),
 }
+_JFIF_UNITS = (1, 2)  # of a density that is one: dots an inch, dots a centimetre
 ADVICE = "as 16-bit RGB or RGBA without premultiplied alpha all is kept"
 
 
@@ -118,10 +120,7 @@ class Decode:
         info = {str(key): value for key, value in image.info.items()}
         options = replace(self.options, dtype=_dtype(image, self.format))
         job = Decoding(image.chunks(options), options)
-        notes = []
-        if options.dtype == "uint8" and "depth" in info:
-            notes.append(f"warning: depth is lost: 8 of its {info['depth']} bits are kept; PNG and TIFF keep them all")
-        return Made(job, (job.chunks.header.width, job.chunks.header.height), info, notes)
+        return Made(job, (job.chunks.header.width, job.chunks.header.height), info, _lost(job))
 
     def write(self, target: IO[bytes], result: Decoded, made: Made) -> None:
         """The image in the other format."""
@@ -133,7 +132,15 @@ class Decode:
             return
         image = _for_format(image_of(result), self.format, options, made.notes)
         image.info.update(made.info)
-        image.save(target, self.format, **options, **self.quality)
+        try:
+            image.save(target, self.format, **options, **self.quality)
+        except OSError as error:
+            if image.mode not in ("LA", "RGBA") or "cannot write mode" not in str(error):
+                raise
+            made.notes.append(f"warning: {self.format} has no transparency: what shows through is white")
+            seen = Image.new("RGB", image.size, "white")
+            seen.paste(image.convert("RGB"), mask=image.getchannel("A"))
+            seen.save(target, self.format, **options, **self.quality)
 
     def opened(self, source: Any) -> Image.Image:
         """The picture, its header read."""
@@ -170,6 +177,25 @@ def _dtype(image: Image.Image, format: str) -> str | None:
     return "uint16" if format in SIXTEEN else "uint8"
 
 
+def _lost(job: Decoding) -> list[str]:
+    """What there is to say of samples that are not what the file holds, in depth or in value."""
+    header, values = job.chunks.header, job.chunks.values
+    own = values is None or (values.low, values.high) == (0, header.most)  # samples stand for themselves
+    keeps = "PNG and TIFF keep" if own else "TIFF keeps"
+    if not header.deep:
+        return []
+    if job.options.scale != 1:
+        return [f"warning: depth is lost: smaller pictures have 8 of its {header.depth} bits; leave out the scale"]
+    if job.dtype == "uint8":
+        return [f"warning: depth is lost: 8 of its {header.depth} bits are kept; {keeps} them all"]
+    if job.dtype == "uint16" and not own:
+        assert values is not None
+        kind = {container.INTEGERS: "integers", container.FLOATS: "floats"}[values.kind]
+        shown = f"{kind} from {values.low:g} to {values.high:g} become 0 to {job.drawn.most}"
+        return [f"warning: its values are not kept: {shown}; TIFF keeps them"]
+    return []
+
+
 def _coding_points(image: Any) -> Any:
     """What the file states of its colours, as far as Pillow or we can tell."""
     if image.format == "PNG" and image.fp is not None:
@@ -200,7 +226,7 @@ def _stated(image: Image.Image, exif: bytes | None, notes: list[str]) -> dict[st
     """Resolution and comment of an image whose EXIF does not state them, as far as EXIF can hold them."""
     found: dict[str, Any] = {}
     for key, stated in (("dpi", exifs.resolution), ("comment", exifs.comment)):
-        value = image.info.get(key)
+        value = _dpi(image) if key == "dpi" else image.info.get(key)
         if not value or (exif and stated(exif.removeprefix(EXIF_PREFIX))):
             continue
         try:
@@ -209,6 +235,18 @@ def _stated(image: Image.Image, exif: bytes | None, notes: list[str]) -> dict[st
         except LicBadOption as error:
             notes.append(f"its {key} is left out ({error})")
     return found
+
+
+def _dpi(image: Any) -> Any:
+    """The resolution that a file states. Pillow tells one dot an inch of a TIFF that states none, and 72 of a JPEG that
+    has EXIF.
+    """
+    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else None
+    if tags is not None and not {ExifTags.Base.XResolution, ExifTags.Base.YResolution} <= set(tags):
+        return None
+    if image.format in ("JPEG", "MPO") and image.info.get("jfif_unit") not in _JFIF_UNITS:
+        return None
+    return image.info.get("dpi")
 
 
 def _metadata(info: dict[str, Any], format: str, notes: list[str]) -> dict[str, Any]:

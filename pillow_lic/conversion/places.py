@@ -11,6 +11,8 @@ import glob
 import io
 import os
 import re
+import stat
+import sys
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
@@ -93,12 +95,12 @@ class Local:
         return Local(Path(os.path.abspath(self.path)))
 
     def walk(self, problem: Callable[[str], object]) -> Iterator[tuple[Place, Path]]:
-        """(file, its place below this folder), sorted."""
+        """(file, its place below this folder), sorted. Pipes, sockets and devices, which may never end, are none."""
         for folder, folders, names in os.walk(self.path, onerror=lambda error: problem(str(error))):
             folders.sort()
-            for name in sorted(names):
-                path = Path(folder) / name
-                yield Local(path), path.relative_to(self.path)
+            for path in (Path(folder) / name for name in sorted(names)):
+                if _may_be_read(path):
+                    yield Local(path), path.relative_to(self.path)
 
     def matching(self) -> list[Place]:
         """The files that a name with wildcards means, sorted."""
@@ -252,6 +254,20 @@ def place_of(name: str | os.PathLike[str] | Place) -> Place:
     return Remote(text)
 
 
+@contextlib.contextmanager
+def standard_output() -> Iterator[IO[bytes]]:
+    """A file in memory. When the block is over without an error, all of it goes to standard output."""
+    whole = io.BytesIO()
+    yield whole
+    sys.stdout.buffer.write(whole.getbuffer())
+    sys.stdout.buffer.flush()
+
+
+def standard_input() -> IO[bytes]:
+    """All of standard input, in memory."""
+    return io.BytesIO(sys.stdin.buffer.read())
+
+
 def begins_as_ours(place: Place) -> bool:
     """Whether a file begins with our signature; True for one that cannot be read, to be reported among the others."""
     try:
@@ -263,6 +279,14 @@ def begins_as_ours(place: Place) -> bool:
 def local_folders(places: Sequence[Place]) -> set[Path]:
     """The folders on disks that the places are in."""
     return {place.path.parent for place in places if isinstance(place, Local)}
+
+
+def _may_be_read(path: Path) -> bool:
+    """Whether it is a regular file, or a link that points nowhere, to be reported among the others."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return True
 
 
 def _protocols(system: Any) -> set[str]:

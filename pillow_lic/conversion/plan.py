@@ -23,14 +23,23 @@ if TYPE_CHECKING:
 
 def sources(places: Iterable[Place], suffix: str, problem: Callable[[str], object]) -> Iterator[tuple[Place, Path]]:
     """(file, its place below the folder it was found in): named files as they are, of folders what becomes files of
-    the suffix: pictures for `.lic`, else those that begin as ours.
+    the suffix: pictures for `.lic`, else those that begin as ours. What is named twice counts once.
     """
-    wanted = is_picture if suffix == EXTENSION else is_lic
+    seen: set[tuple[Place, Path]] = set()
     for place in places:
-        if not place.is_folder():
-            yield place, Path(place.name)
-            continue
-        yield from ((file, Path(below)) for file, below in place.walk(problem) if wanted(file))
+        for file, below in _named(place, suffix, problem):
+            known = len(seen)
+            seen.add((file.absolute(), below))
+            if len(seen) > known:
+                yield file, below
+
+
+def _named(place: Place, suffix: str, problem: Callable[[str], object]) -> Iterator[tuple[Place, Path]]:
+    if not place.is_folder():
+        yield place, Path(place.name)
+        return
+    wanted = is_picture if suffix == EXTENSION else is_lic
+    yield from ((file, Path(below)) for file, below in place.walk(problem) if wanted(file))
 
 
 def is_picture(place: Place) -> bool:

@@ -5,6 +5,7 @@ A fake codec stands in for the networks, but for the tests of processes.
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import signal
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from commands import lic
 from PIL import Image
+from streams import replaced
 
 from pillow_lic import cli, container
 from pillow_lic.cli import DONE, FAILED, USAGE, progress
@@ -39,25 +41,9 @@ def photos(make_picture, tmp_path):
     return tmp_path / "in"
 
 
-class Standard(io.TextIOWrapper):
-    """A standard stream with bytes beneath."""
-
-    def __init__(self, data: bytes = b""):
-        super().__init__(io.BytesIO(data))
-
-    @property
-    def bytes(self) -> bytes:
-        return self.buffer.getvalue()
-
-
 @pytest.fixture
 def streams(monkeypatch):
-    def make(data: bytes = b"") -> Standard:
-        monkeypatch.setattr(sys, "stdin", Standard(data))
-        monkeypatch.setattr(sys, "stdout", out := Standard())
-        return out
-
-    return make
+    return functools.partial(replaced, monkeypatch)
 
 
 # ---- Standard input and output ------------------------------------------------------------------------------------

@@ -65,6 +65,55 @@ def test_every_mode_and_extreme_pictures(mode, size):
         assert pillow_lic.placeholder_image(data, im.size).size == im.size
 
 
+RAMP = np.linspace(0, 1, 3000).reshape(50, 60)
+NUMBERS = [
+    *((RAMP * most).astype(np.uint16) for most in (0, 200, 1000, 1023, 1024, 4095, 16000, 65535)),
+    *((RAMP * (high - low) + low).astype(np.int32) for low, high in ((0, 900), (-100, 1000), (70000, 71000))),
+    *((RAMP * (high - low) + low).astype(np.int32) for low, high in ((0, 2e6), (-(2**31), 2**31 - 129), (5, 65535))),
+    *((RAMP * (high - low) + low).astype(np.float32) for low, high in ((0, 1), (0.2, 0.3), (-3, 5), (1e9, 1.1e9))),
+    np.full((5, 6), 7.5, np.float32),
+    np.full((5, 6), np.nan, np.float32),
+    np.where(RAMP < 0.3, np.nan, RAMP * 90).astype(np.float32),
+    np.where(RAMP > 0.9, np.inf, np.where(RAMP < 0.1, -np.inf, RAMP * 90)).astype(np.float32),
+]
+
+
+@pytest.mark.parametrize("array", NUMBERS)
+def test_more_than_8_bits_are_reduced_as_the_codec_does(array):
+    """Of the picture, and of its file: with the depth that it states."""
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "LIC", lossless=True)
+    wanted = pillow_lic.decode(file.getvalue(), dtype="uint8").astype(int)
+    for im in (Image.fromarray(array), Image.open(file)):
+        found = placeholders.in_eight(im)
+        assert found.mode == "L"
+        assert np.abs(np.asarray(found) - wanted).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I;16L", "I", "F"])
+def test_deep_pictures_look_like_themselves(mode):
+    grey = scene(5).convert("L")
+    deep = grey.convert("I").point(lambda value: value * 257)
+    deep = deep.convert(mode) if mode in ("I", "F") else deep.convert("I;16").convert("I").convert(mode)
+    shown = pillow_lic.placeholder_image(pillow_lic.placeholder(deep), grey.size)
+    wanted = pillow_lic.placeholder_image(pillow_lic.placeholder(grey), grey.size)
+    assert np.abs(np.asarray(shown).mean() - np.asarray(wanted).mean()) < 12
+    assert metrics.psnr(grey.convert("RGB"), shown) > 18
+
+
+def test_a_stated_depth_is_white():
+    file = io.BytesIO()
+    Image.fromarray((RAMP * 1000).astype(np.uint16)).save(file, "LIC", lossless=True, depth=12)
+    assert np.asarray(placeholders.in_eight(Image.open(file))).max() == 62
+
+
+def test_a_transparent_grey_is_white():
+    im = Image.new("I;16", (40, 30), 3000)
+    im.info["transparency"] = 3000
+    shown = np.asarray(pillow_lic.placeholder_image(pillow_lic.placeholder(im)))
+    assert shown.min() > 250
+
+
 def test_one_colour_comes_back():
     for colour in ((0, 0, 0), (255, 255, 255), (200, 30, 90), (10, 250, 120)):
         shown = np.asarray(pillow_lic.placeholder_image(pillow_lic.placeholder(Image.new("RGB", (50, 40), colour))))
