@@ -96,6 +96,7 @@ def given(folder: Path) -> dict[str, object]:
     array = np.asarray(Image.open(folder / "photo.png"))
     paths = sorted((folder / "photos").glob("*.png"))
     return {
+        "__name__": "__main__",
         "Image": Image,
         "pillow_lic": pillow_lic,
         "im": Image.open(folder / "photo.png"),
