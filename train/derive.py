@@ -17,10 +17,10 @@ import torch
 from pillow_lic.engines.torch import exchange
 from pillow_lic.models import store
 from pillow_lic.models.manifest import NATIVE
+from pillow_lic.quality import geometric
 from train.calibration import HEADROOM
 from train.exchange import start_from_model
 from train.families import build, network_config
-from train.losses import rate_weight
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +65,7 @@ def start(model: Model, name: str, lowest: float, highest: float) -> None:
     base = build(config).eval()
     start_from_model(base, exported.path)
     own, ends = model.state_dict(), manifest.lambdas
-    wanted = rate_weight(torch.linspace(0, 1, model.config.points), lowest, highest)
+    wanted = geometric((lowest, highest), torch.linspace(0, 1, model.config.points))
     at = (wanted / ends[0]).log() / math.log(ends[1] / ends[0])
     coarser = 0.5 * (wanted / ends[0]).log().clamp(max=0.0)  # of the logarithm of a gain
     for key, value in base.state_dict().items():

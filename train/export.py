@@ -23,7 +23,7 @@ from train.exchange import stored_prior
 from train.families import Model, build, network_config
 from train.fitting import Fitter
 from train.layers import ROWS
-from train.losses import SEARCHED, VISUAL
+from train.losses import SEARCHED, SEARCHED_VISUAL
 from train.pack import write_model
 from train.rows import Rows
 
@@ -63,7 +63,10 @@ def searched(training: dict) -> dict[str, list[float]]:
     """What the manifest says of what encoders search for: nothing of MS-SSIM, which they do not know."""
     metric, ends = training.get("metric", "mse"), (training["lowest"], training["highest"])
     if metric == "visual":
-        return {"lambda": [float(f"{end * share:.6g}") for end, share in zip(ends, SEARCHED)], "visual": list(VISUAL)}
+        return {
+            "lambda": [float(f"{end * share:.6g}") for end, share in zip(ends, SEARCHED)],
+            "visual": list(SEARCHED_VISUAL),
+        }
     return {"lambda": list(ends)} if metric == "mse" else {}
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pillow_lic.constants import LIC_LATENT_STRIDE, LIC_PROB_BITS
 from pillow_lic.engines.torch.photo import interpolate
-from train.losses import rate_weight
+from pillow_lic.quality import geometric
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -110,7 +110,7 @@ def start_gain(points: int, lowest: float, highest: float) -> Tensor:
     At high rate a coefficient costs lambda * 255^2 * (step^2 / 12) / (16 * 768) of loss and its rate falls by
     log2(step) / 256 bits per pixel; the sum is least where the derivatives cancel.
     """
-    weight = rate_weight(torch.linspace(0, 1, points), lowest, highest)
+    weight = geometric((lowest, highest), torch.linspace(0, 1, points))
     samples = 3 * LIC_LATENT_STRIDE**2  # of a block
     step = torch.sqrt(12.0 * 16 * samples / (256.0 * 2 * math.log(2) * 255.0**2 * weight))
     return -step.log()[:, None]

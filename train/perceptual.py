@@ -33,8 +33,7 @@ from pillow_lic.engines.torch.exchange import NOISE_ONE
 from pillow_lic.engines.torch.photo import PerceptualSynthesis
 from pillow_lic.engines.torch.precision import fast_bfloat16
 from pillow_lic.models import registry
-from pillow_lic.models.manifest import DECODER, ENCODER
-from pillow_lic.models.store import read_model
+from pillow_lic.models.manifest import DECODER, ENCODER, PERCEPTUAL
 from train.data import Crops, load_split
 from train.optim import Soap
 from train.texture import (
@@ -100,11 +99,17 @@ def expected_error(t: Tensor) -> Tensor:
     return 10.0 ** (-(26.5 + 0.11 * 99.0 * t) / 10.0)
 
 
-def second_synthesis(model: Model) -> PerceptualSynthesis:
-    """One that begins as the model's own, with noise of its own."""
+def second_synthesis(model: Model, like: Model | None = None) -> PerceptualSynthesis:
+    """One that begins as the model's own, with noise of its own. like: a model of the same widths that has one: what
+    that one differs by from the first synthesis of `like` is added (Ilharco et al. 2023, task arithmetic).
+    """
     made = PerceptualSynthesis(photo.config(model.manifest.family, model.manifest.widths))
-    own = networks.stages(model, DECODER).synthesis.state_dict()
-    made.load_state_dict(made.state_dict() | own)
+    start = made.state_dict() | networks.stages(model, DECODER).synthesis.state_dict()
+    if like is not None:
+        first = networks.stages(like, DECODER).synthesis.state_dict()
+        second = networks.stages(like, PERCEPTUAL).synthesis.state_dict()
+        start = {name: start[name] + second[name] - first[name] if name in first else second[name] for name in start}
+    made.load_state_dict(start)
     return made
 
 
@@ -165,7 +170,7 @@ def noise_for(y_hat: Tensor) -> Tensor:
 
 
 class Trainer:
-    def __init__(self, config: PerceptualConfig, model: Model, data: Path, out: Path):
+    def __init__(self, config: PerceptualConfig, model: Model, data: Path, out: Path, like: Model | None = None):
         self.config, self.model, self.out = config, model, out
         out.mkdir(parents=True, exist_ok=True)
         threads.set_threads(torch.get_num_threads())
@@ -174,7 +179,7 @@ class Trainer:
         still = dataclasses.replace(config, qualities=(3.0, 30.0), low_share=0.5, seed=7)
         self.held_out = Files(model, still, validation, 7)
         torch.manual_seed(config.seed)
-        self.synthesis = second_synthesis(model)
+        self.synthesis = second_synthesis(model, like)
         self.analysis = networks.stages(model, ENCODER).analysis.requires_grad_(False)
         self.judge = Discriminator(model.manifest.latent, config.judge_width)
         for one in (self.synthesis, self.analysis, self.judge):
@@ -342,19 +347,25 @@ class Trainer:
             writer.writerow([kind, self.step, round(time.time()), *values])
 
 
+def found(model: str) -> Model:
+    """By a name or a directory."""
+    path = Path(model)
+    return registry.by_name(registry.register(path) if path.is_dir() else model)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path)
     parser.add_argument("--model", default="photo-low", help="a model's name or directory (default: photo-low)")
     parser.add_argument("--data", type=Path, required=True, help="folder of photographs or of tar files of them")
     parser.add_argument("--out", type=Path, required=True, help="folder of this run: checkpoint, log")
+    parser.add_argument("--like", help="begin from another model's second synthesis: its name or directory")
     parser.add_argument("--minutes", type=float, help="stop, with a checkpoint, after so many minutes")
     parser.add_argument("--set", action="append", default=[], metavar="key=value", help="override a config value")
     arguments = parser.parse_args()
-    path = Path(arguments.model)
-    name = registry.register(read_model(0, path).path) if path.is_dir() else arguments.model
     config = load_config(arguments.config, arguments.set)
-    trainer = Trainer(config, registry.by_name(name), arguments.data, arguments.out)
+    like = found(arguments.like) if arguments.like else None
+    trainer = Trainer(config, found(arguments.model), arguments.data, arguments.out, like)
     for number in (signal.SIGINT, signal.SIGTERM):  # also when started in the background, where SIGINT is ignored
         signal.signal(number, trainer.ask_to_stop)
     trainer.resume()

@@ -25,12 +25,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from pillow_lic.engines.torch.precision import fast_bfloat16
+from pillow_lic.quality import geometric
 from train import derive
 from train.data import Crops, load_split
 from train.exchange import start_from_checkpoint, start_from_model
 from train.families import build, network_config, photo
 from train.gpu_data import DeviceCrops
-from train.losses import METRICS, MS_SSIM_SIDE, SQUARED, VISUAL, rate_distortion, rate_weight
+from train.losses import METRICS, MS_SSIM_SIDE, STRUCTURAL, rate_distortion
 from train.optim import Soap
 
 if TYPE_CHECKING:
@@ -123,9 +124,9 @@ class Trainer:
         a block transform.
         """
         if config.metric not in METRICS or (
-            config.metric == "ms-ssim" and min(config.crop, config.final_crop) < MS_SSIM_SIDE
+            config.metric in STRUCTURAL and min(config.crop, config.final_crop) < MS_SSIM_SIDE
         ):
-            wanted = f"one of {', '.join(METRICS)}, 'ms-ssim' with crops of {MS_SSIM_SIDE} and more"
+            wanted = f"one of {', '.join(METRICS)}, {' and '.join(STRUCTURAL)} with crops of {MS_SSIM_SIDE} and more"
             msg = f"metric must be {wanted}; found {config.metric!r}"
             raise ValueError(msg)
         self.config, self.out = config, out
@@ -299,9 +300,8 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             out = self.parallel(x, t, settling)
         share = 10.0 ** -t.square() if self.step < config.free_until else 1.0
-        weight = rate_weight(t, config.lowest, config.highest)
-        beside = rate_weight(t, *VISUAL), rate_weight(t, *SQUARED)
-        figures = rate_distortion(x, out, weight, share, config.metric, *beside)
+        weight = geometric((config.lowest, config.highest), t)
+        figures = rate_distortion(x, out, weight, share, config.metric, t)
         loss = figures["loss"].mean()
         self.optimizer.zero_grad()
         loss.backward()
@@ -336,9 +336,8 @@ class Trainer:
                 position = torch.full((len(x),), t, device=self.device)
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
                     out = model(x, position, hard=True)
-                weight = rate_weight(position, self.config.lowest, self.config.highest)
-                beside = rate_weight(position, *VISUAL), rate_weight(position, *SQUARED)
-                figures = rate_distortion(x, out, weight, 1.0, self.config.metric, *beside)
+                weight = geometric((self.config.lowest, self.config.highest), position)
+                figures = rate_distortion(x, out, weight, 1.0, self.config.metric, position)
                 rows.append([figures[k].mean().item() for k in ("loss", "mse", "bpp", "z_bpp", "psnr")])
             row = np.mean(rows, 0)
             losses.append(row[0])

@@ -31,14 +31,14 @@ from pillow_lic.codec import encode, overlay
 from pillow_lic.container.cut import cut
 from pillow_lic.engines.base import Picture, Symbols
 from pillow_lic.engines.native import NativeEngine
-from pillow_lic.models import registry
+from pillow_lic.models import choice, registry
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 ERRORS = GOLDEN / "errors"
 TOY, TRELLIS = Path(pillow_lic.__file__).parent / "models" / "toy", GOLDEN / "models" / "toy-trellis"
 SIZES = GOLDEN / "encode" / "sizes.csv"
 NATIVE_SIZES = SIZES.with_name("native.csv")
-NATIVE = ("toy", "photo-low", "photo", "photo-ms-ssim", "photo-visual")
+NATIVE = ("toy", "photo-tiny", "photo-low", "photo", "photo-ms-ssim", "photo-visual")
 
 
 def accepted() -> dict[str, bytes]:
@@ -188,9 +188,9 @@ def native_sizes() -> list[tuple[str, int, float, int]]:
     found = []
     for name in NATIVE:
         manifest = registry.by_name(name).manifest
-        low, high = (q / 100 for q in manifest.quality)
+        low, high = choice.spoken(registry.by_name(name))
         for effort in (0,) if manifest.lambdas is None else (0, 2):
-            for quality in np.linspace(low, high, 5).round(2).tolist():
+            for quality in np.linspace(low, high, 5).round(4).tolist():
                 data = pillow_lic.encode(picture(112, 144, seed=13), model=name, quality=quality, effort=effort)
                 found.append((name, effort, quality, len(data)))
     return found

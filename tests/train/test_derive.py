@@ -21,9 +21,9 @@ from pillow_lic.models.store import read_model
 pytest.importorskip("tqdm", reason="the train extra is not installed")
 from toy_runs import CONFIG
 
+from pillow_lic.quality import geometric
 from train import derive, train
 from train.export import export
-from train.losses import rate_weight
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +82,7 @@ def test_it_is_a_model_as_any(derived, make_picture):
 @pytest.mark.parametrize("points", [4, 7])
 def test_it_begins_where_its_base_is(photographs, tmp_path, points):
     """At rates that the base has, the same picture for the same bits."""
-    at = rate_weight(torch.tensor([0.2, 0.8]), 0.0008, 0.25).tolist()
+    at = geometric((0.0008, 0.25), torch.tensor([0.2, 0.8])).tolist()
     settings = [*SETTINGS, f"lowest={at[0]}", f"highest={at[1]}", f"network.points={points}"]
     trainer = train.Trainer(train.load_config(CONFIG, settings), photographs, tmp_path / "run")
     base = train.build(dataclasses.replace(trainer.config.network, points=4))

@@ -67,7 +67,12 @@ def test_resumed_and_exported(model, photographs, tmp_path):
     plain, styled = pillow_lic.decode(data), pillow_lic.decode(data, style="perceptual")
     apart = np.abs(plain.astype(int) - styled)
     assert 0 < apart.mean() < 8  # hardly trained, and rounded
-    assert native.networks(registry.by_name("toy-styled")).perceptual is not None
+    exported = registry.by_name("toy-styled")
+    assert native.networks(exported).perceptual is not None
+    begun = perceptual.second_synthesis(exported, exported).state_dict()  # from a model's own second synthesis
+    second = perceptual.networks.stages(exported, perceptual.PERCEPTUAL).synthesis.state_dict()
+    assert begun.keys() == second.keys()
+    assert all(torch.allclose(begun[name], second[name], atol=1e-6) for name in begun)
 
 
 def test_another_models_checkpoint(model, photographs, tmp_path):

@@ -42,9 +42,23 @@ def test_ms_ssim_as_the_distortion(photographs, tmp_path):
     trainer = train.Trainer(train.load_config(CONFIG, settings), photographs, tmp_path)
     trainer.run(None)
     assert all(value.isfinite().all() for value in trainer.model.state_dict().values())
-    for wrong in ({"crop": 128}, {"metric": "psnr"}):
+    for wrong in ({"crop": 128}, {"crop": 128, "metric": "visual"}, {"metric": "psnr"}):
         with pytest.raises(ValueError, match="metric"):
             train.Trainer(dataclasses.replace(trainer.config, **wrong), photographs, tmp_path)
+
+
+def test_what_visual_training_weighs():
+    """Nothing of equal pictures; of a picture that is brighter all over, the mean colours of its blocks most."""
+    pytest.importorskip("pytorch_msssim", reason="the train extra is not installed")
+    x, nothing = torch.rand(2, 3, 192, 192) * 0.9, torch.zeros(2)
+    brighter, busier = x + 2 / 255, x + 2 / 255 * (torch.rand_like(x) > 0.5).float().mul(2).sub(1)
+    weight, t = torch.full((2,), 0.01), torch.tensor([0.2, 0.6])
+    outs = [{"x_hat": one, "y_bits": nothing, "z_bits": nothing} for one in (x, brighter)]
+    loss = [losses.rate_distortion(x, out, weight, 1.0, "visual", t)["loss"] for out in outs]
+    assert loss[0].abs().max() < 1e-4 < loss[1].min()
+    expected = sum(losses.BLOCKS.values()) * (2 / 255) ** 2
+    torch.testing.assert_close(losses.mean_colours(x, brighter), torch.full((2,), expected), rtol=1e-3, atol=0)
+    assert (losses.mean_colours(x, busier) < 0.1 * expected).all()  # of the same squared error, pixel by pixel
 
 
 def test_resume_is_exact(photographs, tmp_path):
