@@ -125,6 +125,9 @@ def test_a_run_can_start_from_every_shipped_model(name, monkeypatch):
     stated.pop("family")
     model = build(network_config(stated))
     exchange.start_from_model(model, registry.by_name(name).path)
+    if any(key.startswith(exchange.PRIOR) for key in registry.by_name(name).encoder_tensors):
+        assert fitted == [], "the prior comes along"
+        return
     ((rate, rows, firsts),) = fitted
     assert len(rows) == len(firsts) == rate.gain.numel()
     sums = torch.stack([row.sum() for row in rows]) / (1 << LIC_PROB_BITS)
