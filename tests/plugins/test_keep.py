@@ -141,9 +141,11 @@ def test_commands_edit(make_picture, tmp_path, capsys):
 def test_commands_that_say_too_little_or_too_much(make_picture, tmp_path, capsys):
     path = tmp_path / "a.lic"
     path.write_bytes(made(make_picture))
+    other = tmp_path / "other.lic"
+    other.write_bytes(path.read_bytes())
     for arguments, words in [
         ((path,), "nothing to do"),
-        ((path, path, "--strip", "-o", tmp_path / "b.lic"), "-o names one file"),
+        ((path, other, "--strip", "-o", tmp_path / "b.lic"), "-o and - are for one file"),
         ((path, "--xmp", path, "--caption", "a"), "give them, or --xmp"),
         ((path, "--strip", "--caption", "a\0b"), "control characters"),
     ]:
