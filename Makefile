@@ -95,7 +95,7 @@ fuzz: $(STAMP)   ## FUZZ_SECONDS for each fuzzer (clang++ with libFuzzer for the
 # Fetches nothing: on a machine without a network, the Python that holds torch, CuPy and pytest will do.
 # GPU_PYTHON has torch, CuPy, pytest, hypothesis, tqdm, and compressai, if its rows are wanted.
 gpu:             ## tests, then benches that need a CUDA device: GPU_PYTHON=python GPU_IMAGES=folder GPU_RESULTS=folder
-	$(GPU_PYTHON) -c "import pillow_lic._core_test" 2>/dev/null || csrc/modules.sh $(GPU_PYTHON) $(CXX)
+	$(GPU_PYTHON) -c "import pillow_lic._core_test" 2>/dev/null || csrc/modules.sh $(GPU_PYTHON) "$(CXX)"
 	failed=0; \
 	workers=$$($(GPU_PYTHON) -c "import xdist; print('-n 8')" 2>/dev/null); \
 	OMP_NUM_THREADS=2 $(GPU_PYTHON) -m pytest -q -m gpu tests/gpu $$workers || failed=1; \
