@@ -144,9 +144,10 @@ def _on_its_grid(jpeg: Jpeg) -> bool:
     rounded samples move it by about 0.4, clipped ones further: a sixth of a step passes.
     """
     (width, height), bands, step = jpeg.size, jpeg.bands, jpeg.tables[0]
-    places = [(x, y) for y in range(0, height - SIDE + 1, SIDE) for x in range(0, width - SIDE + 1, SIDE)]
+    across, down = width // SIDE, height // SIDE
     apart = []
-    for x, y in places[:: max(1, len(places) // _BLOCKS)]:
+    for number in range(0, across * down, max(1, across * down // _BLOCKS)):
+        y, x = (SIDE * place for place in divmod(number, across))
         starts = [((y + row) * width + x) * bands for row in range(SIDE)]
         block = b"".join(jpeg.pixels[start : start + SIDE * bands] for start in starts)
         if block.count(0) + block.count(255) > _CLIPPED:

@@ -171,7 +171,8 @@ def test_images_as_they_were_opened_are_taken(picture, quality, mode):
         "stripes": Image.fromarray(np.tile(np.uint8([[0, 255]]), (160, 100))).convert(mode),
     }[picture]
     for options in ({}, {"subsampling": 0}, {"progressive": True}):
-        source.described(Image.open(io.BytesIO(jpeg(made, quality=quality, **options))))
+        found = source.described(Image.open(io.BytesIO(jpeg(made, quality=quality, **options))))
+        assert (found.size, found.bands) == (made.size, len(made.getbands()))
 
 
 @pytest.mark.parametrize("seed", range(20))
