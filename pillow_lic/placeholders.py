@@ -10,7 +10,7 @@ photographs (train/placeholders.py), for each frequency and by how large the nei
 
 Bytes, as one number with the most significant first: shape (width over height, SHAPES values), step (STEPS values),
 then the amplitudes as `coded` says. All of that is integers; the picture itself may differ in the last bit between
-machines. Imports Pillow and errors.
+machines. Imports Pillow and errors; the plugin for pictures of more than 8 bits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, ImageMath
+from PIL import Image
 
 from .errors import LicBadOption, LicTruncated
 
@@ -40,7 +40,6 @@ MOST = 24  # of an amplitude, in steps
 SPARE = 96  # bits behind the last byte with which the coder counts
 ROUNDINGS = (0.5, 0.42, 0.34)  # from which part of a step on an amplitude counts as the larger one
 CONTEXTS = 4
-DEPTH_MIN, DEPTH_MAX = 10, 16  # bits of grey of more than 8, of which there are even numbers (codec/depth.py)
 
 Plane = list[list[float]]
 
@@ -78,59 +77,14 @@ def amplitudes(im: Image.Image) -> list[list[list[float]]]:
 
 def flat(im: Image.Image) -> Image.Image:
     """RGB, transparent pixels over white."""
-    im = in_eight(im)
+    if im.mode in ("I", "F") or im.mode.startswith("I;16"):
+        from .plugins.saving import in_eight
+
+        im = in_eight(im)
     if im.has_transparency_data:
         im = im.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", im.size, "white"), im).convert("RGB")
     return im.convert("RGB")
-
-
-def in_eight(im: Image.Image) -> Image.Image:
-    """Grey of more than 8 bits, of modes I;16, I and F, as L, or LA where a value is transparent; others as they are.
-
-    White is what so many bits hold, of floats within 0 to 1 it is 1; other values go from the least to the greatest,
-    NaN as the least. That is how codec/depth.py has it, on which nothing here may stand; a test compares them.
-    """
-    if im.mode not in ("I", "F") and not im.mode.startswith("I;16"):
-        return im
-    depth, key = im.info.get("depth"), im.info.get("transparency")
-    grey = im if im.mode == "F" else im.convert("I")
-    low, high = _range_of_floats(grey) if im.mode == "F" else _range_of_integers(grey, depth)
-    scale = 255 / (high - low) if high > low else 0.0
-    eight = grey.point(lambda value: value * scale + (0.5 - low * scale)).convert("L")
-    eight.info.pop("transparency", None)
-    if isinstance(key, (int, float)):
-        eight.putalpha(ImageMath.lambda_eval(lambda bands: (bands["im"] != key) * 255, im=grey).convert("L"))
-    return eight
-
-
-def _range_of_integers(im: Image.Image, depth: Any) -> tuple[float, float]:
-    """What is black and what is white. depth: bits, where a file states them."""
-    low, high = (int(end) for end in im.getextrema())  # type: ignore[arg-type]
-    if low >= 0 and high >> DEPTH_MAX == 0:
-        low = 0
-    least = (high - low).bit_length()
-    stated = isinstance(depth, int) and least <= depth <= DEPTH_MAX
-    bits = depth if stated else max(DEPTH_MIN, least + least % 2)
-    return low, (low + (1 << bits) - 1 if bits <= DEPTH_MAX else high)
-
-
-def _range_of_floats(im: Image.Image) -> tuple[float, float]:
-    low, high = _finite(im).getextrema()
-    return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)  # type: ignore[operator, return-value]
-
-
-def _finite(im: Image.Image) -> Image.Image:
-    """With one of its finite numbers in the place of all that are not; 0 where there is none."""
-    if all(math.isfinite(end) for end in im.getextrema()):  # type: ignore[arg-type]
-        return im
-    finite = ImageMath.lambda_eval(lambda bands: ((bands["im"] - bands["im"]) == 0) * 255, im=im).convert("L")
-    found = Image.new("F", im.size)
-    if box := finite.getbbox():
-        first = finite.crop((0, box[1], im.width, box[1] + 1)).getbbox()
-        found.paste(im.getpixel((first[0], box[1])), (0, 0, *im.size))  # type: ignore[arg-type]
-        found.paste(im, mask=finite)
-    return found
 
 
 def _transformed(plane: Plane, reach: int) -> Plane:

@@ -42,7 +42,7 @@ ARROWS = {
     "entropy": {"_core", *GROUND},
     "models": {"_core", "entropy", *GROUND},
     "metrics": {"errors", "engines"},  # engines/torch, for the measures that are networks
-    "placeholders": {"errors"},
+    "placeholders": {"errors", "plugins"},  # for pictures of more than 8 bits
     "jpeg": {"_core", "models", *GROUND},
     "engines": {"_core", "models", "entropy", "container", *GROUND},
     "codec": {"engines", "entropy", "models", "container", *GROUND},

@@ -77,7 +77,8 @@ def _map(option: str, path: str | None) -> Image.Image:
         raise UsageError(msg)
     try:
         with Image.open(str(path)) as im:
-            return im.convert("L")
+            im.load()
+            return im.copy()
     except (OSError, SyntaxError, ValueError) as error:
         msg = f"{option} {path}: {error}"
         raise UsageError(msg) from error

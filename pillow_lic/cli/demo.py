@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ..conversion import files
-from ..placeholders import in_eight
 from ..plugins import register_lic_opener
+from ..plugins.saving import in_eight
 from ..signature import FORMAT
 
 if TYPE_CHECKING:

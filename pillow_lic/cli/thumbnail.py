@@ -6,7 +6,6 @@ Imports the standard library; Pillow comes with the command.
 from __future__ import annotations
 
 import argparse
-import io
 from typing import TYPE_CHECKING, Any
 
 from ..signature import FORMAT
@@ -45,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
     from PIL import Image, ImageOps
 
     from .. import register_lic_opener
+    from ..conversion.directions import save_or_flatten
     from . import DONE, filenames
 
     filenames.check(options.output, [options.file], force=options.force)
@@ -54,9 +54,8 @@ def run(options: argparse.Namespace) -> int:
         small.thumbnail((options.size, options.size))
         small = ImageOps.exif_transpose(small)
     kind = Image.registered_extensions().get(options.output.suffix.lower())
-    data = _saved(small, kind if kind in Image.SAVE else "PNG")
     with filenames.writing(options.output, force=options.force) as file:
-        file.write(data)
+        save_or_flatten(small, file, kind if kind in Image.SAVE else "PNG")
     return DONE
 
 
@@ -74,11 +73,11 @@ def seen(image: Image.Image) -> Image.Image:
 
 def shown_in_eight(image: Image.Image) -> Image.Image:
     """In 8 bits a sample: of a .lic file by the range that it states, of others by that of their values."""
-    from .. import placeholders
     from ..plugins.pixels import NATIVE
+    from ..plugins.saving import in_eight
 
     if image.format != FORMAT or image.mode in NATIVE:
-        return placeholders.in_eight(image)
+        return in_eight(image)
     from ..codec.decode import decoded
     from ..plugins.notes import warn
     from ..plugins.pillow import LicImageFile, decode_options
@@ -91,18 +90,3 @@ def shown_in_eight(image: Image.Image) -> Image.Image:
     eight = image_of(found)
     eight.info.update(image.info)
     return eight
-
-
-def _saved(image: Image.Image, kind: str) -> bytes:
-    """The bytes of a file; where the format has no alpha, what is transparent is laid over white."""
-    from ..placeholders import flat
-
-    buffer = io.BytesIO()
-    try:
-        image.save(buffer, kind)
-    except (OSError, ValueError):
-        if image.mode not in ("LA", "RGBA"):
-            raise
-        buffer = io.BytesIO()
-        flat(image).save(buffer, kind)
-    return buffer.getvalue()

@@ -6,7 +6,6 @@ that know photographs see something like one. Imports container and ground; nump
 
 from __future__ import annotations
 
-import numbers
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image
@@ -18,6 +17,7 @@ from ..container.bands import BANDS_MAX, BandsHeader, pack_bands, parse_bands
 from ..errors import LicBadOption, LicCorruptChunk, LicLimitExceeded
 from ..imports import imported
 from ..models import choice as models
+from ..values import whole
 from .decode import decode
 from .decode_options import check_pixels
 from .encode import encode
@@ -112,13 +112,14 @@ def _checked(array: Any, bits: Any) -> tuple[NDArray[Any], int]:
     needed = max(LIC_DEPTH_MIN, int(samples.max()).bit_length())
     if bits is None:
         return samples, needed
-    if isinstance(bits, bool) or not isinstance(bits, numbers.Integral) or not needed <= int(bits) <= LIC_DEPTH_MAX:
+    stated = whole(bits)
+    if stated is None or not needed <= stated <= LIC_DEPTH_MAX:
         msg = f"bits must be a whole number from {needed}, which the samples need, to {LIC_DEPTH_MAX}, found {bits!r}"
         raise LicBadOption(msg)
     if samples.dtype == np.uint8 and bits != LIC_DEPTH_MIN:
         msg = f"samples of uint8 have 8 bits, found bits={bits!r}; give uint16"
         raise LicBadOption(msg)
-    return samples, int(bits)
+    return samples, stated
 
 
 class _Plan(NamedTuple):

@@ -5,13 +5,13 @@ Imports container and ground; numpy when a picture comes.
 
 from __future__ import annotations
 
-import numbers
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..constants import LIC_DEPTH_MAX, LIC_DEPTH_MIN, LIC_DEPTH_WHOLE
 from ..container import FLOATS, INTEGERS, Values
 from ..engines.base import FINE
 from ..errors import LicBadOption
+from ..values import whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,11 +40,11 @@ def checked(depth: Any) -> int | None:
     """The option. Raises LicBadOption."""
     if depth is None:
         return None
-    number = isinstance(depth, numbers.Integral) and not isinstance(depth, bool)
-    if not number or not LIC_DEPTH_MIN <= int(depth) <= LIC_DEPTH_MAX:
+    bits = whole(depth)
+    if bits is None or not LIC_DEPTH_MIN <= bits <= LIC_DEPTH_MAX:
         msg = f"depth must be bits of a sample, {LIC_DEPTH_MIN} to {LIC_DEPTH_MAX}, found {depth!r}"
         raise LicBadOption(msg)
-    return int(depth)
+    return bits
 
 
 def sampled(array: NDArray[Any], depth: int | None, *, exact: bool = False) -> Sampled:

@@ -78,12 +78,12 @@ def checked(roi: Any, background: Any, importance: Any, uniform: Any) -> Regions
     if uniform and not (roi is None and importance is None):
         msg = "uniform=True gives every block the same quality; it does not go with roi or importance"
         raise LicBadOption(msg)
-    points = BACKGROUND if background is None else background
-    if isinstance(points, bool) or not isinstance(points, numbers.Real) or not BACKGROUNDS[0] <= float(points) <= 0:
+    points = BACKGROUND if background is None else values.real(background)
+    if not BACKGROUNDS[0] <= points <= 0:
         msg = f"background must be a number from {BACKGROUNDS[0]:.0f} to 0, quality points, found {background!r}"
         raise LicBadOption(msg)
     weights = None if importance is None else _importance(importance)
-    return Regions(None if roi is None else _region(roi), float(points), weights, uniform)
+    return Regions(None if roi is None else _region(roi), points, weights, uniform)
 
 
 def _region(roi: Any) -> Mask | tuple[Box, ...] | str:

@@ -132,15 +132,8 @@ class Decode:
             return
         image = _for_format(image_of(result), self.format, options, made.notes)
         image.info.update(made.info)
-        try:
-            image.save(target, self.format, **options, **self.quality)
-        except OSError as error:
-            if image.mode not in ("LA", "RGBA") or "cannot write mode" not in str(error):
-                raise
+        if save_or_flatten(image, target, self.format, **options, **self.quality):
             made.notes.append(f"warning: {self.format} has no transparency: what shows through is white")
-            seen = Image.new("RGB", image.size, "white")
-            seen.paste(image.convert("RGB"), mask=image.getchannel("A"))
-            seen.save(target, self.format, **options, **self.quality)
 
     def opened(self, source: Any) -> Image.Image:
         """The picture, its header read."""
@@ -150,6 +143,20 @@ class Decode:
         """Whether a file is one of the format."""
         with Image.open(target.source()) as image:
             return image.format == self.format
+
+
+def save_or_flatten(image: Image.Image, target: IO[bytes], format: str, **options: Any) -> bool:
+    """As Image.save, over white where the format has no alpha. Whether that was so."""
+    try:
+        image.save(target, format, **options)
+    except OSError as error:
+        if image.mode not in ("LA", "RGBA") or "cannot write mode" not in str(error):
+            raise
+        seen = Image.new("RGB", image.size, "white")
+        seen.paste(image.convert("RGB"), mask=image.getchannel("A"))
+        seen.save(target, format, **options)
+        return True
+    return False
 
 
 def _for_format(image: Image.Image, format: str, options: dict[str, Any], notes: list[str]) -> Image.Image:

@@ -28,9 +28,9 @@ def sources(places: Iterable[Place], suffix: str, problem: Callable[[str], objec
     seen: set[tuple[Place, Path]] = set()
     for place in places:
         for file, below in _named(place, suffix, problem):
-            known = len(seen)
-            seen.add((file.absolute(), below))
-            if len(seen) > known:
+            key = file.absolute(), below
+            if key not in seen:
+                seen.add(key)
                 yield file, below
 
 

@@ -9,6 +9,9 @@ import difflib
 import io
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+from PIL import Image
+
+from ..constants import LIC_DEPTH_MAX, LIC_DEPTH_WHOLE
 from ..errors import LicBadOption
 from ..imports import imported
 from ..threads import cramped, with_large_stack
@@ -18,8 +21,6 @@ from .pixels import NATIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from PIL import Image
 
     from ..codec.metadata import Metadata
     from ..codec.options import EncodeOptions
@@ -187,6 +188,43 @@ def _to_native(im: Image.Image) -> Image.Image:
     if im.mode in ("1", "La"):
         return im.convert("LA" if transparent else "L")
     return im.convert("RGBA" if transparent else "RGB")
+
+
+def in_eight(im: Image.Image) -> Image.Image:
+    """A grey image of more than 8 bits as L, or LA where a value is transparent, by the range that an exact file of it
+    states (codec/depth.py); others as they are.
+    """
+    if im.mode not in _DEEP:
+        return im
+    import numpy as np
+
+    from ..codec import depth as depths
+    from ..codec import numbers
+
+    depth = _stated_depth(im)
+    samples = _deep(im, depth, [])
+    found = depths.sampled(samples.reshape(*samples.shape[:2], -1), depth, exact=True)
+    if found.depth == LIC_DEPTH_WHOLE:
+        assert found.values is not None
+        eight = numbers.drawn(found.samples, found.values, depths.EIGHT)
+    else:
+        eight = depths.scaled(found.samples, (1 << found.depth) - 1, depths.EIGHT)
+    shown = Image.fromarray(eight[:, :, 0])
+    if eight.shape[2] > 1:
+        shown.putalpha(Image.fromarray(np.ascontiguousarray(eight[:, :, 1])))
+    return shown
+
+
+def _stated_depth(im: Image.Image) -> int | None:
+    """The bits that an image's file stated, where they still hold its integers."""
+    import numpy as np
+
+    depth = im.info.get("depth")
+    if im.mode == "F" or not isinstance(depth, int) or not 0 < depth <= LIC_DEPTH_MAX:
+        return None
+    grey = np.asarray(im)
+    span = int(grey.max()) - min(0, int(grey.min()))
+    return depth if span >> depth == 0 else None
 
 
 def _deep(im: Image.Image, depth: int | None, notes: list[str]) -> Any:
