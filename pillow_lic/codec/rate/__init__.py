@@ -1,9 +1,9 @@
 """Rate control: finds the quality at which a file has the size, or the PSNR, that was asked for.
 
-One analysis serves all tries, since y hardly depends on quality. Effort 0 tells within a percent what size a file of
-more effort will have; so effort searches once, at a quality that is nearly right, and what it found serves the
-qualities around (engines/base.py: `at`, `refined`). Every try is a whole file, or its pixels: nothing is estimated in
-the end.
+One analysis serves all tries that are not far apart, since y hardly depends on quality. Effort 0 tells within a
+percent what size a file of more effort will have; so effort searches once, at a quality that is nearly right, and what
+it found serves the qualities around (engines/base.py: `at`, `refined`). Every try is a whole file, or its pixels:
+nothing is estimated in the end.
 
 What stands exactly over the networks' picture (codec/screen.py) depends on the quality as well: it is planned at the
 quality that is guessed, and once more where another is found.

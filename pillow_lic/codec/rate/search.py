@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PROBES = 4  # at effort 0, until one is near
 TRIES = 8  # with what effort found, until one is close
 DESCENTS = 16  # further ones while every file is too large, each twice as far below
+ALIKE = 1500  # steps of Q within which one analysis serves: y hardly depends on the quality, but for its ends
 FAR = 150  # steps of Q beyond those of a model at which one need not look at its end
 
 
@@ -40,6 +41,8 @@ class Search:
     place: int  # of the model
     from_below: bool = False  # whether all qualities that it was trained for count, not those it is first choice for
     latents: Latents | None = None
+    analysed: int = 0  # the Q that the analysis was made for
+    searched: bool = False  # whether effort has changed what it found
     tried: dict[int, Attempt] = field(default_factory=dict)
 
     @property
@@ -61,14 +64,19 @@ class Search:
     def attempt(self, q: int) -> Attempt:
         """At quality Q, with what effort found if it has been asked."""
         engine = self.span.engine
-        if self.latents is None:
-            self.latents = engine.analyse([self.job.at(self.span.model, q, engine)])
-        elif self.latents.pictures[0].header.quality_q != q:
-            self.latents = engine.at(self.latents, q)
-        (arrival,) = engine.quantise(self.latents, 0)
+        (arrival,) = engine.quantise(self.seen_at(q), 0)
         arrival.wait()
         self.tried[q] = made = self.goal.attempt(arrival.value, self.span)
         return made
+
+    def seen_at(self, q: int) -> Latents:
+        """The latents at quality Q: what effort found, else those of an analysis for a quality that is not far."""
+        engine = self.span.engine
+        if self.latents is None or (not self.searched and abs(q - self.analysed) > ALIKE):
+            self.latents, self.analysed = engine.analyse([self.job.at(self.span.model, q, engine)]), q
+        elif self.latents.pictures[0].header.quality_q != q:
+            self.latents = engine.at(self.latents, q)
+        return self.latents
 
     def approach(self, guess: int) -> int:
         """By effort 0 towards the goal, from a guess on. Returns where it is expected, which may be beyond these
@@ -100,13 +108,12 @@ class Search:
         regions, engine = self.job.settings.regions, self.span.engine
         mapped = regions is not None and regions.uniform
         if self.span.effort or mapped:
-            assert self.latents is not None
+            self.latents = self.seen_at(q)
             if mapped:  # by what blocks come to at a quality that is likely
-                self.latents = replace(self.latents, pictures=[self.job.at(self.span.model, q, engine)])
-            if mapped or self.latents.pictures[0].header.quality_q != q:
-                self.latents = engine.at(self.latents, q)
+                at_q = replace(self.latents, pictures=[self.job.at(self.span.model, q, engine)])
+                self.latents = engine.at(at_q, q)
             if self.span.effort:
-                self.latents = engine.refined(self.latents, self.span.effort)
+                self.latents, self.searched = engine.refined(self.latents, self.span.effort), True
             self.tried.clear()
             self.attempt(q)
         for count in range(TRIES + DESCENTS):
